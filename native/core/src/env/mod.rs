@@ -1,0 +1,160 @@
+//! Everything the core asks of the machine: files, time and randomness.
+//!
+//! The engine reaches them only through these traits, so that the simulated implementation
+//! (`simulated/`) sees every call and can fail, reorder or forget any of it. Faults live in
+//! implementations, never as flags in the engine.
+
+use std::{
+    io::{self, IoSlice},
+    path::Path,
+    sync::Arc,
+};
+
+/// The machine as the engine sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Env {
+    /// Files and directories.
+    pub files: Arc<dyn FileSystem>,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for identifiers.
+    pub random: Arc<dyn Random>,
+}
+
+/// Time.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch; may step backwards.
+    fn wall_ms(&self) -> i64;
+    /// Nanoseconds since an arbitrary point; never goes backwards.
+    fn monotonic_ns(&self) -> u64;
+}
+
+/// Randomness.
+pub trait Random: Send + Sync + 'static {
+    /// A fresh random number.
+    fn next_u64(&self) -> u64;
+}
+
+/// How [`FileSystem::open`] opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenMode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    ReadWrite,
+    /// A file that must not exist yet, for reading and writing, mode 0600.
+    CreateNew,
+    /// An existing file or a new empty one, for reading and writing, mode 0600.
+    OpenOrCreate,
+}
+
+/// One name in a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// The name, without its directory. Names that are not UTF-8 are left out of listings.
+    pub name: String,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// Size of a file in bytes; 0 for a directory.
+    pub bytes: u64,
+}
+
+/// Space of the file system that a path lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Size in bytes.
+    pub total_bytes: u64,
+    /// What an unprivileged writer may still use, in bytes.
+    pub available_bytes: u64,
+}
+
+/// What kind of file system a path lies on, as far as it matters to the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSystemKind {
+    /// A local one on which allocation is real (ext4, xfs, ...).
+    Local,
+    /// Memory (tmpfs, ramfs, memfd): nothing survives a reboot.
+    Memory,
+    /// Copy-on-write (btrfs, zfs, ...): allocation does not guarantee that an overwrite fits.
+    CopyOnWrite,
+    /// Across a network (nfs, smb, ...), by name: refused for data.
+    Network(String),
+}
+
+/// Files and directories.
+///
+/// Failure contract: a failed call may have done part of its work; callers either repeat it or
+/// give up the object it was about. Nothing is durable until the matching `sync_data` or
+/// `sync_directory` has returned `Ok`.
+pub trait FileSystem: Send + Sync + 'static {
+    /// Opens `path`.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadyExists` (for [`OpenMode::CreateNew`]) or any I/O error.
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Creates `path` and every missing parent, mode 0700. An existing directory is fine.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+    /// The names in `path`, sorted. `NotFound` when it does not exist.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
+    /// Renames a file or directory, replacing a file at `to`.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Unlinks a file. Open files and mappings of it stay usable.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+    /// Makes creations, renames and unlinks in `path` durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock of the file `path` (created when missing) until the guard is
+    /// dropped. `WouldBlock` when someone else has it, also within this process.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+    /// Space of the file system under `path`.
+    fn space(&self, path: &Path) -> io::Result<Space>;
+    /// Kind of the file system under `path`.
+    fn kind(&self, path: &Path) -> io::Result<FileSystemKind>;
+}
+
+/// An open file. Dropping it closes the descriptor and promises nothing about durability.
+pub trait File: Send + Sync + 'static {
+    /// Size in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the file is empty.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Reads into `buffer` from `position`; may read less; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes the slices one behind the other at `position`; may write less than all of them,
+    /// also in the middle of a slice. Never `Ok(0)` for a non-empty write.
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize>;
+    /// Allocates blocks for the range so that writing there cannot fail for lack of space.
+    /// With `extend` the file grows to cover the range (reading as zeros), otherwise its size
+    /// stays. `Ok(false)` where the file system cannot allocate; `StorageFull` when it is full.
+    fn allocate(&self, position: u64, bytes: u64, extend: bool) -> io::Result<bool>;
+    /// Cuts or extends (with zeros, unallocated) the file to `bytes`.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// Makes data and size durable (fdatasync). After an error nothing written since the last
+    /// success may be assumed durable, and repeating the call proves nothing.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Starts writing the range back without waiting (sync_file_range); a hint.
+    fn start_writeback(&self, position: u64, bytes: u64) -> io::Result<()>;
+    /// A shared read-only mapping of the range, which may reach past the end of the file;
+    /// only bytes below the end may be touched. `position` is a multiple of 64 KiB.
+    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping>;
+    /// A shared writable mapping of the range; `position` is a multiple of 64 KiB.
+    fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>>;
+}
+
+/// A writable window of a file. Coherent with `read_at`, `write_at` and [`Mapping`] of it.
+pub trait WritableMapping: Send + Sync + 'static {
+    /// Brings the pages of the range in, writable, so that a store into them cannot fail.
+    ///
+    /// # Errors
+    /// Where a store would raise SIGBUS: blocks that could not be allocated, a range past the end
+    /// of the file.
+    fn populate(&self, start: usize, bytes: usize) -> io::Result<()>;
+    /// Stores the slices one behind the other from `start`. The caller has populated the range
+    /// and is the only one who stores there. Panics when the range leaves the window.
+    fn store(&self, start: usize, slices: &[&[u8]]);
+    /// Size of the window in bytes.
+    fn bytes(&self) -> usize;
+}

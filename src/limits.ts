@@ -1,0 +1,43 @@
+/**
+ * Every hard cap, once, each with its reason. Those that the core needs too are generated into
+ * `native/core/src/generated.rs` by `npm run generate`, which reads the lines below as they stand:
+ * a one-line comment, then `name: digits,`.
+ */
+export const LIMITS = {
+	/** A WebSocket frame in bytes: a larger one would hold the event loop for tens of milliseconds. */
+	frameBytesMax: 8_388_608,
+	/** A record batch on disk in bytes, header included: half a read window, so that every batch lies whole in one. */
+	batchBytesMax: 8_388_608,
+	/** What one batch may expand to when decompressed, in bytes: bounds a decompression bomb. */
+	batchBytesDecompressedMax: 67_108_864,
+	/** Records in one batch. */
+	batchRecordsMax: 1_048_576,
+	/** Headers of one record. */
+	recordHeadersMax: 1_024,
+	/** Topic-partition entries in one produce frame. */
+	produceEntriesMax: 1_024,
+	/** Nesting of a MessagePack frame's own structure. */
+	nestingMax: 16,
+	/** Unanswered produce bytes of one connection; past twice of it the connection is closed. */
+	inFlightBytesMax: 16_777_216,
+	/** Unanswered requests of one connection. */
+	inFlightRequestsMax: 1_024,
+	/** Credit in bytes that one subscription may hold. */
+	creditBytesMax: 67_108_864,
+	/** Credit in records that one subscription may hold. */
+	creditRecordsMax: 10_000_000,
+	/** Subscriptions of one connection. */
+	subscriptionsMax: 1_024,
+	/** Topic aliases of one connection. */
+	aliasesMax: 1_024,
+	/** One delivery in bytes, unless a single batch is larger. */
+	deliveryBytesMax: 262_144,
+	/** A cached read window in bytes; windows start at every half of it, so that they overlap. */
+	readWindowBytes: 16_777_216,
+	/** Address space of all cached read windows of a process in bytes. */
+	readWindowsBytesMax: 268_435_456,
+	/** Partitions of one topic. */
+	topicPartitionsMax: 10_000,
+	/** Characters of a topic name, as in Kafka. */
+	topicNameCharactersMax: 249,
+} as const;
