@@ -109,7 +109,11 @@ function record(
 
 /** Whether `count` may be the number of a topic's partitions. */
 export function isPartitionCount(count: unknown): count is number {
-	return Number.isInteger(count) && (count as number) >= 1 && (count as number) <= LIMITS.topicPartitionsMax;
+	return (
+		Number.isInteger(count) &&
+		(count as number) >= 1 &&
+		(count as number) <= LIMITS.topicPartitionsMax
+	);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

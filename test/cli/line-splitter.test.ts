@@ -23,9 +23,15 @@ test.each([
 	[["a\nb\n"], ["a", "b"]],
 	[["a\nb"], ["a", "b"]],
 	[["\n\n"], ["", ""]],
-	[["a", "b", "\n", "", "c\r\n"], ["ab", "c\r"]],
+	[
+		["a", "b", "\n", "", "c\r\n"],
+		["ab", "c\r"],
+	],
 	[[], []],
-	[["\n", "x"], ["", "x"]],
+	[
+		["\n", "x"],
+		["", "x"],
+	],
 ])("%j are the lines %j", (chunks, lines) => {
 	expect(text(...chunks)).toEqual(lines);
 });
