@@ -1,0 +1,356 @@
+// What this machine can do at best, in C++ that shares nothing with the storage core: copying,
+// CRC32C, storing into a file through a mapping and through pwrite, and fdatasync. A benchmark can
+// then say "so many per cent of the hardware". Every function blocks its thread until it is done.
+// Types and units are in roofline.d.mts.
+#include <napi.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#elif defined(__aarch64__)
+#include <arm_acle.h>
+#else
+#error "the roofline needs the CRC32C instructions of x86-64 or ARMv8"
+#endif
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr size_t kBytesMax = size_t{1} << 34;
+constexpr uint32_t kRoundsMax = 1'000'000;
+
+double secondsSince(Clock::time_point start) {
+	return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// ---- CRC32C ---------------------------------------------------------------------------------
+
+inline uint64_t crcWord(uint64_t state, uint64_t word) {
+#if defined(__x86_64__)
+	return _mm_crc32_u64(state, word);
+#else
+	return __crc32cd(static_cast<uint32_t>(state), word);
+#endif
+}
+
+inline uint32_t crcByte(uint32_t state, uint8_t byte) {
+#if defined(__x86_64__)
+	return _mm_crc32_u8(state, byte);
+#else
+	return __crc32cb(state, byte);
+#endif
+}
+
+inline uint64_t loadWord(const uint8_t* from) {
+	uint64_t word;
+	std::memcpy(&word, from, sizeof word);
+	return word;
+}
+
+uint32_t crcSerial(uint32_t state, const uint8_t* from, size_t bytes) {
+	uint64_t wide = state;
+	for (; bytes >= 8; bytes -= 8, from += 8) wide = crcWord(wide, loadWord(from));
+	state = static_cast<uint32_t>(wide);
+	for (; bytes > 0; --bytes, ++from) state = crcByte(state, *from);
+	return state;
+}
+
+// The instruction has a latency of three cycles and a throughput of one, so three lanes are computed
+// side by side and joined. A state moves over the zero bytes of a lane by one look-up per byte.
+constexpr size_t kLaneBytes = 4096;
+
+class LaneShift {
+public:
+	LaneShift() {
+		const std::vector<uint8_t> zeros(kLaneBytes, 0);
+		std::array<uint32_t, 32> shiftedBits{};
+		for (size_t bit = 0; bit < 32; ++bit) {
+			shiftedBits[bit] = crcSerial(uint32_t{1} << bit, zeros.data(), zeros.size());
+		}
+		for (size_t position = 0; position < 4; ++position) {
+			for (size_t byte = 0; byte < 256; ++byte) {
+				uint32_t shifted = 0;
+				for (size_t bit = 0; bit < 8; ++bit) {
+					if (byte >> bit & 1) shifted ^= shiftedBits[position * 8 + bit];
+				}
+				table_[position][byte] = shifted;
+			}
+		}
+	}
+
+	uint32_t operator()(uint32_t state) const {
+		return table_[0][state & 0xff] ^ table_[1][state >> 8 & 0xff] ^
+			table_[2][state >> 16 & 0xff] ^ table_[3][state >> 24];
+	}
+
+private:
+	std::array<std::array<uint32_t, 256>, 4> table_{};
+};
+
+uint32_t crc32c(const uint8_t* from, size_t bytes) {
+	static const LaneShift shift;
+	uint32_t state = 0xffffffff;
+	for (; bytes >= 3 * kLaneBytes; bytes -= 3 * kLaneBytes, from += 3 * kLaneBytes) {
+		uint64_t first = state, second = 0, third = 0;
+		for (size_t at = 0; at < kLaneBytes; at += 8) {
+			first = crcWord(first, loadWord(from + at));
+			second = crcWord(second, loadWord(from + kLaneBytes + at));
+			third = crcWord(third, loadWord(from + 2 * kLaneBytes + at));
+		}
+		state = shift(shift(static_cast<uint32_t>(first)) ^ static_cast<uint32_t>(second)) ^
+			static_cast<uint32_t>(third);
+	}
+	return ~crcSerial(state, from, bytes);
+}
+
+// ---- files ----------------------------------------------------------------------------------
+
+[[noreturn]] void throwErrno(const char* call, const std::string& path) {
+	throw std::system_error(errno, std::generic_category(), std::string(call) + " " + path);
+}
+
+// A new file that is closed and removed at the end. The path must not exist: nothing is overwritten.
+class ScratchFile {
+public:
+	ScratchFile(std::string path, size_t bytes) : path_(std::move(path)) {
+		descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (descriptor_ < 0) throwErrno("open", path_);
+		if (const int error = allocate(bytes); error != 0) {
+			close(descriptor_);
+			unlink(path_.c_str());
+			errno = error;
+			throwErrno("allocate", path_);
+		}
+	}
+	~ScratchFile() {
+		close(descriptor_);
+		unlink(path_.c_str());
+	}
+	ScratchFile(const ScratchFile&) = delete;
+	ScratchFile& operator=(const ScratchFile&) = delete;
+
+	int descriptor() const { return descriptor_; }
+	const std::string& path() const { return path_; }
+
+	void write(const uint8_t* from, size_t bytes, size_t at) const {
+		while (bytes > 0) {
+			const ssize_t written = pwrite(descriptor_, from, bytes, static_cast<off_t>(at));
+			if (written < 0 && errno == EINTR) continue;
+			if (written < 0) throwErrno("pwrite", path_);
+			from += written;
+			at += static_cast<size_t>(written);
+			bytes -= static_cast<size_t>(written);
+		}
+	}
+
+	void syncData() const {
+#if defined(__APPLE__)
+		if (fcntl(descriptor_, F_FULLFSYNC) != 0) throwErrno("F_FULLFSYNC", path_);
+#else
+		if (fdatasync(descriptor_) != 0) throwErrno("fdatasync", path_);
+#endif
+	}
+
+private:
+	int allocate(size_t bytes) const {
+		if (bytes == 0) return 0;
+#if defined(__APPLE__)
+		return ftruncate(descriptor_, static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+#else
+		return posix_fallocate(descriptor_, 0, static_cast<off_t>(bytes));
+#endif
+	}
+
+	std::string path_;
+	int descriptor_;
+};
+
+class Mapping {
+public:
+	Mapping(const ScratchFile& file, size_t bytes) : bytes_(bytes) {
+		address_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.descriptor(), 0);
+		if (address_ == MAP_FAILED) throwErrno("mmap", file.path());
+	}
+	~Mapping() { munmap(address_, bytes_); }
+	Mapping(const Mapping&) = delete;
+	Mapping& operator=(const Mapping&) = delete;
+
+	uint8_t* data() const { return static_cast<uint8_t*>(address_); }
+
+private:
+	void* address_;
+	size_t bytes_;
+};
+
+// ---- arguments ------------------------------------------------------------------------------
+
+double numberArgument(const Napi::CallbackInfo& info, size_t index, double max, const char* name) {
+	const double value = info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : 0;
+	if (!(value >= 1 && value <= max)) {
+		throw Napi::RangeError::New(info.Env(), std::string(name) + " is out of range");
+	}
+	return value;
+}
+
+size_t bytesArgument(const Napi::CallbackInfo& info, size_t index) {
+	return static_cast<size_t>(numberArgument(info, index, kBytesMax, "bytes"));
+}
+
+uint32_t roundsArgument(const Napi::CallbackInfo& info, size_t index) {
+	return static_cast<uint32_t>(numberArgument(info, index, kRoundsMax, "rounds"));
+}
+
+std::string pathArgument(const Napi::CallbackInfo& info) {
+	if (!info[0].IsString()) throw Napi::TypeError::New(info.Env(), "path is a string");
+	return info[0].As<Napi::String>().Utf8Value();
+}
+
+// Bytes that no file system can compress or leave out.
+std::vector<uint8_t> noise(size_t bytes) {
+	std::vector<uint8_t> result(bytes);
+	uint64_t state = 0x9e3779b97f4a7c15;
+	for (auto& byte : result) {
+		state = state * 6364136223846793005 + 1442695040888963407;
+		byte = static_cast<uint8_t>(state >> 56);
+	}
+	return result;
+}
+
+// Keeps the compiler from dropping work whose result nobody reads.
+volatile uint32_t sink;
+
+// A failed system call becomes a JavaScript error instead of ending the process.
+template <Napi::Value (*Measure)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+	try {
+		return Measure(info);
+	} catch (const Napi::Error&) {
+		throw;
+	} catch (const std::exception& error) {
+		throw Napi::Error::New(info.Env(), error.what());
+	}
+}
+
+// ---- measurements ---------------------------------------------------------------------------
+
+Napi::Value measureCrc32c(const Napi::CallbackInfo& info) {
+	if (!info[0].IsTypedArray()) throw Napi::TypeError::New(info.Env(), "data is a Uint8Array");
+	const auto data = info[0].As<Napi::Uint8Array>();
+	return Napi::Number::New(info.Env(), crc32c(data.Data(), data.ByteLength()));
+}
+
+Napi::Value measureCrc32cRate(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 0);
+	const uint32_t rounds = roundsArgument(info, 1);
+	const auto source = noise(bytes);
+	sink = crc32c(source.data(), bytes);
+	const auto start = Clock::now();
+	for (uint32_t round = 0; round < rounds; ++round) sink = crc32c(source.data(), bytes);
+	return Napi::Number::New(info.Env(), double(bytes) * rounds / secondsSince(start));
+}
+
+Napi::Value measureCopyRate(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 0);
+	const uint32_t rounds = roundsArgument(info, 1);
+	const auto source = noise(bytes);
+	std::vector<uint8_t> target(bytes, 1);
+	const auto start = Clock::now();
+	for (uint32_t round = 0; round < rounds; ++round) {
+		std::memcpy(target.data(), source.data(), bytes);
+		sink = target[round % bytes];
+	}
+	return Napi::Number::New(info.Env(), double(bytes) * rounds / secondsSince(start));
+}
+
+// Stores `bytes` in chunks of 1 MiB through `store(from, bytes, at)`; returns bytes per second.
+template <typename Store>
+double storeRate(size_t bytes, bool withCrc, const std::vector<uint8_t>& source, Store store) {
+	const auto start = Clock::now();
+	for (size_t at = 0; at < bytes; at += kChunkBytes) {
+		const size_t chunkBytes = std::min(kChunkBytes, bytes - at);
+		if (withCrc) sink = crc32c(source.data(), chunkBytes);
+		store(source.data(), chunkBytes, at);
+	}
+	return double(bytes) / secondsSince(start);
+}
+
+Napi::Object storeRates(Napi::Env env, double firstRate, double againRate) {
+	auto result = Napi::Object::New(env);
+	result.Set("firstBytesPerSecond", firstRate);
+	result.Set("againBytesPerSecond", againRate);
+	return result;
+}
+
+Napi::Value measureMappedStore(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 1);
+	const bool withCrc = info[2].ToBoolean();
+	const auto source = noise(kChunkBytes);
+	const ScratchFile file(pathArgument(info), bytes);
+	const Mapping mapping(file, bytes);
+	const auto store = [&](const uint8_t* from, size_t chunkBytes, size_t at) {
+		std::memcpy(mapping.data() + at, from, chunkBytes);
+	};
+	const double first = storeRate(bytes, withCrc, source, store);
+	return storeRates(info.Env(), first, storeRate(bytes, withCrc, source, store));
+}
+
+Napi::Value measurePwriteStore(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 1);
+	const bool withCrc = info[2].ToBoolean();
+	const auto source = noise(kChunkBytes);
+	const ScratchFile file(pathArgument(info), bytes);
+	const auto store = [&](const uint8_t* from, size_t chunkBytes, size_t at) {
+		file.write(from, chunkBytes, at);
+	};
+	const double first = storeRate(bytes, withCrc, source, store);
+	return storeRates(info.Env(), first, storeRate(bytes, withCrc, source, store));
+}
+
+Napi::Value measureSyncLatency(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 1);
+	const uint32_t rounds = roundsArgument(info, 2);
+	if (double(bytes) * rounds > double(kBytesMax)) {
+		throw Napi::RangeError::New(info.Env(), "bytes times rounds is out of range");
+	}
+	const auto source = noise(bytes);
+	const ScratchFile file(pathArgument(info), bytes * rounds);
+	file.syncData();
+	auto result = Napi::Float64Array::New(info.Env(), rounds);
+	for (uint32_t round = 0; round < rounds; ++round) {
+		const auto start = Clock::now();
+		file.write(source.data(), bytes, size_t{round} * bytes);
+		file.syncData();
+		result[round] = secondsSince(start) * 1e6;
+	}
+	return result;
+}
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+	exports.Set("crc32c", Napi::Function::New<guarded<measureCrc32c>>(env, "crc32c"));
+	exports.Set("crc32cRate", Napi::Function::New<guarded<measureCrc32cRate>>(env, "crc32cRate"));
+	exports.Set("copyRate", Napi::Function::New<guarded<measureCopyRate>>(env, "copyRate"));
+	exports.Set("mappedStore", Napi::Function::New<guarded<measureMappedStore>>(env, "mappedStore"));
+	exports.Set("pwriteStore", Napi::Function::New<guarded<measurePwriteStore>>(env, "pwriteStore"));
+	exports.Set("syncLatency", Napi::Function::New<guarded<measureSyncLatency>>(env, "syncLatency"));
+	return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(roofline, initialize)
