@@ -147,7 +147,7 @@ export interface LoadedConfig {
 
 /** Puts the configuration together. Throws ConfigError. */
 export function loadConfig({ flags = {}, environment = {} }: ConfigSources): LoadedConfig {
-	const file = flags["config"] ?? environment["MILLRACE_CONFIG"];
+	const file = flags.config ?? environment.MILLRACE_CONFIG;
 	const fromFile = file === undefined ? new Map<string, string>() : readConfigFile(file);
 	const values: Partial<Record<keyof BrokerConfig, unknown>> = {};
 	for (const [key, option] of Object.entries(OPTIONS) as [keyof BrokerConfig, Option<unknown>][]) {
@@ -176,7 +176,7 @@ function parseFrom(source: string, option: Option<unknown>, text: string): unkno
 	try {
 		return option.parse(text.trim());
 	} catch (error) {
-		if (error instanceof ConfigError) throw new ConfigError(`${source}: ${error.message}`);
+		if (error instanceof ConfigError) throw new ConfigError(`${source}: ${error.message}`, { cause: error });
 		throw error;
 	}
 }

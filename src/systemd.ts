@@ -8,7 +8,7 @@ import type { Logger } from "./log.ts";
  * needs `NotifyAccess=all`, because the message comes from a child of the broker.
  */
 export function notifySystemd(state: "READY=1" | "STOPPING=1", logger: Logger): void {
-	if (process.env["NOTIFY_SOCKET"] === undefined) return;
+	if (process.env.NOTIFY_SOCKET === undefined) return;
 	execFile("systemd-notify", [state], { timeout: 5_000 }, (error) => {
 		if (error !== null) logger.warn({ err: error, state }, "systemd could not be told");
 	});

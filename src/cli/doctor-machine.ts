@@ -63,7 +63,8 @@ export async function checkOpenFiles(): Promise<Check> {
 export async function checkMapCount(): Promise<Check> {
 	const name = "memory maps";
 	const text = await readText("/proc/sys/vm/max_map_count");
-	if (text === undefined) return { name, status: "warn", found: "the limit is not known on this system" };
+	if (text === undefined)
+		return { name, status: "warn", found: "the limit is not known on this system" };
 	const found = `at most ${text.trim()}`;
 	if (Number(text) >= MAP_COUNT_WANTED) return { name, status: "ok", found };
 	return { name, status: "warn", found, next: `sysctl vm.max_map_count=${MAP_COUNT_WANTED}` };

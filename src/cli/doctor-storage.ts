@@ -84,7 +84,12 @@ export function describeFileSystem(type: number): Check {
 		case "local":
 			return { name, status: "ok", found: label };
 		case "memory":
-			return { name, status: "warn", found: label, next: "nothing here survives a reboot; use a disk" };
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "nothing here survives a reboot; use a disk",
+			};
 		case "copy-on-write":
 			return {
 				name,
@@ -93,7 +98,12 @@ export function describeFileSystem(type: number): Check {
 				next: "an overwrite may not fit on a full disk here; ext4 or xfs keep every promise",
 			};
 		case "layered":
-			return { name, status: "warn", found: label, next: "a container's own layer is lost with it; mount a volume" };
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "a container's own layer is lost with it; mount a volume",
+			};
 		case "network":
 			return {
 				name,
@@ -102,7 +112,12 @@ export function describeFileSystem(type: number): Check {
 				next: "locks and flushes cannot be relied on there; use a local disk",
 			};
 		case undefined:
-			return { name, status: "warn", found: label, next: "it is not a file system we know; ext4 and xfs are tested" };
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "it is not a file system we know; ext4 and xfs are tested",
+			};
 	}
 }
 
@@ -110,7 +125,12 @@ function describeSpace(availableBytes: number): Check {
 	const name = "free space";
 	const found = `${(availableBytes / 2 ** 30).toFixed(1)} GiB`;
 	if (availableBytes >= SPACE_WANTED_BYTES) return { name, status: "ok", found };
-	return { name, status: "warn", found, next: "free space, or choose another place with --data-dir" };
+	return {
+		name,
+		status: "warn",
+		found,
+		next: "free space, or choose another place with --data-dir",
+	};
 }
 
 /** Node has no fallocate: the program of that name is asked, where there is one. */
@@ -123,7 +143,8 @@ async function checkAllocation(directory: string): Promise<Check> {
 		if (error instanceof Error && "code" in error && error.code === "ENOENT") {
 			return { name, status: "ok", found: "not checked: there is no fallocate program here" };
 		}
-		const next = "a full disk can then fail a write that was promised to fit; ext4 and xfs allocate";
+		const next =
+			"a full disk can then fail a write that was promised to fit; ext4 and xfs allocate";
 		return { name, status: "warn", found: "this file system does not allocate ahead", next };
 	}
 	const { blocks } = await stat(path);
@@ -154,7 +175,8 @@ async function checkFlush(directory: string): Promise<Check> {
 /** `durationsMs`: how long each write and fdatasync took. */
 export function describeFlush(durationsMs: readonly number[]): Check {
 	const sorted = [...durationsMs].sort((left, right) => left - right);
-	const at = (share: number) => sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
+	const at = (share: number) =>
+		sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
 	const found =
 		`write + fdatasync of ${PROBE_BYTES} bytes: p50 ${at(0.5).toFixed(2)} ms, ` +
 		`p99 ${at(0.99).toFixed(2)} ms, max ${at(1).toFixed(2)} ms`;

@@ -55,7 +55,8 @@ export async function run(commandLine: readonly string[]): Promise<number> {
 	} catch (thrown) {
 		const code = exitCodeOf(thrown);
 		// commander has already said what is wrong with the command line.
-		const said = thrown instanceof Error && "code" in thrown && String(thrown.code).startsWith("commander.");
+		const said =
+			thrown instanceof Error && "code" in thrown && String(thrown.code).startsWith("commander.");
 		if (!said) process.stderr.write(`millrace: ${describeFailure(thrown)}\n`);
 		return code;
 	}

@@ -13,7 +13,9 @@ export const jsonOption = () => new Option("--json", "answer for machines: JSON 
 
 /** For a repeatable `--config K=V`. */
 export const configOption = () =>
-	new Option("--config <name=value>", "a topic configuration; repeat for more").argParser(collectSetting);
+	new Option("--config <name=value>", "a topic configuration; repeat for more").argParser(
+		collectSetting,
+	);
 
 function parseBrokerUrl(text: string): string {
 	const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -24,7 +26,10 @@ function parseBrokerUrl(text: string): string {
 }
 
 /** Puts one `name=value` to those before it. */
-function collectSetting(text: string, before: ReadonlyMap<string, string> | undefined): Map<string, string> {
+function collectSetting(
+	text: string,
+	before: ReadonlyMap<string, string> | undefined,
+): Map<string, string> {
 	const equals = text.indexOf("=");
 	if (equals <= 0) throw new InvalidArgumentError("Expected name=value.");
 	return new Map(before).set(text.slice(0, equals).trim(), text.slice(equals + 1));

@@ -1,5 +1,8 @@
 /** Columns as wide as their widest cell; numbers to the right, everything else to the left. */
-export function formatTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+export function formatTable(
+	heads: readonly string[],
+	rows: readonly (readonly string[])[],
+): string {
 	const widths = heads.map((head, column) =>
 		rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), head.length),
 	);
@@ -7,7 +10,9 @@ export function formatTable(heads: readonly string[], rows: readonly (readonly s
 	const line = (cells: readonly string[]) =>
 		cells
 			.map((cell, column) =>
-				numeric[column] === true ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
+				numeric[column] === true
+					? cell.padStart(widths[column] ?? 0)
+					: cell.padEnd(widths[column] ?? 0),
 			)
 			.join("  ")
 			.trimEnd();

@@ -39,7 +39,11 @@ function createCommand(): Command {
 	return new Command("create")
 		.description("create a topic")
 		.addArgument(nameArgument())
-		.option("--partitions <n>", "number of partitions (default: the broker's num.partitions)", partitionCount)
+		.option(
+			"--partitions <n>",
+			"number of partitions (default: the broker's num.partitions)",
+			partitionCount,
+		)
 		.addOption(configOption())
 		.option("--if-not-exists", "be content with a topic that exists already")
 		.action((name: string, options: CreateOptions) =>

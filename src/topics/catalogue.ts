@@ -19,7 +19,6 @@ import {
 	changeOverrides,
 	checkOverrides,
 	describeConfiguration,
-	type TopicOverrides,
 	topicLogConfig,
 } from "./configuration.ts";
 import { checkTopicName, collisionKey } from "./names.ts";

@@ -225,7 +225,7 @@ describe("deleting topics", () => {
 	test("the answer comes before the files are gone, and the name is free at once", async () => {
 		const catalogue = await open();
 		const { topic: first } = await catalogue.create({ name: "a" });
-		let unlink = () => {};
+		let unlink: (() => void) | undefined;
 		storage.deletionGate = new Promise((resolve) => {
 			unlink = resolve;
 		});
@@ -234,7 +234,7 @@ describe("deleting topics", () => {
 		const { topic: second } = await catalogue.create({ name: "a" });
 		expect(second.topicId).not.toBe(first.topicId);
 		expect(storage.calls).not.toContain("gone a");
-		unlink();
+		unlink?.();
 		await catalogue.close();
 		expect(storage.calls).toContain("gone a");
 		expect([...file.entries.keys()]).toEqual(["topics/a"]);
@@ -243,7 +243,7 @@ describe("deleting topics", () => {
 	test("a deletion that a stop interrupted is finished by the next start", async () => {
 		const catalogue = await open();
 		await catalogue.create({ name: "a", partitions: 2 });
-		storage.deletionGate = new Promise(() => {});
+		storage.deletionGate = new Promise(() => undefined);
 		await catalogue.delete("a");
 		storage = new FakeTopicStorage();
 		const again = await open();
