@@ -107,13 +107,22 @@ export class FrameReader {
 
 	/** Elements of the array that begins here; never more than there are bytes left. */
 	arrayHeader(): number {
+		const count = this.frameHeader();
+		if (count > this.remaining) this.fail("an array longer than the frame");
+		return count;
+	}
+
+	/**
+	 * Elements that a frame's outer array claims to have. They may not be there: what stands first can be read
+	 * even so, and tells whom to answer that the frame is cut short.
+	 */
+	frameHeader(): number {
 		const marker = this.peek();
 		let count: number;
 		if ((marker & 0xf0) === 0x90) count = this.short(marker & 0x0f);
 		else if (marker === 0xdc) count = this.length16();
 		else if (marker === 0xdd) count = this.length32();
 		else return this.fail("an array was expected");
-		if (count > this.remaining) this.fail("an array longer than the frame");
 		return count;
 	}
 

@@ -241,7 +241,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		let elements: number;
 		let operation: number;
 		try {
-			elements = reader.arrayHeader();
+			elements = reader.frameHeader();
 			operation = reader.integer();
 		} catch (error) {
 			this.#refuseFrame(error);
