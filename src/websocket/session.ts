@@ -28,7 +28,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	readonly aliases: TopicAliases;
 	readonly subscriptions = new Map<number, Subscription>();
 	readonly #connection: Connection;
-	readonly #reader = new FrameReader();
+	readonly #reader = new FrameReader(undefined, LIMITS.requestValuesMax);
 	readonly #onClosed: (session: Session) => void;
 	readonly #openedMs: number;
 	/** Ids of requests that are answered on a later turn. */

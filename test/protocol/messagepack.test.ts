@@ -129,14 +129,24 @@ describe("the reader", () => {
 	});
 
 	test("a key such as __proto__ is a key like any other", () => {
-		const bytes = new FrameWriter().map(1).string("__proto__").map(1).string("polluted").boolean(true);
+		const bytes = new FrameWriter()
+			.map(1)
+			.string("__proto__")
+			.map(1)
+			.string("polluted")
+			.boolean(true);
 		const map = read(bytes.finish()) as Record<string, unknown>;
 		expect(Object.keys(map)).toEqual(["__proto__"]);
 		expect(({} as Record<string, unknown>).polluted).toBeUndefined();
 	});
 
 	test("survives every truncation and every changed byte of a frame", () => {
-		const frame = write([7, 1, "topics.create", { name: "t", configs: { a: "b" }, n: [1.5, null] }]);
+		const frame = write([
+			7,
+			1,
+			"topics.create",
+			{ name: "t", configs: { a: "b" }, n: [1.5, null] },
+		]);
 		for (let length = 0; length < frame.length; length++) {
 			expect(() => read(frame.subarray(0, length))).toThrow(FrameError);
 		}

@@ -36,7 +36,13 @@ test("every error carries its row of the table", () => {
 	for (const name of Object.keys(CODES) as CodeName[]) {
 		const error = new MillraceError(name, "particular", { topic: "t", retryAfterMs: 5 });
 		const { code, retriable, message } = CODES[name];
-		expect(error).toMatchObject({ code: name, number: code, retriable, topic: "t", retryAfterMs: 5 });
+		expect(error).toMatchObject({
+			code: name,
+			number: code,
+			retriable,
+			topic: "t",
+			retryAfterMs: 5,
+		});
 		expect(error.message).toBe(`${message}: particular`);
 		expect(codeName(code)).toBe(name);
 	}

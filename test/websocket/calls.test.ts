@@ -83,7 +83,11 @@ describe.each(TRANSPORTS)("calls over %s", (transport) => {
 		["topics.create", { name: "t", configs: ["retention.ms"] }, "INVALID_ARGUMENT"],
 		["topics.delete", { name: "no-such-topic" }, "UNKNOWN_TOPIC_OR_PARTITION"],
 		["topics.list", { limit: 0 }, "INVALID_ARGUMENT"],
-		["offsets.list", { topic: "no-such-topic", partition: 0, at: "latest" }, "UNKNOWN_TOPIC_OR_PARTITION"],
+		[
+			"offsets.list",
+			{ topic: "no-such-topic", partition: 0, at: "latest" },
+			"UNKNOWN_TOPIC_OR_PARTITION",
+		],
 		["offsets.list", { topic: true, partition: 0, at: "latest" }, "INVALID_ARGUMENT"],
 	])("%s of %j is refused with %s", async (name, parameters, code) => {
 		const client = await at.client();
@@ -106,7 +110,18 @@ describe.each(TRANSPORTS)("calls over %s", (transport) => {
 		const client = await at.client();
 		const topic = await at.topic(2);
 		const now = Date.now();
-		client.send(3, 1, 2, [[topic, 1, -1, 0, [["a", null, now], ["b", null, now + 1_000]]]]);
+		client.send(3, 1, 2, [
+			[
+				topic,
+				1,
+				-1,
+				0,
+				[
+					["a", null, now],
+					["b", null, now + 1_000],
+				],
+			],
+		]);
 		await client.reply(1);
 		const list = (at_: unknown) =>
 			client.call("offsets.list", { topic, partition: 1, at: at_ as string });

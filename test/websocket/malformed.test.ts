@@ -40,14 +40,25 @@ describe.each(TRANSPORTS)("bad input over %s", (transport) => {
 		["a call without a name", encode([7, 5])],
 		["arguments that are no map", encode([7, 5, "topics.list", 3])],
 		["structure nested too deeply", encode([7, 5, "topics.list", { x: nested(16) }])],
+		[
+			"more values than a request may have",
+			encode([7, 5, "topics.list", { x: Array(70_000).fill(0) }]),
+		],
+		["more values than that behind the known ones", encode([9, 5, Array(70_000).fill(0)])],
 		["a string longer than the frame", new Uint8Array([0x93, 7, 5, 0xdb, 0x7f, 255, 255, 255])],
-		["a map larger than the frame", new Uint8Array([0x94, 7, 5, 0xa1, 97, 0xdf, 255, 255, 255, 255])],
+		[
+			"a map larger than the frame",
+			new Uint8Array([0x94, 7, 5, 0xa1, 97, 0xdf, 255, 255, 255, 255]),
+		],
 		["an extension type", new Uint8Array([0x94, 7, 5, 0xa1, 97, 0xd4, 1, 1])],
 		["bytes behind the frame", new Uint8Array([...encode([9, 5]), 0])],
 		["a subscription without a topic", encode([4, 5, 1])],
 		["a produce frame without entries", encode([3, 5, 1])],
 		["a produce frame whose entry is cut short", encode([3, 5, 1, [["t", 0]]])],
-		["a produce frame with an ack that does not exist", encode([3, 5, 9, [["t", 0, -1, 0, [["v"]]]]])],
+		[
+			"a produce frame with an ack that does not exist",
+			encode([3, 5, 9, [["t", 0, -1, 0, [["v"]]]]]),
+		],
 	])("%s is answered with MALFORMED_FRAME and the connection goes on", async (_, bytes) => {
 		const client = await at.client();
 		client.sendBytes(bytes);

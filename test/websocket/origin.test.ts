@@ -41,7 +41,13 @@ describe("the origin policy", () => {
 	});
 
 	test("knows hosts that a page cannot make its own", () => {
-		for (const host of ["localhost:1", "127.0.0.1", "[::1]:5", "10.0.0.1:4600", "broker.internal"]) {
+		for (const host of [
+			"localhost:1",
+			"127.0.0.1",
+			"[::1]:5",
+			"10.0.0.1:4600",
+			"broker.internal",
+		]) {
 			expect(policy.allowsHost(host)).toBe(true);
 		}
 		for (const host of ["", "evil.example:4600", "localhost.evil.example"]) {
