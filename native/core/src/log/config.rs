@@ -87,9 +87,8 @@ impl LogConfig {
             },
             TimestampType::LogAppendTime => TimestampRule::LogAppendTime { now_ms },
         };
-        let bytes_max = self.message_bytes_max.min(limits::BATCH_BYTES_MAX);
         Rules {
-            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+            bytes_max: self.message_bytes_max.min(limits::BATCH_BYTES_MAX),
             compacted: self.is_compacted,
             timestamp,
         }
