@@ -10,8 +10,10 @@ pub mod flush;
 mod generated;
 pub mod index;
 pub mod log;
+pub mod metadata;
 pub mod producer;
 pub mod recovery;
+pub mod registry;
 pub mod segment;
 
 /// Hard caps shared with TypeScript.

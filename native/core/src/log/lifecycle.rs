@@ -43,13 +43,18 @@ impl Log {
         let mut tail = self.tail.lock();
         let end = tail.end;
         let producers = std::mem::take(&mut tail.producers);
-        let Some(mut active) = tail.active.take() else { return Ok(end) };
+        let Some(mut active) = tail.active.take() else {
+            return Ok(end);
+        };
         if active.is_mapped {
-            let failed = |error: std::io::Error| {
-                Error::io(format_args!("trimming {}", self.label), &error)
-            };
+            let failed =
+                |error: std::io::Error| Error::io(format_args!("trimming {}", self.label), &error);
             active.writer.cut(end.position).map_err(failed)?;
-            active.segment.file(&self.shared.files).and_then(|f| f.sync_data()).map_err(failed)?;
+            active
+                .segment
+                .file(&self.shared.files)
+                .and_then(|f| f.sync_data())
+                .map_err(failed)?;
         }
         self.store_snapshots(&active.segment, &producers, end)?;
         self.forget_caches();

@@ -71,7 +71,10 @@ impl MetadataFile {
     pub fn load(&self) -> Result<(u64, Vec<(String, Vec<u8>)>)> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
-        let epoch = counters.get(EPOCH).map_err(failed)?.map_or(0, |value| value.value());
+        let epoch = counters
+            .get(EPOCH)
+            .map_err(failed)?
+            .map_or(0, |value| value.value());
         let table = transaction.open_table(ENTRIES).map_err(failed)?;
         let mut entries = Vec::new();
         for entry in table.iter().map_err(failed)? {
@@ -95,7 +98,11 @@ impl MetadataFile {
             let mut table = transaction.open_table(ENTRIES).map_err(failed)?;
             for (key, value) in changes {
                 match value {
-                    Some(value) => drop(table.insert(key.as_str(), value.as_slice()).map_err(failed)?),
+                    Some(value) => drop(
+                        table
+                            .insert(key.as_str(), value.as_slice())
+                            .map_err(failed)?,
+                    ),
                     None => drop(table.remove(key.as_str()).map_err(failed)?),
                 }
             }
@@ -118,7 +125,10 @@ impl MetadataFile {
     pub fn leader_epoch(&self) -> Result<u64> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
-        Ok(counters.get(LEADER_EPOCH).map_err(failed)?.map_or(0, |value| value.value()))
+        Ok(counters
+            .get(LEADER_EPOCH)
+            .map_err(failed)?
+            .map_or(0, |value| value.value()))
     }
 
     /// Starts a new leader epoch, durably, and returns it.
@@ -141,7 +151,10 @@ impl MetadataFile {
 /// Adds to a counter; returns what it was before.
 fn raise(transaction: &WriteTransaction, name: &str, by: u64) -> Result<u64> {
     let mut counters = transaction.open_table(COUNTERS).map_err(failed)?;
-    let before = counters.get(name).map_err(failed)?.map_or(0, |value| value.value());
+    let before = counters
+        .get(name)
+        .map_err(failed)?
+        .map_or(0, |value| value.value());
     counters.insert(name, before + by).map_err(failed)?;
     Ok(before)
 }
@@ -202,7 +215,10 @@ mod tests {
         let change = |key: &str, value: &str| (key.to_owned(), Some(value.as_bytes().to_vec()));
         {
             let metadata = MetadataFile::open(&env, directory).unwrap();
-            assert_eq!(metadata.commit(0, &[change("a", "1"), change("b", "2")]), Ok(1));
+            assert_eq!(
+                metadata.commit(0, &[change("a", "1"), change("b", "2")]),
+                Ok(1)
+            );
             let stale = metadata.commit(0, &[change("a", "9")]).unwrap_err();
             assert_eq!(stale.code(), Code::InvalidRequest);
             assert_eq!(metadata.commit(1, &[("b".to_owned(), None)]), Ok(2));
@@ -210,7 +226,10 @@ mod tests {
             assert_eq!(metadata.raise_leader_epoch(), Ok(1));
         }
         let metadata = MetadataFile::open(&env, directory).unwrap();
-        assert_eq!(metadata.load(), Ok((2, vec![("a".to_owned(), b"1".to_vec())])));
+        assert_eq!(
+            metadata.load(),
+            Ok((2, vec![("a".to_owned(), b"1".to_vec())]))
+        );
         assert_eq!(metadata.allocate_producer_ids(1), Ok(1000));
         assert_eq!(metadata.leader_epoch(), Ok(1));
     }

@@ -83,7 +83,11 @@ impl Channel {
 
     /// Posts that the work behind a token is done.
     pub fn post_done(&self, token: u32, code: Code) {
-        self.post([f64::from(EVENT_TOKEN), f64::from(token), f64::from(code.number())]);
+        self.post([
+            f64::from(EVENT_TOKEN),
+            f64::from(token),
+            f64::from(code.number()),
+        ]);
     }
 }
 
@@ -124,7 +128,8 @@ impl PendingFrame {
     fn finish_one(&self) {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             let code = f64::from(self.code.load(Ordering::Acquire));
-            self.channel.post([f64::from(EVENT_TOKEN), f64::from(self.token), code]);
+            self.channel
+                .post([f64::from(EVENT_TOKEN), f64::from(self.token), code]);
         }
     }
 }
@@ -151,6 +156,7 @@ pub struct PartitionWatch {
 impl Watch for PartitionWatch {
     fn wake(&self) {
         let (topic, partition) = (f64::from(self.topic), f64::from(self.partition));
-        self.channel.post([f64::from(EVENT_VISIBLE), topic, partition]);
+        self.channel
+            .post([f64::from(EVENT_VISIBLE), topic, partition]);
     }
 }

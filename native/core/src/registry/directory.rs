@@ -80,16 +80,25 @@ impl DataDirectory {
             );
             return Err(Error::new(Code::UnsuitableFileSystem, detail));
         }
-        let lock = env.files.lock(&path.join(LOCK_FILE)).map_err(|error| match error.kind() {
-            ErrorKind::WouldBlock => {
-                Error::new(Code::DataDirectoryInUse, path.display().to_string())
-            }
-            _ => failed(error),
-        })?;
+        let lock = env
+            .files
+            .lock(&path.join(LOCK_FILE))
+            .map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock => {
+                    Error::new(Code::DataDirectoryInUse, path.display().to_string())
+                }
+                _ => failed(error),
+            })?;
         let cluster_id = read_or_create_format(env, path)?;
-        env.files.create_directory(&path.join(LOGS)).map_err(failed)?;
+        env.files
+            .create_directory(&path.join(LOGS))
+            .map_err(failed)?;
         env.files.sync_directory(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), cluster_id, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            cluster_id,
+            _lock: lock,
+        })
     }
 
     /// Directory of a topic.
@@ -129,7 +138,9 @@ impl DataDirectory {
             let json = serde_json::to_vec(&file).map_err(|e| failed(std::io::Error::other(e)))?;
             replace_durably(files, &directory, PARTITION_FILE, &json).map_err(failed)?;
         }
-        files.sync_directory(&self.topic(topic_id)).map_err(failed)?;
+        files
+            .sync_directory(&self.topic(topic_id))
+            .map_err(failed)?;
         files.sync_directory(&self.path.join(LOGS)).map_err(failed)
     }
 
@@ -142,9 +153,10 @@ impl DataDirectory {
         match env.files.list(&directory) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => {
-                Err(Error::io(format_args!("listing {}", directory.display()), &error))
-            }
+            Err(error) => Err(Error::io(
+                format_args!("listing {}", directory.display()),
+                &error,
+            )),
         }
     }
 
@@ -158,7 +170,10 @@ impl DataDirectory {
             .files
             .list(&logs)
             .map_err(|error| Error::io(format_args!("listing {}", logs.display()), &error))?;
-        Ok(entries.iter().filter_map(|entry| Uuid::parse_str(&entry.name).ok()).collect())
+        Ok(entries
+            .iter()
+            .filter_map(|entry| Uuid::parse_str(&entry.name).ok())
+            .collect())
     }
 
     /// Removes a topic's directory and everything in it. A missing one is fine.
@@ -225,7 +240,10 @@ fn read_or_create_format(env: &Env, path: &Path) -> Result<String> {
         return Ok(format.cluster_id);
     }
     let cluster_id = cluster_id(env);
-    let format = Format { format_version: FORMAT_VERSION, cluster_id: cluster_id.clone() };
+    let format = Format {
+        format_version: FORMAT_VERSION,
+        cluster_id: cluster_id.clone(),
+    };
     let json = serde_json::to_vec(&format).map_err(|error| damaged(error.to_string()))?;
     replace_durably(&*env.files, path, FORMAT_FILE, &json).map_err(failed)?;
     Ok(cluster_id)
@@ -233,10 +251,8 @@ fn read_or_create_format(env: &Env, path: &Path) -> Result<String> {
 
 /// A random id in Kafka's form: 16 bytes as 22 characters of URL-safe base64.
 fn cluster_id(env: &Env) -> String {
-    const ALPHABET: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bits =
-        u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64());
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64());
     let mut text = String::with_capacity(22);
     for _ in 0..22 {
         let index = usize::try_from(bits & 63).unwrap_or(0);

@@ -85,9 +85,15 @@ impl Topic {
     /// [`Code::UnknownTopicOrPartition`].
     pub fn log(&self, partition: u32) -> Result<Arc<Log>> {
         let logs = self.logs.read();
-        let found = usize::try_from(partition).ok().and_then(|index| logs.get(index));
+        let found = usize::try_from(partition)
+            .ok()
+            .and_then(|index| logs.get(index));
         found.cloned().ok_or_else(|| {
-            let detail = format!("{} has {} partitions, not {partition}", self.name, logs.len());
+            let detail = format!(
+                "{} has {} partitions, not {partition}",
+                self.name,
+                logs.len()
+            );
             Error::new(Code::UnknownTopicOrPartition, detail)
         })
     }
@@ -115,6 +121,7 @@ pub struct Store {
     checkpointed: Mutex<Checkpoint>,
     checkpoint_failures: AtomicU64,
     is_closed: AtomicBool,
+    recovery_threads_max: usize,
 }
 
 impl Store {
@@ -128,7 +135,9 @@ impl Store {
         let metadata = MetadataFile::open(&env, &directory.path)?;
         let recovered = Checkpoint::load(&*env.files, &directory.path)?;
         let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
-        let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
+        let was_clean = recovered
+            .as_ref()
+            .is_some_and(|checkpoint| checkpoint.is_clean);
         // After anything but a clean stop a tail may have been cut: clients notice by the epoch.
         let leader_epoch = if was_clean || is_new {
             metadata.leader_epoch()?
@@ -143,7 +152,11 @@ impl Store {
             // The stop was clean; this run is not, until it has stopped cleanly itself.
             checkpointed.store(&*env.files, &directory.path)?;
         }
-        let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
+        let threads_max = if options.flush_threads_max == 0 {
+            0
+        } else {
+            WORK_THREADS_MAX
+        };
         let shared = LogShared {
             files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
             windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
@@ -163,6 +176,11 @@ impl Store {
             checkpointed: Mutex::new(checkpointed),
             checkpoint_failures: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
+            recovery_threads_max: if threads_max == 0 {
+                1
+            } else {
+                RECOVERY_THREADS_MAX
+            },
         });
         store.schedule_checkpoint();
         Ok(store)
@@ -203,7 +221,8 @@ impl Store {
         let mut logs = self.open_logs(specs, &jobs)?;
         let mut numbers = Vec::with_capacity(specs.len());
         for spec in specs.iter().rev() {
-            let of_topic = logs.split_off(logs.len() - usize::try_from(spec.partitions).unwrap_or(0));
+            let of_topic =
+                logs.split_off(logs.len() - usize::try_from(spec.partitions).unwrap_or(0));
             let topic = Topic {
                 name: spec.name.clone(),
                 topic_id: spec.topic_id,
@@ -236,7 +255,9 @@ impl Store {
             is_existing: false,
         };
         self.prepare_directories(&spec, count)?;
-        let jobs: Vec<_> = (count..partitions).map(|partition| (0, partition)).collect();
+        let jobs: Vec<_> = (count..partitions)
+            .map(|partition| (0, partition))
+            .collect();
         let added = self.open_logs(std::slice::from_ref(&spec), &jobs)?;
         topic.logs.write().extend(added);
         Ok(())
@@ -246,13 +267,17 @@ impl Store {
         let env = &self.shared.env;
         if !spec.is_existing {
             let partitions = from..spec.partitions;
-            return self.directory.create_partitions(env, &spec.name, spec.topic_id, partitions);
+            return self
+                .directory
+                .create_partitions(env, &spec.name, spec.topic_id, partitions);
         }
         for partition in from..spec.partitions {
-            if !self.directory.has_partition(env, spec.topic_id, partition)? {
+            if !self
+                .directory
+                .has_partition(env, spec.topic_id, partition)?
+            {
                 let path = self.directory.partition(spec.topic_id, partition);
-                let detail =
-                    format!("{}-{partition} is missing: {}", spec.name, path.display());
+                let detail = format!("{}-{partition} is missing: {}", spec.name, path.display());
                 return Err(Error::new(Code::DataDamaged, detail));
             }
         }
@@ -261,16 +286,20 @@ impl Store {
 
     /// Opens logs on several threads; the result is in the order of `jobs`.
     fn open_logs(&self, specs: &[TopicSpec], jobs: &[(usize, u32)]) -> Result<Vec<Arc<Log>>> {
-        let configs: Vec<_> = specs.iter().map(|spec| Arc::new(spec.config.clone())).collect();
-        let is_simulated = self.shared.env.is_single_threaded();
-        let threads = if is_simulated { 1 } else { RECOVERY_THREADS_MAX.min(jobs.len()).max(1) };
+        let configs: Vec<_> = specs
+            .iter()
+            .map(|spec| Arc::new(spec.config.clone()))
+            .collect();
+        let threads = self.recovery_threads_max.min(jobs.len());
         let next = AtomicU32::new(0);
         let opened = Mutex::new(Vec::with_capacity(jobs.len()));
         let open_some = || {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some((spec_index, partition)) =
-                    usize::try_from(index).ok().and_then(|index| jobs.get(index)).copied()
+                let Some((spec_index, partition)) = usize::try_from(index)
+                    .ok()
+                    .and_then(|index| jobs.get(index))
+                    .copied()
                 else {
                     return;
                 };
@@ -306,7 +335,9 @@ impl Store {
             directory: self.directory.partition(spec.topic_id, partition),
             config,
             leader_epoch: self.leader_epoch,
-            checkpoint: recovered.and_then(|checkpoint| checkpoint.logs.get(&key)).copied(),
+            checkpoint: recovered
+                .and_then(|checkpoint| checkpoint.logs.get(&key))
+                .copied(),
             was_clean: recovered.is_some_and(|checkpoint| checkpoint.is_clean),
         };
         let mut report = Vec::new();
@@ -329,9 +360,14 @@ impl Store {
     /// [`Code::UnknownTopicOrPartition`] when it was closed or deleted.
     pub fn topic(&self, number: u32) -> Result<Arc<Topic>> {
         let topics = self.topics.read();
-        let found = usize::try_from(number).ok().and_then(|index| topics.get(index));
+        let found = usize::try_from(number)
+            .ok()
+            .and_then(|index| topics.get(index));
         found.cloned().flatten().ok_or_else(|| {
-            Error::new(Code::UnknownTopicOrPartition, format!("topic number {number}"))
+            Error::new(
+                Code::UnknownTopicOrPartition,
+                format!("topic number {number}"),
+            )
         })
     }
 
@@ -372,8 +408,9 @@ impl Store {
     /// [`Code::UnknownTopicOrPartition`], or why files could not be removed.
     pub fn delete_topic(&self, number: u32) -> Result<()> {
         let topic = self.topic(number)?;
-        if let Some(slot) =
-            usize::try_from(number).ok().and_then(|index| self.topics.write().get_mut(index))
+        if let Some(slot) = usize::try_from(number)
+            .ok()
+            .and_then(|index| self.topics.write().get_mut(index))
         {
             *slot = None;
         }
@@ -381,7 +418,8 @@ impl Store {
         for log in &logs {
             log.delete();
         }
-        self.directory.remove_topic(&self.shared.env, topic.topic_id)
+        self.directory
+            .remove_topic(&self.shared.env, topic.topic_id)
     }
 
     /// Removes the files of a topic that is not open: a deletion that a stop interrupted.
@@ -397,14 +435,22 @@ impl Store {
     /// # Errors
     /// An I/O error.
     pub fn set_aside_unclaimed(&self) -> Result<()> {
-        let claimed: Vec<Uuid> =
-            self.topics.read().iter().flatten().map(|topic| topic.topic_id).collect();
+        let claimed: Vec<Uuid> = self
+            .topics
+            .read()
+            .iter()
+            .flatten()
+            .map(|topic| topic.topic_id)
+            .collect();
         for topic_id in self.directory.topic_ids(&self.shared.env)? {
             if !claimed.contains(&topic_id) {
                 let path = self.directory.set_aside(&self.shared.env, topic_id)?;
                 let path = path.display().to_string();
                 let event = RecoveryEvent::SetAside { path };
-                self.report.lock().push(RecoveryEntry { subject: topic_id.to_string(), event });
+                self.report.lock().push(RecoveryEntry {
+                    subject: topic_id.to_string(),
+                    event,
+                });
             }
         }
         Ok(())
@@ -431,9 +477,10 @@ impl Store {
             store.schedule_checkpoint();
         };
         let work = Arc::clone(&self.shared.work);
-        self.shared
-            .scheduler
-            .after(CHECKPOINT_INTERVAL_MS, Box::new(move || work.spawn(Box::new(write))));
+        self.shared.scheduler.after(
+            CHECKPOINT_INTERVAL_MS,
+            Box::new(move || work.spawn(Box::new(write))),
+        );
     }
 
     /// Stores how far every log is flushed, if that has changed. Waits for the disk.
@@ -468,7 +515,10 @@ impl Store {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let mut last = Checkpoint { is_clean: true, ..Checkpoint::default() };
+        let mut last = Checkpoint {
+            is_clean: true,
+            ..Checkpoint::default()
+        };
         let mut failure = None;
         let topics = std::mem::take(&mut *self.topics.write());
         for topic in topics.into_iter().flatten() {
@@ -477,7 +527,8 @@ impl Store {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);
                 match log.close() {
                     Ok(position) => {
-                        last.logs.insert((*topic.topic_id.as_bytes(), partition), position);
+                        last.logs
+                            .insert((*topic.topic_id.as_bytes(), partition), position);
                     }
                     Err(error) => {
                         last.is_clean = false;
