@@ -7,6 +7,7 @@ pub mod compression;
 pub mod env;
 pub mod error;
 mod generated;
+pub mod messagepack;
 
 /// Hard caps shared with TypeScript.
 pub mod limits {
