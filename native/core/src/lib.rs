@@ -10,6 +10,7 @@ pub mod flush;
 mod generated;
 pub mod index;
 pub mod log;
+pub mod messagepack;
 pub mod metadata;
 pub mod producer;
 pub mod recovery;
