@@ -1,6 +1,7 @@
 // Writes native/core/src/generated.rs from the tables that TypeScript and Rust share:
-// src/protocol/codes.ts (error codes) and src/limits.ts (hard caps).
-// `node native/generate.mjs --check` changes nothing and exits 1 when the file is stale.
+// src/protocol/codes.ts (error codes) and src/limits.ts (hard caps); and the tables of codes and
+// close codes in docs/websocket-protocol.md.
+// `node native/generate.mjs --check` changes nothing and exits 1 when a file is stale.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const target = new URL("./core/src/generated.rs", import.meta.url);
@@ -66,11 +67,49 @@ const formatted = spawnSync("rustfmt", ["--edition", "2024", "--config", "max_wi
 if (formatted.status !== 0)
 	throw new Error(`rustfmt failed: ${formatted.stderr ?? formatted.error}`);
 
-if (process.argv.includes("--check")) {
-	if (readFileSync(target, "utf8") !== formatted.stdout) {
-		process.stderr.write("native/core/src/generated.rs is stale: run `npm run generate`\n");
-		process.exit(1);
+const closeCodes = [
+	...source("../src/protocol/close-codes.ts").matchAll(
+		/^\t([A-Z_]+): entry\((\d+), (true|false), "((?:[^"\\]|\\.)*)"\),$/gm,
+	),
+].map(([, name, code, reconnect, meaning]) => ({ name, code, reconnect, meaning }));
+if (closeCodes.length === 0) throw new Error("the close codes could not be read");
+
+const yesOrNo = (word) => (word === "true" ? "yes" : "no");
+const table = (head, rows) => [
+	`| ${head.join(" | ")} |`,
+	`|${head.map(() => "---|").join("")}`,
+	...rows.map((row) => `| ${row.join(" | ")} |`),
+].join("\n");
+const documentTables = {
+	"src/protocol/codes.ts": table(
+		["code", "name", "retriable", "meaning"],
+		codes.map(({ code, name, retriable, message }) => [code, name, yesOrNo(retriable), message]),
+	),
+	"src/protocol/close-codes.ts": table(
+		["code", "name", "reconnect", "meaning"],
+		closeCodes.map(({ code, name, reconnect, meaning }) =>
+			[code, name, yesOrNo(reconnect), meaning]),
+	),
+};
+const specification = new URL("../docs/websocket-protocol.md", import.meta.url);
+let specified = readFileSync(specification, "utf8");
+for (const [path, rows] of Object.entries(documentTables)) {
+	const begin = `<!-- generated from ${path}: begin -->\n`;
+	const end = `<!-- generated from ${path}: end -->`;
+	const from = specified.indexOf(begin) + begin.length;
+	const to = specified.indexOf(end);
+	if (from < begin.length || to < from) throw new Error(`no place for the table of ${path}`);
+	specified = `${specified.slice(0, from)}${rows}\n${specified.slice(to)}`;
+}
+
+const outputs = [
+	{ path: "native/core/src/generated.rs", file: target, content: formatted.stdout },
+	{ path: "docs/websocket-protocol.md", file: specification, content: specified },
+];
+for (const { path, file, content } of outputs) {
+	if (!process.argv.includes("--check")) writeFileSync(file, content);
+	else if (readFileSync(file, "utf8") !== content) {
+		process.stderr.write(`${path} is stale: run \`npm run generate\`\n`);
+		process.exitCode = 1;
 	}
-} else {
-	writeFileSync(target, formatted.stdout);
 }

@@ -2,6 +2,8 @@
 //!
 //! Plain Rust: it knows nothing of Node, sockets or topics. `cargo test` alone proves it.
 
+pub mod batch;
+pub mod compression;
 pub mod env;
 pub mod error;
 mod generated;

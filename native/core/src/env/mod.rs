@@ -4,11 +4,26 @@
 //! (`simulated/`) sees every call and can fail, reorder or forget any of it. Faults live in
 //! implementations, never as flags in the engine.
 
+mod capacity;
+#[cfg(test)]
+mod conformance;
+mod descriptor;
+mod disk;
+mod mapping;
+mod memory;
+mod namespace;
+mod system;
+
 use std::{
     io::{self, IoSlice},
     path::Path,
     sync::Arc,
 };
+
+pub use disk::DiskFileSystem;
+pub use mapping::Mapping;
+pub use memory::MemoryFileSystem;
+pub use system::{SystemClock, SystemRandom};
 
 /// The machine as the engine sees it. Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +34,27 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Randomness for identifiers.
     pub random: Arc<dyn Random>,
+}
+
+impl Env {
+    /// The real machine.
+    pub fn system() -> Self {
+        Self::with_files(Arc::new(DiskFileSystem))
+    }
+
+    /// The real machine's time and randomness over files in memory, of at most `capacity_bytes`
+    /// (see [`MemoryFileSystem::new`]).
+    pub fn memory(capacity_bytes: Option<u64>) -> Self {
+        Self::with_files(Arc::new(MemoryFileSystem::new(capacity_bytes)))
+    }
+
+    fn with_files(files: Arc<dyn FileSystem>) -> Self {
+        Self {
+            files,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        }
+    }
 }
 
 /// Time.
@@ -140,7 +176,9 @@ pub trait File: Send + Sync + 'static {
     /// A shared read-only mapping of the range, which may reach past the end of the file;
     /// only bytes below the end may be touched. `position` is a multiple of 64 KiB.
     fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping>;
-    /// A shared writable mapping of the range; `position` is a multiple of 64 KiB.
+    /// A shared writable mapping of the range; `position` is a multiple of 64 KiB. `Unsupported`
+    /// where pages cannot be brought in with an error instead of a signal (Linux before 5.14, other
+    /// systems): write by `write_at` there.
     fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>>;
 }
 

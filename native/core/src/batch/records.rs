@@ -1,0 +1,170 @@
+//! The records of a batch, borrowed from its uncompressed records section.
+//!
+//! ```text
+//! record   length varint · attributes i8 · timestamp_delta varint · offset_delta varint ·
+//!          key_length varint (-1: null) · key · value_length varint (-1: null) · value ·
+//!          header_count varint · headers
+//! header   name_length varint · name · value_length varint (-1: null) · value
+//! ```
+
+use super::varint::split_varint;
+use crate::{
+    error::{Code, Error, Result},
+    limits::RECORD_HEADERS_MAX,
+};
+
+/// One record, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Offset minus the batch's base offset; batches that were compacted have holes.
+    pub offset_delta: i32,
+    /// Timestamp minus the batch's base timestamp, in milliseconds.
+    pub timestamp_delta: i64,
+    /// The key; `None` is null.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is null, a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The headers, in order.
+    pub headers: Headers<'a>,
+}
+
+/// One header of a record, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The name, which should be UTF-8 but is not checked to be.
+    pub name: &'a [u8],
+    /// The value; `None` is null.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Iterates over the records of one batch. Ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+    remaining: u32,
+    index: u32,
+}
+
+impl<'a> Records<'a> {
+    /// The `count` records that fill `section` exactly. A negative count is an error of the first
+    /// step.
+    pub fn new(section: &'a [u8], count: i32) -> Self {
+        // A negative count becomes one that no section can hold.
+        Self {
+            rest: section,
+            remaining: count as u32,
+            index: 0,
+        }
+    }
+
+    fn read_record(&mut self) -> Option<Record<'a>> {
+        let (length, rest) = split_varint(self.rest)?;
+        let (body, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        self.rest = rest;
+        let (_attributes, body) = body.split_first()?;
+        let (timestamp_delta, body) = split_varint(body)?;
+        let (offset_delta, body) = split_varint(body)?;
+        let (key, body) = split_nullable(body)?;
+        let (value, body) = split_nullable(body)?;
+        let (header_count, body) = split_varint(body)?;
+        let headers = Headers::new(body, header_count)?;
+        let offset_delta = i32::try_from(offset_delta).ok()?;
+        Some(Record {
+            offset_delta,
+            timestamp_delta,
+            key,
+            value,
+            headers,
+        })
+    }
+
+    #[cold]
+    fn fail(&mut self, what: &str) -> Error {
+        self.remaining = 0;
+        self.rest = &[];
+        Error::new(
+            Code::InvalidRecord,
+            format!("record {}: {what}", self.index),
+        )
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.remaining == 0 {
+            if self.rest.is_empty() {
+                return None;
+            }
+            return Some(Err(self.fail("bytes behind the last record")));
+        }
+        self.remaining -= 1;
+        let Some(record) = self.read_record() else {
+            return Some(Err(self.fail("its lengths do not add up")));
+        };
+        self.index += 1;
+        Some(Ok(record))
+    }
+}
+
+/// The headers of one record. Iterating ends after the first error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers<'a> {
+    rest: &'a [u8],
+    remaining: u32,
+}
+
+impl<'a> Headers<'a> {
+    fn new(rest: &'a [u8], count: i64) -> Option<Self> {
+        let remaining = u32::try_from(count).ok()?;
+        if u64::from(remaining) > RECORD_HEADERS_MAX || (remaining == 0 && !rest.is_empty()) {
+            return None;
+        }
+        Some(Self { rest, remaining })
+    }
+
+    /// Headers that are left.
+    pub fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    fn read_header(&mut self) -> Option<Header<'a>> {
+        let (length, rest) = split_varint(self.rest)?;
+        let (name, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        let (value, rest) = split_nullable(rest)?;
+        self.rest = rest;
+        if self.remaining == 1 && !rest.is_empty() {
+            return None;
+        }
+        Some(Header { name, value })
+    }
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = Result<Header<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.remaining == 0 {
+            return None;
+        }
+        let Some(header) = self.read_header() else {
+            self.remaining = 0;
+            let detail = "the lengths of a record's headers do not add up";
+            return Some(Err(Error::new(Code::InvalidRecord, detail)));
+        };
+        self.remaining -= 1;
+        Some(Ok(header))
+    }
+}
+
+/// Bytes behind a length, or null for -1.
+#[inline]
+fn split_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (length, rest) = split_varint(bytes)?;
+    if length == -1 {
+        return Some((None, rest));
+    }
+    let (content, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    Some((Some(content), rest))
+}

@@ -1,0 +1,490 @@
+//! Whether a batch from a producer may enter a log: every check that Kafka makes, down to its
+//! records, so that no producer can leave a batch that breaks consumers.
+
+use super::{
+    header::{Attributes, BatchHeader, HEADER_BYTES, NO_TIMESTAMP, Producer, TimestampType},
+    varint::{VARINT_BYTES_MAX, split_varint},
+};
+use crate::{
+    compression::{Codec, Decompressor},
+    error::{Code, Error, Result},
+    limits::{BATCH_BYTES_DECOMPRESSED_MAX, BATCH_RECORDS_MAX, RECORD_HEADERS_MAX},
+};
+
+/// Decompressed bytes that are looked at together.
+const WINDOW_BYTES: usize = 65_536;
+
+/// What a topic accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Largest batch in bytes, as stored: the topic's `max.message.bytes`.
+    pub bytes_max: u64,
+    /// Whether the topic is compacted, so that every record needs a key.
+    pub compacted: bool,
+    /// Whose timestamps count, and which are accepted.
+    pub timestamp: TimestampRule,
+}
+
+/// Whose timestamps count, and which are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampRule {
+    /// The producer's.
+    CreateTime {
+        /// The time now, in milliseconds since the epoch.
+        now_ms: i64,
+        /// How far in the past a timestamp may lie, in milliseconds.
+        before_ms_max: i64,
+        /// How far in the future a timestamp may lie, in milliseconds.
+        after_ms_max: i64,
+    },
+    /// The broker's: whatever the producer says is replaced (see
+    /// [`set_log_append_time`](super::header::set_log_append_time)).
+    LogAppendTime {
+        /// The time now, in milliseconds since the epoch.
+        now_ms: i64,
+    },
+}
+
+impl TimestampRule {
+    /// Whether a record's timestamp is accepted. [`NO_TIMESTAMP`] always is.
+    pub fn accepts(&self, timestamp_ms: i64) -> bool {
+        match *self {
+            Self::CreateTime {
+                now_ms,
+                before_ms_max,
+                after_ms_max,
+            } => {
+                timestamp_ms == NO_TIMESTAMP
+                    || (now_ms.saturating_sub(timestamp_ms) <= before_ms_max
+                        && timestamp_ms.saturating_sub(now_ms) <= after_ms_max)
+            }
+            Self::LogAppendTime { .. } => true,
+        }
+    }
+
+    /// The timestamp type of the topic's batches.
+    pub fn timestamp_type(&self) -> TimestampType {
+        match self {
+            Self::CreateTime { .. } => TimestampType::CreateTime,
+            Self::LogAppendTime { .. } => TimestampType::LogAppendTime,
+        }
+    }
+}
+
+/// What a log needs to know about a batch that it accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Records in the batch, at least 1.
+    pub record_count: u32,
+    /// The largest timestamp in milliseconds since the epoch: the records', or the broker's on a
+    /// `LogAppendTime` topic. [`NO_TIMESTAMP`] when no record has one.
+    pub max_timestamp_ms: i64,
+    /// Offset delta of the first record that carries it.
+    pub offset_of_max_timestamp_delta: u32,
+    /// The producer put another maximum into the header: as Kafka does, replace it with
+    /// [`set_max_timestamp`](super::header::set_max_timestamp). Never on `LogAppendTime` topics,
+    /// where it is replaced anyway.
+    pub max_timestamp_is_wrong: bool,
+    /// How the records are compressed.
+    pub codec: Codec,
+    /// Bytes of the batch as stored, header included.
+    pub bytes: usize,
+    /// The idempotent producer, when there is one.
+    pub producer: Option<Producer>,
+    /// Bytes of the records section once decompressed.
+    pub decompressed_bytes: u64,
+}
+
+/// Checks that `batch` is exactly one batch that a topic with `rules` accepts.
+///
+/// # Errors
+/// `CORRUPT_MESSAGE` (cut off, checksum, does not decompress), `INVALID_RECORD`,
+/// `INVALID_TIMESTAMP`, `MESSAGE_TOO_LARGE` (as stored, decompressed, or in records),
+/// `UNSUPPORTED_COMPRESSION_TYPE`.
+pub fn validate(batch: &[u8], rules: &Rules) -> Result<Summary> {
+    let header = check_header(batch, rules)?;
+    check_records(&header, batch, rules, BATCH_BYTES_DECOMPRESSED_MAX)
+}
+
+/// As [`validate`], but gives up with `Ok(None)` when the records expand beyond
+/// `decompressed_bytes_max`: the caller, who must not be held up, has another thread call
+/// [`validate`].
+///
+/// # Errors
+/// Those of [`validate`].
+pub fn validate_within(
+    batch: &[u8],
+    rules: &Rules,
+    decompressed_bytes_max: u64,
+) -> Result<Option<Summary>> {
+    let header = check_header(batch, rules)?;
+    let is_partial = header.attributes.codec()? != Codec::None
+        && decompressed_bytes_max < BATCH_BYTES_DECOMPRESSED_MAX;
+    if !is_partial {
+        return check_records(&header, batch, rules, BATCH_BYTES_DECOMPRESSED_MAX).map(Some);
+    }
+    match check_records(&header, batch, rules, decompressed_bytes_max) {
+        Err(error) if error.code() == Code::MessageTooLarge => Ok(None),
+        checked => checked.map(Some),
+    }
+}
+
+fn check_header(batch: &[u8], rules: &Rules) -> Result<BatchHeader> {
+    let header = BatchHeader::read(batch)?;
+    let bytes = header.batch_bytes();
+    if bytes as u64 > rules.bytes_max {
+        let detail = format!("{bytes} bytes, the topic accepts {}", rules.bytes_max);
+        return Err(Error::new(Code::MessageTooLarge, detail));
+    }
+    header.verify_crc(batch)?;
+    if batch.len() > bytes {
+        return Err(invalid(format!(
+            "{} bytes behind the batch",
+            batch.len() - bytes
+        )));
+    }
+    check_attributes(header.attributes)?;
+    check_counts(&header)?;
+    check_producer(&header)?;
+    Ok(header)
+}
+
+fn check_attributes(attributes: Attributes) -> Result<()> {
+    attributes.codec()?;
+    if attributes.is_control() {
+        return Err(invalid("producers may not write control records".into()));
+    }
+    if attributes.is_transactional() {
+        return Err(invalid("transactions are not supported".into()));
+    }
+    if attributes.has_delete_horizon() {
+        return Err(invalid("producers may not set a delete horizon".into()));
+    }
+    if attributes.timestamp_type() == TimestampType::LogAppendTime {
+        let detail = "producers may not set the timestamp type to LogAppendTime";
+        return Err(Error::new(Code::InvalidTimestamp, detail));
+    }
+    Ok(())
+}
+
+fn check_counts(header: &BatchHeader) -> Result<()> {
+    let count = header.record_count;
+    if count < 1 {
+        return Err(invalid(format!("a batch of {count} records")));
+    }
+    if i64::from(count) > BATCH_RECORDS_MAX as i64 {
+        let detail = format!("{count} records, a batch holds {BATCH_RECORDS_MAX}");
+        return Err(Error::new(Code::MessageTooLarge, detail));
+    }
+    if header.last_offset_delta != count - 1 {
+        let last = header.last_offset_delta;
+        return Err(invalid(format!(
+            "last offset delta {last} in a batch of {count} records"
+        )));
+    }
+    Ok(())
+}
+
+fn check_producer(header: &BatchHeader) -> Result<()> {
+    let Some(producer) = header.producer() else {
+        return Ok(());
+    };
+    if producer.epoch < 0 || producer.base_sequence < 0 {
+        return Err(invalid(format!(
+            "producer {} with epoch {} and sequence {}",
+            producer.id, producer.epoch, producer.base_sequence
+        )));
+    }
+    Ok(())
+}
+
+fn check_records(
+    header: &BatchHeader,
+    batch: &[u8],
+    rules: &Rules,
+    decompressed_bytes_max: u64,
+) -> Result<Summary> {
+    let section = batch.get(HEADER_BYTES..).unwrap_or_default();
+    let codec = header.attributes.codec()?;
+    let mut scan = Scan::new(header, rules);
+    let decompressed_bytes = match codec {
+        Codec::None => {
+            let mut source = Source::whole(section);
+            scan.run(&mut source)?;
+            source.finish()?
+        }
+        _ => {
+            let decompressor = Decompressor::new(codec, section, decompressed_bytes_max)?;
+            let mut window = vec![0; WINDOW_BYTES];
+            let mut source = Source::streamed(decompressor, &mut window);
+            scan.run(&mut source)?;
+            source.finish()?
+        }
+    };
+    let (max_timestamp_ms, offset_of_max_timestamp_delta) = match rules.timestamp {
+        TimestampRule::CreateTime { .. } => (scan.max_timestamp_ms, scan.offset_of_max_timestamp),
+        TimestampRule::LogAppendTime { now_ms } => (now_ms, 0),
+    };
+    let keeps_timestamps = rules.timestamp.timestamp_type() == TimestampType::CreateTime;
+    Ok(Summary {
+        record_count: scan.count,
+        max_timestamp_ms,
+        offset_of_max_timestamp_delta,
+        max_timestamp_is_wrong: keeps_timestamps && max_timestamp_ms != header.max_timestamp,
+        codec,
+        bytes: batch.len(),
+        producer: header.producer(),
+        decompressed_bytes,
+    })
+}
+
+/// Goes over the records once; holds what the summary needs of them.
+struct Scan<'r> {
+    rules: &'r Rules,
+    base_timestamp: i64,
+    count: u32,
+    max_timestamp_ms: i64,
+    offset_of_max_timestamp: u32,
+}
+
+/// Why a record is refused: small, so that the loop over the records stays fast.
+enum Fault {
+    Invalid(&'static str),
+    Timestamp(i64),
+    Source(Box<Error>),
+}
+
+type Scanned<T> = std::result::Result<T, Fault>;
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Source(Box::new(error))
+    }
+}
+
+impl<'r> Scan<'r> {
+    fn new(header: &BatchHeader, rules: &'r Rules) -> Self {
+        Self {
+            rules,
+            base_timestamp: header.base_timestamp,
+            count: header.record_count.unsigned_abs(),
+            max_timestamp_ms: NO_TIMESTAMP,
+            offset_of_max_timestamp: 0,
+        }
+    }
+
+    fn run(&mut self, source: &mut Source<'_, '_>) -> Result<()> {
+        for index in 0..self.count {
+            self.record(index, source).map_err(|fault| match fault {
+                Fault::Invalid(what) => invalid(format!("record {index}: {what}")),
+                Fault::Timestamp(timestamp_ms) => Error::new(
+                    Code::InvalidTimestamp,
+                    format!("record {index} has timestamp {timestamp_ms}"),
+                ),
+                Fault::Source(error) => *error,
+            })?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn record(&mut self, index: u32, source: &mut Source<'_, '_>) -> Scanned<()> {
+        let length = source.varint()?;
+        let end = source.position().wrapping_add(length as u64);
+        // The attributes of a record are unused.
+        source.skip(1)?;
+        let timestamp_delta = source.varint()?;
+        if source.varint()? != i64::from(index) {
+            return Err(Fault::Invalid("offset deltas do not count up from 0"));
+        }
+        let key_bytes = source.varint()?;
+        if key_bytes < 0 && self.rules.compacted {
+            return Err(Fault::Invalid(
+                "a compacted topic needs a key in every record",
+            ));
+        }
+        source.skip_nullable(key_bytes)?;
+        let value_bytes = source.varint()?;
+        source.skip_nullable(value_bytes)?;
+        let header_count = source.varint()?;
+        if header_count != 0 {
+            skip_headers(header_count, source)?;
+        }
+        if source.position() != end {
+            return Err(Fault::Invalid("its fields do not fill its length"));
+        }
+        let Some(timestamp_ms) = self.base_timestamp.checked_add(timestamp_delta) else {
+            return Err(Fault::Timestamp(timestamp_delta));
+        };
+        if !self.rules.timestamp.accepts(timestamp_ms) {
+            return Err(Fault::Timestamp(timestamp_ms));
+        }
+        if timestamp_ms > self.max_timestamp_ms {
+            self.max_timestamp_ms = timestamp_ms;
+            self.offset_of_max_timestamp = index;
+        }
+        Ok(())
+    }
+}
+
+fn skip_headers(count: i64, source: &mut Source<'_, '_>) -> Scanned<()> {
+    if !(0..=RECORD_HEADERS_MAX as i64).contains(&count) {
+        return Err(Fault::Invalid(
+            "a header count that is negative or too large",
+        ));
+    }
+    for _ in 0..count {
+        let name_bytes = source.varint()?;
+        if name_bytes < 0 {
+            return Err(Fault::Invalid("a header without a name"));
+        }
+        source.skip(name_bytes as u64)?;
+        let value_bytes = source.varint()?;
+        source.skip_nullable(value_bytes)?;
+    }
+    Ok(())
+}
+
+/// Bytes of a records section: all of them, or a window that is refilled by a decompressor.
+/// `start..end` of `bytes` is what is there and not yet taken.
+struct Source<'a, 'w> {
+    bytes: Bytes<'a, 'w>,
+    start: usize,
+    end: usize,
+    /// Bytes taken before `start` became 0 last.
+    before: u64,
+}
+
+enum Bytes<'a, 'w> {
+    Whole(&'a [u8]),
+    Streamed {
+        decompressor: Decompressor<'a>,
+        window: &'w mut [u8],
+    },
+}
+
+impl<'a, 'w> Source<'a, 'w> {
+    fn whole(section: &'a [u8]) -> Self {
+        Self {
+            bytes: Bytes::Whole(section),
+            start: 0,
+            end: section.len(),
+            before: 0,
+        }
+    }
+
+    fn streamed(decompressor: Decompressor<'a>, window: &'w mut [u8]) -> Self {
+        let bytes = Bytes::Streamed {
+            decompressor,
+            window,
+        };
+        Self {
+            bytes,
+            start: 0,
+            end: 0,
+            before: 0,
+        }
+    }
+
+    /// Bytes taken so far.
+    #[inline]
+    fn position(&self) -> u64 {
+        self.before + self.start as u64
+    }
+
+    #[inline]
+    fn pending(&self) -> &[u8] {
+        let bytes = match &self.bytes {
+            Bytes::Whole(section) => section,
+            Bytes::Streamed { window, .. } => &**window,
+        };
+        bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Scanned<i64> {
+        if self.end - self.start < VARINT_BYTES_MAX {
+            self.refill()?;
+        }
+        let pending = self.pending();
+        let Some((value, rest)) = split_varint(pending) else {
+            return Err(Fault::Invalid("a length is cut off or too long"));
+        };
+        let taken = pending.len() - rest.len();
+        self.start += taken;
+        Ok(value)
+    }
+
+    #[inline]
+    fn skip_nullable(&mut self, bytes: i64) -> Scanned<()> {
+        match bytes {
+            0.. => self.skip(bytes as u64),
+            -1 => Ok(()),
+            _ => Err(Fault::Invalid("a negative length")),
+        }
+    }
+
+    #[inline]
+    fn skip(&mut self, bytes: u64) -> Scanned<()> {
+        if bytes <= (self.end - self.start) as u64 {
+            self.start += bytes as usize;
+            return Ok(());
+        }
+        self.skip_far(bytes)
+    }
+
+    fn skip_far(&mut self, mut bytes: u64) -> Scanned<()> {
+        loop {
+            let step = bytes.min((self.end - self.start) as u64);
+            self.start += step as usize;
+            bytes -= step;
+            if bytes == 0 {
+                return Ok(());
+            }
+            if self.refill()? == 0 {
+                return Err(Fault::Invalid("it is cut off"));
+            }
+        }
+    }
+
+    /// Makes at least a varint's worth of bytes pending unless the end is nearer; returns how many
+    /// bytes came.
+    #[cold]
+    fn refill(&mut self) -> Result<usize> {
+        let Bytes::Streamed {
+            decompressor,
+            window,
+        } = &mut self.bytes
+        else {
+            return Ok(0);
+        };
+        window.copy_within(self.start..self.end, 0);
+        self.before += self.start as u64;
+        self.end -= self.start;
+        self.start = 0;
+        let mut came = 0;
+        while self.end < VARINT_BYTES_MAX {
+            let free = window.get_mut(self.end..).unwrap_or_default();
+            let read = decompressor.read(free)?;
+            if read == 0 {
+                break;
+            }
+            self.end += read;
+            came += read;
+        }
+        Ok(came)
+    }
+
+    /// Checks that nothing is left; returns how many bytes there were.
+    fn finish(mut self) -> Result<u64> {
+        let came = self.refill()?;
+        if came > 0 || self.start != self.end {
+            return Err(invalid("bytes behind the last record".into()));
+        }
+        Ok(self.position())
+    }
+}
+
+fn invalid(detail: String) -> Error {
+    Error::new(Code::InvalidRecord, detail)
+}

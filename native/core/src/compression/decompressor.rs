@@ -1,0 +1,95 @@
+//! One bounded reader over whatever a batch is compressed with.
+
+use std::io::Read as _;
+
+use flate2::bufread::MultiGzDecoder;
+use lz4_flex::frame::FrameDecoder;
+
+use super::{Codec, snappy, zstandard};
+use crate::error::{Code, Error, Result};
+
+/// Decompresses piece by piece, up to a number of bytes. After an error it is of no more use.
+pub struct Decompressor<'a> {
+    codec: Codec,
+    decoder: Decoder<'a>,
+    bytes_left: u64,
+}
+
+enum Decoder<'a> {
+    Plain(&'a [u8]),
+    Gzip(Box<MultiGzDecoder<&'a [u8]>>),
+    Snappy(snappy::Reader<'a>),
+    Lz4(Box<FrameDecoder<&'a [u8]>>),
+    Zstd(zstandard::Reader<'a>),
+}
+
+impl<'a> Decompressor<'a> {
+    /// A reader of `input` that refuses to produce more than `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// `UNKNOWN_SERVER_ERROR` when there is no memory for the codec.
+    pub fn new(codec: Codec, input: &'a [u8], bytes_max: u64) -> Result<Self> {
+        let decoder = match codec {
+            Codec::None => Decoder::Plain(input),
+            Codec::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
+            Codec::Snappy => Decoder::Snappy(snappy::Reader::new(input)),
+            Codec::Lz4 => Decoder::Lz4(Box::new(FrameDecoder::new(input))),
+            Codec::Zstd => Decoder::Zstd(
+                zstandard::Reader::new(input).map_err(|error| super::failed(codec, &error))?,
+            ),
+        };
+        Ok(Self {
+            codec,
+            decoder,
+            bytes_left: bytes_max,
+        })
+    }
+
+    /// Reads into `buffer`, which is not empty; 0 only at the end of the input.
+    ///
+    /// # Errors
+    /// `CORRUPT_MESSAGE` for damaged, truncated or trailing input; `MESSAGE_TOO_LARGE` when there
+    /// is more than the bound.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let codec = self.codec;
+        let read = match &mut self.decoder {
+            Decoder::Plain(rest) => rest.read(buffer),
+            Decoder::Gzip(decoder) => decoder.read(buffer),
+            Decoder::Snappy(reader) => Ok(reader.read(buffer, self.bytes_left)?),
+            Decoder::Lz4(decoder) => decoder.read(buffer),
+            Decoder::Zstd(reader) => reader.read(buffer),
+        };
+        let read = read.map_err(|error| damaged(codec, &error))?;
+        if read == 0 {
+            return self.check_end().map(|()| 0);
+        }
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(read as u64)
+            .ok_or_else(|| too_large(codec))?;
+        Ok(read)
+    }
+
+    // The LZ4 decoder takes a truncated frame and an empty block for the end, and leaves what
+    // follows its frame.
+    fn check_end(&self) -> Result<()> {
+        match &self.decoder {
+            Decoder::Lz4(decoder) if !decoder.get_ref().is_empty() => {
+                Err(damaged(self.codec, &"bytes behind the end of the frame"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn too_large(codec: Codec) -> Error {
+    let detail = format!(
+        "its {} data expands beyond what a batch may hold",
+        codec.name()
+    );
+    Error::new(Code::MessageTooLarge, detail)
+}
+
+fn damaged(codec: Codec, error: &dyn std::fmt::Display) -> Error {
+    Error::new(Code::CorruptMessage, format!("{}: {error}", codec.name()))
+}

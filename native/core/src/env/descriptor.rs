@@ -1,0 +1,159 @@
+//! A [`File`] over a descriptor of the machine: real files and anonymous ones in memory alike.
+
+use std::{
+    io::{self, IoSlice},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+use rustix::io::{Errno, retry_on_intr};
+
+use super::{
+    File, WritableMapping,
+    mapping::{MappedWindow, Mapping},
+};
+
+/// Most slices that one pwritev takes on every supported system (IOV_MAX).
+const SLICES_PER_WRITE_MAX: usize = 1024;
+
+/// An open descriptor. Failure contract: every call is the system call's own, and may be repeated,
+/// except [`File::sync_data`] as its contract says.
+pub(super) struct DescriptorFile {
+    descriptor: Arc<OwnedFd>,
+}
+
+impl DescriptorFile {
+    pub(super) fn new(descriptor: OwnedFd) -> Self {
+        Self {
+            descriptor: Arc::new(descriptor),
+        }
+    }
+
+    /// A file in memory that has no name and goes with its last descriptor and mapping.
+    #[cfg(target_os = "linux")]
+    pub(super) fn anonymous() -> io::Result<Self> {
+        let flags = rustix::fs::MemfdFlags::CLOEXEC;
+        Ok(Self::new(rustix::fs::memfd_create("millrace", flags)?))
+    }
+
+    /// A file without a name in the directory for temporary files, where there is no memfd.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn anonymous() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::new_v4()));
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(Self::new(file.into()))
+    }
+
+    /// As [`File::map_writable`], but the machine's own window, for implementations that wrap it.
+    pub(super) fn window(&self, position: u64, bytes: usize) -> io::Result<MappedWindow> {
+        MappedWindow::new(&self.descriptor, position, bytes)
+    }
+}
+
+impl File for DescriptorFile {
+    fn len(&self) -> io::Result<u64> {
+        let size = rustix::fs::fstat(&self.descriptor)?.st_size;
+        u64::try_from(size).map_err(io::Error::other)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        Ok(retry_on_intr(|| {
+            rustix::io::pread(&self.descriptor, &mut *buffer, position)
+        })?)
+    }
+
+    fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        // Without the empty slices in front, a write of nothing cannot look like a full disk.
+        let skipped = slices.iter().take_while(|slice| slice.is_empty()).count();
+        let slices = slices.get(skipped..).unwrap_or_default();
+        let slices = slices.get(..SLICES_PER_WRITE_MAX).unwrap_or(slices);
+        if slices.is_empty() {
+            return Ok(0);
+        }
+        match retry_on_intr(|| rustix::io::pwritev(&self.descriptor, slices, position))? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            written => Ok(written),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, position: u64, bytes: u64, extend: bool) -> io::Result<bool> {
+        use rustix::fs::FallocateFlags;
+        if bytes == 0 {
+            return Ok(true);
+        }
+        let flags = if extend {
+            FallocateFlags::empty()
+        } else {
+            FallocateFlags::KEEP_SIZE
+        };
+        let allocate = || rustix::fs::fallocate(&self.descriptor, flags, position, bytes);
+        match retry_on_intr(allocate) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Never allocates here: F_PREALLOCATE only promises, so writers are told to do without.
+    #[cfg(not(target_os = "linux"))]
+    fn allocate(&self, _position: u64, bytes: u64, _extend: bool) -> io::Result<bool> {
+        Ok(bytes == 0)
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        Ok(retry_on_intr(|| {
+            rustix::fs::ftruncate(&self.descriptor, bytes)
+        })?)
+    }
+
+    #[cfg(not(target_vendor = "apple"))]
+    fn sync_data(&self) -> io::Result<()> {
+        // Not repeated on EINTR either: whether an interrupted sync reported an error is unknown.
+        Ok(rustix::fs::fdatasync(&self.descriptor)?)
+    }
+
+    /// With F_FULLFSYNC: fsync alone leaves the data in the drive's cache on this system.
+    #[cfg(target_vendor = "apple")]
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(rustix::fs::fcntl_fullfsync(&self.descriptor)?)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn start_writeback(&self, position: u64, bytes: u64) -> io::Result<()> {
+        start_writeback(&self.descriptor, position, bytes)
+    }
+
+    /// Does nothing here: the system has no such call, and it is a hint.
+    #[cfg(not(target_os = "linux"))]
+    fn start_writeback(&self, _position: u64, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping> {
+        Mapping::new(&self.descriptor, position, bytes)
+    }
+
+    fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>> {
+        Ok(Box::new(self.window(position, bytes)?))
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "rustix has no sync_file_range")]
+fn start_writeback(file: &OwnedFd, position: u64, bytes: u64) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let position = i64::try_from(position).map_err(io::Error::other)?;
+    let bytes = i64::try_from(bytes).map_err(io::Error::other)?;
+    let flags = libc::SYNC_FILE_RANGE_WRITE;
+    // SAFETY: the descriptor is open as long as it is borrowed, and no memory is involved.
+    match unsafe { libc::sync_file_range(file.as_raw_fd(), position, bytes, flags) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,4 @@
+//! Durability: who calls fdatasync, when, and who is told.
+
+pub mod scheduler;
+pub mod work;

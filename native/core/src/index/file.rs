@@ -1,0 +1,168 @@
+//! The index on disk: `BASE.index` and `BASE.timeindex`.
+//!
+//! ```text
+//! .index      entry*: relative_offset u32 | position u32              (big endian, rising)
+//! .timeindex  entry*: timestamp_ms i64 | relative_offset u32          (big endian, rising)
+//! both end in the footer:
+//!   0  magic            u32   "MRIX"
+//!   4  version          u8    1
+//!   5  sealed           u8    1: the log file was fdatasync'd and is never written again
+//!   6  reserved         u16   0
+//!   8  log_bytes        u64   length of log that the index covers
+//!  16  next_offset      u64   offset behind the last batch covered
+//!  24  largest_ms       i64   largest timestamp covered, -1 when none
+//!  32  largest_offset   u32   relative base offset of its batch
+//!  36  crc              u32   CRC-32C of the entries and the footer up to here
+//! ```
+//! The files are hints and are not synced: the checksum tells a torn one, and then they are
+//! rebuilt. `sealed` is written only after the log's fdatasync has returned.
+
+use std::{io, path::Path};
+
+use super::{OffsetEntry, SegmentIndex, TimeEntry};
+use crate::{
+    batch::header::crc32c,
+    env::{
+        FileSystem, OpenMode,
+        transfer::{read_whole, write_full},
+    },
+};
+
+const MAGIC: u32 = 0x4d52_4958;
+const VERSION: u8 = 1;
+const FOOTER_BYTES: usize = 40;
+const OFFSET_ENTRY_BYTES: usize = 8;
+const TIME_ENTRY_BYTES: usize = 12;
+/// A segment holds at most 2 GiB; with an entry a batch of 61 bytes that bounds the index.
+const FILE_BYTES_MAX: u64 = (1 << 31) / 61 * TIME_ENTRY_BYTES as u64;
+
+/// What an index file covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coverage {
+    /// Whether the log file was synced and closed before the index was written.
+    pub sealed: bool,
+    /// Bytes of log covered.
+    pub log_bytes: u64,
+    /// The offset behind the last batch covered.
+    pub next_offset: u64,
+}
+
+/// Writes both files beside each other, replacing what was there. Not synced: see the module.
+///
+/// # Errors
+/// Any I/O error; the files may then be torn, which [`load`] notices.
+pub fn store(
+    files: &dyn FileSystem,
+    index_path: &Path,
+    time_index_path: &Path,
+    index: &SegmentIndex,
+    coverage: Coverage,
+) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(index.offsets.len() * OFFSET_ENTRY_BYTES + FOOTER_BYTES);
+    for entry in &index.offsets {
+        bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
+        bytes.extend_from_slice(&entry.position.to_be_bytes());
+    }
+    push_footer(&mut bytes, index, coverage);
+    replace(files, index_path, &bytes)?;
+    bytes.clear();
+    for entry in &index.times {
+        bytes.extend_from_slice(&entry.timestamp_ms.to_be_bytes());
+        bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
+    }
+    push_footer(&mut bytes, index, coverage);
+    replace(files, time_index_path, &bytes)
+}
+
+/// Loads both files. `None` when one is missing, torn or does not match the other.
+///
+/// # Errors
+/// Any I/O error other than a missing file.
+pub fn load(
+    files: &dyn FileSystem,
+    index_path: &Path,
+    time_index_path: &Path,
+) -> io::Result<Option<(SegmentIndex, Coverage)>> {
+    let Some(offset_file) = read_whole(files, index_path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let Some(time_file) = read_whole(files, time_index_path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let Some((offset_entries, coverage, largest)) = split_footer(&offset_file) else {
+        return Ok(None);
+    };
+    let Some((time_entries, time_coverage, _)) = split_footer(&time_file) else {
+        return Ok(None);
+    };
+    if coverage != time_coverage {
+        return Ok(None);
+    }
+    let mut index = SegmentIndex { largest, ..SegmentIndex::default() };
+    let (offset_entries, rest) = offset_entries.as_chunks::<OFFSET_ENTRY_BYTES>();
+    let (time_entries, time_rest) = time_entries.as_chunks::<TIME_ENTRY_BYTES>();
+    if !rest.is_empty() || !time_rest.is_empty() {
+        return Ok(None);
+    }
+    index.offsets.reserve_exact(offset_entries.len());
+    for &[a, b, c, d, e, f, g, h] in offset_entries {
+        index.offsets.push(OffsetEntry {
+            relative_offset: u32::from_be_bytes([a, b, c, d]),
+            position: u32::from_be_bytes([e, f, g, h]),
+        });
+    }
+    index.times.reserve_exact(time_entries.len());
+    for &[a, b, c, d, e, f, g, h, i, j, k, l] in time_entries {
+        index.times.push(TimeEntry {
+            timestamp_ms: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            relative_offset: u32::from_be_bytes([i, j, k, l]),
+        });
+    }
+    index.bytes_since_entry = index
+        .offsets
+        .last()
+        .map_or(0, |last| coverage.log_bytes.saturating_sub(u64::from(last.position)));
+    Ok(Some((index, coverage)))
+}
+
+fn push_footer(bytes: &mut Vec<u8>, index: &SegmentIndex, coverage: Coverage) {
+    let largest = index.largest.unwrap_or(TimeEntry { timestamp_ms: -1, relative_offset: 0 });
+    bytes.extend_from_slice(&MAGIC.to_be_bytes());
+    bytes.push(VERSION);
+    bytes.push(u8::from(coverage.sealed));
+    bytes.extend_from_slice(&0u16.to_be_bytes());
+    bytes.extend_from_slice(&coverage.log_bytes.to_be_bytes());
+    bytes.extend_from_slice(&coverage.next_offset.to_be_bytes());
+    bytes.extend_from_slice(&largest.timestamp_ms.to_be_bytes());
+    bytes.extend_from_slice(&largest.relative_offset.to_be_bytes());
+    let crc = crc32c(bytes);
+    bytes.extend_from_slice(&crc.to_be_bytes());
+}
+
+fn split_footer(file: &[u8]) -> Option<(&[u8], Coverage, Option<TimeEntry>)> {
+    let (covered, crc) = file.split_last_chunk::<4>()?;
+    if u32::from_be_bytes(*crc) != crc32c(covered) {
+        return None;
+    }
+    let (entries, footer) = covered.split_last_chunk::<{ FOOTER_BYTES - 4 }>()?;
+    let mut rest = footer.as_slice();
+    let magic = u32::from_be_bytes(take(&mut rest)?);
+    let [version, sealed, ..] = take::<4>(&mut rest)?;
+    if magic != MAGIC || version != VERSION {
+        return None;
+    }
+    let log_bytes = u64::from_be_bytes(take(&mut rest)?);
+    let next_offset = u64::from_be_bytes(take(&mut rest)?);
+    let timestamp_ms = i64::from_be_bytes(take(&mut rest)?);
+    let relative_offset = u32::from_be_bytes(take(&mut rest)?);
+    let largest = (timestamp_ms >= 0).then_some(TimeEntry { timestamp_ms, relative_offset });
+    Some((entries, Coverage { sealed: sealed == 1, log_bytes, next_offset }, largest))
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    *bytes = rest;
+    Some(*head)
+}
+
+fn replace(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = files.open(path, OpenMode::OpenOrCreate)?;
+    file.truncate(0)?;
+    write_full(&*file, &[bytes], 0)
+}

@@ -1,0 +1,154 @@
+//! Sparse indexes of a segment: offset to position, and time to offset.
+//!
+//! Both are hints: bounded by the log, covered by a checksum on disk, and rebuilt when wrong.
+//! The index of the segment being written lives in memory; [`file`] stores and loads it.
+
+pub mod file;
+
+/// Where a batch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffsetEntry {
+    /// Base offset of the batch, relative to the segment's base offset.
+    pub relative_offset: u32,
+    /// Position of the batch in the segment, in bytes.
+    pub position: u32,
+}
+
+/// A point up to which no record is later than a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeEntry {
+    /// Largest timestamp of the segment up to and including the batch, in milliseconds.
+    pub timestamp_ms: i64,
+    /// Base offset of the batch that brought it, relative to the segment's base offset.
+    pub relative_offset: u32,
+}
+
+/// Both indexes of one segment. Entries are in rising order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SegmentIndex {
+    offsets: Vec<OffsetEntry>,
+    times: Vec<TimeEntry>,
+    /// Log bytes since the last offset entry.
+    bytes_since_entry: u64,
+    largest: Option<TimeEntry>,
+}
+
+impl SegmentIndex {
+    /// Notes a batch that was appended at `position`. An entry is made when `interval_bytes`
+    /// of log have passed since the last one, and for the first batch.
+    pub fn note(
+        &mut self,
+        relative_offset: u32,
+        position: u32,
+        batch_bytes: u64,
+        max_timestamp_ms: i64,
+        interval_bytes: u64,
+    ) {
+        if self.largest.is_none_or(|largest| max_timestamp_ms > largest.timestamp_ms) {
+            self.largest = Some(TimeEntry { timestamp_ms: max_timestamp_ms, relative_offset });
+        }
+        if self.offsets.is_empty() || self.bytes_since_entry >= interval_bytes {
+            self.offsets.push(OffsetEntry { relative_offset, position });
+            self.bytes_since_entry = 0;
+            if let Some(largest) = self.largest
+                && self.times.last().is_none_or(|last| largest.timestamp_ms > last.timestamp_ms)
+            {
+                self.times.push(largest);
+            }
+        }
+        self.bytes_since_entry += batch_bytes;
+    }
+
+    /// The last entry at or before `relative_offset`; the segment's start when there is none.
+    pub fn at_or_before(&self, relative_offset: u32) -> OffsetEntry {
+        let count = self.offsets.partition_point(|entry| entry.relative_offset <= relative_offset);
+        count
+            .checked_sub(1)
+            .and_then(|last| self.offsets.get(last))
+            .copied()
+            .unwrap_or(OffsetEntry { relative_offset: 0, position: 0 })
+    }
+
+    /// The first entry whose position lies behind `position`, if any.
+    pub fn first_behind(&self, position: u32) -> Option<OffsetEntry> {
+        let count = self.offsets.partition_point(|entry| entry.position <= position);
+        self.offsets.get(count).copied()
+    }
+
+    /// A relative offset before which every record is earlier than `timestamp_ms`.
+    pub fn before_time(&self, timestamp_ms: i64) -> u32 {
+        let count = self.times.partition_point(|entry| entry.timestamp_ms < timestamp_ms);
+        count.checked_sub(1).and_then(|last| self.times.get(last)).map_or(0, |e| e.relative_offset)
+    }
+
+    /// The largest timestamp noted, with the batch that brought it.
+    pub fn largest(&self) -> Option<TimeEntry> {
+        self.largest
+    }
+
+    /// Forgets every entry at or behind `position`, for a log that was cut there.
+    /// The largest timestamp is lowered to that of the last entry kept.
+    pub fn truncate(&mut self, position: u32) {
+        let keep = self.offsets.partition_point(|entry| entry.position < position);
+        let end = self.offsets.get(keep).map(|entry| entry.relative_offset);
+        self.offsets.truncate(keep);
+        if let Some(end) = end {
+            let keep_times = self.times.partition_point(|entry| entry.relative_offset < end);
+            self.times.truncate(keep_times);
+        }
+        self.largest = self.times.last().copied();
+    }
+
+    /// Number of offset entries.
+    pub fn entry_count(&self) -> usize {
+        self.offsets.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_entry_at_or_before_an_offset() {
+        let mut index = SegmentIndex::default();
+        for batch in 0..100u32 {
+            index.note(batch * 10, batch * 1000, 1000, i64::from(batch), 4000);
+        }
+        assert_eq!(index.entry_count(), 25);
+        assert_eq!(
+            index.at_or_before(45),
+            OffsetEntry { relative_offset: 40, position: 4000 }
+        );
+        assert_eq!(index.at_or_before(39), OffsetEntry { relative_offset: 0, position: 0 });
+        assert_eq!(
+            index.first_behind(4000),
+            Some(OffsetEntry { relative_offset: 80, position: 8000 })
+        );
+    }
+
+    #[test]
+    fn time_lookup_never_skips_a_record_that_is_late_enough() {
+        let mut index = SegmentIndex::default();
+        for (batch, timestamp) in [5i64, 9, 7, 30, 12, 40].into_iter().enumerate() {
+            let batch = u32::try_from(batch).unwrap();
+            index.note(batch, batch * 10, 10, timestamp, 0);
+        }
+        assert_eq!(index.before_time(1), 0);
+        assert_eq!(index.before_time(10), 1);
+        assert_eq!(index.before_time(31), 3);
+        assert_eq!(index.largest().map(|entry| entry.timestamp_ms), Some(40));
+    }
+
+    #[test]
+    fn a_cut_forgets_what_lies_behind_it() {
+        let mut index = SegmentIndex::default();
+        for batch in 0..10u32 {
+            index.note(batch, batch * 100, 100, i64::from(batch), 0);
+        }
+        index.truncate(500);
+        assert_eq!(index.entry_count(), 5);
+        assert_eq!(index.at_or_before(9).position, 400);
+        assert_eq!(index.largest().map(|entry| entry.timestamp_ms), Some(4));
+    }
+}

@@ -1,0 +1,336 @@
+//! Appending: assign offsets, write, publish.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Active, Closing, Log, LogConfig, Position, Tail, Unsynced};
+use crate::{
+    batch::{
+        BatchHeader, HEADER_BYTES, TimestampType,
+        header::{assign, set_log_append_time, set_max_timestamp},
+    },
+    env::OpenMode,
+    error::{Code, Error, Result},
+    log::config::WriterChoice,
+    producer::{ProducerBatch, Verdict},
+    segment::{
+        Segment,
+        writer::{MappedWriter, PwriteWriter, SegmentWriter},
+    },
+};
+
+/// Rate from which a topic that does not flush before its acks is stored through a mapping.
+const MAPPED_RATE_BYTES_PER_SECOND: u64 = 10_000_000;
+/// Log after which indexes and producer state are stored, and the log flushed whatever its
+/// configuration: bounds how much of a segment recovery has to read.
+pub(super) const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
+/// Offsets and positions within a segment fit 31 bits, as in Kafka's index.
+const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: u64,
+    /// Offset behind its last record: flush up to here and the batch is durable.
+    pub next_offset: u64,
+    /// When it was appended, in milliseconds since the Unix epoch.
+    pub append_time_ms: i64,
+    /// It had been written before, by the same producer under the same sequence numbers.
+    pub is_duplicate: bool,
+}
+
+/// Bytes a second over windows of at least a second.
+#[derive(Debug, Default)]
+pub(super) struct RateMeter {
+    window_start_ns: u64,
+    window_bytes: u64,
+    bytes_per_second: u64,
+}
+
+impl RateMeter {
+    fn note(&mut self, bytes: u64, now_ns: u64) {
+        self.window_bytes += bytes;
+        let elapsed_ns = now_ns.saturating_sub(self.window_start_ns);
+        if elapsed_ns >= 1_000_000_000 {
+            let rate = u128::from(self.window_bytes) * 1_000_000_000 / u128::from(elapsed_ns);
+            self.bytes_per_second = u64::try_from(rate).unwrap_or(u64::MAX);
+            self.window_bytes = 0;
+            self.window_start_ns = now_ns;
+        }
+    }
+}
+
+impl Log {
+    /// Appends one batch that [`validate`](crate::batch::validate) or the builder has passed.
+    ///
+    /// `max_timestamp_ms` is the largest timestamp of its records; where the header says
+    /// otherwise it is corrected, as Kafka does. The bytes are copied to the page cache before
+    /// the call returns. Whether the batch is visible at once depends on the topic's promise.
+    ///
+    /// # Errors
+    /// - [`Code::OutOfOrderSequenceNumber`], [`Code::InvalidProducerEpoch`]: idempotence.
+    /// - [`Code::DiskFull`], [`Code::KafkaStorageError`]: nothing was appended.
+    /// - [`Code::TopicDeleted`].
+    pub fn append(self: &Arc<Self>, batch: &[u8], max_timestamp_ms: i64) -> Result<Appended> {
+        let config = self.config();
+        let header = BatchHeader::read(batch)?;
+        let mut tail = self.tail.lock();
+        self.check_usable()?;
+        let producer = producer_of(&header);
+        if let Some(producer) = &producer
+            && let Verdict::Duplicate(written) = tail.producers.check(producer)?
+        {
+            return Ok(Appended {
+                base_offset: written.base_offset,
+                next_offset: written.next_offset,
+                append_time_ms: written.append_time_ms,
+                is_duplicate: true,
+            });
+        }
+        let now_ms = self.shared.env.clock.wall_ms().max(tail.last_append_ms);
+        let appended = self.write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)?;
+        if let Some(producer) = &producer {
+            tail.producers.note(producer, appended.base_offset, appended.next_offset, now_ms);
+        }
+        let must_flush = self.note_unflushed(&mut tail, &config, u64::from(record_count(&header)));
+        let end = tail.end;
+        self.log_end.store(end.offset, Ordering::Release);
+        drop(tail);
+        if !config.is_flushed_before_ack() {
+            self.publish_visible(end);
+        }
+        if must_flush {
+            self.mark_dirty();
+        }
+        Ok(appended)
+    }
+
+    fn write(
+        &self,
+        tail: &mut Tail,
+        config: &LogConfig,
+        header: &BatchHeader,
+        batch: &[u8],
+        max_timestamp_ms: i64,
+        now_ms: i64,
+    ) -> Result<Appended> {
+        let bytes = batch.len() as u64;
+        let offset_count = u64::from(record_count(header));
+        self.roll_if_needed(tail, config, bytes, offset_count, now_ms)?;
+        self.choose_writer(tail, config)?;
+        let base_offset = tail.end.offset;
+        let Some((head, rest)) = batch.split_first_chunk::<HEADER_BYTES>() else {
+            return Err(Error::new(Code::CorruptMessage, "a batch shorter than its header"));
+        };
+        let mut head = *head;
+        let timestamp_ms = match config.timestamp_type {
+            TimestampType::LogAppendTime => {
+                set_log_append_time(&mut head, rest, now_ms);
+                now_ms
+            }
+            TimestampType::CreateTime => {
+                if header.max_timestamp != max_timestamp_ms {
+                    set_max_timestamp(&mut head, rest, max_timestamp_ms);
+                }
+                max_timestamp_ms
+            }
+        };
+        assign(&mut head, offset_number(base_offset)?, epoch_number(self.leader_epoch)?);
+        let position = tail.end.position;
+        let Some(active) = &mut tail.active else {
+            return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
+        };
+        if let Err(error) = active.writer.append(&[&head, rest], position) {
+            let failure = Error::io(format_args!("appending to {}", self.label), &error);
+            // What was written of it must not come back to life behind a later batch.
+            if let Err(error) = active.writer.cut(position) {
+                let what = format_args!("erasing a failed append of {}", self.label);
+                self.poison_with(Error::io(what, &error));
+            }
+            return Err(failure);
+        }
+        let relative_offset = relative(base_offset, active.segment.base_offset)?;
+        let relative_position = relative(position, 0)?;
+        active.segment.update_index(|index| {
+            let interval = config.index_interval_bytes;
+            index.note(relative_offset, relative_position, bytes, timestamp_ms, interval);
+        });
+        active.segment.set_end_position(position + bytes);
+        tail.end.position = position + bytes;
+        tail.end.offset = base_offset + offset_count;
+        tail.last_append_ms = now_ms;
+        tail.bytes_since_snapshot += bytes;
+        tail.rate.note(bytes, self.shared.env.clock.monotonic_ns());
+        let next_offset = tail.end.offset;
+        Ok(Appended { base_offset, next_offset, append_time_ms: now_ms, is_duplicate: false })
+    }
+
+    /// Notes records that are not durable yet; whether a flush has to start now.
+    fn note_unflushed(
+        self: &Arc<Self>,
+        tail: &mut Tail,
+        config: &LogConfig,
+        records: u64,
+    ) -> bool {
+        tail.records_unflushed += records;
+        if config.flush_ms != u64::MAX && !tail.is_flush_timer_set {
+            tail.is_flush_timer_set = true;
+            let log = Arc::downgrade(self);
+            self.shared.scheduler.after(
+                config.flush_ms,
+                Box::new(move || {
+                    if let Some(log) = log.upgrade() {
+                        log.mark_dirty();
+                    }
+                }),
+            );
+        }
+        tail.records_unflushed >= config.flush_messages
+            || tail.bytes_since_snapshot >= SNAPSHOT_INTERVAL_BYTES
+            || tail.unsynced.len() > 1
+    }
+
+    /// Closes the active segment when the batch does not fit or it is old, and opens the next.
+    fn roll_if_needed(
+        &self,
+        tail: &mut Tail,
+        config: &LogConfig,
+        bytes: u64,
+        offset_count: u64,
+        now_ms: i64,
+    ) -> Result<()> {
+        if let Some(active) = &tail.active {
+            let age_ms = u64::try_from(now_ms.saturating_sub(active.created_ms)).unwrap_or(0);
+            let end_offset = tail.end.offset + offset_count;
+            let fits = tail.end.position + bytes <= config.segment_bytes.min(SEGMENT_SPAN_MAX)
+                && end_offset - active.segment.base_offset <= SEGMENT_SPAN_MAX
+                && age_ms < config.segment_ms;
+            if fits || tail.end.position == 0 {
+                return Ok(());
+            }
+            self.close_active(tail, config);
+        }
+        self.create_segment(tail, config, now_ms)
+    }
+
+    fn close_active(&self, tail: &mut Tail, config: &LogConfig) {
+        let Some(active) = tail.active.take() else { return };
+        let closing =
+            Closing { writer: active.writer, end: tail.end, producers: tail.producers.clone() };
+        match tail.unsynced.last_mut() {
+            Some(last) if last.segment.id == active.segment.id => last.closing = Some(closing),
+            _ => {
+                // Clean since its last flush; the flusher opens it again to seal it.
+                if let Ok(file) = active.segment.file(&self.shared.files) {
+                    let closing = Some(closing);
+                    tail.unsynced.push(Unsynced { segment: active.segment, file, closing });
+                }
+            }
+        }
+        // Producers that have been silent for long are forgotten when a segment is closed.
+        let before_ms = tail.last_append_ms.saturating_sub(config.producer_expiry_ms);
+        tail.producers.expire(before_ms);
+    }
+
+    fn create_segment(&self, tail: &mut Tail, config: &LogConfig, now_ms: i64) -> Result<()> {
+        let base_offset = tail.end.offset;
+        let segment = Arc::new(Segment::new(&self.directory, base_offset));
+        let path = segment.log_path();
+        let file = self
+            .shared
+            .env
+            .files
+            .open(&path, OpenMode::OpenOrCreate)
+            .map_err(|error| Error::io(format_args!("creating {}", path.display()), &error))?;
+        file.truncate(0)
+            .map_err(|error| Error::io(format_args!("emptying {}", path.display()), &error))?;
+        self.shared.files.insert(segment.id, Arc::clone(&file));
+        let work = Arc::clone(&self.shared.work);
+        let is_mapped = wants_mapped(config, tail.rate.bytes_per_second);
+        let writer: Box<dyn SegmentWriter> = if is_mapped {
+            Box::new(MappedWriter::new(Arc::clone(&file), work, 0))
+        } else {
+            Box::new(PwriteWriter::new(Arc::clone(&file), work, 0))
+        };
+        tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
+        tail.is_directory_dirty = true;
+        let active_segment = Arc::clone(&segment);
+        tail.active = Some(Active { segment: active_segment, writer, is_mapped, created_ms: now_ms });
+        tail.unsynced.push(Unsynced { segment: Arc::clone(&segment), file, closing: None });
+        self.segments.write().push(segment);
+        Ok(())
+    }
+
+    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced.
+    fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<()> {
+        let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
+        let position = tail.end.position;
+        let Some(active) = &mut tail.active else { return Ok(()) };
+        let is_noted = tail.unsynced.last().is_some_and(|u| u.segment.id == active.segment.id);
+        if is_noted && wants_mapped == active.is_mapped {
+            return Ok(());
+        }
+        let file = active.segment.file(&self.shared.files).map_err(|error| {
+            Error::io(format_args!("opening {}", active.segment.log_path().display()), &error)
+        })?;
+        if !is_noted {
+            let segment = Arc::clone(&active.segment);
+            tail.unsynced.push(Unsynced { segment, file: Arc::clone(&file), closing: None });
+        }
+        if wants_mapped != active.is_mapped {
+            let work = Arc::clone(&self.shared.work);
+            active.is_mapped = wants_mapped;
+            active.writer = if wants_mapped {
+                Box::new(MappedWriter::new(file, work, position))
+            } else {
+                // Gives back what was allocated ahead of the tail.
+                active.writer.cut(position).map_err(|error| {
+                    Error::io(format_args!("trimming {}", self.label), &error)
+                })?;
+                Box::new(PwriteWriter::new(file, work, position))
+            };
+        }
+        Ok(())
+    }
+}
+
+fn wants_mapped(config: &LogConfig, bytes_per_second: u64) -> bool {
+    match config.writer {
+        WriterChoice::Pwrite => false,
+        WriterChoice::Mapped => true,
+        WriterChoice::Automatic => {
+            !config.is_flushed_before_ack() && bytes_per_second >= MAPPED_RATE_BYTES_PER_SECOND
+        }
+    }
+}
+
+/// The producer's numbers in a batch header, when it has a producer and a sequence.
+pub(super) fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
+    (header.producer_id >= 0 && header.base_sequence >= 0).then(|| ProducerBatch {
+        producer_id: header.producer_id,
+        epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+        record_count: record_count(header),
+    })
+}
+
+/// Offsets that a batch takes up: by its last offset delta, which compaction keeps.
+pub(super) fn record_count(header: &BatchHeader) -> u32 {
+    u32::try_from(header.last_offset_delta).map_or(1, |delta| delta.saturating_add(1))
+}
+
+fn relative(value: u64, base: u64) -> Result<u32> {
+    value.checked_sub(base).and_then(|difference| u32::try_from(difference).ok()).ok_or_else(|| {
+        Error::new(Code::UnknownServerError, format!("{value} is out of a segment from {base}"))
+    })
+}
+
+fn offset_number(offset: u64) -> Result<i64> {
+    i64::try_from(offset)
+        .map_err(|_| Error::new(Code::UnknownServerError, "offsets are used up"))
+}
+
+fn epoch_number(epoch: u32) -> Result<i32> {
+    i32::try_from(epoch)
+        .map_err(|_| Error::new(Code::UnknownServerError, "leader epochs are used up"))
+}

@@ -1,0 +1,183 @@
+//! Flushing one log: fdatasync what was written, then publish, seal and tell.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Closing, Log, Position, append::SNAPSHOT_INTERVAL_BYTES};
+use crate::{
+    env::File,
+    error::{Code, Error, Result},
+    flush::scheduler::{Flush, FlushState},
+    index::file::Coverage,
+    producer::{ProducerStates, snapshot},
+    segment::Segment,
+};
+
+/// What one flush has to sync, taken from the tail under its lock.
+struct Group {
+    end: Position,
+    files: Vec<(Arc<Segment>, Arc<dyn File>, Option<Closing>)>,
+    is_directory_dirty: bool,
+}
+
+impl Flush for Log {
+    fn flush(&self) {
+        let guard = PoisonOnPanic(self);
+        // Failure poisons the log, and with it everyone who waits is told.
+        if let Err(error) = self.flush_now() {
+            self.poison_with(error);
+        }
+        std::mem::forget(guard);
+    }
+
+    fn flush_state(&self) -> &FlushState {
+        &self.flush_state
+    }
+}
+
+/// A flush that panics leaves unknown what is durable.
+struct PoisonOnPanic<'a>(&'a Log);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        let detail = format!("flushing {} panicked", self.0.label);
+        self.0.poison_with(Error::new(Code::KafkaStorageError, detail));
+    }
+}
+
+impl Log {
+    /// Makes everything appended before the call durable, publishes it, and completes who waits.
+    ///
+    /// # Errors
+    /// The log's poison, or the failure that the caller has to poison it with.
+    pub(super) fn flush_now(&self) -> Result<()> {
+        let _one_at_a_time = self.flush_lock.lock();
+        if let Some(error) = self.poison() {
+            return Err(error);
+        }
+        let mut group = self.take_group();
+        for (segment, file, closing) in &mut group.files {
+            if let Some(closing) = closing {
+                // Trims what was allocated ahead, so that a sealed file is exactly its batches.
+                closing.writer.cut(closing.end.position).map_err(|error| {
+                    Error::io(format_args!("trimming {}", segment.log_path().display()), &error)
+                })?;
+            }
+            file.sync_data().map_err(|error| {
+                Error::io(format_args!("fdatasync of {}", segment.log_path().display()), &error)
+            })?;
+        }
+        if group.is_directory_dirty {
+            self.shared.env.files.sync_directory(&self.directory).map_err(|error| {
+                Error::io(format_args!("fsync of {}", self.directory.display()), &error)
+            })?;
+        }
+        self.publish_flushed(group.end);
+        // Indexes and snapshots are hints: what could not be stored is rebuilt at the next start,
+        // so failing to store them (on a full disk, say) must not cost the log. It is counted.
+        if self.settle(group).is_err() {
+            self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn take_group(&self) -> Group {
+        let mut tail = self.tail.lock();
+        // The end is read before any fdatasync: what is appended meanwhile is not covered.
+        let end = tail.end;
+        tail.records_unflushed = 0;
+        tail.is_flush_timer_set = false;
+        let is_directory_dirty = std::mem::take(&mut tail.is_directory_dirty);
+        let files = tail
+            .unsynced
+            .drain(..)
+            .map(|unsynced| (unsynced.segment, unsynced.file, unsynced.closing))
+            .collect();
+        Group { end, files, is_directory_dirty }
+    }
+
+    fn publish_flushed(&self, end: Position) {
+        {
+            let mut flushed = self.flushed.write();
+            if end.offset > flushed.offset {
+                *flushed = end;
+            }
+        }
+        self.publish_visible(end);
+        self.acks.complete(end.offset);
+    }
+
+    /// Seals what was rolled, and stores snapshots when enough was written since the last.
+    fn settle(&self, group: Group) -> Result<()> {
+        for (segment, _, closing) in group.files {
+            let Some(closing) = closing else { continue };
+            let coverage = Coverage {
+                sealed: true,
+                log_bytes: closing.end.position,
+                next_offset: closing.end.offset,
+            };
+            let stored = segment.store_index(&self.shared.files, coverage);
+            self.shared.files.forget(segment.id);
+            stored.map_err(|error| {
+                Error::io(format_args!("storing the index of {}", self.label), &error)
+            })?;
+            self.store_producers(&closing.producers, closing.end.offset)?;
+        }
+        self.snapshot_if_due()
+    }
+
+    fn snapshot_if_due(&self) -> Result<()> {
+        let (end, segment, producers) = {
+            let mut tail = self.tail.lock();
+            if tail.bytes_since_snapshot < SNAPSHOT_INTERVAL_BYTES {
+                return Ok(());
+            }
+            tail.bytes_since_snapshot = 0;
+            let Some(active) = &tail.active else { return Ok(()) };
+            (tail.end, Arc::clone(&active.segment), tail.producers.clone())
+        };
+        self.store_snapshots(&segment, &producers, end)
+    }
+
+    /// Stores the active segment's index and the producers' state as they are at `end`.
+    pub(super) fn store_snapshots(
+        &self,
+        segment: &Segment,
+        producers: &ProducerStates,
+        end: Position,
+    ) -> Result<()> {
+        let coverage =
+            Coverage { sealed: false, log_bytes: end.position, next_offset: end.offset };
+        segment.store_index(&self.shared.files, coverage).map_err(|error| {
+            Error::io(format_args!("storing the index of {}", self.label), &error)
+        })?;
+        self.store_producers(producers, end.offset)
+    }
+
+    fn store_producers(
+        &self,
+        producers: &ProducerStates,
+        offset: u64,
+    ) -> Result<()> {
+        let files = &*self.shared.env.files;
+        let failed = |error: std::io::Error| {
+            Error::io(format_args!("storing the producers of {}", self.label), &error)
+        };
+        let mut older: Vec<String> = files
+            .list(&self.directory)
+            .map_err(failed)?
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| name.ends_with(".snapshot"))
+            .collect();
+        let name = Segment::file_name(offset, "snapshot");
+        // Stored even when no producer is known, so that recovery can tell this from a lost one.
+        snapshot::store(files, &self.directory.join(&name), producers, offset).map_err(failed)?;
+        // The last one stays: it is still good should the new one turn out torn.
+        older.retain(|other| *other != name);
+        older.pop();
+        for name in older {
+            files.remove_file(&self.directory.join(name)).map_err(failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! One partition: an ordered, append-only sequence of record batches in segments.
+//!
+//! One writer at a time appends behind the tail; any number of readers look at what is visible.
+//! Four offsets, each published once and only ever raised (but the start, by deletion):
+//! log start <= high watermark <= log end, and flushed <= log end. What the high watermark
+//! follows is the topic's promise: the flushed end with `flush.messages=1`, else the log end.
+
+pub mod append;
+pub mod config;
+mod flush;
+pub mod open;
+pub mod read;
+pub mod time;
+pub mod waiters;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    env::{Env, File},
+    error::{Code, Error, Result},
+    flush::{
+        scheduler::{FlushScheduler, FlushState},
+        work::WorkPool,
+    },
+    producer::ProducerStates,
+    segment::{Segment, cache::FileCache, maps::WindowCache, writer::SegmentWriter},
+};
+use config::LogConfig;
+use waiters::{Acknowledge, AckQueue, Watch, WatchList};
+
+/// What all logs of a data directory share.
+pub struct LogShared {
+    /// The machine.
+    pub env: Env,
+    /// Open descriptors and indexes.
+    pub files: FileCache,
+    /// Read windows.
+    pub windows: WindowCache,
+    /// Threads for everything that may wait for a disk, but flushing.
+    pub work: Arc<WorkPool>,
+    /// Flushing.
+    pub scheduler: Arc<FlushScheduler>,
+    /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
+    pub hint_failures: AtomicU64,
+}
+
+/// A point in a log: behind the batches before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Offset of the next record.
+    pub offset: u64,
+    /// Base offset of the segment that the next batch goes to.
+    pub segment_base: u64,
+    /// Where it goes there, in bytes.
+    pub position: u64,
+}
+
+/// The four offsets and the leader epoch of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogOffsets {
+    /// First offset that can be read.
+    pub log_start: u64,
+    /// Offset behind the last visible record.
+    pub high_watermark: u64,
+    /// Offset behind the last record.
+    pub log_end: u64,
+    /// Offset behind the last record that is known to be durable.
+    pub flushed: u64,
+    /// The epoch under which records are appended now.
+    pub leader_epoch: u32,
+}
+
+/// One partition's log.
+///
+/// Failure contract: an append that fails leaves the log as it was. A failed fdatasync, or a tail
+/// that could not be erased, poisons the log: every later append and flush fails with the same
+/// error until the log is opened and verified again; reads of what is visible go on.
+pub struct Log {
+    /// Topic and partition, for people: `orders-3`.
+    pub label: String,
+    directory: PathBuf,
+    shared: Arc<LogShared>,
+    config: RwLock<Arc<LogConfig>>,
+    leader_epoch: u32,
+    tail: Mutex<Tail>,
+    /// In rising order of base offset; the last one is being written.
+    segments: RwLock<Vec<Arc<Segment>>>,
+    log_start: AtomicU64,
+    log_end: AtomicU64,
+    high_watermark: AtomicU64,
+    visible: RwLock<Position>,
+    flushed: RwLock<Position>,
+    flush_lock: Mutex<()>,
+    flush_state: FlushState,
+    poison: RwLock<Option<Error>>,
+    is_deleted: AtomicBool,
+    acks: AckQueue,
+    watchers: WatchList,
+    hints: Mutex<read::Hints>,
+}
+
+/// What only the writer and the flusher look at.
+struct Tail {
+    end: Position,
+    /// `None` until the first append: an empty partition has no file.
+    active: Option<Active>,
+    producers: ProducerStates,
+    /// Files written since their last fdatasync, oldest first.
+    unsynced: Vec<Unsynced>,
+    /// A file was created since the directory's last fsync.
+    is_directory_dirty: bool,
+    records_unflushed: u64,
+    is_flush_timer_set: bool,
+    /// Time of the last append; append times never go back.
+    last_append_ms: i64,
+    /// Log end and bytes since the last index and producer snapshots.
+    bytes_since_snapshot: u64,
+    rate: append::RateMeter,
+}
+
+struct Active {
+    segment: Arc<Segment>,
+    writer: Box<dyn SegmentWriter>,
+    is_mapped: bool,
+    created_ms: i64,
+}
+
+struct Unsynced {
+    segment: Arc<Segment>,
+    file: Arc<dyn File>,
+    /// Set when the segment was rolled: what the flusher needs to seal it.
+    closing: Option<Closing>,
+}
+
+struct Closing {
+    writer: Box<dyn SegmentWriter>,
+    end: Position,
+    producers: ProducerStates,
+}
+
+impl Log {
+    /// The four offsets, each read at its own moment.
+    pub fn offsets(&self) -> LogOffsets {
+        // Read in falling order of growth, so that the relations hold between them.
+        let log_start = self.log_start.load(Ordering::Acquire);
+        let flushed = self.flushed.read().offset;
+        let high_watermark = self.high_watermark.load(Ordering::Acquire);
+        let log_end = self.log_end.load(Ordering::Acquire);
+        LogOffsets { log_start, high_watermark, log_end, flushed, leader_epoch: self.leader_epoch }
+    }
+
+    /// Offset behind the last visible record.
+    pub fn high_watermark(&self) -> u64 {
+        self.high_watermark.load(Ordering::SeqCst)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+
+    /// Changes the configuration; it counts from the next append on.
+    pub fn configure(self: &Arc<Self>, config: Arc<LogConfig>) {
+        let must_flush = config.is_flushed_before_ack();
+        *self.config.write() = config;
+        if must_flush {
+            self.mark_dirty();
+        }
+    }
+
+    /// Why the log refuses appends, if it does.
+    pub fn poison(&self) -> Option<Error> {
+        self.poison.read().clone()
+    }
+
+    /// Calls `ack` once every record before `offset` is flushed, or never will be.
+    pub fn when_flushed(self: &Arc<Self>, offset: u64, ack: Arc<dyn Acknowledge>) {
+        self.acks.wait(offset, ack, || {
+            if let Some(error) = self.poison() {
+                return Err(error.code());
+            }
+            if self.is_deleted.load(Ordering::Acquire) {
+                return Err(Code::TopicDeleted);
+            }
+            Ok(self.flushed.read().offset)
+        });
+        if self.flushed.read().offset < offset {
+            self.mark_dirty();
+        }
+    }
+
+    /// Calls `watch` once the high watermark has passed `offset`; `false` when it has already
+    /// (and then it is not called).
+    pub fn watch(&self, offset: u64, watch: Arc<dyn Watch>) -> bool {
+        self.watchers.add(offset, watch, || {
+            if self.is_deleted.load(Ordering::SeqCst) { u64::MAX } else { self.high_watermark() }
+        })
+    }
+
+    fn mark_dirty(self: &Arc<Self>) {
+        let log: Arc<Self> = Arc::clone(self);
+        self.shared.scheduler.dirty(log);
+    }
+
+    fn poison_with(&self, error: Error) {
+        let code = error.code();
+        self.poison.write().get_or_insert(error);
+        self.acks.fail(code);
+    }
+
+    fn check_usable(&self) -> Result<()> {
+        if self.is_deleted.load(Ordering::Acquire) {
+            return Err(Error::new(Code::TopicDeleted, self.label.clone()));
+        }
+        match &*self.poison.read() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Raises the high watermark to `to` if that is further, and wakes who waits for it.
+    fn publish_visible(&self, to: Position) {
+        {
+            let mut visible = self.visible.write();
+            if to.offset <= visible.offset {
+                return;
+            }
+            *visible = to;
+            self.high_watermark.store(to.offset, Ordering::SeqCst);
+        }
+        self.watchers.advance(to.offset);
+    }
+}

@@ -1,0 +1,59 @@
+//! What a start after a crash has to find out, and what it reports.
+
+pub mod checkpoint;
+pub mod scan;
+
+/// What happened to stored data at the last open. Nothing is dropped without one of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveryEntry {
+    /// Partition or path.
+    pub subject: String,
+    /// What was found.
+    pub event: RecoveryEvent,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecoveryEvent {
+    /// Bytes behind the last whole batch were erased: appends that were never acked as flushed.
+    TailErased {
+        /// Offset at which the log goes on.
+        offset: u64,
+        /// Bytes erased, without the zeros that were allocated ahead.
+        bytes: u64,
+    },
+    /// A range in the middle cannot be read; what follows is kept.
+    Quarantined {
+        /// First offset of the range.
+        from_offset: u64,
+        /// First offset behind it.
+        to_offset: u64,
+        /// Bytes of the range.
+        bytes: u64,
+    },
+    /// A directory that no topic claims was moved aside.
+    SetAside {
+        /// Where it lies now.
+        path: String,
+    },
+}
+
+impl std::fmt::Display for RecoveryEntry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let subject = &self.subject;
+        match &self.event {
+            RecoveryEvent::TailErased { offset, bytes } => write!(
+                formatter,
+                "{subject}: erased {bytes} bytes of an unfinished append behind offset {offset}"
+            ),
+            RecoveryEvent::Quarantined { from_offset, to_offset, bytes } => write!(
+                formatter,
+                "{subject}: offsets {from_offset} to {to_offset} are damaged ({bytes} bytes) and \
+                 are served around"
+            ),
+            RecoveryEvent::SetAside { path } => {
+                write!(formatter, "{subject}: no topic claims it; moved to {path}")
+            }
+        }
+    }
+}

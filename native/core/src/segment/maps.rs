@@ -1,0 +1,141 @@
+//! Read windows: shared read-only mappings of segments, bounded and reused.
+//!
+//! A window covers up to 16 MiB and windows start at every 8 MiB, so that every batch (at most
+//! 8 MiB) lies whole in the window of its first byte. A window of a segment that is still growing
+//! is mapped as large as its content needs, in powers of two, and mapped anew when outgrown.
+
+use std::{io, num::NonZeroUsize, sync::Arc};
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::{Segment, SegmentId, cache::FileCache};
+use crate::{env::Mapping, limits};
+
+/// Distance between the starts of two windows.
+pub const WINDOW_STEP_BYTES: u64 = limits::READ_WINDOW_BYTES / 2;
+/// The smallest window: what an idle partition costs in address space.
+const WINDOW_BYTES_MIN: u64 = 64 << 10;
+/// Windows kept at most; their number matters because the kernel bounds the maps of a process.
+const WINDOWS_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");
+
+const _: () = assert!(limits::BATCH_BYTES_MAX <= WINDOW_STEP_BYTES);
+const _: () = assert!(WINDOW_STEP_BYTES % (64 << 10) == 0);
+
+/// One mapped window. Its memory stays mapped until the last holder drops it.
+pub struct Window {
+    /// Never reused within the process.
+    pub id: u64,
+    /// Position in the segment at which the window starts.
+    pub start: u64,
+    /// The segment it shows.
+    pub segment: SegmentId,
+    /// The memory.
+    pub mapping: Mapping,
+}
+
+impl Window {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.mapping.bytes() as u64
+    }
+}
+
+/// The read windows of one data directory.
+pub struct WindowCache {
+    inner: Mutex<Inner>,
+    bytes_max: u64,
+}
+
+struct Inner {
+    windows: LruCache<(SegmentId, u64), Arc<Window>>,
+    bytes: u64,
+    next_id: u64,
+}
+
+impl WindowCache {
+    /// A cache of at most `bytes_max` of address space (but always one window).
+    pub fn new(bytes_max: u64) -> Self {
+        let inner = Inner { windows: LruCache::new(WINDOWS_MAX), bytes: 0, next_id: 1 };
+        Self { inner: Mutex::new(inner), bytes_max }
+    }
+
+    /// The window that holds the bytes `position..position + bytes` of a segment.
+    /// `bytes` is at most [`limits::BATCH_BYTES_MAX`]; the range lies below the segment's end.
+    ///
+    /// # Errors
+    /// An I/O error while opening or mapping the file.
+    pub fn window(
+        &self,
+        files: &FileCache,
+        segment: &Segment,
+        position: u64,
+        bytes: u64,
+    ) -> io::Result<Arc<Window>> {
+        let index = position / WINDOW_STEP_BYTES;
+        let start = index * WINDOW_STEP_BYTES;
+        let needed = position - start + bytes;
+        if let Some(window) = self.inner.lock().windows.get(&(segment.id, index))
+            && window.bytes() >= needed
+        {
+            return Ok(Arc::clone(window));
+        }
+        let content = segment.end_position().saturating_sub(start);
+        let length = content
+            .max(needed)
+            .next_power_of_two()
+            .clamp(WINDOW_BYTES_MIN, limits::READ_WINDOW_BYTES);
+        if length < needed {
+            return Err(io::Error::other("a range larger than a read window was asked for"));
+        }
+        let length_in_memory = usize::try_from(length).map_err(io::Error::other)?;
+        let mapping = segment.file(files)?.map(start, length_in_memory)?;
+        let mut inner = self.inner.lock();
+        let id = inner.next_id;
+        inner.next_id += 1;
+        let window = Arc::new(Window { id, start, segment: segment.id, mapping });
+        inner.bytes += length;
+        let mut evicted = Vec::new();
+        if let Some((_, old)) = inner.windows.push((segment.id, index), Arc::clone(&window)) {
+            inner.bytes -= old.bytes();
+            evicted.push(old);
+        }
+        while inner.bytes > self.bytes_max
+            && inner.windows.len() > 1
+            && let Some((_, old)) = inner.windows.pop_lru()
+        {
+            inner.bytes -= old.bytes();
+            evicted.push(old);
+        }
+        drop(inner);
+        drop(evicted);
+        Ok(window)
+    }
+
+    /// A window by its id, if it is still cached.
+    pub fn by_id(&self, id: u64) -> Option<Arc<Window>> {
+        let inner = self.inner.lock();
+        inner.windows.iter().find(|(_, window)| window.id == id).map(|(_, found)| found.clone())
+    }
+
+    /// Gives up every window of a segment.
+    pub fn forget(&self, segment: SegmentId) {
+        let mut inner = self.inner.lock();
+        let keys: Vec<_> =
+            inner.windows.iter().map(|(key, _)| *key).filter(|key| key.0 == segment).collect();
+        let mut gone = Vec::new();
+        for key in keys {
+            if let Some(window) = inner.windows.pop(&key) {
+                inner.bytes -= window.bytes();
+                gone.push(window);
+            }
+        }
+        drop(inner);
+        drop(gone);
+    }
+
+    /// Address space of the cached windows in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.inner.lock().bytes
+    }
+}

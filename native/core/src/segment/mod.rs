@@ -1,0 +1,215 @@
+//! A segment: one `BASE.log` file of record batches, with its indexes.
+
+pub mod cache;
+pub mod maps;
+pub mod writer;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    env::{File, OpenMode},
+    index::{SegmentIndex, file as index_file},
+};
+use cache::FileCache;
+
+/// Names a segment within the process: never reused, so that caches cannot confuse two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SegmentId(u64);
+
+impl SegmentId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A range of a segment that holds no whole batches and is served around.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedRange {
+    /// First offset that is missing.
+    pub from_offset: u64,
+    /// First offset behind the damage that is there again.
+    pub to_offset: u64,
+    /// Position of the first damaged byte.
+    pub from_position: u64,
+    /// Position behind the last damaged byte.
+    pub to_position: u64,
+}
+
+/// One file of a log. Immutable once sealed; before, only its log's writer appends to it.
+pub struct Segment {
+    /// Process-wide identity.
+    pub id: SegmentId,
+    /// Offset of the first record that the file can hold; also its name.
+    pub base_offset: u64,
+    directory: PathBuf,
+    /// Bytes of whole batches in the file: what readers may look at, at most.
+    end_position: AtomicU64,
+    sealed: AtomicBool,
+    index: RwLock<IndexState>,
+    damaged: RwLock<Vec<DamagedRange>>,
+}
+
+enum IndexState {
+    /// In memory: the segment is being written, or its index file is missing.
+    Loaded(SegmentIndex),
+    /// On disk only.
+    Stored,
+}
+
+impl Segment {
+    /// A segment of `directory` that starts at `base_offset`; touches no file.
+    pub fn new(directory: &Path, base_offset: u64) -> Self {
+        Self {
+            id: SegmentId::next(),
+            base_offset,
+            directory: directory.to_owned(),
+            end_position: AtomicU64::new(0),
+            sealed: AtomicBool::new(false),
+            index: RwLock::new(IndexState::Loaded(SegmentIndex::default())),
+            damaged: RwLock::new(Vec::new()),
+        }
+    }
+
+    /// The name of a segment's file with an `extension`: the base offset in 20 digits, as Kafka's.
+    pub fn file_name(base_offset: u64, extension: &str) -> String {
+        format!("{base_offset:020}.{extension}")
+    }
+
+    /// Path of the log file.
+    pub fn log_path(&self) -> PathBuf {
+        self.path("log")
+    }
+
+    /// Path of a file that belongs to this segment.
+    pub fn path(&self, extension: &str) -> PathBuf {
+        self.directory.join(Self::file_name(self.base_offset, extension))
+    }
+
+    /// Bytes of whole batches.
+    pub fn end_position(&self) -> u64 {
+        self.end_position.load(Ordering::Acquire)
+    }
+
+    /// Publishes a new end; called by the log's writer and by recovery.
+    pub fn set_end_position(&self, position: u64) {
+        self.end_position.store(position, Ordering::Release);
+    }
+
+    /// Whether the file is complete, synced and never written again.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Damaged ranges in rising order.
+    pub fn damaged(&self) -> Vec<DamagedRange> {
+        self.damaged.read().clone()
+    }
+
+    /// The damaged range that covers or follows `position` first, if any.
+    pub fn damage_at_or_behind(&self, position: u64) -> Option<DamagedRange> {
+        self.damaged.read().iter().find(|range| range.to_position > position).copied()
+    }
+
+    /// Notes damaged ranges found by recovery.
+    pub fn set_damaged(&self, damaged: Vec<DamagedRange>) {
+        *self.damaged.write() = damaged;
+    }
+
+    /// Replaces the index, for recovery.
+    pub fn set_index(&self, index: SegmentIndex) {
+        *self.index.write() = IndexState::Loaded(index);
+    }
+
+    /// Tells that the index lies on disk and is loaded when needed.
+    pub fn set_stored(&self) {
+        *self.index.write() = IndexState::Stored;
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Changes the index in memory. Does nothing once it is stored.
+    pub fn update_index(&self, change: impl FnOnce(&mut SegmentIndex)) {
+        if let IndexState::Loaded(index) = &mut *self.index.write() {
+            change(index);
+        }
+    }
+
+    /// Looks something up in the index, loading it from disk when it is not in memory.
+    ///
+    /// An index file that is missing or damaged costs a scan from the segment's start, never a
+    /// wrong answer: an empty index is used in its place.
+    ///
+    /// # Errors
+    /// An I/O error while loading.
+    pub fn with_index<T>(
+        &self,
+        files: &FileCache,
+        look_up: impl FnOnce(&SegmentIndex) -> T,
+    ) -> io::Result<T> {
+        if let IndexState::Loaded(index) = &*self.index.read() {
+            return Ok(look_up(index));
+        }
+        let loaded = files.index(self.id, || {
+            let loaded = index_file::load(
+                files.file_system(),
+                &self.path("index"),
+                &self.path("timeindex"),
+            )?;
+            Ok(loaded.map(|(index, _)| index).unwrap_or_default())
+        })?;
+        Ok(look_up(&loaded))
+    }
+
+    /// Whether [`with_index`](Self::with_index) can answer without reading a file.
+    pub fn has_index(&self, files: &FileCache) -> bool {
+        matches!(&*self.index.read(), IndexState::Loaded(_)) || files.has_index(self.id)
+    }
+
+    /// Stores the index as it is, covering the log up to `coverage`. With `coverage.sealed` the
+    /// copy in memory is given up.
+    ///
+    /// # Errors
+    /// An I/O error; the copy in memory stays.
+    pub fn store_index(
+        &self,
+        files: &FileCache,
+        coverage: index_file::Coverage,
+    ) -> io::Result<()> {
+        let index = match &*self.index.read() {
+            IndexState::Loaded(index) => index.clone(),
+            IndexState::Stored => return Ok(()),
+        };
+        index_file::store(
+            files.file_system(),
+            &self.path("index"),
+            &self.path("timeindex"),
+            &index,
+            coverage,
+        )?;
+        if coverage.sealed {
+            self.set_stored();
+        }
+        Ok(())
+    }
+
+    /// The open log file, opened again when the descriptor was given up.
+    ///
+    /// # Errors
+    /// An I/O error while opening.
+    pub fn file(&self, files: &FileCache) -> io::Result<Arc<dyn File>> {
+        files.file(self.id, || {
+            let mode = if self.is_sealed() { OpenMode::Read } else { OpenMode::ReadWrite };
+            files.file_system().open(&self.log_path(), mode)
+        })
+    }
+}

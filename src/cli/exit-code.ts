@@ -1,0 +1,52 @@
+/** How a command ended, for scripts. */
+import { CommanderError } from "commander";
+
+import { ConfigError } from "../config.ts";
+import { MillraceError } from "../errors.ts";
+
+export const EXIT = {
+	done: 0,
+	failed: 1,
+	/** The command line or the configuration makes no sense. */
+	usage: 2,
+	/** The broker cannot be reached, or does not let us. */
+	unreachable: 3,
+	/** Stored data is damaged. */
+	damaged: 4,
+	/** The data directory is in use or was written by a newer version. */
+	occupied: 5,
+} as const;
+
+/** What was asked for makes no sense: exit code 2. */
+export class UsageError extends Error {
+	override readonly name = "UsageError";
+}
+
+/** The exit code for what a command threw. */
+export function exitCodeOf(thrown: unknown): number {
+	if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
+	if (thrown instanceof UsageError || thrown instanceof ConfigError) return EXIT.usage;
+	if (!(thrown instanceof MillraceError)) return EXIT.failed;
+	switch (thrown.code) {
+		case "CONNECTION_LOST":
+		case "NOT_AUTHENTICATED":
+		case "TOPIC_AUTHORIZATION_FAILED":
+			return EXIT.unreachable;
+		case "DATA_DAMAGED":
+			return EXIT.damaged;
+		case "DATA_DIRECTORY_IN_USE":
+		case "DATA_DIRECTORY_NEWER":
+			return EXIT.occupied;
+		default:
+			return EXIT.failed;
+	}
+}
+
+/** What a person is told about what a command threw. */
+export function describeFailure(thrown: unknown): string {
+	if (thrown instanceof MillraceError) {
+		const cause = thrown.cause instanceof Error ? ` (${thrown.cause.message})` : "";
+		return `${thrown.message}${cause} [${thrown.code}]`;
+	}
+	return thrown instanceof Error ? thrown.message : String(thrown);
+}

@@ -1,0 +1,272 @@
+/**
+ * Every option of the broker, once. An option is a flag (`--num-partitions 3`), an environment variable
+ * (`MILLRACE_NUM_PARTITIONS=3`) and a line of the configuration file (`num.partitions=3`); flag wins over
+ * environment wins over file wins over default. Options that Kafka has carry Kafka's names.
+ *
+ * The file is `name=value` lines with `#` comments, the form of Kafka's own server.properties: people who
+ * come from there know it, dotted names need no quoting or nesting in it, and it needs no library.
+ */
+import { readFileSync } from "node:fs";
+
+import { LIMITS } from "./limits.ts";
+import { didYouMean } from "./nearest-name.ts";
+
+/** A host and a port to listen on; port 0 picks a free one. */
+export interface Address {
+	readonly host: string;
+	readonly port: number;
+}
+
+/** `auto` takes uWebSockets.js where it has a binary for this Node, else ws. */
+export const TRANSPORTS = ["auto", "uws", "ws"] as const;
+export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
+
+/** What the broker is started with. */
+export interface BrokerConfig {
+	readonly dataDir: string;
+	readonly websocket: Address;
+	readonly kafka: Address;
+	readonly advertise: Address | null;
+	readonly numPartitions: number;
+	readonly autoCreateTopicsEnable: boolean;
+	readonly allowedOrigins: readonly string[];
+	readonly websocketTransport: (typeof TRANSPORTS)[number];
+	readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** A value that an option does not take, a file that cannot be read, an unknown name: exit code 2. */
+export class ConfigError extends Error {
+	override readonly name = "ConfigError";
+}
+
+interface Option<Value> {
+	/** In the file; flag and environment variable follow from it. */
+	readonly name: string;
+	/** What the value looks like, for the help text. */
+	readonly placeholder: string;
+	/** As it would be written. */
+	readonly default: string;
+	readonly doc: string;
+	/** Throws a ConfigError that says what is wrong with the value, without the option's name. */
+	readonly parse: (text: string) => Value;
+}
+
+type Options = { readonly [Key in keyof BrokerConfig]: Option<BrokerConfig[Key]> };
+
+/** By the name that the code uses. */
+export const OPTIONS: Options = {
+	dataDir: {
+		name: "data.dir",
+		placeholder: "DIR",
+		default: "./data",
+		doc: "Where everything is stored.",
+		parse: parseNonEmpty,
+	},
+	websocket: {
+		name: "websocket",
+		placeholder: "HOST:PORT",
+		default: "127.0.0.1:4600",
+		doc: "Where WebSocket and HTTP are served; port 0 picks a free one.",
+		parse: parseAddress,
+	},
+	kafka: {
+		name: "kafka",
+		placeholder: "HOST:PORT",
+		default: "127.0.0.1:9092",
+		doc: "Where the Kafka protocol will be served; this version keeps the setting and does not listen.",
+		parse: parseAddress,
+	},
+	advertise: {
+		name: "advertise",
+		placeholder: "HOST:PORT",
+		default: "",
+		doc: "What Kafka clients are told to connect to; without it, the address that they dialled.",
+		parse: (text) => (text === "" ? null : parseAddress(text)),
+	},
+	numPartitions: {
+		name: "num.partitions",
+		placeholder: "N",
+		default: "1",
+		doc: "Partitions of a topic for which nobody asks a number.",
+		parse: (text) => parseInteger(text, 1, LIMITS.topicPartitionsMax),
+	},
+	autoCreateTopicsEnable: {
+		name: "auto.create.topics.enable",
+		placeholder: "true|false",
+		default: "true",
+		doc: "Whether the first use of a topic creates it.",
+		parse: parseBoolean,
+	},
+	allowedOrigins: {
+		name: "allowed.origins",
+		placeholder: "ORIGIN,...",
+		default: "",
+		doc: "Web origins whose pages may connect, beside loopback and the listener's own.",
+		parse: parseOrigins,
+	},
+	websocketTransport: {
+		name: "websocket.transport",
+		placeholder: TRANSPORTS.join("|"),
+		default: "auto",
+		doc: "The WebSocket implementation; auto takes uWebSockets.js where it has a binary for this Node.",
+		parse: (text) => parseChoice(text, TRANSPORTS),
+	},
+	logLevel: {
+		name: "log.level",
+		placeholder: LOG_LEVELS.join("|"),
+		default: "info",
+		doc: "The least important kind of line that is logged.",
+		parse: (text) => parseChoice(text, LOG_LEVELS),
+	},
+};
+
+/** `num.partitions` -> `num-partitions`, to stand behind `--`. */
+export const flagName = (option: { readonly name: string }) => option.name.replaceAll(".", "-");
+
+/** `num.partitions` -> `MILLRACE_NUM_PARTITIONS`. */
+export const environmentName = (option: { readonly name: string }) =>
+	`MILLRACE_${option.name.toUpperCase().replaceAll(".", "_")}`;
+
+/** Environment variables that are Millrace's without being options of the broker. */
+const OTHER_ENVIRONMENT = new Set(["MILLRACE_TOKEN", "MILLRACE_CONFIG"]);
+
+export interface ConfigSources {
+	/** By flag name, without `--`; `config` names the file. */
+	readonly flags?: Readonly<Record<string, string | undefined>>;
+	readonly environment?: Readonly<Record<string, string | undefined>>;
+}
+
+export interface LoadedConfig {
+	readonly config: BrokerConfig;
+	/**
+	 * MILLRACE_ variables that no option has. They are worth a warning and no refusal: Kubernetes puts
+	 * variables such as MILLRACE_SERVICE_HOST beside a service that is called millrace.
+	 */
+	readonly unknownEnvironment: readonly string[];
+}
+
+/** Puts the configuration together. Throws ConfigError. */
+export function loadConfig({ flags = {}, environment = {} }: ConfigSources): LoadedConfig {
+	const file = flags["config"] ?? environment["MILLRACE_CONFIG"];
+	const fromFile = file === undefined ? new Map<string, string>() : readConfigFile(file);
+	const values: Partial<Record<keyof BrokerConfig, unknown>> = {};
+	for (const [key, option] of Object.entries(OPTIONS) as [keyof BrokerConfig, Option<unknown>][]) {
+		const flag = flags[flagName(option)];
+		const variable = environment[environmentName(option)];
+		const line = fromFile.get(option.name);
+		if (flag !== undefined) {
+			values[key] = parseFrom(`--${flagName(option)}`, option, flag);
+		} else if (variable !== undefined) {
+			values[key] = parseFrom(environmentName(option), option, variable);
+		} else if (line !== undefined) {
+			values[key] = parseFrom(`${option.name} in ${file}`, option, line);
+		} else {
+			values[key] = option.parse(option.default);
+		}
+	}
+	const known = new Set(Object.values(OPTIONS).map(environmentName));
+	const unknownEnvironment = Object.keys(environment).filter(
+		(name) => name.startsWith("MILLRACE_") && !known.has(name) && !OTHER_ENVIRONMENT.has(name),
+	);
+	// The loop above has filled in every key of OPTIONS, whose type has exactly those of BrokerConfig.
+	return { config: values as unknown as BrokerConfig, unknownEnvironment };
+}
+
+function parseFrom(source: string, option: Option<unknown>, text: string): unknown {
+	try {
+		return option.parse(text.trim());
+	} catch (error) {
+		if (error instanceof ConfigError) throw new ConfigError(`${source}: ${error.message}`);
+		throw error;
+	}
+}
+
+function readConfigFile(path: string): Map<string, string> {
+	let text: string;
+	try {
+		text = readFileSync(path, "utf8");
+	} catch (cause) {
+		const reason = cause instanceof Error ? cause.message : String(cause);
+		throw new ConfigError(`the configuration file cannot be read: ${reason}`, { cause });
+	}
+	return parseConfigFile(text, path);
+}
+
+/**
+ * The lines of a configuration file by option name. Throws ConfigError for a line that is no `name=value`,
+ * for a name that no option has and for one that stands there twice; `path` is for the message.
+ */
+export function parseConfigFile(text: string, path: string): Map<string, string> {
+	const names = Object.values(OPTIONS).map(({ name }) => name);
+	const lines = new Map<string, string>();
+	for (const [index, line] of text.replace(/^\uFEFF/, "").split(/\r?\n/).entries()) {
+		const content = line.trim();
+		if (content === "" || content.startsWith("#")) continue;
+		const place = `${path}:${index + 1}`;
+		const equals = content.indexOf("=");
+		if (equals <= 0) throw new ConfigError(`${place}: expected name=value`);
+		const name = content.slice(0, equals).trim();
+		if (!names.includes(name)) {
+			throw new ConfigError(`${place}: there is no option ${name}${didYouMean(name, names)}`);
+		}
+		if (lines.has(name)) throw new ConfigError(`${place}: ${name} is set twice`);
+		lines.set(name, content.slice(equals + 1).trim());
+	}
+	return lines;
+}
+
+/** `HOST:PORT`, IPv6 hosts in brackets. Throws ConfigError. */
+export function parseAddress(text: string): Address {
+	const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+	const host = match?.[1] ?? match?.[2];
+	if (host === undefined) {
+		throw new ConfigError(`${text || "nothing"} is not HOST:PORT, such as 127.0.0.1:4600 or [::1]:4600`);
+	}
+	return { host, port: parseInteger(match?.[3] ?? "", 0, 65_535) };
+}
+
+/** The inverse of `parseAddress`. */
+export function formatAddress({ host, port }: Address): string {
+	return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** A whole number within bounds. Throws ConfigError. */
+export function parseInteger(text: string, minimum: number, maximum: number): number {
+	const number = /^[+-]?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+	if (!(number >= minimum && number <= maximum)) {
+		throw new ConfigError(`${text || "nothing"} is not a whole number from ${minimum} to ${maximum}`);
+	}
+	return number;
+}
+
+function parseBoolean(text: string): boolean {
+	const lower = text.toLowerCase();
+	if (lower !== "true" && lower !== "false") {
+		throw new ConfigError(`${text || "nothing"} is neither true nor false`);
+	}
+	return lower === "true";
+}
+
+function parseChoice<Choice extends string>(text: string, choices: readonly Choice[]): Choice {
+	const choice = choices.find((candidate) => candidate === text);
+	if (choice === undefined) {
+		throw new ConfigError(`${text || "nothing"} is not one of ${choices.join(", ")}`);
+	}
+	return choice;
+}
+
+function parseNonEmpty(text: string): string {
+	if (text === "") throw new ConfigError("it must not be empty");
+	return text;
+}
+
+function parseOrigins(text: string): string[] {
+	const origins = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+	return origins.map((origin) => {
+		const parsed = URL.canParse(origin) ? new URL(origin) : undefined;
+		if (parsed === undefined || parsed.origin === "null" || parsed.pathname !== "/") {
+			throw new ConfigError(`${origin} is not an origin such as https://example.com`);
+		}
+		return parsed.origin;
+	});
+}

@@ -1,0 +1,127 @@
+/**
+ * The named calls of operation 7: what each takes and answers, with the field names of the wire.
+ * 64-bit configuration values are strings, so that every one of them survives.
+ */
+
+/** One configuration value of a topic as it applies. */
+export interface TopicConfigEntry {
+	name: string;
+	/** nil: the name has no value here. */
+	value: string | null;
+	/** Who says so: the topic itself, the broker's configuration, or the built-in default. */
+	source: "topic" | "broker" | "default";
+}
+
+/** Offsets of one partition; `high_watermark` is where reading ends, `flushed` what survives a power cut. */
+export interface PartitionOffsets {
+	partition: number;
+	log_start: number;
+	high_watermark: number;
+	log_end: number;
+	flushed: number;
+	leader_epoch: number;
+}
+
+export interface TopicSummary {
+	name: string;
+	topic_id: string;
+	partitions: number;
+	/** Kept by the broker for itself. */
+	internal: boolean;
+}
+
+export interface TopicDescription extends TopicSummary {
+	max_message_bytes: number;
+	durability: "written" | "flushed";
+	configs: TopicConfigEntry[];
+}
+
+/** One thing that recovery found at the last start. */
+export interface RecoveryFinding {
+	/** What was done, such as "tail_cut", "range_quarantined", "directory_set_aside". */
+	kind: string;
+	topic?: string | null;
+	partition?: number | null;
+	/** The offsets concerned, where there are any: from inclusive, to exclusive. */
+	from?: number | null;
+	to?: number | null;
+	/** For people. */
+	message: string;
+}
+
+/** Takes, answers: by the call's name. */
+export interface Calls {
+	"topics.create": {
+		takes: {
+			name: string;
+			/** Default: the broker's num.partitions. */
+			partitions?: number;
+			configs?: { [name: string]: string };
+			/** true: a topic of that name that exists already is an answer, not an error. */
+			if_not_exists?: boolean;
+			/** true: check everything and create nothing. */
+			validate_only?: boolean;
+		};
+		answers: { created: boolean; topic: TopicDescription | null };
+	};
+	"topics.list": {
+		takes: {
+			/** Go on behind this name. */
+			after?: string;
+			/** Most topics in one answer, 1 to 1,000; default 1,000. */
+			limit?: number;
+			internal?: boolean;
+		};
+		/** In the order of their names' code units. */
+		answers: { topics: TopicSummary[]; more: boolean };
+	};
+	"topics.describe": { takes: { name: string }; answers: { topic: TopicDescription } };
+	"topics.alter": {
+		takes: {
+			name: string;
+			/** nil: back to what the broker or the default says. Names not mentioned stay. */
+			configs: { [name: string]: string | null };
+			validate_only?: boolean;
+		};
+		answers: { topic: TopicDescription };
+	};
+	"topics.add_partitions": {
+		/** `partitions` is how many there are to be afterwards; never fewer. */
+		takes: { name: string; partitions: number };
+		answers: { topic: TopicDescription };
+	};
+	/** Answered when the deletion is durable and the name is free again. */
+	"topics.delete": { takes: { name: string }; answers: { topic_id: string } };
+	"offsets.list": {
+		takes: {
+			topic: string | number;
+			partition: number;
+			at: "earliest" | "latest" | { timestamp_ms: number };
+		};
+		/** offset nil: no visible record is that young. */
+		answers: { offset: number | null; timestamp_ms: number | null; leader_epoch: number };
+	};
+	"offsets.describe": {
+		takes: { topic: string | number };
+		answers: { partitions: PartitionOffsets[] };
+	};
+	"cluster.describe": {
+		takes: Record<string, never>;
+		answers: {
+			cluster_id: string;
+			brokers: { id: number; version: string; websocket: string | null; kafka: string | null }[];
+			controller_id: number;
+		};
+	};
+	"verify.status": {
+		takes: Record<string, never>;
+		answers: { clean: boolean; findings: RecoveryFinding[] };
+	};
+}
+
+export type CallName = keyof Calls;
+export type CallArguments<Name extends CallName> = Calls[Name]["takes"];
+export type CallAnswer<Name extends CallName> = Calls[Name]["answers"];
+
+/** Most topics in one answer of topics.list. */
+export const TOPICS_LISTED_MAX = 1_000;

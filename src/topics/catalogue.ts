@@ -1,0 +1,407 @@
+/**
+ * The catalogue of topics: a view in memory over the metadata store, and the only place that creates,
+ * changes and deletes topics.
+ *
+ * Order of a creation: directories, fsync (by the storage core), commit to the metadata store, answer.
+ * A crash in between leaves a directory that no entry knows, which the core sets aside at the next start.
+ * Order of a deletion: commit a tombstone, answer, remove the files; a crash in between resumes it.
+ *
+ * Mutations take turns; reads are plain map look-ups and see only what is durable.
+ */
+import { randomUUID } from "node:crypto";
+
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import type { MetadataChange, MetadataStore } from "../metadata/metadata-store.ts";
+import type { TopicHandle, TopicLogConfig } from "../storage/storage.ts";
+import {
+	type ConfigurationDescription,
+	changeOverrides,
+	checkOverrides,
+	describeConfiguration,
+	type TopicOverrides,
+	topicLogConfig,
+} from "./configuration.ts";
+import { checkTopicName, collisionKey } from "./names.ts";
+import {
+	decodeRecords,
+	deletedTopicKey,
+	encodeDeletedTopic,
+	encodeTopic,
+	isPartitionCount,
+	type TopicRecord,
+	topicKey,
+} from "./topic-records.ts";
+
+/** What the catalogue needs of the storage core. */
+export interface TopicStorage {
+	openTopics(
+		specs: {
+			name: string;
+			topicId: string;
+			partitions: number;
+			config: TopicLogConfig;
+			existing: boolean;
+		}[],
+	): Promise<TopicHandle[]>;
+	addPartitions(topic: TopicHandle, partitions: number): Promise<void>;
+	configureTopic(topic: TopicHandle, config: TopicLogConfig): void;
+	deleteTopic(topic: TopicHandle): Promise<void>;
+}
+
+/** A topic as it is now. A new object replaces it at every change. */
+export interface Topic extends TopicRecord {
+	readonly handle: TopicHandle;
+	readonly logConfig: TopicLogConfig;
+}
+
+/** A topic with its whole configuration, for people and tools. */
+export interface TopicDescription {
+	readonly name: string;
+	readonly topicId: string;
+	readonly partitions: number;
+	readonly configuration: readonly ConfigurationDescription[];
+}
+
+export interface CatalogueOptions {
+	/** Partitions of a topic for which the caller asks no number. */
+	readonly partitionsDefault: number;
+	/** Whether `resolve` creates a topic that is not there. */
+	readonly createsAutomatically: boolean;
+	/** Told when the files of a deleted topic could not be removed; the next start tries again. */
+	readonly onDeletionFailed: (topicName: string, error: unknown) => void;
+}
+
+/** What `create` is asked for. */
+export interface TopicCreation {
+	readonly name: string;
+	/** Absent: the broker's `num.partitions`. */
+	readonly partitions?: number;
+	readonly config?: Iterable<readonly [string, string]>;
+	/** Answer the existing topic, whatever its partitions and configuration, instead of TOPIC_ALREADY_EXISTS. */
+	readonly ifNotExists?: boolean;
+}
+
+/** What `alter` is asked for; what is absent stays. */
+export interface TopicAlteration {
+	/** The new number of partitions, not below the present one. */
+	readonly partitions?: number;
+	/** A string sets, null goes back to the default. */
+	readonly config?: Iterable<readonly [string, string | null]>;
+}
+
+/** What happened to a topic, after it became durable. */
+export type TopicChange =
+	| { readonly kind: "created"; readonly topic: Topic }
+	| { readonly kind: "altered"; readonly topic: Topic; readonly before: Topic }
+	| { readonly kind: "deleted"; readonly topic: Topic };
+
+export class TopicCatalogue {
+	readonly #storage: TopicStorage;
+	readonly #metadata: MetadataStore;
+	readonly #options: CatalogueOptions;
+	readonly #topics = new Map<string, Topic>();
+	/** Names in use by their collision key. */
+	readonly #collisions = new Map<string, string>();
+	readonly #listeners = new Set<(change: TopicChange) => void>();
+	readonly #deletions = new Set<Promise<void>>();
+	#epoch: number;
+	/** Settles when the last mutation asked for is done; never rejects. */
+	#lastMutation: Promise<unknown> = Promise.resolve();
+	/** Why mutations are refused from here on, once set. */
+	#refusal: MillraceError | undefined;
+
+	private constructor(
+		storage: TopicStorage,
+		metadata: MetadataStore,
+		options: CatalogueOptions,
+		epoch: number,
+	) {
+		this.#storage = storage;
+		this.#metadata = metadata;
+		this.#options = options;
+		this.#epoch = epoch;
+	}
+
+	/**
+	 * Loads the catalogue, opens every topic's logs and resumes deletions that a stop interrupted.
+	 * Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when the entries cannot be read, or with what the
+	 * storage core reports.
+	 */
+	static async open(
+		storage: TopicStorage,
+		metadata: MetadataStore,
+		options: CatalogueOptions,
+	): Promise<TopicCatalogue> {
+		const snapshot = await metadata.load();
+		const { topics, deleted } = decodeRecords(snapshot.entries);
+		const catalogue = new TopicCatalogue(storage, metadata, options, snapshot.epoch);
+		const records = [...topics, ...deleted];
+		const handles = await storage.openTopics(
+			records.map((record) => ({
+				name: record.name,
+				topicId: record.topicId,
+				partitions: record.partitions,
+				config: topicLogConfig(record.overrides),
+				existing: true,
+			})),
+		);
+		for (const [index, record] of records.entries()) {
+			const topic = openedTopic(record, handles[index]);
+			if (index < topics.length) catalogue.#put(topic);
+			else catalogue.#removeFiles(topic);
+		}
+		return catalogue;
+	}
+
+	/** The topic of this name, or undefined. */
+	get(name: string): Topic | undefined {
+		return this.#topics.get(name);
+	}
+
+	/** All topics, sorted by name. */
+	list(): Topic[] {
+		return [...this.#topics.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+	}
+
+	/** Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, or as `create` does. */
+	async resolve(name: string): Promise<Topic> {
+		const topic = this.#topics.get(name);
+		if (topic !== undefined) return topic;
+		checkTopicName(name);
+		if (!this.#options.createsAutomatically) throw unknownTopic(name);
+		return this.create({ name, ifNotExists: true });
+	}
+
+	/** Throws UNKNOWN_TOPIC_OR_PARTITION. */
+	describe(name: string): TopicDescription {
+		const topic = this.#existing(name);
+		return {
+			name,
+			topicId: topic.topicId,
+			partitions: topic.partitions,
+			configuration: describeConfiguration(topic.overrides),
+		};
+	}
+
+	/**
+	 * Creates a topic; resolves once it is durable and served. Rejects with TOPIC_ALREADY_EXISTS,
+	 * INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports; then there is no topic.
+	 */
+	async create(creation: TopicCreation): Promise<Topic> {
+		const { name } = creation;
+		checkTopicName(name);
+		const partitions = creation.partitions ?? this.#options.partitionsDefault;
+		checkPartitionCount(partitions);
+		const overrides = checkOverrides(creation.config ?? []);
+		return this.#mutate(async () => {
+			const existing = this.#topics.get(name);
+			if (existing !== undefined) {
+				if (creation.ifNotExists === true) return existing;
+				throw new MillraceError("TOPIC_ALREADY_EXISTS", name, { topic: name });
+			}
+			const neighbour = this.#collisions.get(collisionKey(name));
+			if (neighbour !== undefined) {
+				throw new MillraceError(
+					"INVALID_TOPIC_EXCEPTION",
+					`${name} differs from the existing ${neighbour} only by . and _`,
+					{ topic: name },
+				);
+			}
+			return this.#createNow({ name, topicId: randomUUID(), partitions, overrides });
+		});
+	}
+
+	async #createNow(record: TopicRecord): Promise<Topic> {
+		const config = topicLogConfig(record.overrides);
+		const handles = await this.#storage.openTopics([
+			{
+				name: record.name,
+				topicId: record.topicId,
+				partitions: record.partitions,
+				config,
+				existing: false,
+			},
+		]);
+		const topic = openedTopic(record, handles[0]);
+		try {
+			await this.#commit([{ key: topicKey(topic.name), value: encodeTopic(topic) }]);
+		} catch (error) {
+			// Nobody has heard of the topic: its empty directories go again.
+			this.#track(topic, this.#storage.deleteTopic(topic.handle));
+			throw error;
+		}
+		this.#put(topic);
+		this.#tell({ kind: "created", topic });
+		return topic;
+	}
+
+	/**
+	 * Changes configuration and number of partitions, both or neither; resolves once durable and in force.
+	 * Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports.
+	 */
+	async alter(name: string, alteration: TopicAlteration): Promise<Topic> {
+		const changes = [...(alteration.config ?? [])];
+		return this.#mutate(async () => {
+			const before = this.#existing(name);
+			const partitions = alteration.partitions ?? before.partitions;
+			checkPartitionCount(partitions);
+			if (partitions < before.partitions) {
+				throw new MillraceError(
+					"INVALID_PARTITIONS",
+					`${name} has ${before.partitions} already, and partitions cannot be taken away`,
+					{ topic: name },
+				);
+			}
+			const overrides = changeOverrides(before.overrides, changes);
+			const topic: Topic = {
+				...before,
+				partitions,
+				overrides,
+				logConfig: topicLogConfig(overrides),
+			};
+			if (partitions > before.partitions) {
+				await this.#storage.addPartitions(topic.handle, partitions);
+			}
+			await this.#commit([{ key: topicKey(name), value: encodeTopic(topic) }]);
+			this.#storage.configureTopic(topic.handle, topic.logConfig);
+			this.#put(topic);
+			this.#tell({ kind: "altered", topic, before });
+			return topic;
+		});
+	}
+
+	/** Grows a topic to `partitions`, which must be more than it has. Rejects as `alter` does. */
+	async addPartitions(name: string, partitions: number): Promise<Topic> {
+		const { partitions: present } = this.#existing(name);
+		if (partitions === present) {
+			throw new MillraceError("INVALID_PARTITIONS", `${name} has ${present} already`, { topic: name });
+		}
+		return this.alter(name, { partitions });
+	}
+
+	/**
+	 * Deletes a topic; resolves once that is durable. Its files go away behind that.
+	 * Rejects with UNKNOWN_TOPIC_OR_PARTITION or what the metadata store reports.
+	 */
+	async delete(name: string): Promise<void> {
+		return this.#mutate(async () => {
+			const topic = this.#existing(name);
+			await this.#commit([
+				{ key: topicKey(name), value: null },
+				{ key: deletedTopicKey(topic.topicId), value: encodeDeletedTopic(topic) },
+			]);
+			this.#topics.delete(name);
+			this.#collisions.delete(collisionKey(name));
+			this.#tell({ kind: "deleted", topic });
+			this.#removeFiles(topic);
+		});
+	}
+
+	/** Calls `listener` after every change, until the returned function is called. It must not throw. */
+	onChange(listener: (change: TopicChange) => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	/** Refuses further mutations with SHUTTING_DOWN and waits for those under way, deletions of files included. */
+	async close(): Promise<void> {
+		this.#refusal ??= new MillraceError("SHUTTING_DOWN");
+		await this.#lastMutation;
+		await Promise.all(this.#deletions);
+		await this.#lastMutation;
+	}
+
+	#existing(name: string): Topic {
+		const topic = this.#topics.get(name);
+		if (topic === undefined) throw unknownTopic(name);
+		return topic;
+	}
+
+	#put(topic: Topic): void {
+		this.#topics.set(topic.name, topic);
+		this.#collisions.set(collisionKey(topic.name), topic.name);
+	}
+
+	#tell(change: TopicChange): void {
+		for (const listener of this.#listeners) listener(change);
+	}
+
+	/** Runs `work` after all earlier mutations. */
+	#mutate<Result>(work: () => Promise<Result>): Promise<Result> {
+		if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
+		return this.#enqueue(work);
+	}
+
+	#enqueue<Result>(work: () => Promise<Result>): Promise<Result> {
+		const result = this.#lastMutation.then(work);
+		this.#lastMutation = result.catch(() => undefined);
+		return result;
+	}
+
+	/** Removes the files of a topic that is deleted already, then its tombstone. */
+	#removeFiles(topic: Topic): void {
+		const removal = this.#storage.deleteTopic(topic.handle).then(() =>
+			this.#enqueue(() => this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }])),
+		);
+		this.#track(topic, removal);
+	}
+
+	#track(topic: Topic, removal: Promise<void>): void {
+		const tracked: Promise<void> = removal
+			.catch((error: unknown) => this.#options.onDeletionFailed(topic.name, error))
+			.finally(() => this.#deletions.delete(tracked));
+		this.#deletions.add(tracked);
+	}
+
+	/**
+	 * Commits at the epoch that this view stands for. When the store fails in a way that leaves open what
+	 * happened, it is asked; when it cannot say, mutations are refused until the broker is started again.
+	 */
+	async #commit(changes: MetadataChange[]): Promise<void> {
+		try {
+			this.#epoch = await this.#metadata.commit(this.#epoch, changes);
+		} catch (error) {
+			if (await this.#wasCommitted()) return;
+			throw error;
+		}
+	}
+
+	async #wasCommitted(): Promise<boolean> {
+		let found: number;
+		try {
+			({ epoch: found } = await this.#metadata.load());
+		} catch (cause) {
+			this.#refusal = new MillraceError("KAFKA_STORAGE_ERROR", "the metadata cannot be read", { cause });
+			throw this.#refusal;
+		}
+		// This catalogue is the only writer: one further is its own commit, anything else a bug.
+		if (found === this.#epoch) return false;
+		if (found !== this.#epoch + 1) {
+			this.#refusal = new MillraceError("KAFKA_STORAGE_ERROR", "somebody else has changed the metadata");
+			throw this.#refusal;
+		}
+		this.#epoch = found;
+		return true;
+	}
+}
+
+function openedTopic(record: TopicRecord, handle: TopicHandle | undefined): Topic {
+	if (handle === undefined) {
+		throw new MillraceError("UNKNOWN_SERVER_ERROR", `storage gave no handle for ${record.name}`);
+	}
+	return { ...record, handle, logConfig: topicLogConfig(record.overrides) };
+}
+
+function checkPartitionCount(partitions: number): void {
+	if (isPartitionCount(partitions)) return;
+	throw new MillraceError(
+		"INVALID_PARTITIONS",
+		`a topic has between 1 and ${LIMITS.topicPartitionsMax}, not ${partitions}`,
+	);
+}
+
+function unknownTopic(name: string): MillraceError {
+	const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;
+	return new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", shown, { topic: shown });
+}

@@ -1,0 +1,31 @@
+/** What may be the name of a topic: Kafka's rules. */
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+
+/** Kafka's own name for its metadata log, which is no topic that anyone may make. */
+const RESERVED = "__cluster_metadata";
+
+/** Throws INVALID_TOPIC_EXCEPTION unless `name` may be a topic's. Such a name is safe in a path. */
+export function checkTopicName(name: string): void {
+	const allowed =
+		name.length >= 1 &&
+		name.length <= LIMITS.topicNameCharactersMax &&
+		/^[a-zA-Z0-9._-]+$/.test(name) &&
+		name !== "." &&
+		name !== "..";
+	if (!allowed) {
+		const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;
+		throw new MillraceError("INVALID_TOPIC_EXCEPTION", JSON.stringify(shown));
+	}
+	if (name === RESERVED) {
+		throw new MillraceError("INVALID_TOPIC_EXCEPTION", `${name} is reserved`);
+	}
+}
+
+/**
+ * What two names share that Kafka does not allow beside each other: its metrics cannot tell `.` from `_`,
+ * and tools that mirror topics rely on that.
+ */
+export function collisionKey(name: string): string {
+	return name.replaceAll(".", "_");
+}

@@ -1,0 +1,121 @@
+/**
+ * How the catalogue writes itself into the metadata store, as JSON in UTF-8:
+ *
+ *     topics/NAME           { format, topic_id, partitions, config }     a topic
+ *     deleted-topics/UUID   { format, name, partitions, config }         one whose files are still going away
+ *
+ * Configuration values are strings, so that 64-bit ones stay exact.
+ */
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import type { TopicOverrides } from "./configuration.ts";
+
+const FORMAT = 1;
+const TOPIC_PREFIX = "topics/";
+const DELETED_PREFIX = "deleted-topics/";
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** What is stored of a topic. */
+export interface TopicRecord {
+	readonly name: string;
+	readonly topicId: string;
+	readonly partitions: number;
+	readonly overrides: TopicOverrides;
+}
+
+export const topicKey = (name: string) => `${TOPIC_PREFIX}${name}`;
+export const deletedTopicKey = (topicId: string) => `${DELETED_PREFIX}${topicId}`;
+
+/** The value under `topicKey`. */
+export function encodeTopic(topic: TopicRecord): Uint8Array {
+	return encode({
+		format: FORMAT,
+		topic_id: topic.topicId,
+		partitions: topic.partitions,
+		config: Object.fromEntries(topic.overrides),
+	});
+}
+
+/** The value under `deletedTopicKey`. */
+export function encodeDeletedTopic(topic: TopicRecord): Uint8Array {
+	return encode({
+		format: FORMAT,
+		name: topic.name,
+		partitions: topic.partitions,
+		config: Object.fromEntries(topic.overrides),
+	});
+}
+
+/**
+ * The topics and the unfinished deletions among `entries`; keys of others are left alone.
+ * Throws DATA_DAMAGED for a record that is not as described above, DATA_DIRECTORY_NEWER for a newer format.
+ */
+export function decodeRecords(entries: ReadonlyMap<string, Uint8Array>): {
+	topics: TopicRecord[];
+	deleted: TopicRecord[];
+} {
+	const topics: TopicRecord[] = [];
+	const deleted: TopicRecord[] = [];
+	for (const [key, value] of entries) {
+		if (key.startsWith(TOPIC_PREFIX)) {
+			const fields = decode(key, value);
+			const name = key.slice(TOPIC_PREFIX.length);
+			topics.push(record(key, name, fields["topic_id"], fields));
+		} else if (key.startsWith(DELETED_PREFIX)) {
+			const fields = decode(key, value);
+			deleted.push(record(key, fields["name"], key.slice(DELETED_PREFIX.length), fields));
+		}
+	}
+	return { topics, deleted };
+}
+
+function encode(fields: object): Uint8Array {
+	return new TextEncoder().encode(JSON.stringify(fields));
+}
+
+function decode(key: string, value: Uint8Array): Record<string, unknown> {
+	let fields: unknown;
+	try {
+		fields = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
+	} catch (cause) {
+		throw new MillraceError("DATA_DAMAGED", `metadata entry ${key} is not JSON`, { cause });
+	}
+	if (!isObject(fields)) throw damaged(key, "is no object");
+	if (typeof fields["format"] === "number" && fields["format"] > FORMAT) {
+		throw new MillraceError("DATA_DIRECTORY_NEWER", `metadata entry ${key}`);
+	}
+	if (fields["format"] !== FORMAT) throw damaged(key, "has no known format");
+	return fields;
+}
+
+function record(
+	key: string,
+	name: unknown,
+	topicId: unknown,
+	fields: Record<string, unknown>,
+): TopicRecord {
+	const { partitions, config } = fields;
+	if (typeof name !== "string") throw damaged(key, "has no name");
+	if (typeof topicId !== "string" || !UUID.test(topicId)) throw damaged(key, "has no topic id");
+	if (!isPartitionCount(partitions)) throw damaged(key, "has no number of partitions");
+	if (!isObject(config)) throw damaged(key, "has no configuration");
+	const overrides = new Map<string, string>();
+	for (const [option, value] of Object.entries(config)) {
+		if (typeof value !== "string") throw damaged(key, `has no text for ${option}`);
+		overrides.set(option, value);
+	}
+	return { name, topicId, partitions, overrides };
+}
+
+/** Whether `count` may be the number of a topic's partitions. */
+export function isPartitionCount(count: unknown): count is number {
+	return Number.isInteger(count) && (count as number) >= 1 && (count as number) <= LIMITS.topicPartitionsMax;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function damaged(key: string, what: string): MillraceError {
+	return new MillraceError("DATA_DAMAGED", `metadata entry ${key} ${what}`);
+}

@@ -1,0 +1,257 @@
+import { beforeEach, describe, expect, test } from "vitest";
+
+import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { type CatalogueOptions, type TopicChange, TopicCatalogue } from "../../src/topics/catalogue.ts";
+import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
+import { FakeTopicStorage } from "./fake-topic-storage.ts";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+let file: MemoryMetadataFile;
+let storage: FakeTopicStorage;
+let failures: unknown[];
+
+beforeEach(() => {
+	file = new MemoryMetadataFile();
+	storage = new FakeTopicStorage();
+	failures = [];
+});
+
+function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> {
+	return TopicCatalogue.open(storage, new EmbeddedMetadataStore(file), {
+		partitionsDefault: 1,
+		createsAutomatically: true,
+		onDeletionFailed: (_, error) => failures.push(error),
+		...options,
+	});
+}
+
+describe("creating topics", () => {
+	test("a created topic is there after a restart with its id, partitions and configuration", async () => {
+		const catalogue = await open();
+		const { topicId } = await catalogue.create({
+			name: "orders",
+			partitions: 3,
+			config: [["retention.ms", "9223372036854775807"]],
+		});
+		expect(topicId).toMatch(UUID);
+		storage = new FakeTopicStorage();
+		const again = await open();
+		expect(storage.calls).toEqual(["open orders 3 existing"]);
+		expect(again.get("orders")).toMatchObject({ topicId, partitions: 3 });
+		const retention = again.describe("orders").configuration.find(({ name }) => name === "retention.ms");
+		expect(retention?.value).toBe("9223372036854775807");
+	});
+
+	test("directories come before the metadata, and a topic whose commit fails is gone from storage", async () => {
+		const catalogue = await open();
+		file.failNextCommit = "before";
+		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+		expect(catalogue.get("a")).toBeUndefined();
+		await catalogue.create({ name: "a" });
+		expect(storage.calls.filter((call) => !call.startsWith("gone"))).toEqual([
+			"open a 1",
+			"delete a",
+			"open a 1",
+		]);
+	});
+
+	test("nothing is committed when the directories cannot be made", async () => {
+		const catalogue = await open();
+		storage.failNextOpen = true;
+		await expect(catalogue.create({ name: "a" })).rejects.toThrow("open failed");
+		expect(file.epoch).toBe(0);
+		await expect(catalogue.create({ name: "a" })).resolves.toMatchObject({ name: "a" });
+	});
+
+	test("a commit that took effect although it failed counts", async () => {
+		const catalogue = await open();
+		file.failNextCommit = "after";
+		await catalogue.create({ name: "a" });
+		await catalogue.create({ name: "b" });
+		expect(catalogue.list().map(({ name }) => name)).toEqual(["a", "b"]);
+	});
+
+	test("when the metadata cannot even be read, mutations stop and reads go on", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a" });
+		file.failNextCommit = "before";
+		file.failLoads = true;
+		await expect(catalogue.create({ name: "b" })).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+		file.failLoads = false;
+		await expect(catalogue.create({ name: "c" })).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+		expect(catalogue.get("a")?.name).toBe("a");
+	});
+
+	test.each(["", ".", "..", "a/b", "../a", "a b", "ä", "a\n", "\0", "x".repeat(250), "__cluster_metadata"])(
+		"the name %j is refused",
+		async (name) => {
+			const catalogue = await open();
+			const refusal = { code: "INVALID_TOPIC_EXCEPTION" };
+			await expect(catalogue.create({ name })).rejects.toMatchObject(refusal);
+			await expect(catalogue.resolve(name)).rejects.toMatchObject(refusal);
+			expect(storage.calls).toEqual([]);
+		},
+	);
+
+	test("names that Kafka's metrics cannot tell apart do not stand beside each other", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a.b_c" });
+		await expect(catalogue.create({ name: "a_b.c" })).rejects.toMatchObject({
+			code: "INVALID_TOPIC_EXCEPTION",
+		});
+		await catalogue.delete("a.b_c");
+		await expect(catalogue.create({ name: "a_b.c" })).resolves.toMatchObject({ name: "a_b.c" });
+	});
+
+	test.each([0, -1, 1.5, Number.NaN, 10_001])("%d partitions are refused", async (partitions) => {
+		const catalogue = await open();
+		await expect(catalogue.create({ name: "a", partitions })).rejects.toMatchObject({
+			code: "INVALID_PARTITIONS",
+		});
+	});
+
+	test("a second topic of the name is refused, unless asked to be content with the first", async () => {
+		const catalogue = await open();
+		const first = await catalogue.create({ name: "a", partitions: 2 });
+		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({ code: "TOPIC_ALREADY_EXISTS" });
+		await expect(catalogue.create({ name: "a", ifNotExists: true })).resolves.toBe(first);
+	});
+});
+
+describe("automatic creation", () => {
+	test("many first users of a name get one topic, with the broker's number of partitions", async () => {
+		const catalogue = await open({ partitionsDefault: 4 });
+		const topics = await Promise.all(Array.from({ length: 20 }, () => catalogue.resolve("a")));
+		expect(new Set(topics).size).toBe(1);
+		expect(topics[0]?.partitions).toBe(4);
+		expect(storage.calls).toEqual(["open a 4"]);
+	});
+
+	test("switched off, a missing topic is unknown", async () => {
+		const catalogue = await open({ createsAutomatically: false });
+		await expect(catalogue.resolve("a")).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION" });
+		expect(storage.calls).toEqual([]);
+	});
+});
+
+describe("altering topics", () => {
+	test("configuration and partitions change together and survive a restart", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a", config: [["flush.ms", "100"]] });
+		await catalogue.alter("a", {
+			partitions: 5,
+			config: [["flush.messages", "1000"], ["flush.ms", null]],
+		});
+		expect(storage.calls.slice(1)).toEqual(["grow a 5", "configure a 1000"]);
+		const again = await open();
+		expect(again.get("a")).toMatchObject({ partitions: 5 });
+		expect([...(again.get("a")?.overrides ?? [])]).toEqual([["flush.messages", "1000"]]);
+	});
+
+	test("a refused setting leaves partitions and configuration alone", async () => {
+		const catalogue = await open();
+		const before = await catalogue.create({ name: "a" });
+		await expect(
+			catalogue.alter("a", { partitions: 5, config: [["nonsense", "1"]] }),
+		).rejects.toMatchObject({ code: "INVALID_CONFIG" });
+		expect(catalogue.get("a")).toBe(before);
+		expect(storage.calls).toEqual(["open a 1"]);
+	});
+
+	test("partitions are never taken away, and adding none is refused", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a", partitions: 3 });
+		const refusal = { code: "INVALID_PARTITIONS" };
+		await expect(catalogue.alter("a", { partitions: 2 })).rejects.toMatchObject(refusal);
+		await expect(catalogue.addPartitions("a", 3)).rejects.toMatchObject(refusal);
+		await expect(catalogue.addPartitions("a", 4)).resolves.toMatchObject({ partitions: 4 });
+	});
+});
+
+describe("deleting topics", () => {
+	test("the answer comes before the files are gone, and the name is free at once", async () => {
+		const catalogue = await open();
+		const first = await catalogue.create({ name: "a" });
+		let unlink = () => {};
+		storage.deletionGate = new Promise((resolve) => {
+			unlink = resolve;
+		});
+		await catalogue.delete("a");
+		expect(catalogue.get("a")).toBeUndefined();
+		const second = await catalogue.create({ name: "a" });
+		expect(second.topicId).not.toBe(first.topicId);
+		expect(storage.calls).not.toContain("gone a");
+		unlink();
+		await catalogue.close();
+		expect(storage.calls).toContain("gone a");
+		expect([...file.entries.keys()]).toEqual(["topics/a"]);
+	});
+
+	test("a deletion that a stop interrupted is finished by the next start", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a", partitions: 2 });
+		storage.deletionGate = new Promise(() => {});
+		await catalogue.delete("a");
+		storage = new FakeTopicStorage();
+		const again = await open();
+		expect(again.list()).toEqual([]);
+		await again.close();
+		expect(storage.calls).toEqual(["open a 2 existing", "delete a", "gone a"]);
+		expect(file.entries.size).toBe(0);
+	});
+
+	test("a failed removal of files is reported and keeps its tombstone", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a" });
+		storage.deletionGate = Promise.reject(new Error("unlink failed"));
+		await catalogue.delete("a");
+		await catalogue.close();
+		expect(failures).toEqual([new Error("unlink failed")]);
+		expect([...file.entries.keys()]).toEqual([expect.stringMatching(/^deleted-topics\//)]);
+	});
+
+	test("an unknown topic is unknown", async () => {
+		const catalogue = await open();
+		const unknown = { code: "UNKNOWN_TOPIC_OR_PARTITION" };
+		await expect(catalogue.delete("a")).rejects.toMatchObject(unknown);
+		await expect(catalogue.alter("a", {})).rejects.toMatchObject(unknown);
+		expect(() => catalogue.describe("a")).toThrow(expect.objectContaining(unknown));
+	});
+});
+
+describe("the catalogue", () => {
+	test("listeners hear of every change once it is durable", async () => {
+		const catalogue = await open();
+		const heard: string[] = [];
+		const listen = (change: TopicChange) =>
+			heard.push(`${change.kind} ${change.topic.partitions} at ${file.epoch}`);
+		const stop = catalogue.onChange(listen);
+		await catalogue.create({ name: "a" });
+		await catalogue.addPartitions("a", 2);
+		await catalogue.delete("a");
+		stop();
+		await catalogue.create({ name: "b" });
+		expect(heard).toEqual(["created 1 at 1", "altered 2 at 2", "deleted 2 at 3"]);
+	});
+
+	test("closing refuses what comes after", async () => {
+		const catalogue = await open();
+		await catalogue.close();
+		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({ code: "SHUTTING_DOWN" });
+	});
+
+	test.each([
+		["topics/a", "not json", "DATA_DAMAGED"],
+		["topics/a", '{"format":2}', "DATA_DIRECTORY_NEWER"],
+		["topics/a", '{"format":1,"topic_id":"../..","partitions":1,"config":{}}', "DATA_DAMAGED"],
+		[
+			"topics/a",
+			'{"format":1,"topic_id":"6f1b3a52-8f5e-4d57-9a53-2d2b8b1f0c11","partitions":1e9,"config":{}}',
+			"DATA_DAMAGED",
+		],
+	])("an entry %s of %s stops the start", async (key, value, code) => {
+		file.entries.set(key, new TextEncoder().encode(value));
+		await expect(open()).rejects.toMatchObject({ code });
+	});
+});

@@ -1,0 +1,161 @@
+import { describe, expect, test } from "vitest";
+
+import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
+import {
+	changeOverrides,
+	checkOverrides,
+	checkSetting,
+	describeConfiguration,
+	topicLogConfig,
+} from "../../src/topics/configuration.ts";
+
+const LONG_MAX = "9223372036854775807";
+const refused = (message: RegExp) => expect.objectContaining({ code: "INVALID_CONFIG", message: expect.stringMatching(message) });
+
+describe("topic configuration", () => {
+	test("every default is a value that would be accepted, in canonical form", () => {
+		for (const [name, entry] of CONFIGURATION) {
+			if (entry.class === "refused") continue;
+			expect([name, checkSetting(name, entry.default)]).toEqual([name, entry.default]);
+		}
+	});
+
+	test("defaults are Kafka's, but for flush.messages", () => {
+		// Kafka 4.x, as its own documentation lists them.
+		const kafka: Record<string, string> = {
+			"cleanup.policy": "delete",
+			"compression.gzip.level": "-1",
+			"compression.lz4.level": "9",
+			"compression.type": "producer",
+			"compression.zstd.level": "3",
+			"delete.retention.ms": "86400000",
+			"file.delete.delay.ms": "60000",
+			"flush.messages": "1",
+			"flush.ms": LONG_MAX,
+			"follower.replication.throttled.replicas": "",
+			"index.interval.bytes": "4096",
+			"leader.replication.throttled.replicas": "",
+			"local.retention.bytes": "-2",
+			"local.retention.ms": "-2",
+			"max.compaction.lag.ms": LONG_MAX,
+			"max.message.bytes": "1048588",
+			"message.timestamp.after.max.ms": "3600000",
+			"message.timestamp.before.max.ms": LONG_MAX,
+			"message.timestamp.type": "CreateTime",
+			"min.cleanable.dirty.ratio": "0.5",
+			"min.compaction.lag.ms": "0",
+			"min.insync.replicas": "1",
+			preallocate: "false",
+			"remote.log.copy.disable": "false",
+			"remote.log.delete.on.disable": "false",
+			"remote.storage.enable": "false",
+			"retention.bytes": "-1",
+			"retention.ms": "604800000",
+			"segment.bytes": "1073741824",
+			"segment.index.bytes": "10485760",
+			"segment.jitter.ms": "0",
+			"segment.ms": "604800000",
+			"unclean.leader.election.enable": "false",
+		};
+		const described = describeConfiguration(new Map());
+		expect(Object.fromEntries(described.map(({ name, value }) => [name, value]))).toEqual(kafka);
+	});
+
+	test("a LONG is exact to its last digit, and one more is refused", () => {
+		expect(checkSetting("retention.ms", LONG_MAX)).toBe(LONG_MAX);
+		expect(checkSetting("retention.ms", "9223372036854775806")).toBe("9223372036854775806");
+		expect(() => checkSetting("retention.ms", "9223372036854775808")).toThrow(refused(/not between/));
+		expect(() => checkSetting("retention.ms", "-2")).toThrow(refused(/not between/));
+	});
+
+	test("an unknown name is refused with the nearest one", () => {
+		expect(() => checkSetting("retenton.ms", "1")).toThrow(refused(/did you mean retention\.ms\?/));
+		expect(() => checkSetting("constructor", "1")).toThrow(refused(/no topic configuration constructor$/));
+		expect(() => checkSetting("x".repeat(1_000_000), "1")).toThrow(refused(/x{100}\.\.\.$/));
+	});
+
+	test("what can only be one value is accepted at it and refused at any other with the reason", () => {
+		expect(checkSetting("unclean.leader.election.enable", "FALSE")).toBe("false");
+		expect(() => checkSetting("unclean.leader.election.enable", "true")).toThrow(refused(/never given up/));
+		expect(() => checkSetting("remote.storage.enable", "true")).toThrow(refused(/no remote tier/));
+	});
+
+	test("a refused name says why", () => {
+		expect(() => checkSetting("message.format.version", "2.8")).toThrow(refused(/Kafka 4\.0 removed it/));
+	});
+
+	test.each([
+		["flush.messages", "0"],
+		["flush.messages", "1.5"],
+		["flush.messages", ""],
+		["flush.messages", "0x10"],
+		["flush.messages", "1e3"],
+		["compression.gzip.level", "0"],
+		["compression.type", "LZ4"],
+		["cleanup.policy", "compact,keep"],
+		["cleanup.policy", ""],
+		["min.cleanable.dirty.ratio", "1.5"],
+		["min.cleanable.dirty.ratio", "NaN"],
+		["min.cleanable.dirty.ratio", ""],
+		["preallocate", "yes"],
+		["segment.bytes", "1048575"],
+		["max.message.bytes", "8388609"],
+		["retention.ms", "1".repeat(2_000)],
+	])("%s refuses %j", (name, value) => {
+		expect(() => checkSetting(name, value)).toThrow(refused(/./));
+	});
+
+	test("values are stored in one form", () => {
+		expect(checkSetting("retention.ms", " +007 ")).toBe("7");
+		expect(checkSetting("preallocate", "True")).toBe("true");
+		expect(checkSetting("cleanup.policy", "[delete, compact,delete]")).toBe("delete,compact");
+	});
+
+	test("a change that is refused leaves everything as it was", () => {
+		const before = checkOverrides([["retention.ms", "5"]]);
+		expect(() => changeOverrides(before, [["retention.ms", null], ["nonsense", "1"]])).toThrow(refused(/nonsense/));
+		expect([...before]).toEqual([["retention.ms", "5"]]);
+		expect([...changeOverrides(before, [["retention.ms", null]])]).toEqual([]);
+	});
+
+	test("a description tells what the topic set itself", () => {
+		const described = describeConfiguration(checkOverrides([["flush.ms", LONG_MAX]]));
+		const byName = new Map(described.map((entry) => [entry.name, entry]));
+		expect(byName.get("flush.ms")).toMatchObject({ value: LONG_MAX, source: "topic", readOnly: false });
+		expect(byName.get("segment.bytes")).toMatchObject({ source: "default" });
+		expect(byName.get("remote.storage.enable")).toMatchObject({ readOnly: true });
+		expect(byName.get("retention.ms")?.pending).toMatch(/nothing is deleted/);
+		expect(byName.has("message.format.version")).toBe(false);
+	});
+
+	test("the core gets numbers, with never for what no number holds", () => {
+		expect(topicLogConfig(new Map())).toEqual({
+			flushMessages: 1,
+			flushMs: Number.MAX_SAFE_INTEGER,
+			segmentBytes: 1_073_741_824,
+			segmentMs: 604_800_000,
+			indexIntervalBytes: 4_096,
+			maxMessageBytes: 1_048_588,
+			compacted: false,
+			timestampType: "CreateTime",
+			timestampBeforeMsMax: Number.MAX_SAFE_INTEGER,
+			timestampAfterMsMax: 3_600_000,
+			preallocate: false,
+			compression: "producer",
+			compressionLevel: null,
+			retentionMs: 604_800_000,
+			retentionBytes: -1,
+			minInsyncReplicas: 1,
+		});
+		const overrides = checkOverrides([
+			["compression.type", "zstd"],
+			["compression.zstd.level", "7"],
+			["cleanup.policy", "compact"],
+		]);
+		expect(topicLogConfig(overrides)).toMatchObject({
+			compression: "zstd",
+			compressionLevel: 7,
+			compacted: true,
+		});
+	});
+});
