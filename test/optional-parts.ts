@@ -13,7 +13,10 @@ import { fileURLToPath } from "node:url";
 /** The majors of Node that Millrace supports. */
 export const NODE_MAJORS = [20, 22, 24] as const;
 
-/** A `node` of this major: the one that runs the tests, or one below .ci/tools; null where there is none. */
+/**
+ * A `node` of this major: the one that runs the tests, or one below .ci/tools; null where there is
+ * none.
+ */
 export function nodeBinary(major: number): string | null {
 	if (Number.parseInt(process.versions.node, 10) === major) return process.execPath;
 	const platform = `${process.platform}-${process.arch}`;

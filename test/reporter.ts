@@ -1,6 +1,6 @@
 /**
- * Leaves the counts and the reasons of skipped tests where test/run.mjs finds them, so that `npm test`
- * can say at its end what it left out. Without MILLRACE_TEST_SUMMARY it does nothing.
+ * Leaves the counts and the reasons of skipped tests where test/run.mjs finds them, so that `npm
+ * test` can say at its end what it left out. Without MILLRACE_TEST_SUMMARY it does nothing.
  */
 import { writeFileSync } from "node:fs";
 import type { Reporter, SerializedError, TestModule } from "vitest/node";

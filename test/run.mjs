@@ -1,5 +1,5 @@
-// `npm test`: brings both builds up to date, runs the TypeScript and the Rust tests, then says which
-// optional parts were skipped and why, and ends with one plain line: "N passed, N failed".
+// `npm test`: brings both builds up to date, runs the TypeScript and the Rust tests, then says
+// which optional parts were skipped and why, and ends with one plain line: "N passed, N failed".
 // Arguments go to vitest, and the Rust tests are then left out: `npm test -- test/topics`.
 // With MILLRACE_TEST_NOTHING_SKIPPED=1 a skipped test is a failure.
 import { spawn } from "node:child_process";
@@ -14,7 +14,10 @@ const rootDirectory = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
 const vitestArguments = process.argv.slice(2);
 
-/** Runs a command in the repository and resolves with its exit status; output passes unless `onLine` takes it. */
+/**
+ * Runs a command in the repository and resolves with its exit status; output passes unless `onLine`
+ * takes it.
+ */
 function run(command, commandArguments, { env = {}, onLine } = {}) {
 	const child = spawn(command, commandArguments, {
 		cwd: rootDirectory,

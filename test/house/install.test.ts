@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
 
-test("where the core cannot be built, npm install fails and says what is missing and what to do", () => {
+test("npm install that cannot build the core says what is missing and what to do", () => {
 	const result = spawnSync(process.execPath, ["native/install.mjs"], {
 		encoding: "utf8",
 		env: { PATH: "/nonexistent" },

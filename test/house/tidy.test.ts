@@ -17,6 +17,7 @@ const rootDirectory = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Files whose lines may be longer. */
 const WIDE_FILES = new Map([
+	["native/generate.mjs", "templates of generated text"],
 	["src/limits.ts", "the generator reads one comment line a limit"],
 	["src/protocol/codes.ts", "a table, one row an error"],
 ]);
@@ -133,6 +134,9 @@ test(`Rust functions have at most ${FUNCTION_LINES_MAX} lines`, () => {
 			if (line.startsWith("mod tests {")) break;
 			const opening = /^(\s*)(?:pub(?:\([^)]*\))? )?(?:const |async |unsafe )*fn (\w+)/.exec(line);
 			if (!opening) continue;
+			// A declaration in a trait ends with a semicolon and has no body.
+			const signatureEnd = lines.slice(start).find((later) => /[{};]$/.test(later));
+			if (!signatureEnd?.endsWith("{")) continue;
 			const end = lines.findIndex((later, at) => at > start && later === `${opening[1]}}`);
 			const bodyLines = end - start - 1;
 			if (bodyLines > FUNCTION_LINES_MAX) long.set(`${path} ${opening[2]}`, bodyLines);
@@ -177,10 +181,9 @@ test("src/protocol imports nothing but itself", () => {
 });
 
 test("src/client imports nothing of Node or the broker", () => {
-	const packages = new Set(["msgpackr"]);
-	const own = (specifier: string) =>
-		/^src\/(client|protocol)\//.test(specifier) || packages.has(specifier);
-	expect(foreignImports("src/client", own)).toEqual([]);
+	const own = (specifier: string) => /^src\/(client|protocol)\//.test(specifier);
+	// The one file that browsers leave out.
+	expect(foreignImports("src/client", own)).toEqual(["src/client/node-socket.ts: ws"]);
 });
 
 test("no module of the broker imports the command line or the console", () => {
@@ -193,6 +196,7 @@ test("no module of the broker imports the command line or the console", () => {
 
 test.for(["native/generate.mjs", "native/generate-types.mjs"])(
 	"what %s generates is fresh",
+	{ timeout: 120_000 },
 	(generator, context) => {
 		if (spawnSync("rustfmt", ["--version"]).status !== 0) {
 			context.skip("rustfmt, which the generated files pass through, is not on this machine");
@@ -203,5 +207,4 @@ test.for(["native/generate.mjs", "native/generate-types.mjs"])(
 		});
 		expect(result.status, result.stderr).toBe(0);
 	},
-	120_000,
 );
