@@ -90,10 +90,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	closed(code: number): void {
 		if (this.#state === "closed") return;
 		this.#state = "closed";
-		this.host.deliveries.remove(this);
-		for (const subscription of this.subscriptions.values()) subscription.stop();
-		this.subscriptions.clear();
-		this.#due.clear();
+		this.#stopDelivering();
 		this.host.log.debug({ code, remote: this.#connection.remoteAddress }, "connection closed");
 		this.#onClosed(this);
 	}
@@ -230,10 +227,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		if (this.#state === "closed") return;
 		if (error !== undefined) this.send(errorFrame(this.host.writer, null, error));
 		this.#connection.close(reason, error?.code);
-	}
-
-	terminate(): void {
-		this.#connection.terminate();
+		this.#stopDelivering();
 	}
 
 	#dispatch(frame: Uint8Array): void {
@@ -362,6 +356,13 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		}
 	}
 
+	#stopDelivering(): void {
+		this.host.deliveries.remove(this);
+		for (const subscription of this.subscriptions.values()) subscription.stop();
+		this.subscriptions.clear();
+		this.#due.clear();
+	}
+
 	#backUp(): void {
 		if (!this.#isBackedUp && this.#state !== "closed") {
 			this.#isBackedUp = true;
@@ -369,6 +370,6 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		}
 		if (this.#connection.bufferedBytes() <= LIMITS.sendBufferBytesMax) return;
 		this.host.log.warn({ remote: this.#connection.remoteAddress }, "answers are not read");
-		this.#connection.close(CLOSE_CODES.OVER_LIMIT, "answers are not read");
+		this.close(CLOSE_CODES.OVER_LIMIT);
 	}
 }

@@ -24,8 +24,6 @@ export interface Connection {
 	cork(write: () => void): void;
 	/** Sends a close frame behind everything that was sent; `closed` follows. */
 	close(reason: CloseEntry, detail?: string): void;
-	/** Ends the connection at once, without a close frame; `closed` follows. */
-	terminate(): void;
 }
 
 /** What the owner of a connection is told. None of these may throw. */

@@ -134,10 +134,6 @@ class UwsConnection implements Connection {
 		if (!this.#isClosed) this.#socket.end(reason.code, closeReason(detail));
 	}
 
-	terminate(): void {
-		if (!this.#isClosed) this.#socket.close();
-	}
-
 	/** The library has let go of the socket: touching it again would throw. */
 	markClosed(): void {
 		this.#isClosed = true;

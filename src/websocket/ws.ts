@@ -120,6 +120,7 @@ class WsConnection implements Connection {
 		setTimeout(() => this.#socket.terminate(), CLOSE_MS_MAX).unref();
 	}
 
+	/** Ends the connection at once, without a close frame. */
 	terminate(): void {
 		this.#socket.terminate();
 	}

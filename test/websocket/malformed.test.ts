@@ -145,7 +145,7 @@ describe.each(TRANSPORTS)("bad input over %s", (transport) => {
 
 	test("random bytes behind a known operation never break the session or the server", async () => {
 		const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
-		console.info(`seed ${seed}`);
+		process.stdout.write(`seed ${seed}\n`);
 		const random = randomBytes(seed);
 		const neighbour = await at.client();
 		for (let round = 0; round < 100; round++) {
