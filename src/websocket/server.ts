@@ -1,4 +1,7 @@
-/** The WebSocket side of the broker: a listener, its sessions, and what they share on this event loop. */
+/**
+ * The WebSocket side of the broker: a listener, its sessions, and what they share on this event
+ * loop.
+ */
 import type { Clock } from "../clock.ts";
 import { LIMITS } from "../limits.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
@@ -37,7 +40,10 @@ export interface WebSocketServerOptions {
 /** How often deadlines and backed-up sockets are looked at, in milliseconds. */
 const SWEEP_MS = 500;
 
-/** How long a stop waits for requests to be answered, and then for closing handshakes, in milliseconds. */
+/**
+ * How long a stop waits for requests to be answered, and then for closing handshakes, in
+ * milliseconds.
+ */
 const LEAVE_MS_MAX = 2_000;
 const LEAVE_POLL_MS = 10;
 
@@ -71,7 +77,10 @@ export class WebSocketServer {
 		this.#sweep.unref();
 	}
 
-	/** Listens and serves. Rejects when the address cannot be had or the transport asked for does not load. */
+	/**
+	 * Listens and serves. Rejects when the address cannot be had or the transport asked for does not
+	 * load.
+	 */
 	static async start(options: WebSocketServerOptions): Promise<WebSocketServer> {
 		const server = new WebSocketServer(options);
 		try {
@@ -108,8 +117,9 @@ export class WebSocketServer {
 	}
 
 	/**
-	 * Takes no more connections, tells clients to leave, answers what is outstanding, closes with 1001, and resolves
-	 * when no socket is left; after at most some four seconds, whatever clients do.
+	 * Takes no more connections, tells clients to leave, answers what is outstanding, closes with
+	 * 1001, and resolves when no socket is left; after at most some four seconds, whatever clients
+	 * do.
 	 */
 	async close(): Promise<void> {
 		this.#listening.stopListening();

@@ -60,6 +60,8 @@ export interface SessionHost {
 	/** A producer id that was never handed out before. */
 	readonly nextProducerId: () => Promise<number>;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
-	/** One writer for all frames of the loop: written, sent, and free again before anybody else runs. */
+	/**
+	 * One writer for all frames of the loop: written, sent, and free again before anybody else runs.
+	 */
 	readonly writer: FrameWriter;
 }

@@ -1,6 +1,6 @@
 /**
- * One connection: hello, requests and their answers, limits, and turns of its subscriptions. What a client does
- * wrong ends its own connection at most.
+ * One connection: hello, requests and their answers, limits, and turns of its subscriptions. What a
+ * client does wrong ends its own connection at most.
  */
 import { asMillraceError, MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
@@ -74,7 +74,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		try {
 			this.#dispatch(frame);
 		} catch (error) {
-			// Requests report their failures themselves: this is a bug. It costs the connection, not the broker.
+			// Requests report their failures themselves: this is a bug. It costs the connection, not the
+			// broker.
 			this.host.log.error({ err: error, remote: this.#connection.remoteAddress }, "frame failed");
 			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
 		}
@@ -195,7 +196,9 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		this.#inFlightBytes += bytes;
 	}
 
-	/** A request that was outstanding is being answered; false when there is nobody left to answer. */
+	/**
+	 * A request that was outstanding is being answered; false when there is nobody left to answer.
+	 */
 	settle(id: number, bytes = 0): boolean {
 		this.#outstanding.delete(id);
 		this.#inFlightBytes -= bytes;

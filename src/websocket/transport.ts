@@ -1,6 +1,7 @@
 /**
- * The seam between a WebSocket library and the sessions: connections that carry binary messages, and plain
- * HTTP requests on the same port. Two implementations behave alike: uwebsockets.ts and ws.ts.
+ * The seam between a WebSocket library and the sessions: connections that carry binary messages,
+ * and plain HTTP requests on the same port. Two implementations behave alike: uwebsockets.ts and
+ * ws.ts.
  */
 import type { CloseEntry } from "../protocol/close-codes.ts";
 import type { HttpHandler } from "./http.ts";
@@ -16,8 +17,9 @@ export interface Connection {
 	/** Bytes handed to `send` that the kernel has not taken yet. */
 	bufferedBytes(): number;
 	/**
-	 * Sends `header` and `body` as one binary message. The memory of `header` may be used again at once;
-	 * that of `body` is lent until `release` is called, which happens exactly once, whatever becomes of the connection.
+	 * Sends `header` and `body` as one binary message. The memory of `header` may be used again at
+	 * once; that of `body` is lent until `release` is called, which happens exactly once, whatever
+	 * becomes of the connection.
 	 */
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult;
 	/** Gathers what `write` sends into as few system calls as possible. */
@@ -30,7 +32,9 @@ export interface Connection {
 export interface ConnectionHandler {
 	/** A whole binary message. Its memory is valid only during the call. */
 	message(frame: Uint8Array): void;
-	/** Nothing is buffered any more; called on a turn of its own after `send` had answered "buffered". */
+	/**
+	 * Nothing is buffered any more; called on a turn of its own after `send` had answered "buffered".
+	 */
 	drained(): void;
 	/** The connection is gone; the last call. */
 	closed(code: number): void;

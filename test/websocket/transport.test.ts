@@ -47,7 +47,7 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		return { connection, client: client as WebSocket, received, told };
 	}
 
-	test("header and body arrive as one message; the header's memory is free again at once", async () => {
+	test("header and body are one message; the header's memory is free at once", async () => {
 		const { connection, received } = await pair();
 		const header = Buffer.from("head:");
 		let releases = 0;
@@ -65,7 +65,7 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		expect(releases).toBe(3);
 	});
 
-	test("a full socket says so, tells when it has drained, and gives every body back once", async () => {
+	test("a full socket says so, drains, and gives every body back once", async () => {
 		const { connection, client, received, told } = await pair();
 		await new Promise((resolve) => client.once("open", resolve));
 		client.pause();
