@@ -9,9 +9,12 @@ mod capacity;
 mod conformance;
 mod descriptor;
 mod disk;
+mod lock;
 mod mapping;
 mod memory;
 mod namespace;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 mod system;
 
 use std::{
