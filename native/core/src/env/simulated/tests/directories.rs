@@ -101,6 +101,43 @@ fn a_rename_across_directories_is_durable_once_the_new_one_is_synced() {
     });
 }
 
+#[test]
+fn a_directory_does_not_vanish_before_what_was_moved_out_of_it() {
+    for_each_seed(|seed| {
+        let files = SimulatedFileSystem::new(seed);
+        for directory in ["old", "new"] {
+            files.create_directory(Path::new(directory)).unwrap();
+        }
+        files
+            .open(Path::new("old/file"), OpenMode::CreateNew)
+            .unwrap();
+        for directory in ["old", "/"] {
+            files.sync_directory(Path::new(directory)).unwrap();
+        }
+        files
+            .rename(Path::new("old/file"), Path::new("new/file"))
+            .unwrap();
+        files.remove_directory(Path::new("old")).unwrap();
+        let left = files.crash().unwrap();
+        assert!(exists(&left, "old/file") != exists(&left, "new/file"));
+    });
+    let files = SimulatedFileSystem::new(1);
+    files.create_directory(Path::new("old")).unwrap();
+    files.create_directory(Path::new("new")).unwrap();
+    files.sync_directory(Path::new("/")).unwrap();
+    files
+        .open(Path::new("old/file"), OpenMode::CreateNew)
+        .unwrap();
+    files.sync_directory(Path::new("old")).unwrap();
+    files
+        .rename(Path::new("old/file"), Path::new("new/file"))
+        .unwrap();
+    files.remove_directory(Path::new("old")).unwrap();
+    files.sync_directory(Path::new("/")).unwrap();
+    let left = files.crash_keeping_nothing().unwrap();
+    assert!(exists(&left, "new/file") && left.list(Path::new("old")).is_err());
+}
+
 /// Files that are only ever renamed are each there once, by one of their names, whatever of the
 /// renames and of the removals of emptied directories is lost.
 #[test]
