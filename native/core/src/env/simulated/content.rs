@@ -97,7 +97,7 @@ impl Content {
 
     /// Gives everything to the disk.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.durable = self.everything()?;
+        self.durable.apply(&self.pending, self.live.len()?);
         self.pending.clear();
         Ok(())
     }
@@ -126,14 +126,7 @@ impl Content {
 
     fn everything(&self) -> io::Result<Image> {
         let mut image = self.durable.clone();
-        for operation in &self.pending {
-            match operation {
-                Operation::Write { position, data } => image.write(*position, data, |_| true),
-                Operation::Resize { bytes } => image.resize(*bytes),
-            }
-        }
-        // A failed sync may have lost data, never the size.
-        image.resize(self.live.len()?);
+        image.apply(&self.pending, self.live.len()?);
         Ok(image)
     }
 
@@ -215,6 +208,18 @@ pub(super) struct Image {
 }
 
 impl Image {
+    /// Does all `operations`. The size in the end is told, as a failed sync may have forgotten
+    /// changes of it that the inode has not.
+    fn apply(&mut self, operations: &[Operation], bytes: u64) {
+        for operation in operations {
+            match operation {
+                Operation::Write { position, data } => self.write(*position, data, |_| true),
+                Operation::Resize { bytes } => self.resize(*bytes),
+            }
+        }
+        self.resize(bytes);
+    }
+
     /// Writes `data` into those of its sectors that `reached` names; the size stays.
     fn write(&mut self, position: u64, data: &[u8], reached: impl Fn(u64) -> bool) {
         for (sector, start, piece) in pieces(position, data) {
