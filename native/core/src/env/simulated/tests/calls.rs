@@ -176,6 +176,11 @@ fn a_limit_fills_up_is_lifted_and_survives_a_crash() {
     full(file.map_writable(0, 1 << 20).unwrap().populate(65_536, 1));
     files.set_capacity_bytes(Some(1 << 20));
     assert!(other.allocate(0, 512 << 10, true).unwrap());
+    other.truncate(0).unwrap();
+    assert_eq!(
+        files.space(Path::new("/")).unwrap().available_bytes,
+        (1 << 20) - 4096
+    );
     files.set_capacity_bytes(Some(0));
     let files = files.crash().unwrap();
     let space = files.space(Path::new("/")).unwrap();
