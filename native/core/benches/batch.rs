@@ -1,7 +1,7 @@
 //! Records a second and bytes a second of the hot loops, on one core.
 //!
-//! `cargo bench -p millrace-core --bench batch`. Every figure is the best of several rounds over the
-//! same batch in the cache: what the code takes, not what memory adds.
+//! `cargo bench -p millrace-core --bench batch`. Every figure is the best of several rounds over
+//! the same batch in the cache: what the code takes, not what memory adds.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -8,6 +8,10 @@
     reason = "helpers of a test outside of test functions"
 )]
 
+use std::cell::Cell;
+
+use millrace_core::batch::validate;
+
 #[expect(unreachable_pub, reason = "a crate of its own for the fuzz targets")]
 #[path = "../../fuzz/src/lib.rs"]
 mod exercise;
@@ -106,6 +110,26 @@ fn mutated_frames_are_refused_or_build_valid_batches() {
         frame_of(2, &ready),
     ];
     run("frames", &frames, exercise::frame);
+}
+
+#[test]
+fn mutations_get_past_the_checksum_and_into_the_records() {
+    // What makes the other tests worth something: a check that is wrong is found to be.
+    let accepted = Cell::new(0);
+    let refused = Cell::new(0);
+    let rules = exercise::rules();
+    run("accepted", &[BATCHES[0].to_vec()], |bytes| {
+        let count = if validate(&exercise::sealed(bytes), &rules).is_ok() {
+            &accepted
+        } else {
+            &refused
+        };
+        count.set(count.get() + 1);
+    });
+    assert!(
+        accepted.get() > 1 && refused.get() > 1,
+        "{accepted:?} {refused:?}"
+    );
 }
 
 #[test]

@@ -11,7 +11,8 @@ use millrace_core::{
 const NOW_MS: i64 = 1_700_000_000_000;
 const PARTITIONS: u32 = 4;
 
-fn rules() -> Rules {
+/// A topic that takes any timestamp.
+pub fn rules() -> Rules {
     Rules {
         bytes_max: 1_048_588,
         compacted: false,
