@@ -57,7 +57,10 @@ function openSink(descriptor: number): (text: string) => boolean {
 	let own = descriptor;
 	if (kind.isFIFO() || isatty(descriptor)) {
 		try {
-			own = openSync(`/dev/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+			own = openSync(
+				`/dev/fd/${descriptor}`,
+				constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
+			);
 		} catch {
 			// Where that is not allowed the shared one has to do, as it does for every other program.
 			own = descriptor;

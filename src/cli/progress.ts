@@ -25,12 +25,19 @@ export class Progress {
 
 	#draw(): void {
 		const seconds = Math.max((performance.now() - this.#startedMs) / 1_000, 0.001);
-		process.stderr.write(`\r\x1b[K${describeProgress(this.#verb, this.records, this.bytes, seconds)}`);
+		process.stderr.write(
+			`\r\x1b[K${describeProgress(this.#verb, this.records, this.bytes, seconds)}`,
+		);
 	}
 }
 
 /** `1,234,567 records sent, 120.3 MB, 45.1 MB/s, 412,000 records/s` */
-export function describeProgress(verb: string, records: number, bytes: number, seconds: number): string {
+export function describeProgress(
+	verb: string,
+	records: number,
+	bytes: number,
+	seconds: number,
+): string {
 	const megabytes = (count: number) => `${(count / 1_000_000).toFixed(1)} MB`;
 	const count = (value: number) => Math.round(value).toLocaleString("en");
 	return (

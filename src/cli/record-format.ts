@@ -81,7 +81,9 @@ function jsonOf(record: StoredRecord): string {
 
 function named(name: string, bytes: Uint8Array | null): Record<string, string | null> {
 	const text = textOrBase64(bytes);
-	return typeof text === "object" && text !== null ? { [`${name}_base64`]: text.base64 } : { [name]: text };
+	return typeof text === "object" && text !== null
+		? { [`${name}_base64`]: text.base64 }
+		: { [name]: text };
 }
 
 function textOrBase64(bytes: Uint8Array | null): string | null | { base64: string } {

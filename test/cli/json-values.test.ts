@@ -1,4 +1,4 @@
-import { pack, Packr } from "msgpackr";
+import { Packr, pack } from "msgpackr";
 import { describe, expect, test } from "vitest";
 
 import { formatJson, InexactJsonError, parseExactJson } from "../../src/cli/json-values.ts";
@@ -32,7 +32,9 @@ describe("JSON on the command line", () => {
 			[1, new Uint8Array([255, 0])],
 			["b", [true, null, "ä\n", 1.5]],
 		]);
-		expect(formatJson(value)).toBe('{"a":18446744073709551615,"1":"/wA=","b":[true,null,"ä\\n",1.5]}');
+		expect(formatJson(value)).toBe(
+			'{"a":18446744073709551615,"1":"/wA=","b":[true,null,"ä\\n",1.5]}',
+		);
 	});
 });
 

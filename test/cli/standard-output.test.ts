@@ -27,12 +27,12 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 test("small writes of one turn go out together and in order, large ones too", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	output.write(Buffer.from("a"));
-	output.write(Buffer.from("b"));
+	void output.write(Buffer.from("a"));
+	void output.write(Buffer.from("b"));
 	await turn();
 	expect(stream.pieces.map(String)).toEqual(["ab"]);
-	output.write(Buffer.from("c"));
-	output.write(Buffer.alloc(300_000, "d"));
+	void output.write(Buffer.from("c"));
+	void output.write(Buffer.alloc(300_000, "d"));
 	for (let count = 0; count < 4; count++) {
 		stream.take();
 		await turn();
@@ -63,7 +63,7 @@ test("a reader that is behind makes the writer wait", async () => {
 test("a reader that goes away ends the output without a failure", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	output.write(Buffer.from("a"));
+	void output.write(Buffer.from("a"));
 	await turn();
 	const waiting = output.write(Buffer.from("b"));
 	stream.destroy(Object.assign(new Error("gone"), { code: "EPIPE" }));
@@ -76,7 +76,7 @@ test("a reader that goes away ends the output without a failure", async () => {
 test("a full disk is a failure", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	output.write(Buffer.from("a"));
+	void output.write(Buffer.from("a"));
 	await turn();
 	const waiting = output.write(Buffer.from("b"));
 	stream.destroy(Object.assign(new Error("no space"), { code: "ENOSPC" }));
