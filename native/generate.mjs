@@ -75,11 +75,12 @@ const closeCodes = [
 if (closeCodes.length === 0) throw new Error("the close codes could not be read");
 
 const yesOrNo = (word) => (word === "true" ? "yes" : "no");
-const table = (head, rows) => [
-	`| ${head.join(" | ")} |`,
-	`|${head.map(() => "---|").join("")}`,
-	...rows.map((row) => `| ${row.join(" | ")} |`),
-].join("\n");
+const table = (head, rows) =>
+	[
+		`| ${head.join(" | ")} |`,
+		`|${head.map(() => "---|").join("")}`,
+		...rows.map((row) => `| ${row.join(" | ")} |`),
+	].join("\n");
 const documentTables = {
 	"src/protocol/codes.ts": table(
 		["code", "name", "retriable", "meaning"],
@@ -87,8 +88,12 @@ const documentTables = {
 	),
 	"src/protocol/close-codes.ts": table(
 		["code", "name", "reconnect", "meaning"],
-		closeCodes.map(({ code, name, reconnect, meaning }) =>
-			[code, name, yesOrNo(reconnect), meaning]),
+		closeCodes.map(({ code, name, reconnect, meaning }) => [
+			code,
+			name,
+			yesOrNo(reconnect),
+			meaning,
+		]),
 	),
 };
 const specification = new URL("../docs/websocket-protocol.md", import.meta.url);

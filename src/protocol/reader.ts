@@ -48,8 +48,11 @@ export class FrameReader {
 	/** Starts on another frame. */
 	reset(bytes: Uint8Array): this {
 		this.buffer = bytes;
-		if (bytes.buffer !== this.view.buffer || bytes.byteOffset !== this.view.byteOffset
-			|| bytes.byteLength !== this.view.byteLength) {
+		if (
+			bytes.buffer !== this.view.buffer ||
+			bytes.byteOffset !== this.view.byteOffset ||
+			bytes.byteLength !== this.view.byteLength
+		) {
 			this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 		}
 		this.position = 0;
@@ -283,7 +286,11 @@ export class FrameReader {
 				if ((next & 0xc0) !== 0x80) this.fail("a string that is not UTF-8");
 				point = (point << 6) | (next & 0x3f);
 			}
-			if (point < (UTF8_LEAST[length] as number) || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) {
+			if (
+				point < (UTF8_LEAST[length] as number) ||
+				point > 0x10ffff ||
+				(point >= 0xd800 && point < 0xe000)
+			) {
 				this.fail("a string that is not UTF-8");
 			}
 			text += String.fromCodePoint(point);
