@@ -54,6 +54,7 @@ function createCommand(): Command {
 					configs: Object.fromEntries(options.config ?? []),
 					if_not_exists: options.ifNotExists === true,
 				});
+				warnOfPending(topic, options.config);
 				if (options.json === true) return print(JSON.stringify({ created, topic }));
 				if (!created) return print(`${name} exists already`);
 				print(`created ${name} with ${countPartitions(topic?.partitions ?? 0)}`);
@@ -130,6 +131,7 @@ function alterCommand(): Command {
 			return withClient(options.url, async (client) => {
 				let topic: TopicDescription | undefined;
 				if (changesConfig) ({ topic } = await client.call("topics.alter", { name, configs }));
+				warnOfPending(topic, options.config);
 				if (options.partitions !== undefined) {
 					({ topic } = await client.call("topics.add_partitions", {
 						name,
@@ -166,6 +168,17 @@ async function confirm(question: string): Promise<boolean> {
 		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
 	} finally {
 		terminal.close();
+	}
+}
+
+/** Tells people of settings that they have just made and that this version stores without acting on them. */
+function warnOfPending(
+	topic: TopicDescription | null | undefined,
+	settings: ReadonlyMap<string, string> | undefined,
+): void {
+	for (const { name, pending } of topic?.configs ?? []) {
+		if (pending === null || settings?.has(name) !== true) continue;
+		process.stderr.write(`millrace: ${name} is stored, but ${pending}\n`);
 	}
 }
 
