@@ -1,7 +1,7 @@
 // Builds the storage core with cargo and puts it at native/millrace.node. Called by binding.gyp, by
-// the install script where node-gyp cannot run, and by `npm run build`; when nothing changed it takes
-// a fraction of a second. Cargo's target directory is native/target (or CARGO_TARGET_DIR), never
-// build/, which node-gyp wipes.
+// the install script where node-gyp cannot run, and by `npm run build`; when nothing changed it
+// takes a fraction of a second. Cargo's target directory is native/target (or CARGO_TARGET_DIR),
+// never build/, which node-gyp wipes.
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,9 @@ const targetDirectory = process.env.CARGO_TARGET_DIR ?? join(workspaceDirectory,
 /** The directory where the build writes one file a crate with the types of what it exports. */
 export const typeDefinitionDirectory = join(targetDirectory, "type-definitions");
 
-/** Builds the core in release mode, with cargo's progress on stderr, and returns the addon's path. */
+/**
+ * Builds the core in release mode, with cargo's progress on stderr, and returns the addon's path.
+ */
 export async function buildCore() {
 	mkdirSync(typeDefinitionDirectory, { recursive: true });
 	const cargo = spawn(

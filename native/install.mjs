@@ -1,10 +1,11 @@
 // What `npm install` does for the native parts, in this order:
 // 1. a prebuilt package for this platform is there: nothing to do;
 // 2. in a clone, node-gyp builds binding.gyp: the storage core (through cargo) and the roofline;
-// 3. elsewhere, and where node-gyp has no Python, C++ compiler or Node headers: cargo alone builds the core;
+// 3. elsewhere, and where node-gyp has no Python, C++ compiler or Node headers: cargo alone builds
+//    the core;
 // 4. nothing works: one message says what is missing.
-// Nothing is downloaded but what cargo takes from its registry: node-gyp would fetch missing headers,
-// so it is only started where they are on the machine already.
+// Nothing is downloaded but what cargo takes from its registry: node-gyp would fetch missing
+// headers, so it is only started where they are on the machine already.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -104,7 +105,7 @@ async function install() {
 	} catch (error) {
 		explainFailure(
 			`a build of native/ that succeeds: ${error.message}; its output is above`,
-			`Rust ${rustVersionMin()} or newer and a C compiler are needed; here is ${cargo.stdout.trim()}`,
+			`Rust ${rustVersionMin()} or newer and a C compiler (here is ${cargo.stdout.trim()})`,
 		);
 	}
 }

@@ -1,5 +1,5 @@
-// Which machine this is, in the words that addons are chosen by. Shared by the install script, which
-// runs before TypeScript is compiled, and by src/native.ts.
+// Which machine this is, in the words that addons are chosen by. Shared by the install script,
+// which runs before TypeScript is compiled, and by src/native.ts.
 import { fileURLToPath } from "node:url";
 
 /** Where the addon lies when it was built on this machine. */
@@ -10,7 +10,10 @@ export const rooflineFile = fileURLToPath(
 	new URL("../build/Release/roofline.node", import.meta.url),
 );
 
-/** The C library of this process with its version, such as "glibc 2.36"; null where it plays no part. */
+/**
+ * The C library of this process with its version, such as "glibc 2.36"; null where it plays no
+ * part.
+ */
 export function libc() {
 	if (process.platform !== "linux") return null;
 	// Without this the report resolves the name of every network peer, which can take seconds.
@@ -19,7 +22,9 @@ export function libc() {
 	return version ? `glibc ${version}` : "musl";
 }
 
-/** The npm package that carries the prebuilt addon of this platform, whether it is published or not. */
+/**
+ * The npm package that carries the prebuilt addon of this platform, whether it is published or not.
+ */
 export function prebuiltPackage() {
 	const linuxSuffix = libc() === "musl" ? "-musl" : "-gnu";
 	const suffix = process.platform === "linux" ? linuxSuffix : "";

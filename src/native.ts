@@ -14,7 +14,10 @@ export interface LoadAttempt {
 	readonly reason: string;
 }
 
-/** The addon could not be loaded. The message names this platform, every place tried and why it failed. */
+/**
+ * The addon could not be loaded. The message names this platform, every place tried and why it
+ * failed.
+ */
 export class NativeLoadError extends Error {
 	readonly attempts: readonly LoadAttempt[];
 
@@ -33,9 +36,9 @@ const require = createRequire(import.meta.url);
 let loaded: NativeBinding | null = null;
 
 /**
- * Returns the addon, loading it at the first call: the one built on this machine where there is one,
- * else the prebuilt package of this platform. Each worker thread has its own call, and all of them
- * share one core. Throws NativeLoadError.
+ * Returns the addon, loading it at the first call: the one built on this machine where there is
+ * one, else the prebuilt package of this platform. Each worker thread has its own call, and all of
+ * them share one core. Throws NativeLoadError.
  */
 export function loadNative(): NativeBinding {
 	if (loaded !== null) return loaded;

@@ -71,8 +71,9 @@ uint32_t crcSerial(uint32_t state, const uint8_t* from, size_t bytes) {
 	return state;
 }
 
-// The instruction has a latency of three cycles and a throughput of one, so three lanes are computed
-// side by side and joined. A state moves over the zero bytes of a lane by one look-up per byte.
+// The instruction has a latency of three cycles and a throughput of one, so three lanes are
+// computed side by side and joined. A state moves over the zero bytes of a lane by one look-up per
+// byte.
 constexpr size_t kLaneBytes = 4096;
 
 class LaneShift {
@@ -125,7 +126,8 @@ uint32_t crc32c(const uint8_t* from, size_t bytes) {
 	throw std::system_error(errno, std::generic_category(), std::string(call) + " " + path);
 }
 
-// A new file that is closed and removed at the end. The path must not exist: nothing is overwritten.
+// A new file that is closed and removed at the end. The path must not exist: nothing is
+// overwritten.
 class ScratchFile {
 public:
 	ScratchFile(std::string path, size_t bytes) : path_(std::move(path)) {

@@ -1,10 +1,13 @@
 /**
  * What this machine can do at best, measured by C++ that shares nothing with the storage core.
- * Every function blocks its thread until it is done; sizes are bytes, at most 16 GiB; rounds are 1 to
- * 1,000,000. A wrong argument throws RangeError or TypeError, a failed system call an Error that names it.
+ * Every function blocks its thread until it is done; sizes are bytes, at most 16 GiB; rounds are 1
+ * to 1,000,000. A wrong argument throws RangeError or TypeError, a failed system call an Error that
+ * names it.
  */
 export interface Roofline {
-	/** The CRC32C of the data, as an unsigned 32-bit number: proves that the measured code is right. */
+	/**
+	 * The CRC32C of the data, as an unsigned 32-bit number: proves that the measured code is right.
+	 */
 	crc32c(data: Uint8Array): number;
 	/** CRC32C with the processor's instruction in three interleaved lanes, in bytes per second. */
 	crc32cRate(bytes: number, rounds: number): number;
@@ -12,7 +15,8 @@ export interface Roofline {
 	copyRate(bytes: number, rounds: number): number;
 	/**
 	 * Stores into a preallocated new file at `path` through a shared mapping, 1 MiB at a time, twice:
-	 * the first time takes the page faults. The file must not exist and is removed. Nothing is synced.
+	 * the first time takes the page faults. The file must not exist and is removed. Nothing is
+	 * synced.
 	 */
 	mappedStore(path: string, bytes: number, withCrc: boolean): StoreRates;
 	/** The same through pwrite. */

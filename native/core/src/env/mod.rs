@@ -13,6 +13,7 @@ mod mapping;
 mod memory;
 mod namespace;
 mod system;
+pub mod transfer;
 
 use std::{
     io::{self, IoSlice},

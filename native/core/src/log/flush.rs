@@ -40,7 +40,8 @@ struct PoisonOnPanic<'a>(&'a Log);
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         let detail = format!("flushing {} panicked", self.0.label);
-        self.0.poison_with(Error::new(Code::KafkaStorageError, detail));
+        self.0
+            .poison_with(Error::new(Code::KafkaStorageError, detail));
     }
 }
 
@@ -59,17 +60,30 @@ impl Log {
             if let Some(closing) = closing {
                 // Trims what was allocated ahead, so that a sealed file is exactly its batches.
                 closing.writer.cut(closing.end.position).map_err(|error| {
-                    Error::io(format_args!("trimming {}", segment.log_path().display()), &error)
+                    Error::io(
+                        format_args!("trimming {}", segment.log_path().display()),
+                        &error,
+                    )
                 })?;
             }
             file.sync_data().map_err(|error| {
-                Error::io(format_args!("fdatasync of {}", segment.log_path().display()), &error)
+                Error::io(
+                    format_args!("fdatasync of {}", segment.log_path().display()),
+                    &error,
+                )
             })?;
         }
         if group.is_directory_dirty {
-            self.shared.env.files.sync_directory(&self.directory).map_err(|error| {
-                Error::io(format_args!("fsync of {}", self.directory.display()), &error)
-            })?;
+            self.shared
+                .env
+                .files
+                .sync_directory(&self.directory)
+                .map_err(|error| {
+                    Error::io(
+                        format_args!("fsync of {}", self.directory.display()),
+                        &error,
+                    )
+                })?;
         }
         self.publish_flushed(group.end);
         // Indexes and snapshots are hints: what could not be stored is rebuilt at the next start,
@@ -92,7 +106,11 @@ impl Log {
             .drain(..)
             .map(|unsynced| (unsynced.segment, unsynced.file, unsynced.closing))
             .collect();
-        Group { end, files, is_directory_dirty }
+        Group {
+            end,
+            files,
+            is_directory_dirty,
+        }
     }
 
     fn publish_flushed(&self, end: Position) {
@@ -132,8 +150,14 @@ impl Log {
                 return Ok(());
             }
             tail.bytes_since_snapshot = 0;
-            let Some(active) = &tail.active else { return Ok(()) };
-            (tail.end, Arc::clone(&active.segment), tail.producers.clone())
+            let Some(active) = &tail.active else {
+                return Ok(());
+            };
+            (
+                tail.end,
+                Arc::clone(&active.segment),
+                tail.producers.clone(),
+            )
         };
         self.store_snapshots(&segment, &producers, end)
     }
@@ -145,22 +169,26 @@ impl Log {
         producers: &ProducerStates,
         end: Position,
     ) -> Result<()> {
-        let coverage =
-            Coverage { sealed: false, log_bytes: end.position, next_offset: end.offset };
-        segment.store_index(&self.shared.files, coverage).map_err(|error| {
-            Error::io(format_args!("storing the index of {}", self.label), &error)
-        })?;
+        let coverage = Coverage {
+            sealed: false,
+            log_bytes: end.position,
+            next_offset: end.offset,
+        };
+        segment
+            .store_index(&self.shared.files, coverage)
+            .map_err(|error| {
+                Error::io(format_args!("storing the index of {}", self.label), &error)
+            })?;
         self.store_producers(producers, end.offset)
     }
 
-    fn store_producers(
-        &self,
-        producers: &ProducerStates,
-        offset: u64,
-    ) -> Result<()> {
+    fn store_producers(&self, producers: &ProducerStates, offset: u64) -> Result<()> {
         let files = &*self.shared.env.files;
         let failed = |error: std::io::Error| {
-            Error::io(format_args!("storing the producers of {}", self.label), &error)
+            Error::io(
+                format_args!("storing the producers of {}", self.label),
+                &error,
+            )
         };
         let mut older: Vec<String> = files
             .list(&self.directory)
@@ -176,7 +204,9 @@ impl Log {
         older.retain(|other| *other != name);
         older.pop();
         for name in older {
-            files.remove_file(&self.directory.join(name)).map_err(failed)?;
+            files
+                .remove_file(&self.directory.join(name))
+                .map_err(failed)?;
         }
         Ok(())
     }

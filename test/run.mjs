@@ -1,0 +1,102 @@
+// `npm test`: brings both builds up to date, runs the TypeScript and the Rust tests, then says
+// which optional parts were skipped and why, and ends with one plain line: "N passed, N failed".
+// Arguments go to vitest, and the Rust tests are then left out: `npm test -- test/topics`.
+// With MILLRACE_TEST_NOTHING_SKIPPED=1 a skipped test is a failure.
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const rootDirectory = fileURLToPath(new URL("..", import.meta.url));
+const require = createRequire(import.meta.url);
+const vitestArguments = process.argv.slice(2);
+
+/**
+ * Runs a command in the repository and resolves with its exit status; output passes unless `onLine`
+ * takes it.
+ */
+function run(command, commandArguments, { env = {}, onLine } = {}) {
+	const child = spawn(command, commandArguments, {
+		cwd: rootDirectory,
+		env: { ...process.env, ...env },
+		stdio: ["ignore", onLine ? "pipe" : "inherit", "inherit"],
+	});
+	if (onLine) createInterface({ input: child.stdout }).on("line", onLine);
+	return new Promise((resolve, reject) => {
+		child.on("error", reject);
+		child.on("close", (status, signal) => resolve(status ?? signal));
+	});
+}
+
+const binOf = (packageName, name = packageName) => {
+	const packageFile = require.resolve(`${packageName}/package.json`);
+	return join(packageFile, "..", JSON.parse(readFileSync(packageFile, "utf8")).bin[name]);
+};
+
+async function build() {
+	if ((await run(process.execPath, ["native/build.mjs"])) !== 0) return false;
+	return (await run(process.execPath, [binOf("typescript", "tsc"), "--build", "src"])) === 0;
+}
+
+/** Each of these returns { passed, failed, skipped: { reason: count } }. */
+async function testTypeScript() {
+	const directory = mkdtempSync(join(tmpdir(), "millrace-test-"));
+	const summaryFile = join(directory, "summary.json");
+	try {
+		const status = await run(process.execPath, [binOf("vitest"), "run", ...vitestArguments], {
+			env: { MILLRACE_TEST_SUMMARY: summaryFile },
+		});
+		if (!existsSync(summaryFile)) return { passed: 0, failed: 1, skipped: {} };
+		const summary = JSON.parse(readFileSync(summaryFile, "utf8"));
+		if (status !== 0 && summary.failed === 0) summary.failed = 1;
+		return summary;
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
+}
+
+async function testRust() {
+	const summary = { passed: 0, failed: 0, skipped: {} };
+	const status = await run(
+		"cargo",
+		["test", "--manifest-path=native/Cargo.toml", "--locked", "--workspace", "--no-fail-fast"],
+		{
+			onLine(line) {
+				process.stdout.write(`${line}\n`);
+				const result = /^test result: .* (\d+) passed; (\d+) failed;/.exec(line);
+				if (result) {
+					summary.passed += Number(result[1]);
+					summary.failed += Number(result[2]);
+				}
+				const ignored = /^test (.*) \.\.\. ignored(?:, (.*))?$/.exec(line);
+				if (!ignored) return;
+				const reason = ignored[2] ?? `${ignored[1]}: ignored without a reason`;
+				summary.skipped[reason] = (summary.skipped[reason] ?? 0) + 1;
+			},
+		},
+	);
+	// It did not compile, or a test process died.
+	if (status !== 0 && summary.failed === 0) summary.failed = 1;
+	return summary;
+}
+
+if (!(await build())) {
+	process.stdout.write("the build failed\n0 passed, 1 failed\n");
+	process.exit(1);
+}
+const summaries = [await testTypeScript()];
+if (vitestArguments.length === 0) summaries.push(await testRust());
+
+const total = (field) => summaries.reduce((sum, summary) => sum + summary[field], 0);
+const skipped = summaries.flatMap((summary) => Object.entries(summary.skipped));
+process.stdout.write(skipped.length === 0 ? "\nskipped: nothing\n" : "\nskipped:\n");
+for (const [reason, count] of skipped) {
+	process.stdout.write(`  ${count} ${count === 1 ? "test" : "tests"}: ${reason}\n`);
+}
+const skippingFails = process.env.MILLRACE_TEST_NOTHING_SKIPPED === "1" && skipped.length > 0;
+if (skippingFails) process.stdout.write("nothing may be skipped here\n");
+process.stdout.write(`${total("passed")} passed, ${total("failed")} failed\n`);
+process.exit(total("failed") > 0 || skippingFails ? 1 : 0);
