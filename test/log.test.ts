@@ -30,9 +30,9 @@ function runProgram(stderr: number, whenLogged: () => void): Promise<number | nu
 		stdio: ["pipe", "pipe", stderr],
 	});
 	closeSync(stderr);
-	child.stdout.once("data", () => {
+	child.stdout!.once("data", () => {
 		whenLogged();
-		child.stdin.end("\n");
+		child.stdin!.end("\n");
 	});
 	return new Promise((resolve) => child.once("close", resolve));
 }
