@@ -88,7 +88,8 @@ export class ByteReader {
 		else if (marker === 0xdd) count = this.#uint32();
 		else throw this.#malformed(`an array was expected, not marker ${marker}`);
 		// An element takes at least a byte: a count beyond that is a lie, and must not be allocated.
-		if (count > this.end - this.position) throw this.#malformed("an array is longer than its message");
+		if (count > this.end - this.position)
+			throw this.#malformed("an array is longer than its message");
 		return count;
 	}
 
@@ -101,7 +102,8 @@ export class ByteReader {
 		}
 		const count =
 			marker === 0xc4 ? this.#byte() : marker === 0xc5 ? this.#uint16() : this.#uint32();
-		if (count > this.end - this.position) throw this.#malformed("a binary value exceeds its message");
+		if (count > this.end - this.position)
+			throw this.#malformed("a binary value exceeds its message");
 		return count;
 	}
 
@@ -219,7 +221,8 @@ export class ByteReader {
 	}
 
 	#array(count: number, nesting: number): unknown[] {
-		if (count > this.end - this.position) throw this.#malformed("an array is longer than its message");
+		if (count > this.end - this.position)
+			throw this.#malformed("an array is longer than its message");
 		if (nesting >= VALUE_NESTING_MAX) throw this.#malformed("nested too deeply");
 		const array: unknown[] = [];
 		for (let index = 0; index < count; index++) array.push(this.value(nesting + 1));
@@ -304,7 +307,8 @@ export class ByteReader {
 	}
 
 	#advance(count: number): void {
-		if (count > this.end - this.position) throw this.#malformed("the message ends inside an element");
+		if (count > this.end - this.position)
+			throw this.#malformed("the message ends inside an element");
 		this.position += count;
 	}
 
