@@ -176,7 +176,8 @@ function parseFrom(source: string, option: Option<unknown>, text: string): unkno
 	try {
 		return option.parse(text.trim());
 	} catch (error) {
-		if (error instanceof ConfigError) throw new ConfigError(`${source}: ${error.message}`, { cause: error });
+		if (error instanceof ConfigError)
+			throw new ConfigError(`${source}: ${error.message}`, { cause: error });
 		throw error;
 	}
 }

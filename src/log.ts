@@ -40,6 +40,11 @@ export function createLogger(level: BrokerConfig["logLevel"]): Logger {
 	);
 }
 
+/** A logger that says nothing. */
+export function silentLogger(): Logger {
+	return pino({ level: "silent" });
+}
+
 function droppedLine(count: number): string {
 	const time = new Date().toISOString();
 	const msg = "log lines were dropped because stderr could not take them";

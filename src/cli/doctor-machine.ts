@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 
 import { type Address, type BrokerConfig, formatAddress } from "../config.ts";
+import { loadNative } from "../native.ts";
 import type { Check } from "./doctor.ts";
 
 const NODE_MAJORS = [20, 22, 24];
@@ -22,13 +23,13 @@ export function checkNode(): Check {
 	return { name, status: major < 20 ? "fail" : "warn", found, next };
 }
 
-export async function checkAddon(): Promise<Check> {
+export function checkAddon(): Check {
 	const name = "storage core";
 	try {
-		await import("../native.ts");
+		loadNative();
 		return { name, status: "ok", found: "loaded" };
 	} catch (error) {
-		const next = "run `npm rebuild millrace` (in a clone: `npm install`) and read what it says";
+		const next = "run `npm rebuild millrace` (in a clone: `npm run build`) and read what it says";
 		return { name, status: "fail", found: messageOf(error), next };
 	}
 }

@@ -2,7 +2,6 @@
 import { Command } from "commander";
 
 import { type BrokerConfig, loadConfig } from "../config.ts";
-import { MillraceError } from "../errors.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
 import {
 	checkAddon,
@@ -39,10 +38,7 @@ export function doctorCommand(): Command {
 		else process.stdout.write(`${describeChecks(checks)}\n`);
 		const failed = checks.filter(({ status }) => status === "fail");
 		if (failed.length > 0) {
-			throw new MillraceError(
-				"UNKNOWN_SERVER_ERROR",
-				`a broker cannot run here: ${failed.map(({ name }) => name).join(", ")}`,
-			);
+			throw new Error(`a broker cannot run here: ${failed.map(({ name }) => name).join(", ")}`);
 		}
 	});
 }
@@ -50,7 +46,7 @@ export function doctorCommand(): Command {
 async function runChecks(config: BrokerConfig): Promise<Check[]> {
 	return [
 		checkNode(),
-		await checkAddon(),
+		checkAddon(),
 		await checkTransport(config.websocketTransport),
 		...(await checkStorage(config.dataDir)),
 		await checkOpenFiles(),

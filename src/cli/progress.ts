@@ -2,16 +2,20 @@
 const INTERVAL_MS = 200;
 
 export class Progress {
-	readonly #shows = process.stderr.isTTY === true;
+	readonly #shows: boolean;
 	readonly #verb: string;
 	readonly #startedMs = performance.now();
 	readonly #timer: NodeJS.Timeout | undefined;
 	records = 0;
 	bytes = 0;
 
-	/** `verb` says what becomes of the records, such as "sent". */
-	constructor(verb: string) {
+	/**
+	 * `verb` says what becomes of the records, such as "sent". `besideOutput`: records go to stdout, and
+	 * nothing is shown where that is a terminal, too.
+	 */
+	constructor(verb: string, { besideOutput = false } = {}) {
 		this.#verb = verb;
+		this.#shows = process.stderr.isTTY === true && !(besideOutput && process.stdout.isTTY === true);
 		if (this.#shows) this.#timer = setInterval(() => this.#draw(), INTERVAL_MS).unref();
 	}
 

@@ -1,9 +1,8 @@
 /** `millrace topic create|list|describe|alter|delete`. */
 import { Argument, Command } from "commander";
 
-import type { Client } from "../client/index.ts";
+import type { TopicDescription } from "../client/index.ts";
 import { LIMITS } from "../limits.ts";
-import type { TopicDescription, TopicSummary } from "../protocol/calls.ts";
 import { withClient } from "./broker-connection.ts";
 import { UsageError } from "./exit-code.ts";
 import { configOption, jsonOption, urlOption, wholeNumber } from "./options.ts";
@@ -48,12 +47,12 @@ function createCommand(): Command {
 		.option("--if-not-exists", "be content with a topic that exists already")
 		.action((name: string, options: CreateOptions) =>
 			withClient(options.url, async (client) => {
-				const { created, topic } = await client.call("topics.create", {
-					name,
-					...(options.partitions === undefined ? {} : { partitions: options.partitions }),
+				const { created, topic } = await client.topics.create(name, {
 					configs: Object.fromEntries(options.config ?? []),
-					if_not_exists: options.ifNotExists === true,
+					ifNotExists: options.ifNotExists === true,
+					...(options.partitions === undefined ? {} : { partitions: options.partitions }),
 				});
+				warnOfPending(topic, options.config);
 				if (options.json === true) return print(JSON.stringify({ created, topic }));
 				if (!created) return print(`${name} exists already`);
 				print(`created ${name} with ${countPartitions(topic?.partitions ?? 0)}`);
@@ -64,22 +63,11 @@ function createCommand(): Command {
 function listCommand(): Command {
 	return new Command("list").description("list the topics").action((options: ClientOptions) =>
 		withClient(options.url, async (client) => {
-			const topics = await allTopics(client);
+			const topics = await client.topics.list();
 			if (options.json === true) return print(JSON.stringify({ topics }));
 			for (const { name } of topics) print(name);
 		}),
 	);
-}
-
-/** Every topic, asked for page by page. */
-async function allTopics(client: Client): Promise<TopicSummary[]> {
-	const topics: TopicSummary[] = [];
-	for (;;) {
-		const after = topics.at(-1)?.name;
-		const page = await client.call("topics.list", after === undefined ? {} : { after });
-		topics.push(...page.topics);
-		if (!page.more || page.topics.length === 0) return topics;
-	}
 }
 
 function describeCommand(): Command {
@@ -88,8 +76,8 @@ function describeCommand(): Command {
 		.addArgument(nameArgument())
 		.action((name: string, options: ClientOptions) =>
 			withClient(options.url, async (client) => {
-				const { topic } = await client.call("topics.describe", { name });
-				const { partitions } = await client.call("offsets.describe", { topic: name });
+				const topic = await client.topics.describe(name);
+				const partitions = await client.offsets.describe(name);
 				if (options.json === true) {
 					return print(JSON.stringify({ topic, partitions }));
 				}
@@ -129,12 +117,10 @@ function alterCommand(): Command {
 			}
 			return withClient(options.url, async (client) => {
 				let topic: TopicDescription | undefined;
-				if (changesConfig) ({ topic } = await client.call("topics.alter", { name, configs }));
+				if (changesConfig) topic = await client.topics.alter(name, configs);
+				warnOfPending(topic, options.config);
 				if (options.partitions !== undefined) {
-					({ topic } = await client.call("topics.add_partitions", {
-						name,
-						partitions: options.partitions,
-					}));
+					topic = await client.topics.addPartitions(name, options.partitions);
 				}
 				print(options.json === true ? JSON.stringify({ topic }) : `altered ${name}`);
 			});
@@ -151,8 +137,10 @@ function deleteCommand(): Command {
 				throw new UsageError(`${name} was not deleted: confirm with --yes`);
 			}
 			await withClient(options.url, async (client) => {
-				const { topic_id } = await client.call("topics.delete", { name });
-				print(options.json === true ? JSON.stringify({ name, topic_id }) : `deleted ${name}`);
+				const { topicId } = await client.topics.delete(name);
+				print(
+					options.json === true ? JSON.stringify({ name, topic_id: topicId }) : `deleted ${name}`,
+				);
 			});
 		});
 }
@@ -166,6 +154,17 @@ async function confirm(question: string): Promise<boolean> {
 		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
 	} finally {
 		terminal.close();
+	}
+}
+
+/** Tells people of settings that they have just made and that this version stores without acting on them. */
+function warnOfPending(
+	topic: TopicDescription | null | undefined,
+	settings: ReadonlyMap<string, string> | undefined,
+): void {
+	for (const { name, pending } of topic?.configs ?? []) {
+		if (pending === null || settings?.has(name) !== true) continue;
+		process.stderr.write(`millrace: ${name} is stored, but ${pending}\n`);
 	}
 }
 

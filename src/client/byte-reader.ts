@@ -52,7 +52,7 @@ export class ByteReader {
 		return false;
 	}
 
-	/** An integer within ±(2^53-1). */
+	/** An integer within ±(2^53-1), or a float that holds one: JavaScript encoders write such. */
 	integer(): number {
 		const marker = this.#byte();
 		if (marker < 0x80) return marker;
@@ -75,7 +75,7 @@ export class ByteReader {
 			case 0xd3:
 				return this.#safe((this.#uint32() | 0) * TWO_TO_32 + this.#uint32());
 			default:
-				throw this.#malformed(`an integer was expected, not marker ${marker}`);
+				return this.#safe(this.#number(marker) as number);
 		}
 	}
 
@@ -88,7 +88,8 @@ export class ByteReader {
 		else if (marker === 0xdd) count = this.#uint32();
 		else throw this.#malformed(`an array was expected, not marker ${marker}`);
 		// An element takes at least a byte: a count beyond that is a lie, and must not be allocated.
-		if (count > this.end - this.position) throw this.#malformed("an array is longer than its message");
+		if (count > this.end - this.position)
+			throw this.#malformed("an array is longer than its message");
 		return count;
 	}
 
@@ -101,7 +102,8 @@ export class ByteReader {
 		}
 		const count =
 			marker === 0xc4 ? this.#byte() : marker === 0xc5 ? this.#uint16() : this.#uint32();
-		if (count > this.end - this.position) throw this.#malformed("a binary value exceeds its message");
+		if (count > this.end - this.position)
+			throw this.#malformed("a binary value exceeds its message");
 		return count;
 	}
 
@@ -219,7 +221,8 @@ export class ByteReader {
 	}
 
 	#array(count: number, nesting: number): unknown[] {
-		if (count > this.end - this.position) throw this.#malformed("an array is longer than its message");
+		if (count > this.end - this.position)
+			throw this.#malformed("an array is longer than its message");
 		if (nesting >= VALUE_NESTING_MAX) throw this.#malformed("nested too deeply");
 		const array: unknown[] = [];
 		for (let index = 0; index < count; index++) array.push(this.value(nesting + 1));
@@ -304,7 +307,8 @@ export class ByteReader {
 	}
 
 	#advance(count: number): void {
-		if (count > this.end - this.position) throw this.#malformed("the message ends inside an element");
+		if (count > this.end - this.position)
+			throw this.#malformed("the message ends inside an element");
 		this.position += count;
 	}
 
@@ -331,7 +335,7 @@ export class ByteReader {
 	}
 
 	#safe(value: number): number {
-		if (!Number.isSafeInteger(value)) throw this.#malformed(`${value} is beyond 2^53-1`);
+		if (!Number.isSafeInteger(value)) throw this.#malformed(`${value} is not a safe integer`);
 		return value;
 	}
 

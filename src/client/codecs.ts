@@ -55,7 +55,10 @@ const string: ValueCodec<string> = {
 	bodyFormat: BODY_FORMAT.bytes,
 	write(writer, value) {
 		if (typeof value !== "string" || !value.isWellFormed()) {
-			throw new MillraceError("UNREPRESENTABLE_VALUE", "the string codec takes well-formed strings");
+			throw new MillraceError(
+				"UNREPRESENTABLE_VALUE",
+				"the string codec takes well-formed strings",
+			);
 		}
 		writer.string(value);
 	},

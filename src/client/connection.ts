@@ -157,9 +157,7 @@ export class Connection {
 				this.#events.delivered(operation, reader.uint32(), bytes, reader);
 			} else this.#control(operation, elements, reader);
 		} catch (thrown) {
-			this.abandon(
-				new MillraceError("MALFORMED_FRAME", "from the broker", { cause: thrown }),
-			);
+			this.abandon(new MillraceError("MALFORMED_FRAME", "from the broker", { cause: thrown }));
 		}
 	}
 

@@ -128,7 +128,8 @@ export class Link {
 	/** Drops the connection and makes one with a new producer identity. */
 	renewIdentity(): void {
 		this.#identity = undefined;
-		if (this.#state === "ready") this.drop("a new producer identity is needed");
+		// Also one that is being made: its hello may have carried the old identity.
+		this.drop("a new producer identity is needed");
 	}
 
 	/** Drops the connection, which is not answering or no longer wanted; another one is made. */
@@ -243,7 +244,7 @@ export class Link {
 		if (connection === undefined) return;
 		try {
 			const auth = await this.#credentials();
-			const answer = await connection.request(OPERATION.auth, auth);
+			const answer = await connection.request(OPERATION.auth, auth as FrameValue | undefined);
 			const expires = answer.auth_expires_ms;
 			if (typeof expires === "number") this.#planRenewal(expires);
 		} catch (error) {

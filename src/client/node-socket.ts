@@ -34,7 +34,5 @@ export function masksWithZero(url: string, { mask }: SocketOptions): boolean {
 	if (mask !== "auto") return mask === "zero";
 	const { protocol, hostname } = new URL(url);
 	if (protocol === "wss:" || protocol === "https:") return true;
-	return (
-		hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname)
-	);
+	return hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
 }

@@ -1,0 +1,146 @@
+import type {
+	CallAnswer,
+	CallArguments,
+	CallName,
+	PartitionOffsets,
+	TopicConfigEntry,
+	TopicDescription,
+	TopicSummary,
+} from "../protocol/calls.ts";
+import { OPERATION } from "../protocol/operations.ts";
+import type { FrameValue } from "../protocol/writer.ts";
+import type { Link } from "./link.ts";
+
+export type { PartitionOffsets, TopicConfigEntry, TopicDescription, TopicSummary };
+
+/** Options of every request: an aborted one may have been carried out all the same. */
+export interface RequestOptions {
+	readonly signal?: AbortSignal;
+}
+
+export interface CreateTopicOptions extends RequestOptions {
+	/** Default: the broker's `num.partitions`. */
+	readonly partitions?: number;
+	/** By Kafka's names; numbers and booleans are written out, bigint where 2^53 is not enough. */
+	readonly configs?: Readonly<Record<string, string | number | bigint | boolean>>;
+	/** An existing topic of that name is not an error. */
+	readonly ifNotExists?: boolean;
+	/** Check everything and create nothing. */
+	readonly validateOnly?: boolean;
+}
+
+/** Makes one call; rejects with the broker's MillraceError, or CONNECTION_LOST when no answer came. */
+export async function call<Name extends CallName>(
+	link: Link,
+	name: Name,
+	takes: CallArguments<Name>,
+	options: RequestOptions = {},
+): Promise<CallAnswer<Name>> {
+	const fields = [name, takes as unknown as FrameValue];
+	const answer = await link.request(OPERATION.call, fields, options.signal);
+	return answer as unknown as CallAnswer<Name>;
+}
+
+/** `client.topics` */
+export class Topics {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** Creates a topic; `created` is false where it was there already (`ifNotExists`) or only checked. */
+	async create(
+		name: string,
+		options: CreateTopicOptions = {},
+	): Promise<{ created: boolean; topic: TopicDescription | null }> {
+		const { partitions, configs, ifNotExists, validateOnly } = options;
+		const takes: CallArguments<"topics.create"> = { name };
+		if (partitions !== undefined) takes.partitions = partitions;
+		if (configs !== undefined) takes.configs = written(configs) as Record<string, string>;
+		if (ifNotExists !== undefined) takes.if_not_exists = ifNotExists;
+		if (validateOnly !== undefined) takes.validate_only = validateOnly;
+		return await call(this.#link, "topics.create", takes, options);
+	}
+
+	/** All topics, in the order of their names; internal ones on request. */
+	async list(options: RequestOptions & { internal?: boolean } = {}): Promise<TopicSummary[]> {
+		const topics: TopicSummary[] = [];
+		for (;;) {
+			const takes: CallArguments<"topics.list"> = { internal: options.internal ?? false };
+			const last = topics.at(-1);
+			if (last !== undefined) takes.after = last.name;
+			const answer = await call(this.#link, "topics.list", takes, options);
+			topics.push(...answer.topics);
+			if (!answer.more || answer.topics.length === 0) return topics;
+		}
+	}
+
+	async describe(name: string, options: RequestOptions = {}): Promise<TopicDescription> {
+		return (await call(this.#link, "topics.describe", { name }, options)).topic;
+	}
+
+	/** Sets configuration; null goes back to what the broker or the default says. Others stay. */
+	async alter(
+		name: string,
+		configs: Readonly<Record<string, string | number | bigint | boolean | null>>,
+		options: RequestOptions & { validateOnly?: boolean } = {},
+	): Promise<TopicDescription> {
+		const takes: CallArguments<"topics.alter"> = { name, configs: written(configs) };
+		if (options.validateOnly !== undefined) takes.validate_only = options.validateOnly;
+		return (await call(this.#link, "topics.alter", takes, options)).topic;
+	}
+
+	/** Grows a topic to `partitions`. Keys may then belong to other partitions than before. */
+	async addPartitions(
+		name: string,
+		partitions: number,
+		options: RequestOptions = {},
+	): Promise<TopicDescription> {
+		const takes = { name, partitions };
+		return (await call(this.#link, "topics.add_partitions", takes, options)).topic;
+	}
+
+	/** Deletes a topic with its records; its name is free when this resolves. */
+	async delete(name: string, options: RequestOptions = {}): Promise<{ topicId: string }> {
+		const { topic_id: topicId } = await call(this.#link, "topics.delete", { name }, options);
+		return { topicId };
+	}
+}
+
+/** `client.offsets` */
+export class Offsets {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** Offset of an end of the log, or of the first record at or after a time (null: none is that young). */
+	async find(
+		topic: string,
+		partition: number,
+		at: "earliest" | "latest" | { timestamp: number | Date },
+		options: RequestOptions = {},
+	): Promise<number | null> {
+		const position = typeof at === "string" ? at : { timestamp_ms: Number(at.timestamp) };
+		const takes: CallArguments<"offsets.list"> = { topic, partition, at: position };
+		return (await call(this.#link, "offsets.list", takes, options)).offset;
+	}
+
+	/** The ends of every partition of a topic. */
+	async describe(topic: string, options: RequestOptions = {}): Promise<PartitionOffsets[]> {
+		return (await call(this.#link, "offsets.describe", { topic }, options)).partitions;
+	}
+}
+
+function written(
+	configs: Readonly<Record<string, string | number | bigint | boolean | null>>,
+): Record<string, string | null> {
+	const entries = Object.entries(configs);
+	return Object.fromEntries(
+		entries.map(([name, value]) => [name, value === null ? null : String(value)]),
+	);
+}

@@ -1,0 +1,160 @@
+import { MillraceError } from "../protocol/error.ts";
+import { abortReason, withSignal } from "./abort.ts";
+import { Offsets, Topics } from "./admin.ts";
+import { Consumer } from "./consumer.ts";
+import type { ConsumerOptions } from "./consumer-options.ts";
+import { Link, type LinkState } from "./link.ts";
+import { Producer, type ProducerOptions } from "./producer.ts";
+import { Sender } from "./sender.ts";
+import type { OpenSocket } from "./socket.ts";
+import { TopicDirectory } from "./topic-directory.ts";
+
+export interface ConnectOptions {
+	/** Who we are; a function is called for every connection and before a token runs out. */
+	token?: string | (() => string | Promise<string>);
+	/** Aborting gives up connecting, and later ends the client at once: what is not settled fails. */
+	signal?: AbortSignal;
+	/** How long one attempt to connect may take, in milliseconds. Default 10,000. */
+	connectTimeoutMs?: number;
+	/** First and longest wait before connecting again, in milliseconds. Defaults 50 and 5,000. */
+	reconnectMsFirst?: number;
+	reconnectMsMax?: number;
+	/** Name and version of the program, for the broker's log. Default "millrace-client". */
+	clientName?: string;
+	/**
+	 * Masking of what is sent, on Node: "auto" (default) masks with zeroes over loopback and TLS, where no
+	 * intermediary can be confused, and randomly elsewhere. Random masking costs most of the produce rate.
+	 */
+	mask?: "auto" | "zero" | "random";
+}
+
+/**
+ * A client of one broker: one connection for all its producers and consumers, made again whenever it is lost.
+ */
+export class Client {
+	readonly topics: Topics;
+	readonly offsets: Offsets;
+	readonly #link: Link;
+	readonly #directory: TopicDirectory;
+	readonly #sender: Sender;
+	readonly #producers = new Set<{ close(): Promise<void> }>();
+	readonly #consumers = new Set<{ close(): Promise<void> }>();
+	#nextSubscription = 0;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+		this.#directory = new TopicDirectory(link);
+		this.#sender = new Sender(link, this.#directory);
+		this.topics = new Topics(link);
+		this.offsets = new Offsets(link);
+	}
+
+	/** Whether there is a connection at the moment. */
+	get state(): LinkState {
+		return this.#link.state;
+	}
+
+	/** The cluster that answers: its offsets mean nothing in another one. */
+	get clusterId(): string {
+		return this.#link.hello.cluster_id;
+	}
+
+	/** Name and version of the broker. */
+	get broker(): string {
+		return this.#link.hello.broker;
+	}
+
+	/** Throws INVALID_ARGUMENT; connects nothing, and returns at once. */
+	producer<Value = unknown>(options: ProducerOptions<Value> = {}): Producer<Value> {
+		this.#refuseIfClosed();
+		const producer = new Producer<Value>(
+			this.#link,
+			this.#sender,
+			this.#directory,
+			options,
+			(closed) => this.#producers.delete(closed),
+		);
+		this.#producers.add(producer);
+		return producer;
+	}
+
+	/** Throws INVALID_ARGUMENT; subscribes when it is iterated over, or at `ready()`. */
+	consumer<Value = unknown>(options: ConsumerOptions<Value>): Consumer<Value> {
+		this.#refuseIfClosed();
+		const consumer = new Consumer<Value>(
+			{
+				link: this.#link,
+				directory: this.#directory,
+				takeNumber: () => {
+					this.#nextSubscription = (this.#nextSubscription + 1) % 4_294_967_296;
+					return this.#nextSubscription;
+				},
+				forget: (closed) => this.#consumers.delete(closed),
+			},
+			options,
+		);
+		this.#consumers.add(consumer);
+		return consumer;
+	}
+
+	/**
+	 * Ends consumers, flushes producers, closes the connection. Rejects with what `flush()` of a producer
+	 * rejects with, when all is closed; aborting the signal closes without waiting for the flush.
+	 */
+	async close(options: { signal?: AbortSignal } = {}): Promise<void> {
+		const closing = [...this.#consumers, ...this.#producers].map((each) => each.close());
+		try {
+			const results = await withSignal(Promise.allSettled(closing), options.signal);
+			for (const result of results) if (result.status === "rejected") throw result.reason;
+		} finally {
+			this.#link.close(new MillraceError("CLOSED", "the client"));
+		}
+	}
+
+	/** @internal Ends at once: what is not settled fails with `cause` behind it. */
+	destroy(cause: unknown): void {
+		this.#link.close(new MillraceError("CLOSED", "the client", { cause }));
+	}
+
+	#refuseIfClosed(): void {
+		if (this.#link.state === "closed") throw new MillraceError("CLOSED", "the client");
+	}
+}
+
+/** What `connect` of both environments does, with their kind of socket. */
+export async function connectWith(
+	openSocket: OpenSocket,
+	url: string,
+	options: ConnectOptions,
+): Promise<Client> {
+	const { signal } = options;
+	if (signal?.aborted) throw abortReason(signal);
+	const link = new Link(webSocketUrl(url), openSocket, {
+		token: options.token,
+		clientName: options.clientName ?? "millrace-client",
+		reconnectMsFirst: options.reconnectMsFirst ?? 50,
+		reconnectMsMax: options.reconnectMsMax ?? 5_000,
+		connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
+		mask: options.mask ?? "auto",
+	});
+	const client = new Client(link);
+	const aborted = (): void => client.destroy(signal && abortReason(signal));
+	signal?.addEventListener("abort", aborted, { once: true });
+	try {
+		await withSignal(link.start(), signal);
+	} catch (error) {
+		client.destroy(error);
+		throw error;
+	}
+	return client;
+}
+
+/** Throws INVALID_ARGUMENT for what is no WebSocket address. */
+function webSocketUrl(url: string): string {
+	const parsed = URL.canParse(url) ? new URL(url) : undefined;
+	if (parsed?.protocol !== "ws:" && parsed?.protocol !== "wss:") {
+		throw new MillraceError("INVALID_ARGUMENT", `not a ws:// or wss:// address: ${url}`);
+	}
+	return parsed.href;
+}

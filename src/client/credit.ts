@@ -1,0 +1,60 @@
+/**
+ * The credit of one subscription as the client sees it. Records and bytes are given back when the application
+ * has taken them, in portions, so that a frame of credit stands for many records.
+ */
+export class Credit {
+	/** What a subscription starts with, and what its credit never exceeds. */
+	readonly records: number;
+	readonly bytes: number;
+	/** Delivered and not given back, and the part of it that the application has taken. */
+	#outstandingRecords = 0;
+	#outstandingBytes = 0;
+	#takenRecords = 0;
+	#takenBytes = 0;
+
+	constructor(records: number, bytes: number) {
+		this.records = records;
+		this.bytes = bytes;
+	}
+
+	/** What is left for a subscription that begins now. */
+	remaining(): [records: number, bytes: number] {
+		this.#settle();
+		return [
+			Math.max(0, this.records - this.#outstandingRecords),
+			Math.max(0, this.bytes - this.#outstandingBytes),
+		];
+	}
+
+	/** A delivery arrived. */
+	delivered(records: number, bytes: number): void {
+		this.#outstandingRecords += records;
+		this.#outstandingBytes += bytes;
+	}
+
+	/** The application has taken a delivery. */
+	taken(records: number, bytes: number): void {
+		this.#takenRecords += records;
+		this.#takenBytes += bytes;
+	}
+
+	/** What to give back now, if it is worth a frame. */
+	due(): [records: number, bytes: number] | undefined {
+		if (this.#takenRecords === 0) return undefined;
+		const enough =
+			this.#takenBytes * 4 >= this.bytes ||
+			this.#takenRecords * 4 >= this.records ||
+			this.#takenRecords === this.#outstandingRecords;
+		if (!enough) return undefined;
+		const due: [number, number] = [this.#takenRecords, this.#takenBytes];
+		this.#settle();
+		return due;
+	}
+
+	#settle(): void {
+		this.#outstandingRecords -= this.#takenRecords;
+		this.#outstandingBytes -= this.#takenBytes;
+		this.#takenRecords = 0;
+		this.#takenBytes = 0;
+	}
+}
