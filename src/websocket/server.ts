@@ -6,6 +6,7 @@ import type { Clock } from "../clock.ts";
 import { LIMITS } from "../limits.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import { CLOSE_CODES } from "../protocol/close-codes.ts";
+import { FrameReader } from "../protocol/reader.ts";
 import { FrameWriter } from "../protocol/writer.ts";
 import type { Topic } from "../topics/catalogue.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -72,6 +73,7 @@ export class WebSocketServer {
 			nextProducerId: () => producerIds.next(),
 			describeCluster,
 			writer: new FrameWriter(LIMITS.deliveryBytesSmall),
+			reader: new FrameReader(undefined, LIMITS.requestValuesMax),
 		};
 		this.#sweep = setInterval(() => this.#sweepSessions(), SWEEP_MS);
 		this.#sweep.unref();

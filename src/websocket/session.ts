@@ -7,7 +7,7 @@ import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import type { ProducerIdentity } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";
-import { FrameError, FrameReader } from "../protocol/reader.ts";
+import { FrameError, type FrameReader } from "../protocol/reader.ts";
 import type { DeliveringSession } from "./deliveries.ts";
 import { Fields } from "./fields.ts";
 import { credit } from "./handlers/credit.ts";
@@ -28,7 +28,6 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	readonly aliases: TopicAliases;
 	readonly subscriptions = new Map<number, Subscription>();
 	readonly #connection: Connection;
-	readonly #reader = new FrameReader(undefined, LIMITS.requestValuesMax);
 	readonly #onClosed: (session: Session) => void;
 	readonly #openedMs: number;
 	/** Ids of requests that are answered on a later turn. */
@@ -234,7 +233,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	}
 
 	#dispatch(frame: Uint8Array): void {
-		const reader = this.#reader.reset(frame);
+		const reader = this.host.reader.reset(frame);
 		let elements: number;
 		let operation: number;
 		try {
@@ -266,8 +265,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		const isKnown = handler !== undefined || operation === OPERATION.produce;
 		let id: number;
 		try {
-			if (elements < 2) throw new FrameError("the id is missing", this.#reader.position);
-			id = this.#reader.uint32();
+			if (elements < 2) throw new FrameError("the id is missing", this.host.reader.position);
+			id = this.host.reader.uint32();
 		} catch (error) {
 			if (isKnown) this.#refuseFrame(error);
 			else this.#refuseOperation(null, operation);
@@ -279,7 +278,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		else if (handler === undefined) this.#produce(id, frame);
 		else {
 			if (operation === OPERATION.hello && this.#state === "silent") this.#state = "greeting";
-			this.#answerWith(id, () => handler(this, new Fields(this.#reader, elements - 2)));
+			this.#answerWith(id, () => handler(this, new Fields(this.host.reader, elements - 2)));
 		}
 	}
 
