@@ -2,7 +2,7 @@
  * How the catalogue writes itself into the metadata store, as JSON in UTF-8:
  *
  *     topics/NAME           { format, topic_id, partitions, config }     a topic
- *     deleted-topics/UUID   { format, name, partitions, config }         one whose files are still going away
+ *     deleted-topics/UUID   { format, name, partitions, config }         its files are still going
  *
  * Configuration values are strings, so that 64-bit ones stay exact.
  */
@@ -47,8 +47,9 @@ export function encodeDeletedTopic(topic: TopicRecord): Uint8Array {
 }
 
 /**
- * The topics and the unfinished deletions among `entries`; keys of others are left alone.
- * Throws DATA_DAMAGED for a record that is not as described above, DATA_DIRECTORY_NEWER for a newer format.
+ * The topics and the unfinished deletions among `entries`; keys of others are left alone. Throws
+ * DATA_DAMAGED for a record that is not as described above, DATA_DIRECTORY_NEWER for a newer
+ * format.
  */
 export function decodeRecords(entries: ReadonlyMap<string, Uint8Array>): {
 	topics: TopicRecord[];

@@ -31,7 +31,7 @@ function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> 
 }
 
 describe("creating topics", () => {
-	test("a created topic is there after a restart with its id, partitions and configuration", async () => {
+	test("a created topic is there after a restart, as it was", async () => {
 		const catalogue = await open();
 		const {
 			topic: { topicId },
@@ -51,7 +51,7 @@ describe("creating topics", () => {
 		expect(retention?.value).toBe("9223372036854775807");
 	});
 
-	test("directories come before the metadata, and a topic whose commit fails is gone from storage", async () => {
+	test("directories come before the metadata; when its commit fails they go again", async () => {
 		const catalogue = await open();
 		file.failNextCommit = "before";
 		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({
@@ -134,7 +134,7 @@ describe("creating topics", () => {
 		});
 	});
 
-	test("a second topic of the name is refused, unless asked to be content with the first", async () => {
+	test("a second topic of the name is refused, unless the first will do", async () => {
 		const catalogue = await open();
 		const first = await catalogue.create({ name: "a", partitions: 2 });
 		expect(first.created).toBe(true);
@@ -167,7 +167,7 @@ test("checking alone says the same and does nothing", async () => {
 });
 
 describe("automatic creation", () => {
-	test("many first users of a name get one topic, with the broker's number of partitions", async () => {
+	test("many first users of a name get one topic, with num.partitions partitions", async () => {
 		const catalogue = await open({ partitionsDefault: 4 });
 		const topics = await Promise.all(Array.from({ length: 20 }, () => catalogue.resolve("a")));
 		expect(new Set(topics).size).toBe(1);
