@@ -61,7 +61,7 @@ export async function checkOpenFiles(): Promise<Check> {
 	const soft = row[1] === "unlimited" ? Number.POSITIVE_INFINITY : Number(row[1]);
 	const found = `at most ${row[1]}`;
 	if (soft >= OPEN_FILES_WANTED) return { name, status: "ok", found };
-	const next = `for thousands of partitions: ulimit -n ${OPEN_FILES_WANTED} (systemd: LimitNOFILE=)`;
+	const next = `for thousands of partitions: LimitNOFILE=${OPEN_FILES_WANTED} or ulimit -n`;
 	return { name, status: "warn", found, next };
 }
 

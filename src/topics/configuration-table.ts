@@ -130,7 +130,7 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"file.delete.delay.ms": works(long(0n), "60000",
 		"How long a deleted segment's file stays, in milliseconds.", NO_DELAY),
 	"flush.messages": works(long(1n), "1",
-		"Records after which the log is flushed. 1: before every ack, and only flushed ones are visible."),
+		"Records after which the log is flushed. 1: always before an ack, and before readers see it."),
 	"flush.ms": works(long(0n), LONG_MAX.toString(),
 		"Milliseconds after which written records are flushed at the latest."),
 	"follower.replication.throttled.replicas": fixed("LIST", "",
