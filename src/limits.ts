@@ -54,6 +54,8 @@ export const LIMITS = {
 	pingAnswerMsMax: 16_000,
 	/** Bytes of the name that a client gives itself. */
 	clientNameBytesMax: 255,
+	/** Values of one request other than produce: building millions of them would hold the event loop. */
+	requestValuesMax: 65_536,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
 	/** Characters of a topic name, as in Kafka. */

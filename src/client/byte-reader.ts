@@ -52,7 +52,7 @@ export class ByteReader {
 		return false;
 	}
 
-	/** An integer within ±(2^53-1). */
+	/** An integer within ±(2^53-1), or a float that holds one: JavaScript encoders write such. */
 	integer(): number {
 		const marker = this.#byte();
 		if (marker < 0x80) return marker;
@@ -75,7 +75,7 @@ export class ByteReader {
 			case 0xd3:
 				return this.#safe((this.#uint32() | 0) * TWO_TO_32 + this.#uint32());
 			default:
-				throw this.#malformed(`an integer was expected, not marker ${marker}`);
+				return this.#safe(this.#number(marker) as number);
 		}
 	}
 
@@ -335,7 +335,7 @@ export class ByteReader {
 	}
 
 	#safe(value: number): number {
-		if (!Number.isSafeInteger(value)) throw this.#malformed(`${value} is beyond 2^53-1`);
+		if (!Number.isSafeInteger(value)) throw this.#malformed(`${value} is not a safe integer`);
 		return value;
 	}
 

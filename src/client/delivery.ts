@@ -192,10 +192,16 @@ export class RecordCursor<Value> implements IterableIterator<ConsumedRecord<Valu
 		return this.#reader.position;
 	}
 
-	/** The next record, or undefined behind the last one. Throws FrameError on a broken delivery. */
+	/** The next record, or undefined behind the last one. Throws MALFORMED_FRAME on a broken delivery. */
 	take(): ConsumedRecord<Value> | undefined {
 		if (this.#remaining === 0) return undefined;
-		const record = this.#read();
+		let record: ConsumedRecord<Value>;
+		try {
+			record = this.#read();
+		} catch (cause) {
+			this.#remaining = 0;
+			throw brokenDelivery(this.batch, cause);
+		}
 		if (--this.#remaining === 0) this.batch.last = record.offset;
 		return record;
 	}
@@ -242,4 +248,9 @@ export class RecordCursor<Value> implements IterableIterator<ConsumedRecord<Valu
 			headersStart,
 		);
 	}
+}
+
+function brokenDelivery(batch: RecordBatch, cause: unknown): MillraceError {
+	const { topic, partition } = batch;
+	return new MillraceError("MALFORMED_FRAME", "a delivery", { topic, partition, cause });
 }

@@ -28,7 +28,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	readonly aliases: TopicAliases;
 	readonly subscriptions = new Map<number, Subscription>();
 	readonly #connection: Connection;
-	readonly #reader = new FrameReader();
+	readonly #reader = new FrameReader(undefined, LIMITS.requestValuesMax);
 	readonly #onClosed: (session: Session) => void;
 	readonly #openedMs: number;
 	/** Ids of requests that are answered on a later turn. */
@@ -241,7 +241,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		let elements: number;
 		let operation: number;
 		try {
-			elements = reader.arrayHeader();
+			elements = reader.frameHeader();
 			operation = reader.integer();
 		} catch (error) {
 			this.#refuseFrame(error);

@@ -299,5 +299,6 @@ function write(response: UwsResponse, answer: HttpResponse, withBody: boolean): 
 	}
 	const body = answer.body ?? "";
 	if (withBody) response.end(body);
-	else response.endWithoutBody(Buffer.byteLength(body));
+	// The library leaves such a response unfinished and would abort at the connection's next request.
+	else response.endWithoutBody(Buffer.byteLength(body), true);
 }

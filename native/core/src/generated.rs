@@ -305,6 +305,9 @@ pub const PING_ANSWER_MS_MAX: u64 = 16_000;
 /// Bytes of the name that a client gives itself.
 pub const CLIENT_NAME_BYTES_MAX: u64 = 255;
 
+/// Values of one request other than produce: building millions of them would hold the event loop.
+pub const REQUEST_VALUES_MAX: u64 = 65_536;
+
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 

@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::work::WorkPool;
+use super::work::{Work, WorkPool};
 use crate::env::Clock;
 
 /// Something that can be made durable.
@@ -59,7 +59,7 @@ struct Timers {
 struct Timer {
     due_ns: u64,
     sequence: u64,
-    what: Box<dyn FnOnce() + Send>,
+    what: Work,
 }
 
 impl PartialEq for Timer {
@@ -127,7 +127,7 @@ impl FlushScheduler {
     }
 
     /// Calls `what` on the timer's thread after `delay_ms`. It must not wait for anything.
-    pub fn after(self: &Arc<Self>, delay_ms: u64, what: Box<dyn FnOnce() + Send>) {
+    pub fn after(self: &Arc<Self>, delay_ms: u64, what: Work) {
         let due_ns = self
             .clock
             .monotonic_ns()
@@ -165,7 +165,7 @@ impl FlushScheduler {
     }
 
     /// Takes the timers that are due and says how long to wait for the next.
-    fn due(&self) -> Option<(Vec<Box<dyn FnOnce() + Send>>, Duration)> {
+    fn due(&self) -> Option<(Vec<Work>, Duration)> {
         let mut timers = self.timers.lock();
         if timers.is_closed {
             return None;

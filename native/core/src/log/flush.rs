@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Closing, Log, Position, append::SNAPSHOT_INTERVAL_BYTES};
+use super::{Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
-    env::File,
     error::{Code, Error, Result},
     flush::scheduler::{Flush, FlushState},
     index::file::Coverage,
@@ -15,7 +14,7 @@ use crate::{
 /// What one flush has to sync, taken from the tail under its lock.
 struct Group {
     end: Position,
-    files: Vec<(Arc<Segment>, Arc<dyn File>, Option<Closing>)>,
+    files: Vec<Unsynced>,
     is_directory_dirty: bool,
 }
 
@@ -56,7 +55,12 @@ impl Log {
             return Err(error);
         }
         let mut group = self.take_group();
-        for (segment, file, closing) in &mut group.files {
+        for Unsynced {
+            segment,
+            file,
+            closing,
+        } in &mut group.files
+        {
             if let Some(closing) = closing {
                 // Trims what was allocated ahead, so that a sealed file is exactly its batches.
                 closing.writer.cut(closing.end.position).map_err(|error| {
@@ -101,11 +105,7 @@ impl Log {
         tail.records_unflushed = 0;
         tail.is_flush_timer_set = false;
         let is_directory_dirty = std::mem::take(&mut tail.is_directory_dirty);
-        let files = tail
-            .unsynced
-            .drain(..)
-            .map(|unsynced| (unsynced.segment, unsynced.file, unsynced.closing))
-            .collect();
+        let files = std::mem::take(&mut tail.unsynced);
         Group {
             end,
             files,
@@ -126,7 +126,10 @@ impl Log {
 
     /// Seals what was rolled, and stores snapshots when enough was written since the last.
     fn settle(&self, group: Group) -> Result<()> {
-        for (segment, _, closing) in group.files {
+        for Unsynced {
+            segment, closing, ..
+        } in group.files
+        {
             let Some(closing) = closing else { continue };
             let coverage = Coverage {
                 sealed: true,

@@ -26,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     env::{Env, File},
-    error::{Code, Error, Result},
+    error::{Error, Result},
     flush::{
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
@@ -208,7 +208,7 @@ impl Log {
     /// (and then it is not called).
     pub fn watch(&self, offset: u64, watch: Arc<dyn Watch>) -> bool {
         self.watchers.add(offset, watch, || {
-            if self.is_deleted.load(Ordering::SeqCst) {
+            if self.ended().is_some() {
                 u64::MAX
             } else {
                 self.high_watermark()

@@ -78,6 +78,8 @@ pub struct Batches {
     pub next_offset: u64,
     /// Offset behind the last visible record.
     pub high_watermark: u64,
+    /// Records of the batches, counted by offsets.
+    pub record_count: u32,
     segment: Arc<Segment>,
 }
 
@@ -255,6 +257,7 @@ impl Log {
                     range,
                     next_offset,
                     next_position,
+                    record_count,
                 } => {
                     let next = Position {
                         offset: next_offset,
@@ -268,6 +271,7 @@ impl Log {
                         range,
                         next_offset,
                         high_watermark,
+                        record_count,
                         segment,
                     };
                     return Ok(Some(Read::Batches(batches)));
@@ -309,6 +313,7 @@ impl Log {
         let mut walked = position;
         let mut first = None;
         let mut next_offset = offset;
+        let mut record_count = 0u32;
         while walked + HEADER_BYTES as u64 <= window_end {
             let start = to_memory(walked - window.start)?;
             let head = start..start + HEADER_BYTES;
@@ -346,6 +351,8 @@ impl Log {
             }
             walked += bytes;
             next_offset = batch_next;
+            let records = u32::try_from(header.record_count).unwrap_or(0);
+            record_count = record_count.saturating_add(records);
             if walked - start_position >= bytes_max {
                 break;
             }
@@ -370,6 +377,7 @@ impl Log {
             range,
             next_offset,
             next_position: walked,
+            record_count,
         })
     }
 
@@ -410,6 +418,7 @@ enum Walk {
         range: Range<usize>,
         next_offset: u64,
         next_position: u64,
+        record_count: u32,
     },
     Cold {
         position: u64,

@@ -78,35 +78,32 @@ pub fn deliver(
     request: &DeliveryRequest,
     output: &mut Vec<u8>,
 ) -> Result<Delivered, Damaged> {
-    let mut delivery = Delivery::new(request, output);
-    let mut position = 0;
-    while let Some(rest) = batches
-        .get(position..)
-        .filter(|rest| rest.len() >= HEADER_BYTES)
-    {
-        let mark = delivery.mark();
-        let (header, added) = match BatchHeader::read(rest) {
-            Ok(header) if header.batch_bytes() > rest.len() => break,
-            Ok(header) => (Some(header), delivery.add_batch(&header, rest)),
-            Err(error) => (None, Err(error)),
-        };
-        match (header, added) {
-            (Some(header), Ok(Progress::More)) => position += header.batch_bytes(),
-            (_, Ok(_)) => break,
-            (header, Err(error)) => {
-                delivery.restore(mark);
-                if delivery.records == 0 {
-                    return Err(Damaged {
-                        position,
-                        header,
-                        error,
-                    });
-                }
-                break;
-            }
-        }
-    }
+    let mut delivery = Delivery::new(request, BATCH_BYTES_DECOMPRESSED_MAX, output);
+    delivery.run(batches)?;
     Ok(delivery.finish())
+}
+
+/// As [`deliver`], but gives up with `Ok(None)` at a batch that expands beyond
+/// `decompressed_bytes_max` when there is nothing in front of it to deliver: the caller, who must
+/// not be held up, has another thread call [`deliver`]. What a batch says about its size does not
+/// count.
+///
+/// # Errors
+/// Those of [`deliver`].
+pub fn deliver_within(
+    batches: &[u8],
+    request: &DeliveryRequest,
+    decompressed_bytes_max: u64,
+    output: &mut Vec<u8>,
+) -> Result<Option<Delivered>, Damaged> {
+    let bytes_max = decompressed_bytes_max.min(BATCH_BYTES_DECOMPRESSED_MAX);
+    let is_partial = bytes_max < BATCH_BYTES_DECOMPRESSED_MAX;
+    let mut delivery = Delivery::new(request, bytes_max, output);
+    match delivery.run(batches) {
+        Err(damaged) if is_partial && damaged.error.code() == Code::MessageTooLarge => Ok(None),
+        Err(damaged) => Err(damaged),
+        Ok(()) => Ok(Some(delivery.finish())),
+    }
 }
 
 /// Whether a delivery has room for more.
@@ -125,6 +122,8 @@ struct Mark {
 
 struct Delivery<'r, 'o> {
     request: &'r DeliveryRequest,
+    /// What one batch may expand to.
+    decompressed_bytes_max: u64,
     writer: Writer<'o>,
     /// Where the array of records begins, once there is a record.
     array_position: usize,
@@ -137,9 +136,14 @@ struct Delivery<'r, 'o> {
 }
 
 impl<'r, 'o> Delivery<'r, 'o> {
-    fn new(request: &'r DeliveryRequest, output: &'o mut Vec<u8>) -> Self {
+    fn new(
+        request: &'r DeliveryRequest,
+        decompressed_bytes_max: u64,
+        output: &'o mut Vec<u8>,
+    ) -> Self {
         Self {
             request,
+            decompressed_bytes_max,
             writer: Writer::new(output),
             array_position: 0,
             body_position: 0,
@@ -148,6 +152,37 @@ impl<'r, 'o> Delivery<'r, 'o> {
             next_offset: request.from_offset,
             batch_end_offset: i64::MIN,
         }
+    }
+
+    fn run(&mut self, batches: &[u8]) -> Result<(), Damaged> {
+        let mut position = 0;
+        while let Some(rest) = batches
+            .get(position..)
+            .filter(|rest| rest.len() >= HEADER_BYTES)
+        {
+            let mark = self.mark();
+            let (header, added) = match BatchHeader::read(rest) {
+                Ok(header) if header.batch_bytes() > rest.len() => break,
+                Ok(header) => (Some(header), self.add_batch(&header, rest)),
+                Err(error) => (None, Err(error)),
+            };
+            match (header, added) {
+                (Some(header), Ok(Progress::More)) => position += header.batch_bytes(),
+                (_, Ok(_)) => break,
+                (header, Err(error)) => {
+                    self.restore(mark);
+                    if self.records == 0 {
+                        return Err(Damaged {
+                            position,
+                            header,
+                            error,
+                        });
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn mark(&self) -> Mark {
@@ -188,7 +223,9 @@ impl<'r, 'o> Delivery<'r, 'o> {
                 .unwrap_or_default();
             match codec {
                 Codec::None => self.add_section(header, section)?,
-                _ => with_unpacked(codec, section, |section| self.add_section(header, section))?,
+                _ => with_unpacked(codec, section, self.decompressed_bytes_max, |section| {
+                    self.add_section(header, section)
+                })?,
             }
         };
         if matches!(progress, Progress::More) {
@@ -201,7 +238,14 @@ impl<'r, 'o> Delivery<'r, 'o> {
 
     fn add_section(&mut self, header: &BatchHeader, section: &[u8]) -> Result<Progress, Error> {
         let stamped = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
-        for record in Records::new(section, header.record_count) {
+        let mut records = Records::new(section, header.record_count);
+        if header.record_count.checked_sub(1) == Some(header.last_offset_delta) {
+            // Without holes, the records in front of the first one wanted can be counted.
+            let skipped = self.next_offset.saturating_sub(header.base_offset);
+            let skipped = skipped.clamp(0, i64::from(header.last_offset_delta));
+            records.pass_over(u32::try_from(skipped).unwrap_or(0))?;
+        }
+        for record in records {
             let record = record?;
             let offset = header
                 .base_offset
@@ -315,6 +359,7 @@ thread_local! {
 fn with_unpacked<T>(
     codec: Codec,
     packed: &[u8],
+    bytes_max: u64,
     use_section: impl FnOnce(&[u8]) -> Result<T, Error>,
 ) -> Result<T, Error> {
     UNPACKED.with_borrow_mut(|unpacked| {
@@ -322,7 +367,7 @@ fn with_unpacked<T>(
             // A fresh buffer, so that one large batch does not leave its memory behind.
             *unpacked = Unpacked::default();
             let mut section = Vec::new();
-            decompress(codec, packed, BATCH_BYTES_DECOMPRESSED_MAX, &mut section)?;
+            decompress(codec, packed, bytes_max, &mut section)?;
             *unpacked = Unpacked {
                 codec: Some(codec),
                 packed: packed.to_vec(),

@@ -531,6 +531,54 @@ fn a_damaged_batch_is_named_once_nothing_waits_in_front_of_it() {
 }
 
 #[test]
+fn a_batch_that_expands_far_is_left_to_another_thread() {
+    let large = [record(&"x".repeat(200_000))];
+    let log = log_of(&[(Codec::None, &[record("a")]), (Codec::Zstd, &large)]);
+    let mut out = Vec::new();
+    let within = |from_offset, bytes_max, out: &mut Vec<u8>| {
+        deliver_within(&log, &request(from_offset, 102), bytes_max, out).unwrap()
+    };
+    let first = within(100, 100_000, &mut out).unwrap();
+    assert_eq!((first.records, first.next_offset), (1, 101));
+    out.clear();
+    assert_eq!(within(101, 100_000, &mut out), None);
+    assert!(out.is_empty());
+    assert_eq!(within(101, 300_000, &mut out).unwrap().next_offset, 102);
+    assert_eq!(delivered(&log, &request(100, 102)).0.records, 2);
+}
+
+#[test]
+fn compacted_batches_keep_their_offsets() {
+    let mut log = log_of(&[(
+        Codec::None,
+        &[record("a"), record("b"), record("c"), record("d")],
+    )]);
+    let record_bytes = (log.len() - HEADER_BYTES) / 4;
+    // What compaction leaves when "b" and "d" are superseded.
+    log.truncate(HEADER_BYTES + 3 * record_bytes);
+    log.drain(HEADER_BYTES + record_bytes..HEADER_BYTES + 2 * record_bytes);
+    let length = (log.len() - 12) as u32;
+    log[8..12].copy_from_slice(&length.to_be_bytes());
+    log[57..61].copy_from_slice(&2_u32.to_be_bytes());
+    let crc = header::crc32c(&log[21..]);
+    log[17..21].copy_from_slice(&crc.to_be_bytes());
+    for (from_offset, expected) in [
+        (100, vec![100, 102]),
+        (101, vec![102]),
+        (102, vec![102]),
+        (103, vec![]),
+    ] {
+        let (done, records) = delivered(&log, &request(from_offset, 104));
+        let offsets: Vec<_> = records.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(offsets, expected);
+        assert_eq!(
+            done.next_offset, 104,
+            "behind the last record, also when it is gone"
+        );
+    }
+}
+
+#[test]
 fn control_batches_are_passed_over() {
     let mut log = log_of(&[
         (Codec::None, &[record("marker")]),

@@ -30,6 +30,15 @@ const CACHE_BYTES: usize = 1 << 20;
 /// One change of [`MetadataFile::commit`]: a key and its new value; `None` removes it.
 pub type Change = (String, Option<Vec<u8>>);
 
+/// Everything that the control plane stored, at one epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The epoch.
+    pub epoch: u64,
+    /// Keys and values, in the order of keys.
+    pub entries: Vec<(String, Vec<u8>)>,
+}
+
 /// The metadata of one data directory. Calls wait for the disk.
 ///
 /// Failure contract: a call that fails changed nothing that a later call would see.
@@ -68,7 +77,7 @@ impl MetadataFile {
     ///
     /// # Errors
     /// An I/O error.
-    pub fn load(&self) -> Result<(u64, Vec<(String, Vec<u8>)>)> {
+    pub fn load(&self) -> Result<Content> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
         let epoch = counters
@@ -81,7 +90,7 @@ impl MetadataFile {
             let (key, value) = entry.map_err(failed)?;
             entries.push((key.value().to_owned(), value.value().to_vec()));
         }
-        Ok((epoch, entries))
+        Ok(Content { epoch, entries })
     }
 
     /// Applies all changes or none, durably, and returns the new epoch.
@@ -226,10 +235,8 @@ mod tests {
             assert_eq!(metadata.raise_leader_epoch(), Ok(1));
         }
         let metadata = MetadataFile::open(&env, directory).unwrap();
-        assert_eq!(
-            metadata.load(),
-            Ok((2, vec![("a".to_owned(), b"1".to_vec())]))
-        );
+        let entries = vec![("a".to_owned(), b"1".to_vec())];
+        assert_eq!(metadata.load(), Ok(Content { epoch: 2, entries }));
         assert_eq!(metadata.allocate_producer_ids(1), Ok(1000));
         assert_eq!(metadata.leader_epoch(), Ok(1));
     }

@@ -64,11 +64,17 @@ impl Channel {
         }
     }
 
-    /// Takes all events.
-    pub fn drain(&self) -> Vec<Event> {
+    /// Moves events into `numbers`, three each, oldest first, as many as fit; returns how many
+    /// numbers were written. Call again until that is 0.
+    pub fn drain_into(&self, numbers: &mut [f64]) -> usize {
         // Lowered first: an event posted after this line wakes the loop once more.
         self.is_woken.store(false, Ordering::Release);
-        std::mem::take(&mut *self.events.lock())
+        let mut events = self.events.lock();
+        let count = events.len().min(numbers.len() / 3);
+        for (slot, event) in numbers.chunks_exact_mut(3).zip(events.drain(..count)) {
+            slot.copy_from_slice(&event);
+        }
+        count * 3
     }
 
     /// A number, not 0, that is not in use by anything recent.

@@ -408,9 +408,8 @@ impl Store {
     /// [`Code::UnknownTopicOrPartition`], or why files could not be removed.
     pub fn delete_topic(&self, number: u32) -> Result<()> {
         let topic = self.topic(number)?;
-        if let Some(slot) = usize::try_from(number)
-            .ok()
-            .and_then(|index| self.topics.write().get_mut(index))
+        if let Ok(index) = usize::try_from(number)
+            && let Some(slot) = self.topics.write().get_mut(index)
         {
             *slot = None;
         }

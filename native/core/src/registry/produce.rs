@@ -47,6 +47,20 @@ pub struct ProducerIdentity {
     pub epoch: i16,
 }
 
+/// A frame to append.
+pub struct Frame<'a> {
+    /// Where to.
+    pub store: &'a Store,
+    /// Who is told of flushes.
+    pub channel: &'a Arc<Channel>,
+    /// The frame that the plan was made from.
+    pub bytes: &'a [u8],
+    /// The durability asked for.
+    pub ack: Ack,
+    /// Who produces.
+    pub producer: ProducerIdentity,
+}
+
 /// Buffers that one event loop reuses for every frame.
 #[derive(Default)]
 pub struct ProduceScratch {
@@ -90,25 +104,12 @@ impl ProduceScratch {
 
     /// Appends the first `count` entries of `plan` and notes there what became of each. Entries
     /// whose code is set are left alone; one that fails does not hinder the others.
-    pub fn append(
-        &mut self,
-        store: &Store,
-        channel: &Arc<Channel>,
-        frame: &[u8],
-        plan: &mut [f64],
-        count: usize,
-        ack: Ack,
-        producer: ProducerIdentity,
-    ) -> Outcome {
+    pub fn append(&mut self, frame: &Frame<'_>, plan: &mut [f64], count: usize) -> Outcome {
         self.spreads.clear();
         let mut work = FrameWork {
-            store,
-            channel,
             frame,
-            ack,
-            producer,
             pending: None,
-            reached: 2,
+            reached: ACK_FLUSHED,
         };
         for row in plan.chunks_exact_mut(plan::STRIDE).take(count) {
             if get(row, plan::CODE) == 0.0
@@ -126,7 +127,11 @@ impl ProduceScratch {
         });
         Outcome {
             token,
-            reached: if ack == Some(0) { 0 } else { work.reached },
+            reached: if frame.ack == Some(0) {
+                0
+            } else {
+                work.reached
+            },
         }
     }
 
@@ -139,24 +144,21 @@ impl ProduceScratch {
 
 /// One frame being appended.
 struct FrameWork<'a> {
-    store: &'a Store,
-    channel: &'a Arc<Channel>,
-    frame: &'a [u8],
-    ack: Ack,
-    producer: ProducerIdentity,
+    frame: &'a Frame<'a>,
     pending: Option<Arc<PendingFrame>>,
     reached: u8,
 }
 
 impl FrameWork<'_> {
     fn append_entry(&mut self, scratch: &mut ProduceScratch, row: &mut [f64]) -> Result<()> {
-        let topic = self.store.topic(number(row, plan::TOPIC_HANDLE)?)?;
+        let topic = self.frame.store.topic(number(row, plan::TOPIC_HANDLE)?)?;
         let config = topic.config();
         self.check_replicas(&config)?;
         let start = position(row, plan::BODY_START)?;
         let bytes = position(row, plan::BODY_BYTES)?;
         let body = self
             .frame
+            .bytes
             .get(start..start.saturating_add(bytes))
             .ok_or_else(|| Error::new(Code::MalformedFrame, "a body outside its frame"))?;
         let format = match number(row, plan::FORMAT)? {
@@ -185,7 +187,7 @@ impl FrameWork<'_> {
 
     /// One broker is one replica: a topic that wants more takes no record that asks for all.
     fn check_replicas(&self, config: &LogConfig) -> Result<()> {
-        let asks_for_all = matches!(self.ack, None | Some(ACK_REPLICATED));
+        let asks_for_all = matches!(self.frame.ack, None | Some(ACK_REPLICATED));
         if asks_for_all && config.min_insync_replicas > 1 {
             let detail = format!("it wants {}", config.min_insync_replicas);
             return Err(Error::new(Code::NotEnoughReplicas, detail));
@@ -202,7 +204,7 @@ impl FrameWork<'_> {
         body: &[u8],
         format: Format,
     ) -> Result<Appended> {
-        let rules = config.rules(self.store.shared().env.clock.wall_ms());
+        let rules = config.rules(self.frame.store.shared().env.clock.wall_ms());
         let appended = if format == Format::Batch {
             let summary = validate(body, &rules)?;
             log.append(body, summary.max_timestamp_ms)?
@@ -281,26 +283,26 @@ impl FrameWork<'_> {
     fn build_options(&self, config: &LogConfig, row: &[f64]) -> Result<BuildOptions> {
         let base_sequence = get(row, plan::BASE_SEQUENCE);
         let is_numbered = base_sequence >= 0.0 && get(row, plan::PARTITION) >= 0.0;
-        if is_numbered && self.producer.id < 0 {
+        if is_numbered && self.frame.producer.id < 0 {
             let detail = "a sequence number without a producer id from hello";
             return Err(Error::new(Code::UnknownProducerId, detail));
         }
-        let producer = is_numbered.then(|| Producer {
-            id: self.producer.id,
-            epoch: self.producer.epoch,
+        let producer = is_numbered.then_some(Producer {
+            id: self.frame.producer.id,
+            epoch: self.frame.producer.epoch,
             base_sequence: base_sequence as i32,
         });
         Ok(BuildOptions {
             codec: config.codec.unwrap_or(Codec::None),
             level: config.compression_level,
-            rules: config.rules(self.store.shared().env.clock.wall_ms()),
+            rules: config.rules(self.frame.store.shared().env.clock.wall_ms()),
             producer,
         })
     }
 
     /// Has the frame wait for the flush of what was appended, if the ack asks for that.
     fn wait_for(&mut self, log: &Arc<Log>, config: &LogConfig, appended: &Appended) {
-        let wants_flush = match self.ack {
+        let wants_flush = match self.frame.ack {
             None => config.is_flushed_before_ack(),
             Some(ack) => ack >= ACK_FLUSHED,
         };
@@ -308,7 +310,7 @@ impl FrameWork<'_> {
             self.reached = self.reached.min(ACK_WRITTEN);
             return;
         }
-        let channel = self.channel;
+        let channel = self.frame.channel;
         let pending = self
             .pending
             .get_or_insert_with(|| PendingFrame::new(channel));

@@ -20,7 +20,7 @@ const WINDOW_BYTES_MIN: u64 = 64 << 10;
 const WINDOWS_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");
 
 const _: () = assert!(limits::BATCH_BYTES_MAX <= WINDOW_STEP_BYTES);
-const _: () = assert!(WINDOW_STEP_BYTES % (64 << 10) == 0);
+const _: () = assert!(WINDOW_STEP_BYTES.is_multiple_of(64 << 10));
 
 /// One mapped window. Its memory stays mapped until the last holder drops it.
 pub struct Window {
