@@ -84,8 +84,12 @@ export async function startBroker(
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.
 		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);
-		for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
-		parts.catalogue = await openCatalogue(config, storage, logger);
+		try {
+			parts.catalogue = await openCatalogue(config, storage, logger);
+		} finally {
+			// Complete only now: opening the topics recovers their logs.
+			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
+		}
 		parts.server = await startServer(config, parts, parts.catalogue, logger);
 		const { transport, host, port } = parts.server.address;
 		const addresses = reachableAddresses({ host, port }, null);

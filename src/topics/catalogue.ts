@@ -29,6 +29,7 @@ import {
 	encodeDeletedTopic,
 	encodeTopic,
 	isPartitionCount,
+	type TopicIdentity,
 	type TopicRecord,
 	topicKey,
 } from "./topic-records.ts";
@@ -47,6 +48,10 @@ export interface TopicStorage {
 	addPartitions(topic: TopicHandle, partitions: number): Promise<void>;
 	configureTopic(topic: TopicHandle, config: TopicLogConfig): void;
 	deleteTopic(topic: TopicHandle): Promise<void>;
+	/** Removes the files of a topic that is not open, if there are any. */
+	removeTopicFiles(topicId: string): Promise<void>;
+	/** Moves directories of topics that are not open out of the way. */
+	setAsideUnclaimed(): Promise<void>;
 }
 
 /** A topic as it is now. A new object replaces it at every change. */
@@ -127,9 +132,9 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Loads the catalogue, opens every topic's logs and resumes deletions that a stop interrupted.
-	 * Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when the entries cannot be read, or with what
-	 * the storage core reports.
+	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and has
+	 * directories set aside that no entry knows. Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when
+	 * the entries cannot be read, or with what the storage core reports.
 	 */
 	static async open(
 		storage: TopicStorage,
@@ -139,22 +144,38 @@ export class TopicCatalogue {
 		const snapshot = await metadata.load();
 		const { topics, deleted } = decodeRecords(snapshot.entries);
 		const catalogue = new TopicCatalogue(storage, metadata, options, snapshot.epoch);
-		const records = [...topics, ...deleted];
 		const handles = await storage.openTopics(
-			records.map((record) => ({
-				name: record.name,
-				topicId: record.topicId,
-				partitions: record.partitions,
-				config: topicLogConfig(record.overrides),
+			topics.map((topic) => ({
+				name: topic.name,
+				topicId: topic.topicId,
+				partitions: topic.partitions,
+				config: topicLogConfig(topic.overrides),
 				existing: true,
 			})),
 		);
-		for (const [index, record] of records.entries()) {
-			const topic = openedTopic(record, handles[index]);
-			if (index < topics.length) catalogue.#put(topic);
-			else catalogue.#removeFiles(topic);
+		for (const [index, topic] of topics.entries()) {
+			catalogue.#put(openedTopic(topic, handles[index]));
 		}
+		// What is deleted must be gone first: files that are still there would be set aside for people.
+		const isCleared = await catalogue.#finishDeletions(deleted);
+		if (isCleared) await storage.setAsideUnclaimed();
 		return catalogue;
+	}
+
+	/** Whether the files of all of them are gone. */
+	async #finishDeletions(deleted: readonly TopicIdentity[]): Promise<boolean> {
+		let isCleared = true;
+		for (const topic of deleted) {
+			try {
+				await this.#storage.removeTopicFiles(topic.topicId);
+			} catch (error) {
+				isCleared = false;
+				this.#options.onDeletionFailed(topic.name, error);
+				continue;
+			}
+			await this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }]);
+		}
+		return isCleared;
 	}
 
 	/** The topic of this name, or undefined. */

@@ -44,6 +44,7 @@ describe("creating topics", () => {
 		storage = new FakeTopicStorage();
 		const again = await open();
 		expect(storage.calls).toEqual(["open orders 3 existing"]);
+		expect(storage.setAsideAfter).toEqual([storage.calls]);
 		expect(again.get("orders")).toMatchObject({ topicId, partitions: 3 });
 		const retention = again
 			.describe("orders")
@@ -242,15 +243,32 @@ describe("deleting topics", () => {
 
 	test("a deletion that a stop interrupted is finished by the next start", async () => {
 		const catalogue = await open();
-		await catalogue.create({ name: "a", partitions: 2 });
+		const { topic } = await catalogue.create({ name: "a", partitions: 2 });
 		storage.deletionGate = new Promise(() => undefined);
 		await catalogue.delete("a");
 		storage = new FakeTopicStorage();
 		const again = await open();
 		expect(again.list()).toEqual([]);
 		await again.close();
-		expect(storage.calls).toEqual(["open a 2 existing", "delete a", "gone a"]);
+		// Before unknown directories are set aside: these are not unknown.
+		expect(storage.setAsideAfter).toEqual([[`remove ${topic.topicId}`]]);
 		expect(file.entries.size).toBe(0);
+	});
+
+	test("an interrupted deletion that fails again is reported, and nothing is set aside", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a" });
+		storage.deletionGate = Promise.reject(new Error("unlink failed"));
+		await catalogue.delete("a");
+		await catalogue.close();
+		const gate = storage.deletionGate;
+		storage = new FakeTopicStorage();
+		storage.deletionGate = gate;
+		const again = await open();
+		expect(failures).toHaveLength(2);
+		expect(storage.setAsideAfter).toEqual([]);
+		await again.close();
+		expect([...file.entries.keys()]).toEqual([expect.stringMatching(/^deleted-topics\//)]);
 	});
 
 	test("a failed removal of files is reported and keeps its tombstone", async () => {
