@@ -319,19 +319,22 @@ export class Producer<Value = unknown> implements BatchOwner {
 		position: number,
 	): void {
 		const bytes = batch.buffer.length - start;
-		batch.added(waiting, position, headerFields);
+		const awaited = isCompletion(waiting);
+		batch.added(waiting, awaited, position, headerFields);
 		const most = Math.min(BATCH_BYTES_TARGET, info.maxMessageBytes);
 		let target = batch;
-		if (batch.count > 1 && batch.storedBytesMax > most) {
+		let storedBytesMax = batch.storedBytesMax;
+		if (batch.count > 1 && storedBytesMax > most) {
 			const moved = batch.removeLast(start, headerFields);
 			this.#sender.full(batch);
 			target = this.#sender.openBatch(this, batch.topic, batch.partition);
 			target.buffer.raw(moved);
-			target.added(waiting, position, headerFields);
+			target.added(waiting, awaited, position, headerFields);
+			storedBytesMax = target.storedBytesMax;
 		}
-		this.#batches.add(target);
+		if (target.count === 1) this.#batches.add(target);
 		this.#bufferedBytes += bytes;
-		if (target.storedBytesMax >= most) this.#sender.full(target);
+		if (storedBytesMax >= most) this.#sender.full(target);
 		else this.#sender.schedule();
 	}
 

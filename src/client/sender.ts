@@ -142,14 +142,15 @@ export class Sender implements LinkUser {
 	produced(id: number, reached: number, results: ProduceResult[]): void {
 		const frame = this.#takeFrame(id);
 		if (frame === undefined) return;
-		const short = new MillraceError("UNKNOWN_SERVER_ERROR", "an answer of another length");
 		for (const [index, batch] of frame.batches.entries()) {
 			const result = results[index];
 			const queue = this.#queue(batch.topic, batch.partition);
 			queue.answered(batch);
-			if (result === undefined) this.#refused(queue, batch, short);
-			else if (result.code === CODES.NONE.code) this.#stored(queue, batch, result, reached);
-			else this.#refused(queue, batch, MillraceError.fromNumber(result.code));
+			if (result?.code === CODES.NONE.code) this.#stored(queue, batch, result, reached);
+			else {
+				const code = result?.code ?? CODES.UNKNOWN_SERVER_ERROR.code;
+				this.#refused(queue, batch, MillraceError.fromNumber(code));
+			}
 		}
 		this.#settled(frame);
 	}

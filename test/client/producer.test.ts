@@ -298,7 +298,7 @@ describe("lost connections", () => {
 			broker.onProduce = async () => {
 				await new Promise((resolve) => setTimeout(resolve, random() * 2));
 				const dice = Math.floor(random() * 60);
-				const actions = ["lose", "store_and_lose", 1007, 87, 45, 59, 47, 7, 56, "ignore"] as const;
+				const actions = ["lose", "store_and_lose", 1007, 87, 59, 47, 7, 56, "ignore"] as const;
 				return actions[dice] ?? "answer";
 			};
 			const producer = client.producer<string>({ codec: "string", deliveryTimeoutMs: 300 });
