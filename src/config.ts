@@ -101,7 +101,7 @@ export const OPTIONS: Options = {
 		name: "allowed.origins",
 		placeholder: "ORIGIN,...",
 		default: "",
-		doc: "Web origins whose pages may connect, beside loopback and the listener's own.",
+		doc: "Web origins whose pages may connect, beside loopback and the listener's own; * allows all.",
 		parse: parseOrigins,
 	},
 	websocketTransport: {
@@ -147,7 +147,7 @@ export interface LoadedConfig {
 
 /** Puts the configuration together. Throws ConfigError. */
 export function loadConfig({ flags = {}, environment = {} }: ConfigSources): LoadedConfig {
-	const file = flags["config"] ?? environment["MILLRACE_CONFIG"];
+	const file = flags.config ?? environment.MILLRACE_CONFIG;
 	const fromFile = file === undefined ? new Map<string, string>() : readConfigFile(file);
 	const values: Partial<Record<keyof BrokerConfig, unknown>> = {};
 	for (const [key, option] of Object.entries(OPTIONS) as [keyof BrokerConfig, Option<unknown>][]) {
@@ -176,7 +176,8 @@ function parseFrom(source: string, option: Option<unknown>, text: string): unkno
 	try {
 		return option.parse(text.trim());
 	} catch (error) {
-		if (error instanceof ConfigError) throw new ConfigError(`${source}: ${error.message}`);
+		if (error instanceof ConfigError)
+			throw new ConfigError(`${source}: ${error.message}`, { cause: error });
 		throw error;
 	}
 }
@@ -199,7 +200,10 @@ function readConfigFile(path: string): Map<string, string> {
 export function parseConfigFile(text: string, path: string): Map<string, string> {
 	const names = Object.values(OPTIONS).map(({ name }) => name);
 	const lines = new Map<string, string>();
-	for (const [index, line] of text.replace(/^\uFEFF/, "").split(/\r?\n/).entries()) {
+	for (const [index, line] of text
+		.replace(/^\uFEFF/, "")
+		.split(/\r?\n/)
+		.entries()) {
 		const content = line.trim();
 		if (content === "" || content.startsWith("#")) continue;
 		const place = `${path}:${index + 1}`;
@@ -220,7 +224,9 @@ export function parseAddress(text: string): Address {
 	const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
 	const host = match?.[1] ?? match?.[2];
 	if (host === undefined) {
-		throw new ConfigError(`${text || "nothing"} is not HOST:PORT, such as 127.0.0.1:4600 or [::1]:4600`);
+		throw new ConfigError(
+			`${text || "nothing"} is not HOST:PORT, such as 127.0.0.1:4600 or [::1]:4600`,
+		);
 	}
 	return { host, port: parseInteger(match?.[3] ?? "", 0, 65_535) };
 }
@@ -234,7 +240,9 @@ export function formatAddress({ host, port }: Address): string {
 export function parseInteger(text: string, minimum: number, maximum: number): number {
 	const number = /^[+-]?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
 	if (!(number >= minimum && number <= maximum)) {
-		throw new ConfigError(`${text || "nothing"} is not a whole number from ${minimum} to ${maximum}`);
+		throw new ConfigError(
+			`${text || "nothing"} is not a whole number from ${minimum} to ${maximum}`,
+		);
 	}
 	return number;
 }
@@ -261,8 +269,12 @@ function parseNonEmpty(text: string): string {
 }
 
 function parseOrigins(text: string): string[] {
-	const origins = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+	const origins = text
+		.split(",")
+		.map((part) => part.trim())
+		.filter((part) => part !== "");
 	return origins.map((origin) => {
+		if (origin === "*") return origin;
 		const parsed = URL.canParse(origin) ? new URL(origin) : undefined;
 		if (parsed === undefined || parsed.origin === "null" || parsed.pathname !== "/") {
 			throw new ConfigError(`${origin} is not an origin such as https://example.com`);

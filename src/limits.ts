@@ -36,6 +36,26 @@ export const LIMITS = {
 	readWindowBytes: 16_777_216,
 	/** Address space of all cached read windows of a process in bytes. */
 	readWindowsBytesMax: 268_435_456,
+	/** Bytes that wait for one socket; beyond, the client does not read its answers and is closed. */
+	sendBufferBytesMax: 16_777_216,
+	/** One delivery in bytes while many sockets are backed up: bounds what they hold together. */
+	deliveryBytesSmall: 32_768,
+	/** Backed-up sockets from which on deliveries are small. */
+	backedUpSessionsMax: 64,
+	/** Bytes that deliveries send before the event loop takes its next turn. */
+	deliveryTurnBytesMax: 1_048_576,
+	/** From the upgrade to hello in milliseconds. */
+	helloMsMax: 5_000,
+	/** How long before credentials run out the client is told, in milliseconds. */
+	expiryNoticeMs: 60_000,
+	/** Silence of a connection in milliseconds after which it is pinged. */
+	idleMsMax: 20_000,
+	/** Silence after that ping in milliseconds that ends the connection. */
+	pingAnswerMsMax: 16_000,
+	/** Bytes of the name that a client gives itself. */
+	clientNameBytesMax: 255,
+	/** Values of one request other than produce: building millions of them would hold the event loop. */
+	requestValuesMax: 65_536,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
 	/** Characters of a topic name, as in Kafka. */

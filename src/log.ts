@@ -40,6 +40,11 @@ export function createLogger(level: BrokerConfig["logLevel"]): Logger {
 	);
 }
 
+/** A logger that says nothing. */
+export function silentLogger(): Logger {
+	return pino({ level: "silent" });
+}
+
 function droppedLine(count: number): string {
 	const time = new Date().toISOString();
 	const msg = "log lines were dropped because stderr could not take them";
@@ -57,7 +62,10 @@ function openSink(descriptor: number): (text: string) => boolean {
 	let own = descriptor;
 	if (kind.isFIFO() || isatty(descriptor)) {
 		try {
-			own = openSync(`/dev/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+			own = openSync(
+				`/dev/fd/${descriptor}`,
+				constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY,
+			);
 		} catch {
 			// Where that is not allowed the shared one has to do, as it does for every other program.
 			own = descriptor;

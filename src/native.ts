@@ -25,7 +25,8 @@ export class NativeLoadError extends Error {
 		const tried = attempts.map(({ place, reason }) => `\n  ${place}: ${reason}`).join("");
 		super(
 			`the storage core could not be loaded on ${describePlatform()}; tried:${tried}\n` +
-				"Run `npm rebuild millrace` (in a clone: `npm run build`) to build it for this machine.",
+				"To build it for this machine, run `npm run build` in a clone; as a dependency, run " +
+				"`npm install-scripts approve millrace` where npm has it, then `npm rebuild millrace`.",
 		);
 		this.name = "NativeLoadError";
 		this.attempts = attempts;

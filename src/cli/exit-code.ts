@@ -22,10 +22,22 @@ export class UsageError extends Error {
 	override readonly name = "UsageError";
 }
 
+/** Records that a command was to store and that were not; the cause is the first one's failure. */
+export class RecordsFailedError extends Error {
+	override readonly name = "RecordsFailedError";
+
+	constructor(count: number, cause: Error) {
+		const what =
+			count === 1 ? "1 record was not stored" : `${count} records were not stored, the first`;
+		super(`${what} because ${describeFailure(cause)}`, { cause });
+	}
+}
+
 /** The exit code for what a command threw. */
 export function exitCodeOf(thrown: unknown): number {
 	if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
 	if (thrown instanceof UsageError || thrown instanceof ConfigError) return EXIT.usage;
+	if (thrown instanceof RecordsFailedError) return exitCodeOf(thrown.cause);
 	if (!(thrown instanceof MillraceError)) return EXIT.failed;
 	switch (thrown.code) {
 		case "CONNECTION_LOST":

@@ -21,7 +21,9 @@ function refuseInexact(value: unknown): void {
 	if (typeof value === "number") {
 		const rounded = Number.isInteger(value) && !Number.isSafeInteger(value);
 		if (rounded || !Number.isFinite(value)) {
-			throw new InexactJsonError(`the number ${value} is beyond what JSON in JavaScript keeps exactly`);
+			throw new InexactJsonError(
+				`the number ${value} is beyond what JSON in JavaScript keeps exactly`,
+			);
 		}
 	} else if (typeof value === "object" && value !== null) {
 		for (const part of Object.values(value)) refuseInexact(part);

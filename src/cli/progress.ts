@@ -2,16 +2,20 @@
 const INTERVAL_MS = 200;
 
 export class Progress {
-	readonly #shows = process.stderr.isTTY === true;
+	readonly #shows: boolean;
 	readonly #verb: string;
 	readonly #startedMs = performance.now();
 	readonly #timer: NodeJS.Timeout | undefined;
 	records = 0;
 	bytes = 0;
 
-	/** `verb` says what becomes of the records, such as "sent". */
-	constructor(verb: string) {
+	/**
+	 * `verb` says what becomes of the records, such as "sent". `besideOutput`: records go to stdout, and
+	 * nothing is shown where that is a terminal, too.
+	 */
+	constructor(verb: string, { besideOutput = false } = {}) {
 		this.#verb = verb;
+		this.#shows = process.stderr.isTTY === true && !(besideOutput && process.stdout.isTTY === true);
 		if (this.#shows) this.#timer = setInterval(() => this.#draw(), INTERVAL_MS).unref();
 	}
 
@@ -25,12 +29,19 @@ export class Progress {
 
 	#draw(): void {
 		const seconds = Math.max((performance.now() - this.#startedMs) / 1_000, 0.001);
-		process.stderr.write(`\r\x1b[K${describeProgress(this.#verb, this.records, this.bytes, seconds)}`);
+		process.stderr.write(
+			`\r\x1b[K${describeProgress(this.#verb, this.records, this.bytes, seconds)}`,
+		);
 	}
 }
 
 /** `1,234,567 records sent, 120.3 MB, 45.1 MB/s, 412,000 records/s` */
-export function describeProgress(verb: string, records: number, bytes: number, seconds: number): string {
+export function describeProgress(
+	verb: string,
+	records: number,
+	bytes: number,
+	seconds: number,
+): string {
 	const megabytes = (count: number) => `${(count / 1_000_000).toFixed(1)} MB`;
 	const count = (value: number) => Math.round(value).toLocaleString("en");
 	return (

@@ -3,12 +3,13 @@ import { Socket } from "node:net";
 import type { Writable } from "node:stream";
 
 const STDOUT = 1;
+const NEWLINE = 0x0a;
 
-/** Small writes are collected into blocks of this many bytes. */
+/** Lines are collected into blocks of this many bytes. */
 const BLOCK_BYTES = 262_144;
 
 /**
- * Writes many small pieces to stdout as few large ones and waits for a slow reader without holding the
+ * Writes many lines to stdout as few large pieces and waits for a slow reader without holding the
  * event loop. What was collected goes out at the end of the loop's turn. A reader that goes away
  * (`| head`) is no failure: `closed` turns true.
  */
@@ -42,29 +43,30 @@ export class StandardOutput {
 	}
 
 	/**
-	 * Adds bytes, which are copied. Returns a promise when the reader is behind: wait for it before writing
-	 * more. Throws, or rejects, when stdout cannot be written (a full disk).
+	 * Adds bytes, which are copied, and a newline. Returns a promise when the reader is behind: wait for it
+	 * before writing more. Throws, or rejects, when stdout cannot be written (a full disk).
 	 */
-	write(bytes: Uint8Array): Promise<void> | undefined {
+	writeLine(bytes: Uint8Array): Promise<void> | undefined {
 		this.#check();
-		if (this.#blockBytes + bytes.length > BLOCK_BYTES) this.#flush();
-		if (bytes.length > BLOCK_BYTES) {
-			this.#give(Buffer.from(bytes));
-		} else {
-			this.#block.set(bytes, this.#blockBytes);
-			this.#blockBytes += bytes.length;
-			if (!this.#flushScheduled) {
-				this.#flushScheduled = true;
-				setImmediate(() => {
-					this.#flushScheduled = false;
-					this.#flush();
-				});
-			}
+		const lineBytes = bytes.length + 1;
+		if (this.#blockBytes + lineBytes > this.#block.length) {
+			this.#flush();
+			if (lineBytes > this.#block.length) this.#block = Buffer.allocUnsafe(lineBytes);
+		}
+		this.#block.set(bytes, this.#blockBytes);
+		this.#block[this.#blockBytes + bytes.length] = NEWLINE;
+		this.#blockBytes += lineBytes;
+		if (!this.#flushScheduled) {
+			this.#flushScheduled = true;
+			setImmediate(() => {
+				this.#flushScheduled = false;
+				this.#flush();
+			});
 		}
 		return this.#behind && !this.#closed ? this.#settled() : undefined;
 	}
 
-	/** Resolves when everything has been taken, or the reader has gone. Rejects as `write` does. */
+	/** Resolves when everything has been taken, or the reader has gone. Rejects as `writeLine` does. */
 	async end(): Promise<void> {
 		this.#flush();
 		if (!this.#closed && this.#failure === undefined) {

@@ -6,10 +6,16 @@
 /** One configuration value of a topic as it applies. */
 export interface TopicConfigEntry {
 	name: string;
-	/** nil: the name has no value here. */
-	value: string | null;
-	/** Who says so: the topic itself, the broker's configuration, or the built-in default. */
-	source: "topic" | "broker" | "default";
+	value: string;
+	/** "boolean", "int", "long", "string" and the like, as Kafka calls them. */
+	type: string;
+	/** Who says so: the topic itself, or the built-in default. */
+	source: "topic" | "default";
+	/** Only the present value is accepted. */
+	read_only: boolean;
+	doc: string;
+	/** What does not happen yet although the value is kept, or nil. */
+	pending: string | null;
 }
 
 /** Offsets of one partition; `high_watermark` is where reading ends, `flushed` what survives a power cut. */
@@ -26,8 +32,6 @@ export interface TopicSummary {
 	name: string;
 	topic_id: string;
 	partitions: number;
-	/** Kept by the broker for itself. */
-	internal: boolean;
 }
 
 export interface TopicDescription extends TopicSummary {
@@ -62,6 +66,7 @@ export interface Calls {
 			/** true: check everything and create nothing. */
 			validate_only?: boolean;
 		};
+		/** topic nil: with validate_only. */
 		answers: { created: boolean; topic: TopicDescription | null };
 	};
 	"topics.list": {
@@ -70,7 +75,6 @@ export interface Calls {
 			after?: string;
 			/** Most topics in one answer, 1 to 1,000; default 1,000. */
 			limit?: number;
-			internal?: boolean;
 		};
 		/** In the order of their names' code units. */
 		answers: { topics: TopicSummary[]; more: boolean };
@@ -81,6 +85,7 @@ export interface Calls {
 			name: string;
 			/** nil: back to what the broker or the default says. Names not mentioned stay. */
 			configs: { [name: string]: string | null };
+			/** true: check everything, change nothing, and answer with the topic as it is. */
 			validate_only?: boolean;
 		};
 		answers: { topic: TopicDescription };

@@ -27,6 +27,15 @@ export class FrameError extends Error {
 /** Nesting of a frame's own structure; the frame's outer array is the first level. */
 export const NESTING_MAX = 16;
 
+/** The part that is used here of a class which Node and browsers have alike; no library's types are needed for it. */
+interface Utf8Decoder {
+	decode(bytes: Uint8Array): string;
+}
+const { TextDecoder } = globalThis as unknown as {
+	TextDecoder: new (label: string, options: { fatal: true; ignoreBOM: true }) => Utf8Decoder;
+};
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 const UINT32 = 4_294_967_296;
 const NO_BYTES = new Uint8Array(0);
 
@@ -38,21 +47,29 @@ const NO_BYTES = new Uint8Array(0);
 export class FrameReader {
 	private buffer: Uint8Array = NO_BYTES;
 	private view: DataView = new DataView(NO_BYTES.buffer);
+	private readonly valuesMax: number;
+	private valuesLeft = 0;
 	/** Where the next element begins, in bytes. */
 	position = 0;
 
-	constructor(bytes: Uint8Array = NO_BYTES) {
+	/** `valuesMax`: how many elements `value` and `skip` take of one frame; building millions stalls a loop. */
+	constructor(bytes: Uint8Array = NO_BYTES, valuesMax = Number.POSITIVE_INFINITY) {
+		this.valuesMax = valuesMax;
 		this.reset(bytes);
 	}
 
 	/** Starts on another frame. */
 	reset(bytes: Uint8Array): this {
 		this.buffer = bytes;
-		if (bytes.buffer !== this.view.buffer || bytes.byteOffset !== this.view.byteOffset
-			|| bytes.byteLength !== this.view.byteLength) {
+		if (
+			bytes.buffer !== this.view.buffer ||
+			bytes.byteOffset !== this.view.byteOffset ||
+			bytes.byteLength !== this.view.byteLength
+		) {
 			this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 		}
 		this.position = 0;
+		this.valuesLeft = this.valuesMax;
 		return this;
 	}
 
@@ -104,13 +121,22 @@ export class FrameReader {
 
 	/** Elements of the array that begins here; never more than there are bytes left. */
 	arrayHeader(): number {
+		const count = this.frameHeader();
+		if (count > this.remaining) this.fail("an array longer than the frame");
+		return count;
+	}
+
+	/**
+	 * Elements that a frame's outer array claims to have. They may not be there: what stands first can be read
+	 * even so, and tells whom to answer that the frame is cut short.
+	 */
+	frameHeader(): number {
 		const marker = this.peek();
 		let count: number;
 		if ((marker & 0xf0) === 0x90) count = this.short(marker & 0x0f);
 		else if (marker === 0xdc) count = this.length16();
 		else if (marker === 0xdd) count = this.length32();
 		else return this.fail("an array was expected");
-		if (count > this.remaining) this.fail("an array longer than the frame");
 		return count;
 	}
 
@@ -158,6 +184,7 @@ export class FrameReader {
 
 	/** Whatever comes next, whole. `depth` is how many arrays and maps of the frame are open around it. */
 	value(depth = 1): DecodedValue {
+		this.count();
 		const marker = this.peek();
 		if (isArray(marker)) {
 			this.nest(depth);
@@ -188,6 +215,7 @@ export class FrameReader {
 
 	/** Passes over whatever comes next, without building it. */
 	skip(depth = 1): void {
+		this.count();
 		const marker = this.peek();
 		if (isArray(marker) || isMap(marker)) {
 			this.nest(depth);
@@ -264,33 +292,22 @@ export class FrameReader {
 
 	private utf8(bytes: number): string {
 		this.need(bytes);
-		const { buffer } = this;
-		const end = this.position + bytes;
-		let text = "";
-		let at = this.position;
-		while (at < end) {
-			const first = buffer[at] as number;
-			if (first < 0x80) {
-				text += String.fromCharCode(first);
-				at++;
-				continue;
-			}
-			const length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-			if (length === 0 || at + length > end) this.fail("a string that is not UTF-8");
-			let point = first & (0x7f >> length);
-			for (let index = 1; index < length; index++) {
-				const next = buffer[at + index] as number;
-				if ((next & 0xc0) !== 0x80) this.fail("a string that is not UTF-8");
-				point = (point << 6) | (next & 0x3f);
-			}
-			if (point < (UTF8_LEAST[length] as number) || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) {
-				this.fail("a string that is not UTF-8");
-			}
-			text += String.fromCodePoint(point);
-			at += length;
+		const start = this.position;
+		this.position += bytes;
+		if (bytes <= SHORT_STRING_BYTES) {
+			const text = shortAscii(this.buffer, start, this.position);
+			if (text !== undefined) return text;
 		}
-		this.position = end;
-		return text;
+		try {
+			return decoder.decode(this.buffer.subarray(start, this.position));
+		} catch {
+			this.position = start;
+			return this.fail("a string that is not UTF-8");
+		}
+	}
+
+	private count(): void {
+		if (--this.valuesLeft < 0) this.fail("more values than a frame may have");
 	}
 
 	private nest(depth: number): void {
@@ -336,7 +353,19 @@ export class FrameReader {
 }
 
 const NUMBER_BYTES = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8];
-const UTF8_LEAST = [0, 0, 0x80, 0x800, 0x10000];
+
+/** Up to here a loop is quicker than a call of the platform's decoder. */
+const SHORT_STRING_BYTES = 24;
+
+function shortAscii(buffer: Uint8Array, start: number, end: number): string | undefined {
+	let text = "";
+	for (let at = start; at < end; at++) {
+		const byte = buffer[at] as number;
+		if (byte >= 0x80) return undefined;
+		text += String.fromCharCode(byte);
+	}
+	return text;
+}
 
 function isArray(marker: number): boolean {
 	return (marker & 0xf0) === 0x90 || marker === 0xdc || marker === 0xdd;

@@ -19,7 +19,6 @@ import {
 	changeOverrides,
 	checkOverrides,
 	describeConfiguration,
-	type TopicOverrides,
 	topicLogConfig,
 } from "./configuration.ts";
 import { checkTopicName, collisionKey } from "./names.ts";
@@ -170,7 +169,7 @@ export class TopicCatalogue {
 		if (topic !== undefined) return topic;
 		checkTopicName(name);
 		if (!this.#options.createsAutomatically) throw unknownTopic(name);
-		return this.create({ name, ifNotExists: true });
+		return (await this.create({ name, ifNotExists: true })).topic;
 	}
 
 	/** Throws UNKNOWN_TOPIC_OR_PARTITION. */
@@ -188,28 +187,40 @@ export class TopicCatalogue {
 	 * Creates a topic; resolves once it is durable and served. Rejects with TOPIC_ALREADY_EXISTS,
 	 * INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports; then there is no topic.
 	 */
-	async create(creation: TopicCreation): Promise<Topic> {
-		const { name } = creation;
-		checkTopicName(name);
-		const partitions = creation.partitions ?? this.#options.partitionsDefault;
-		checkPartitionCount(partitions);
-		const overrides = checkOverrides(creation.config ?? []);
+	create(creation: TopicCreation): Promise<{ created: boolean; topic: Topic }> {
 		return this.#mutate(async () => {
-			const existing = this.#topics.get(name);
-			if (existing !== undefined) {
-				if (creation.ifNotExists === true) return existing;
-				throw new MillraceError("TOPIC_ALREADY_EXISTS", name, { topic: name });
+			const existing = this.#topics.get(creation.name);
+			if (existing !== undefined && creation.ifNotExists === true) {
+				return { created: false, topic: existing };
 			}
-			const neighbour = this.#collisions.get(collisionKey(name));
-			if (neighbour !== undefined) {
-				throw new MillraceError(
-					"INVALID_TOPIC_EXCEPTION",
-					`${name} differs from the existing ${neighbour} only by . and _`,
-					{ topic: name },
-				);
-			}
-			return this.#createNow({ name, topicId: randomUUID(), partitions, overrides });
+			return { created: true, topic: await this.#createNow(this.#newRecord(creation)) };
 		});
+	}
+
+	/** Throws what `create` would be refused with, and creates nothing. */
+	checkCreation(creation: TopicCreation): void {
+		if (creation.ifNotExists === true && this.#topics.has(creation.name)) return;
+		this.#newRecord(creation);
+	}
+
+	#newRecord({
+		name,
+		partitions = this.#options.partitionsDefault,
+		config = [],
+	}: TopicCreation): TopicRecord {
+		checkTopicName(name);
+		checkPartitionCount(partitions);
+		const overrides = checkOverrides(config);
+		const neighbour = this.#collisions.get(collisionKey(name));
+		if (neighbour === name) throw new MillraceError("TOPIC_ALREADY_EXISTS", name, { topic: name });
+		if (neighbour !== undefined) {
+			throw new MillraceError(
+				"INVALID_TOPIC_EXCEPTION",
+				`${name} differs from the existing ${neighbour} only by . and _`,
+				{ topic: name },
+			);
+		}
+		return { name, topicId: randomUUID(), partitions, overrides };
 	}
 
 	async #createNow(record: TopicRecord): Promise<Topic> {
@@ -240,28 +251,12 @@ export class TopicCatalogue {
 	 * Changes configuration and number of partitions, both or neither; resolves once durable and in force.
 	 * Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports.
 	 */
-	async alter(name: string, alteration: TopicAlteration): Promise<Topic> {
-		const changes = [...(alteration.config ?? [])];
+	alter(name: string, alteration: TopicAlteration): Promise<Topic> {
 		return this.#mutate(async () => {
 			const before = this.#existing(name);
-			const partitions = alteration.partitions ?? before.partitions;
-			checkPartitionCount(partitions);
-			if (partitions < before.partitions) {
-				throw new MillraceError(
-					"INVALID_PARTITIONS",
-					`${name} has ${before.partitions} already, and partitions cannot be taken away`,
-					{ topic: name },
-				);
-			}
-			const overrides = changeOverrides(before.overrides, changes);
-			const topic: Topic = {
-				...before,
-				partitions,
-				overrides,
-				logConfig: topicLogConfig(overrides),
-			};
-			if (partitions > before.partitions) {
-				await this.#storage.addPartitions(topic.handle, partitions);
+			const topic = alteredTopic(before, alteration);
+			if (topic.partitions > before.partitions) {
+				await this.#storage.addPartitions(topic.handle, topic.partitions);
 			}
 			await this.#commit([{ key: topicKey(name), value: encodeTopic(topic) }]);
 			this.#storage.configureTopic(topic.handle, topic.logConfig);
@@ -271,11 +266,18 @@ export class TopicCatalogue {
 		});
 	}
 
+	/** Throws what `alter` would be refused with, and changes nothing. */
+	checkAlteration(name: string, alteration: TopicAlteration): void {
+		alteredTopic(this.#existing(name), alteration);
+	}
+
 	/** Grows a topic to `partitions`, which must be more than it has. Rejects as `alter` does. */
 	async addPartitions(name: string, partitions: number): Promise<Topic> {
 		const { partitions: present } = this.#existing(name);
 		if (partitions === present) {
-			throw new MillraceError("INVALID_PARTITIONS", `${name} has ${present} already`, { topic: name });
+			throw new MillraceError("INVALID_PARTITIONS", `${name} has ${present} already`, {
+				topic: name,
+			});
 		}
 		return this.alter(name, { partitions });
 	}
@@ -341,9 +343,11 @@ export class TopicCatalogue {
 
 	/** Removes the files of a topic that is deleted already, then its tombstone. */
 	#removeFiles(topic: Topic): void {
-		const removal = this.#storage.deleteTopic(topic.handle).then(() =>
-			this.#enqueue(() => this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }])),
-		);
+		const removal = this.#storage
+			.deleteTopic(topic.handle)
+			.then(() =>
+				this.#enqueue(() => this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }])),
+			);
 		this.#track(topic, removal);
 	}
 
@@ -372,13 +376,18 @@ export class TopicCatalogue {
 		try {
 			({ epoch: found } = await this.#metadata.load());
 		} catch (cause) {
-			this.#refusal = new MillraceError("KAFKA_STORAGE_ERROR", "the metadata cannot be read", { cause });
+			this.#refusal = new MillraceError("KAFKA_STORAGE_ERROR", "the metadata cannot be read", {
+				cause,
+			});
 			throw this.#refusal;
 		}
 		// This catalogue is the only writer: one further is its own commit, anything else a bug.
 		if (found === this.#epoch) return false;
 		if (found !== this.#epoch + 1) {
-			this.#refusal = new MillraceError("KAFKA_STORAGE_ERROR", "somebody else has changed the metadata");
+			this.#refusal = new MillraceError(
+				"KAFKA_STORAGE_ERROR",
+				"somebody else has changed the metadata",
+			);
 			throw this.#refusal;
 		}
 		this.#epoch = found;
@@ -391,6 +400,21 @@ function openedTopic(record: TopicRecord, handle: TopicHandle | undefined): Topi
 		throw new MillraceError("UNKNOWN_SERVER_ERROR", `storage gave no handle for ${record.name}`);
 	}
 	return { ...record, handle, logConfig: topicLogConfig(record.overrides) };
+}
+
+/** `before` with the alteration made. Throws INVALID_PARTITIONS or INVALID_CONFIG. */
+function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
+	const { partitions = before.partitions, config = [] } = alteration;
+	checkPartitionCount(partitions);
+	if (partitions < before.partitions) {
+		throw new MillraceError(
+			"INVALID_PARTITIONS",
+			`${before.name} has ${before.partitions} already, and partitions cannot be taken away`,
+			{ topic: before.name },
+		);
+	}
+	const overrides = changeOverrides(before.overrides, config);
+	return { ...before, partitions, overrides, logConfig: topicLogConfig(overrides) };
 }
 
 function checkPartitionCount(partitions: number): void {

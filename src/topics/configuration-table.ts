@@ -63,7 +63,8 @@ const int = (minimum: bigint, maximum: bigint = INT_MAX) =>
 const long = (minimum: bigint) =>
 	({ type: "LONG", value: { kind: "integer", minimum, maximum: LONG_MAX } }) as const;
 const boolean = { type: "BOOLEAN", value: { kind: "boolean" } } as const;
-const choice = (...choices: string[]) => ({ type: "STRING", value: { kind: "choice", choices } }) as const;
+const choice = (...choices: string[]) =>
+	({ type: "STRING", value: { kind: "choice", choices } }) as const;
 
 /** A name that works. */
 const works = (
@@ -90,7 +91,8 @@ const fixed = (
 const refused = (reason: string): RefusedEntry => ({ class: "refused", reason });
 
 const NO_DELETION = "nothing is deleted by age or size in this version";
-const NO_COMPACTION = "logs are not compacted in this version; a compacted topic only requires keys";
+const NO_COMPACTION =
+	"logs are not compacted in this version; a compacted topic only requires keys";
 const NO_TIERS = "there is no remote tier on this broker";
 const ONE_NODE = "there is no replication traffic on one node";
 const GONE = "Kafka 4.0 removed it; record batches are always stored in format v2";
@@ -161,4 +163,6 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 };
 
 /** By name, in the order of the names. */
-export const CONFIGURATION: ReadonlyMap<string, ConfigurationEntry> = new Map(Object.entries(TABLE));
+export const CONFIGURATION: ReadonlyMap<string, ConfigurationEntry> = new Map(
+	Object.entries(TABLE),
+);

@@ -2,7 +2,12 @@
 import { MillraceError } from "../errors.ts";
 import { didYouMean } from "../nearest-name.ts";
 import type { TopicLogConfig } from "../storage/storage.ts";
-import { CONFIGURATION, type FixedEntry, type ValueType, type WorkingEntry } from "./configuration-table.ts";
+import {
+	CONFIGURATION,
+	type FixedEntry,
+	type ValueType,
+	type WorkingEntry,
+} from "./configuration-table.ts";
 
 /** What a topic sets itself: canonical values by name; everything else is at its default. */
 export type TopicOverrides = ReadonlyMap<string, string>;
@@ -31,7 +36,9 @@ function acceptedEntry(name: string): WorkingEntry | FixedEntry {
 	const entry = CONFIGURATION.get(name);
 	if (entry === undefined) {
 		const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;
-		throw invalid(`there is no topic configuration ${shown}${didYouMean(name, CONFIGURATION.keys())}`);
+		throw invalid(
+			`there is no topic configuration ${shown}${didYouMean(name, CONFIGURATION.keys())}`,
+		);
 	}
 	if (entry.class === "refused") throw invalid(`${name} is refused: ${entry.reason}`);
 	return entry;
@@ -58,7 +65,8 @@ function parseValue(name: string, type: ValueType, text: string): string {
 	switch (type.kind) {
 		case "boolean": {
 			const lower = text.toLowerCase();
-			if (lower !== "true" && lower !== "false") throw invalid(`${name}: ${text} is neither true nor false`);
+			if (lower !== "true" && lower !== "false")
+				throw invalid(`${name}: ${text} is neither true nor false`);
 			return lower;
 		}
 		case "integer": {
@@ -83,7 +91,10 @@ function parseValue(name: string, type: ValueType, text: string): string {
 			}
 			return text;
 		case "choices": {
-			const parts = text.replace(/^\[(.*)\]$/, "$1").split(",").map((part) => part.trim());
+			const parts = text
+				.replace(/^\[(.*)\]$/, "$1")
+				.split(",")
+				.map((part) => part.trim());
 			for (const part of parts) {
 				if (!type.choices.includes(part)) {
 					throw invalid(`${name}: ${part} is not one of ${type.choices.join(", ")}`);

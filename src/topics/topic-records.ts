@@ -60,10 +60,10 @@ export function decodeRecords(entries: ReadonlyMap<string, Uint8Array>): {
 		if (key.startsWith(TOPIC_PREFIX)) {
 			const fields = decode(key, value);
 			const name = key.slice(TOPIC_PREFIX.length);
-			topics.push(record(key, name, fields["topic_id"], fields));
+			topics.push(record(key, name, fields.topic_id, fields));
 		} else if (key.startsWith(DELETED_PREFIX)) {
 			const fields = decode(key, value);
-			deleted.push(record(key, fields["name"], key.slice(DELETED_PREFIX.length), fields));
+			deleted.push(record(key, fields.name, key.slice(DELETED_PREFIX.length), fields));
 		}
 	}
 	return { topics, deleted };
@@ -78,13 +78,13 @@ function decode(key: string, value: Uint8Array): Record<string, unknown> {
 	try {
 		fields = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
 	} catch (cause) {
-		throw new MillraceError("DATA_DAMAGED", `metadata entry ${key} is not JSON`, { cause });
+		throw damaged(key, "is not JSON", cause);
 	}
 	if (!isObject(fields)) throw damaged(key, "is no object");
-	if (typeof fields["format"] === "number" && fields["format"] > FORMAT) {
+	if (typeof fields.format === "number" && fields.format > FORMAT) {
 		throw new MillraceError("DATA_DIRECTORY_NEWER", `metadata entry ${key}`);
 	}
-	if (fields["format"] !== FORMAT) throw damaged(key, "has no known format");
+	if (fields.format !== FORMAT) throw damaged(key, "has no known format");
 	return fields;
 }
 
@@ -109,13 +109,17 @@ function record(
 
 /** Whether `count` may be the number of a topic's partitions. */
 export function isPartitionCount(count: unknown): count is number {
-	return Number.isInteger(count) && (count as number) >= 1 && (count as number) <= LIMITS.topicPartitionsMax;
+	return (
+		Number.isInteger(count) &&
+		(count as number) >= 1 &&
+		(count as number) <= LIMITS.topicPartitionsMax
+	);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
 	return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function damaged(key: string, what: string): MillraceError {
-	return new MillraceError("DATA_DAMAGED", `metadata entry ${key} ${what}`);
+function damaged(key: string, what: string, cause?: unknown): MillraceError {
+	return new MillraceError("DATA_DAMAGED", `metadata entry ${key} ${what}`, { cause });
 }

@@ -24,28 +24,28 @@ class SlowStream extends Writable {
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test("small writes of one turn go out together and in order, large ones too", async () => {
+test("lines of one turn go out together and in order, long ones too", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	output.write(Buffer.from("a"));
-	output.write(Buffer.from("b"));
+	void output.writeLine(Buffer.from("a"));
+	void output.writeLine(Buffer.from("b"));
 	await turn();
-	expect(stream.pieces.map(String)).toEqual(["ab"]);
-	output.write(Buffer.from("c"));
-	output.write(Buffer.alloc(300_000, "d"));
+	expect(stream.pieces.map(String)).toEqual(["a\nb\n"]);
+	void output.writeLine(Buffer.from("c"));
+	void output.writeLine(Buffer.alloc(300_000, "d"));
 	for (let count = 0; count < 4; count++) {
 		stream.take();
 		await turn();
 	}
-	expect(Buffer.concat(stream.pieces).toString()).toBe(`abc${"d".repeat(300_000)}`);
+	expect(Buffer.concat(stream.pieces).toString()).toBe(`a\nb\nc\n${"d".repeat(300_000)}\n`);
 });
 
 test("a reader that is behind makes the writer wait", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	expect(output.write(Buffer.from("a"))).toBeUndefined();
+	expect(output.writeLine(Buffer.from("a"))).toBeUndefined();
 	await turn();
-	const waiting = output.write(Buffer.from("b"));
+	const waiting = output.writeLine(Buffer.from("b"));
 	expect(waiting).toBeInstanceOf(Promise);
 	let done = false;
 	void waiting?.then(() => {
@@ -63,22 +63,22 @@ test("a reader that is behind makes the writer wait", async () => {
 test("a reader that goes away ends the output without a failure", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	output.write(Buffer.from("a"));
+	void output.writeLine(Buffer.from("a"));
 	await turn();
-	const waiting = output.write(Buffer.from("b"));
+	const waiting = output.writeLine(Buffer.from("b"));
 	stream.destroy(Object.assign(new Error("gone"), { code: "EPIPE" }));
 	await waiting;
 	expect(output.closed).toBe(true);
-	expect(output.write(Buffer.from("c"))).toBeUndefined();
+	expect(output.writeLine(Buffer.from("c"))).toBeUndefined();
 	await output.end();
 });
 
 test("a full disk is a failure", async () => {
 	const stream = new SlowStream();
 	const output = new StandardOutput(stream);
-	output.write(Buffer.from("a"));
+	void output.writeLine(Buffer.from("a"));
 	await turn();
-	const waiting = output.write(Buffer.from("b"));
+	const waiting = output.writeLine(Buffer.from("b"));
 	stream.destroy(Object.assign(new Error("no space"), { code: "ENOSPC" }));
 	await expect(waiting).rejects.toThrow("no space");
 	await expect(output.end()).rejects.toThrow("no space");

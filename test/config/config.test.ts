@@ -67,10 +67,17 @@ describe("where an option's value comes from", () => {
 	});
 
 	test("a bad value is refused by the name under which it was given", () => {
-		const load = (flags: Record<string, string>, environment = {}) => () => loadConfig({ flags, environment });
+		const load =
+			(flags: Record<string, string>, environment = {}) =>
+			() =>
+				loadConfig({ flags, environment });
 		expect(load({ websocket: "4600" })).toThrow(/^--websocket: 4600 is not HOST:PORT/);
-		expect(load({}, { MILLRACE_NUM_PARTITIONS: "0" })).toThrow(/^MILLRACE_NUM_PARTITIONS: 0 is not/);
-		expect(load({ config: file("log.level=loud") })).toThrow(/^log\.level in .*: loud is not one of/);
+		expect(load({}, { MILLRACE_NUM_PARTITIONS: "0" })).toThrow(
+			/^MILLRACE_NUM_PARTITIONS: 0 is not/,
+		);
+		expect(load({ config: file("log.level=loud") })).toThrow(
+			/^log\.level in .*: loud is not one of/,
+		);
 		expect(load({ config: join(directory, "missing") })).toThrow(/cannot be read: ENOENT/);
 	});
 });
@@ -97,14 +104,22 @@ describe("addresses", () => {
 		expect(formatAddress(parseAddress(text))).toBe(text);
 	});
 
-	test.each(["", ":1", "a", "a:", "a:-1", "a:65536", "::1:4600", "a b:1", "[::1]"])("%j is none", (text) => {
-		expect(() => parseAddress(text)).toThrow(ConfigError);
-	});
+	test.each(["", ":1", "a", "a:", "a:-1", "a:65536", "::1:4600", "a b:1", "[::1]"])(
+		"%j is none",
+		(text) => {
+			expect(() => parseAddress(text)).toThrow(ConfigError);
+		},
+	);
 });
 
 test("origins are taken apart and checked", () => {
-	const load = (text: string) => loadConfig({ flags: { "allowed-origins": text } }).config.allowedOrigins;
-	expect(load("https://a.example, http://b.example:8080/")).toEqual(["https://a.example", "http://b.example:8080"]);
+	const load = (text: string) =>
+		loadConfig({ flags: { "allowed-origins": text } }).config.allowedOrigins;
+	expect(load("https://a.example, http://b.example:8080/")).toEqual([
+		"https://a.example",
+		"http://b.example:8080",
+	]);
+	expect(load("*")).toEqual(["*"]);
 	expect(() => load("a.example")).toThrow(/is not an origin/);
 	expect(() => load("https://a.example/path")).toThrow(/is not an origin/);
 });

@@ -1,7 +1,11 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
-import { type CatalogueOptions, type TopicChange, TopicCatalogue } from "../../src/topics/catalogue.ts";
+import {
+	type CatalogueOptions,
+	TopicCatalogue,
+	type TopicChange,
+} from "../../src/topics/catalogue.ts";
 import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
 import { FakeTopicStorage } from "./fake-topic-storage.ts";
 
@@ -29,7 +33,9 @@ function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> 
 describe("creating topics", () => {
 	test("a created topic is there after a restart with its id, partitions and configuration", async () => {
 		const catalogue = await open();
-		const { topicId } = await catalogue.create({
+		const {
+			topic: { topicId },
+		} = await catalogue.create({
 			name: "orders",
 			partitions: 3,
 			config: [["retention.ms", "9223372036854775807"]],
@@ -39,14 +45,18 @@ describe("creating topics", () => {
 		const again = await open();
 		expect(storage.calls).toEqual(["open orders 3 existing"]);
 		expect(again.get("orders")).toMatchObject({ topicId, partitions: 3 });
-		const retention = again.describe("orders").configuration.find(({ name }) => name === "retention.ms");
+		const retention = again
+			.describe("orders")
+			.configuration.find(({ name }) => name === "retention.ms");
 		expect(retention?.value).toBe("9223372036854775807");
 	});
 
 	test("directories come before the metadata, and a topic whose commit fails is gone from storage", async () => {
 		const catalogue = await open();
 		file.failNextCommit = "before";
-		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({
+			code: "KAFKA_STORAGE_ERROR",
+		});
 		expect(catalogue.get("a")).toBeUndefined();
 		await catalogue.create({ name: "a" });
 		expect(storage.calls.filter((call) => !call.startsWith("gone"))).toEqual([
@@ -61,7 +71,7 @@ describe("creating topics", () => {
 		storage.failNextOpen = true;
 		await expect(catalogue.create({ name: "a" })).rejects.toThrow("open failed");
 		expect(file.epoch).toBe(0);
-		await expect(catalogue.create({ name: "a" })).resolves.toMatchObject({ name: "a" });
+		await expect(catalogue.create({ name: "a" })).resolves.toMatchObject({ created: true });
 	});
 
 	test("a commit that took effect although it failed counts", async () => {
@@ -77,22 +87,35 @@ describe("creating topics", () => {
 		await catalogue.create({ name: "a" });
 		file.failNextCommit = "before";
 		file.failLoads = true;
-		await expect(catalogue.create({ name: "b" })).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+		await expect(catalogue.create({ name: "b" })).rejects.toMatchObject({
+			code: "KAFKA_STORAGE_ERROR",
+		});
 		file.failLoads = false;
-		await expect(catalogue.create({ name: "c" })).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
+		await expect(catalogue.create({ name: "c" })).rejects.toMatchObject({
+			code: "KAFKA_STORAGE_ERROR",
+		});
 		expect(catalogue.get("a")?.name).toBe("a");
 	});
 
-	test.each(["", ".", "..", "a/b", "../a", "a b", "ä", "a\n", "\0", "x".repeat(250), "__cluster_metadata"])(
-		"the name %j is refused",
-		async (name) => {
-			const catalogue = await open();
-			const refusal = { code: "INVALID_TOPIC_EXCEPTION" };
-			await expect(catalogue.create({ name })).rejects.toMatchObject(refusal);
-			await expect(catalogue.resolve(name)).rejects.toMatchObject(refusal);
-			expect(storage.calls).toEqual([]);
-		},
-	);
+	test.each([
+		"",
+		".",
+		"..",
+		"a/b",
+		"../a",
+		"a b",
+		"ä",
+		"a\n",
+		"\0",
+		"x".repeat(250),
+		"__cluster_metadata",
+	])("the name %j is refused", async (name) => {
+		const catalogue = await open();
+		const refusal = { code: "INVALID_TOPIC_EXCEPTION" };
+		await expect(catalogue.create({ name })).rejects.toMatchObject(refusal);
+		await expect(catalogue.resolve(name)).rejects.toMatchObject(refusal);
+		expect(storage.calls).toEqual([]);
+	});
 
 	test("names that Kafka's metrics cannot tell apart do not stand beside each other", async () => {
 		const catalogue = await open();
@@ -101,7 +124,7 @@ describe("creating topics", () => {
 			code: "INVALID_TOPIC_EXCEPTION",
 		});
 		await catalogue.delete("a.b_c");
-		await expect(catalogue.create({ name: "a_b.c" })).resolves.toMatchObject({ name: "a_b.c" });
+		await expect(catalogue.create({ name: "a_b.c" })).resolves.toMatchObject({ created: true });
 	});
 
 	test.each([0, -1, 1.5, Number.NaN, 10_001])("%d partitions are refused", async (partitions) => {
@@ -114,9 +137,33 @@ describe("creating topics", () => {
 	test("a second topic of the name is refused, unless asked to be content with the first", async () => {
 		const catalogue = await open();
 		const first = await catalogue.create({ name: "a", partitions: 2 });
-		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({ code: "TOPIC_ALREADY_EXISTS" });
-		await expect(catalogue.create({ name: "a", ifNotExists: true })).resolves.toBe(first);
+		expect(first.created).toBe(true);
+		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({
+			code: "TOPIC_ALREADY_EXISTS",
+		});
+		const second = await catalogue.create({ name: "a", ifNotExists: true });
+		expect(second).toEqual({ created: false, topic: first.topic });
 	});
+});
+
+test("checking alone says the same and does nothing", async () => {
+	const catalogue = await open();
+	await catalogue.create({ name: "a" });
+	const epoch = file.epoch;
+	const code = (name: string) => expect.objectContaining({ code: name });
+	catalogue.checkCreation({ name: "b", partitions: 3 });
+	catalogue.checkCreation({ name: "a", ifNotExists: true });
+	expect(() => catalogue.checkCreation({ name: "a" })).toThrow(code("TOPIC_ALREADY_EXISTS"));
+	expect(() => catalogue.checkCreation({ name: "b", partitions: 0 })).toThrow(
+		code("INVALID_PARTITIONS"),
+	);
+	catalogue.checkAlteration("a", { partitions: 2 });
+	expect(() => catalogue.checkAlteration("b", {})).toThrow(code("UNKNOWN_TOPIC_OR_PARTITION"));
+	expect(() => catalogue.checkAlteration("a", { config: [["x", "1"]] })).toThrow(
+		code("INVALID_CONFIG"),
+	);
+	expect(file.epoch).toBe(epoch);
+	expect(storage.calls).toEqual(["open a 1"]);
 });
 
 describe("automatic creation", () => {
@@ -130,7 +177,9 @@ describe("automatic creation", () => {
 
 	test("switched off, a missing topic is unknown", async () => {
 		const catalogue = await open({ createsAutomatically: false });
-		await expect(catalogue.resolve("a")).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION" });
+		await expect(catalogue.resolve("a")).rejects.toMatchObject({
+			code: "UNKNOWN_TOPIC_OR_PARTITION",
+		});
 		expect(storage.calls).toEqual([]);
 	});
 });
@@ -141,7 +190,10 @@ describe("altering topics", () => {
 		await catalogue.create({ name: "a", config: [["flush.ms", "100"]] });
 		await catalogue.alter("a", {
 			partitions: 5,
-			config: [["flush.messages", "1000"], ["flush.ms", null]],
+			config: [
+				["flush.messages", "1000"],
+				["flush.ms", null],
+			],
 		});
 		expect(storage.calls.slice(1)).toEqual(["grow a 5", "configure a 1000"]);
 		const again = await open();
@@ -151,7 +203,7 @@ describe("altering topics", () => {
 
 	test("a refused setting leaves partitions and configuration alone", async () => {
 		const catalogue = await open();
-		const before = await catalogue.create({ name: "a" });
+		const { topic: before } = await catalogue.create({ name: "a" });
 		await expect(
 			catalogue.alter("a", { partitions: 5, config: [["nonsense", "1"]] }),
 		).rejects.toMatchObject({ code: "INVALID_CONFIG" });
@@ -172,17 +224,17 @@ describe("altering topics", () => {
 describe("deleting topics", () => {
 	test("the answer comes before the files are gone, and the name is free at once", async () => {
 		const catalogue = await open();
-		const first = await catalogue.create({ name: "a" });
-		let unlink = () => {};
+		const { topic: first } = await catalogue.create({ name: "a" });
+		let unlink: (() => void) | undefined;
 		storage.deletionGate = new Promise((resolve) => {
 			unlink = resolve;
 		});
 		await catalogue.delete("a");
 		expect(catalogue.get("a")).toBeUndefined();
-		const second = await catalogue.create({ name: "a" });
+		const { topic: second } = await catalogue.create({ name: "a" });
 		expect(second.topicId).not.toBe(first.topicId);
 		expect(storage.calls).not.toContain("gone a");
-		unlink();
+		unlink?.();
 		await catalogue.close();
 		expect(storage.calls).toContain("gone a");
 		expect([...file.entries.keys()]).toEqual(["topics/a"]);
@@ -191,7 +243,7 @@ describe("deleting topics", () => {
 	test("a deletion that a stop interrupted is finished by the next start", async () => {
 		const catalogue = await open();
 		await catalogue.create({ name: "a", partitions: 2 });
-		storage.deletionGate = new Promise(() => {});
+		storage.deletionGate = new Promise(() => undefined);
 		await catalogue.delete("a");
 		storage = new FakeTopicStorage();
 		const again = await open();

@@ -1,6 +1,4 @@
 import { describe, expect, test } from "vitest";
-
-import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
 import {
 	changeOverrides,
 	checkOverrides,
@@ -8,9 +6,11 @@ import {
 	describeConfiguration,
 	topicLogConfig,
 } from "../../src/topics/configuration.ts";
+import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
 
 const LONG_MAX = "9223372036854775807";
-const refused = (message: RegExp) => expect.objectContaining({ code: "INVALID_CONFIG", message: expect.stringMatching(message) });
+const refused = (message: RegExp) =>
+	expect.objectContaining({ code: "INVALID_CONFIG", message: expect.stringMatching(message) });
 
 describe("topic configuration", () => {
 	test("every default is a value that would be accepted, in canonical form", () => {
@@ -64,24 +64,32 @@ describe("topic configuration", () => {
 	test("a LONG is exact to its last digit, and one more is refused", () => {
 		expect(checkSetting("retention.ms", LONG_MAX)).toBe(LONG_MAX);
 		expect(checkSetting("retention.ms", "9223372036854775806")).toBe("9223372036854775806");
-		expect(() => checkSetting("retention.ms", "9223372036854775808")).toThrow(refused(/not between/));
+		expect(() => checkSetting("retention.ms", "9223372036854775808")).toThrow(
+			refused(/not between/),
+		);
 		expect(() => checkSetting("retention.ms", "-2")).toThrow(refused(/not between/));
 	});
 
 	test("an unknown name is refused with the nearest one", () => {
 		expect(() => checkSetting("retenton.ms", "1")).toThrow(refused(/did you mean retention\.ms\?/));
-		expect(() => checkSetting("constructor", "1")).toThrow(refused(/no topic configuration constructor$/));
+		expect(() => checkSetting("constructor", "1")).toThrow(
+			refused(/no topic configuration constructor$/),
+		);
 		expect(() => checkSetting("x".repeat(1_000_000), "1")).toThrow(refused(/x{100}\.\.\.$/));
 	});
 
 	test("what can only be one value is accepted at it and refused at any other with the reason", () => {
 		expect(checkSetting("unclean.leader.election.enable", "FALSE")).toBe("false");
-		expect(() => checkSetting("unclean.leader.election.enable", "true")).toThrow(refused(/never given up/));
+		expect(() => checkSetting("unclean.leader.election.enable", "true")).toThrow(
+			refused(/never given up/),
+		);
 		expect(() => checkSetting("remote.storage.enable", "true")).toThrow(refused(/no remote tier/));
 	});
 
 	test("a refused name says why", () => {
-		expect(() => checkSetting("message.format.version", "2.8")).toThrow(refused(/Kafka 4\.0 removed it/));
+		expect(() => checkSetting("message.format.version", "2.8")).toThrow(
+			refused(/Kafka 4\.0 removed it/),
+		);
 	});
 
 	test.each([
@@ -113,7 +121,12 @@ describe("topic configuration", () => {
 
 	test("a change that is refused leaves everything as it was", () => {
 		const before = checkOverrides([["retention.ms", "5"]]);
-		expect(() => changeOverrides(before, [["retention.ms", null], ["nonsense", "1"]])).toThrow(refused(/nonsense/));
+		expect(() =>
+			changeOverrides(before, [
+				["retention.ms", null],
+				["nonsense", "1"],
+			]),
+		).toThrow(refused(/nonsense/));
 		expect([...before]).toEqual([["retention.ms", "5"]]);
 		expect([...changeOverrides(before, [["retention.ms", null]])]).toEqual([]);
 	});
@@ -121,7 +134,11 @@ describe("topic configuration", () => {
 	test("a description tells what the topic set itself", () => {
 		const described = describeConfiguration(checkOverrides([["flush.ms", LONG_MAX]]));
 		const byName = new Map(described.map((entry) => [entry.name, entry]));
-		expect(byName.get("flush.ms")).toMatchObject({ value: LONG_MAX, source: "topic", readOnly: false });
+		expect(byName.get("flush.ms")).toMatchObject({
+			value: LONG_MAX,
+			source: "topic",
+			readOnly: false,
+		});
 		expect(byName.get("segment.bytes")).toMatchObject({ source: "default" });
 		expect(byName.get("remote.storage.enable")).toMatchObject({ readOnly: true });
 		expect(byName.get("retention.ms")?.pending).toMatch(/nothing is deleted/);

@@ -1,5 +1,5 @@
-import type { TopicStorage } from "../../src/topics/catalogue.ts";
 import type { TopicHandle, TopicLogConfig } from "../../src/storage/storage.ts";
+import type { TopicStorage } from "../../src/topics/catalogue.ts";
 
 type Spec = Parameters<TopicStorage["openTopics"]>[0][number];
 

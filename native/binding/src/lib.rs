@@ -1,1 +1,17 @@
-//! The Node-API face of the storage core.
+//! The Node-API face of the storage core: conversions only, no logic.
+//!
+//! Stores, topics and channels are small numbers, the same in every thread of the process.
+//! A function that returns a promise does its work on a thread of Node's pool; every other one
+//! is done in microseconds and may be called from the event loop.
+//!
+//! Errors are thrown with the message `CODE_NAME\ndetail`, which `src/storage` turns into the
+//! project's own error.
+
+mod error;
+mod handles;
+mod job;
+mod metadata;
+mod produce;
+mod read;
+mod scratch;
+mod store;

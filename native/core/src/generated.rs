@@ -278,6 +278,36 @@ pub const READ_WINDOW_BYTES: u64 = 16_777_216;
 /// Address space of all cached read windows of a process in bytes.
 pub const READ_WINDOWS_BYTES_MAX: u64 = 268_435_456;
 
+/// Bytes that wait for one socket; beyond, the client does not read its answers and is closed.
+pub const SEND_BUFFER_BYTES_MAX: u64 = 16_777_216;
+
+/// One delivery in bytes while many sockets are backed up: bounds what they hold together.
+pub const DELIVERY_BYTES_SMALL: u64 = 32_768;
+
+/// Backed-up sockets from which on deliveries are small.
+pub const BACKED_UP_SESSIONS_MAX: u64 = 64;
+
+/// Bytes that deliveries send before the event loop takes its next turn.
+pub const DELIVERY_TURN_BYTES_MAX: u64 = 1_048_576;
+
+/// From the upgrade to hello in milliseconds.
+pub const HELLO_MS_MAX: u64 = 5_000;
+
+/// How long before credentials run out the client is told, in milliseconds.
+pub const EXPIRY_NOTICE_MS: u64 = 60_000;
+
+/// Silence of a connection in milliseconds after which it is pinged.
+pub const IDLE_MS_MAX: u64 = 20_000;
+
+/// Silence after that ping in milliseconds that ends the connection.
+pub const PING_ANSWER_MS_MAX: u64 = 16_000;
+
+/// Bytes of the name that a client gives itself.
+pub const CLIENT_NAME_BYTES_MAX: u64 = 255;
+
+/// Values of one request other than produce: building millions of them would hold the event loop.
+pub const REQUEST_VALUES_MAX: u64 = 65_536;
+
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 

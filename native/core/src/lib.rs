@@ -6,7 +6,16 @@ pub mod batch;
 pub mod compression;
 pub mod env;
 pub mod error;
+pub mod flush;
 mod generated;
+pub mod index;
+pub mod log;
+pub mod messagepack;
+pub mod metadata;
+pub mod producer;
+pub mod recovery;
+pub mod registry;
+pub mod segment;
 
 /// Hard caps shared with TypeScript.
 pub mod limits {

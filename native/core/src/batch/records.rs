@@ -57,10 +57,33 @@ impl<'a> Records<'a> {
         }
     }
 
-    fn read_record(&mut self) -> Option<Record<'a>> {
+    /// Leaves the next `count` records out, looking at nothing but their lengths.
+    ///
+    /// # Errors
+    /// `INVALID_RECORD` when there are not that many.
+    pub fn pass_over(&mut self, count: u32) -> Result<()> {
+        for _ in 0..count {
+            if self.remaining == 0 || self.read_body().is_none() {
+                return Err(self.fail("its length does not add up"));
+            }
+            self.remaining -= 1;
+            self.index += 1;
+        }
+        Ok(())
+    }
+
+    /// The bytes of the next record behind its length.
+    #[inline]
+    fn read_body(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = split_varint(self.rest)?;
         let (body, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
         self.rest = rest;
+        Some(body)
+    }
+
+    #[inline]
+    fn read_record(&mut self) -> Option<Record<'a>> {
+        let body = self.read_body()?;
         let (_attributes, body) = body.split_first()?;
         let (timestamp_delta, body) = split_varint(body)?;
         let (offset_delta, body) = split_varint(body)?;

@@ -62,6 +62,21 @@ impl TimestampRule {
         }
     }
 
+    /// The time now, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> i64 {
+        match *self {
+            Self::CreateTime { now_ms, .. } | Self::LogAppendTime { now_ms } => now_ms,
+        }
+    }
+
+    /// The time to stamp a batch with, where the broker's time counts.
+    pub fn log_append_time_ms(&self) -> Option<i64> {
+        match *self {
+            Self::CreateTime { .. } => None,
+            Self::LogAppendTime { now_ms } => Some(now_ms),
+        }
+    }
+
     /// The timestamp type of the topic's batches.
     pub fn timestamp_type(&self) -> TimestampType {
         match self {

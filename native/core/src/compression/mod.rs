@@ -132,7 +132,7 @@ fn decompress_behind(
 }
 
 /// What `input` will expand to in bytes, without decompressing it: what the format says where it
-/// says so, else an assumption. The input may lie: good only for deciding which thread decompresses.
+/// says so, else an assumption. The input may lie, so this is good only for choosing a thread.
 pub fn decompressed_bytes_estimate(codec: Codec, input: &[u8]) -> u64 {
     let stated = match codec {
         Codec::None => Some(input.len() as u64),

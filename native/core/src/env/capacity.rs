@@ -11,23 +11,42 @@ const PAGE_BYTES: u64 = 4096;
 
 /// The space of one file system, shared by its files.
 pub(super) struct Capacity {
+    state: Mutex<State>,
+}
+
+struct State {
     limit_bytes: Option<u64>,
-    used_pages: Mutex<u64>,
+    used_pages: u64,
 }
 
 impl Capacity {
     /// A file system of `limit_bytes`, rounded down to whole pages; without a limit when `None`.
     pub(super) fn new(limit_bytes: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
-            limit_bytes,
-            used_pages: Mutex::new(0),
+            state: Mutex::new(State {
+                limit_bytes,
+                used_pages: 0,
+            }),
         })
+    }
+
+    /// Changes the limit, also to less than what is in use: then nothing fits until files go.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn set_limit_bytes(&self, limit_bytes: Option<u64>) {
+        self.state.lock().limit_bytes = limit_bytes;
+    }
+
+    /// The limit, when there is one.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn limit_bytes(&self) -> Option<u64> {
+        self.state.lock().limit_bytes
     }
 
     /// The limit as total, or everything that a file can address when there is none.
     pub(super) fn space(&self) -> Space {
-        let total_bytes = self.limit_bytes.unwrap_or(i64::MAX.unsigned_abs());
-        let used_bytes = *self.used_pages.lock() * PAGE_BYTES;
+        let state = self.state.lock();
+        let total_bytes = state.limit_bytes.unwrap_or(i64::MAX.unsigned_abs());
+        let used_bytes = state.used_pages.saturating_mul(PAGE_BYTES);
         Space {
             total_bytes,
             available_bytes: total_bytes.saturating_sub(used_bytes),
@@ -35,21 +54,22 @@ impl Capacity {
     }
 
     fn take(&self, pages: u64) -> io::Result<()> {
-        let mut used_pages = self.used_pages.lock();
-        let wanted = used_pages.saturating_add(pages);
-        if self
-            .limit_bytes
-            .is_some_and(|limit| wanted > limit / PAGE_BYTES)
+        let mut state = self.state.lock();
+        let wanted = state.used_pages.saturating_add(pages);
+        if pages > 0
+            && state
+                .limit_bytes
+                .is_some_and(|limit| wanted > limit / PAGE_BYTES)
         {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        *used_pages = wanted;
+        state.used_pages = wanted;
         Ok(())
     }
 
     fn give_back(&self, pages: u64) {
-        let mut used_pages = self.used_pages.lock();
-        *used_pages = used_pages.saturating_sub(pages);
+        let mut state = self.state.lock();
+        state.used_pages = state.used_pages.saturating_sub(pages);
     }
 }
 

@@ -99,7 +99,7 @@ impl FileSystem for DiskFileSystem {
     }
 
     fn kind(&self, path: &Path) -> io::Result<FileSystemKind> {
-        kind(&rustix::fs::statfs(path)?)
+        Ok(kind(&rustix::fs::statfs(path)?))
     }
 }
 
@@ -122,13 +122,9 @@ fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
 }
 
 #[cfg(target_os = "linux")]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "other systems name the kind in text"
-)]
-fn kind(answer: &rustix::fs::StatFs) -> io::Result<FileSystemKind> {
+fn kind(answer: &rustix::fs::StatFs) -> FileSystemKind {
     // The type of f_type differs by machine and may be signed; every magic number has 32 bits.
-    Ok(kind_of_magic(answer.f_type as u32))
+    kind_of_magic(answer.f_type as u32)
 }
 
 /// The kind that a `statfs` magic number stands for (linux/magic.h and the file systems' sources).
@@ -170,20 +166,19 @@ fn kind_of_magic(magic: u32) -> FileSystemKind {
 
 /// The kind by the name that the system gives; APFS is copy-on-write.
 #[cfg(target_vendor = "apple")]
-fn kind(answer: &rustix::fs::StatFs) -> io::Result<FileSystemKind> {
+fn kind(answer: &rustix::fs::StatFs) -> FileSystemKind {
     let name: Vec<u8> = answer
         .f_fstypename
         .iter()
         .take_while(|byte| **byte != 0)
         .map(|byte| *byte as u8)
         .collect();
-    let name = String::from_utf8(name).map_err(io::Error::other)?;
-    Ok(match name.as_str() {
-        "apfs" => FileSystemKind::CopyOnWrite,
-        "tmpfs" => FileSystemKind::Memory,
-        "hfs" | "exfat" | "msdos" => FileSystemKind::Local,
-        _ => FileSystemKind::Network(name),
-    })
+    match name.as_slice() {
+        b"apfs" => FileSystemKind::CopyOnWrite,
+        b"tmpfs" => FileSystemKind::Memory,
+        b"hfs" | b"exfat" | b"msdos" => FileSystemKind::Local,
+        _ => FileSystemKind::Network(String::from_utf8_lossy(&name).into_owned()),
+    }
 }
 
 #[cfg(test)]

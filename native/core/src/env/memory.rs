@@ -3,10 +3,7 @@
 use std::{
     io::{self, IoSlice},
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
 };
 
 use parking_lot::Mutex;
@@ -16,6 +13,7 @@ use super::{
     DirectoryEntry, File, FileSystem, FileSystemKind, OpenMode, Space, WritableMapping,
     capacity::{Capacity, Charge},
     descriptor::DescriptorFile,
+    lock::FileLock,
     mapping::{MappedWindow, Mapping},
     namespace::{Namespace, Node},
 };
@@ -113,11 +111,7 @@ impl FileSystem for MemoryFileSystem {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        let node = self.node(path, OpenMode::OpenOrCreate)?;
-        if node.locked.swap(true, Ordering::AcqRel) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        Ok(Box::new(Lock { node }))
+        self.node(path, OpenMode::OpenOrCreate)?.lock.acquire()
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
@@ -135,7 +129,7 @@ impl FileSystem for MemoryFileSystem {
 struct MemoryNode {
     content: DescriptorFile,
     charge: Charge,
-    locked: AtomicBool,
+    lock: FileLock,
 }
 
 impl MemoryNode {
@@ -143,19 +137,8 @@ impl MemoryNode {
         Ok(Self {
             content: DescriptorFile::anonymous()?,
             charge: Charge::new(capacity),
-            locked: AtomicBool::new(false),
+            lock: FileLock::default(),
         })
-    }
-}
-
-/// The lock of a node, given back when dropped.
-struct Lock {
-    node: Arc<MemoryNode>,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        self.node.locked.store(false, Ordering::Release);
     }
 }
 

@@ -9,10 +9,14 @@ mod capacity;
 mod conformance;
 mod descriptor;
 mod disk;
+mod lock;
 mod mapping;
 mod memory;
 mod namespace;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulated;
 mod system;
+pub mod transfer;
 
 use std::{
     io::{self, IoSlice},
@@ -132,16 +136,19 @@ pub trait FileSystem: Send + Sync + 'static {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// The names in `path`, sorted. `NotFound` when it does not exist.
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
-    /// Renames a file or directory, replacing a file at `to`.
+    /// Renames a file or directory, replacing a file at `to`. After a power cut it has happened or
+    /// not: nothing is left without a name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Unlinks a file. Open files and mappings of it stay usable.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes an empty directory.
     fn remove_directory(&self, path: &Path) -> io::Result<()>;
-    /// Makes creations, renames and unlinks in `path` durable.
+    /// Makes creations and unlinks in `path` durable, and renames of which it has the new name.
+    /// Says nothing about the name of `path`, which is its parent's, nor about what is in files.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// Takes the exclusive lock of the file `path` (created when missing) until the guard is
-    /// dropped. `WouldBlock` when someone else has it, also within this process.
+    /// dropped, after which the file stays. `WouldBlock` when someone else has it, also within this
+    /// process.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
     /// Space of the file system under `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;

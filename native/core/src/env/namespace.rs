@@ -35,12 +35,15 @@ pub(super) struct Slot {
 #[derive(Debug, Clone)]
 pub(super) struct Change<T> {
     pub(super) assignments: Vec<(Slot, Option<Node<T>>)>,
+    /// A directory that goes with this change, which is why it had to be empty.
+    pub(super) removed: Option<DirectoryId>,
 }
 
 impl<T> Change<T> {
     fn one(slot: Slot, node: Option<Node<T>>) -> Self {
         Self {
             assignments: vec![(slot, node)],
+            removed: None,
         }
     }
 }
@@ -131,12 +134,13 @@ impl<T: Clone> Namespace<T> {
         if from_slot == to_slot {
             return Ok(Change {
                 assignments: Vec::new(),
+                removed: None,
             });
         }
         if names(to)?.starts_with(&names(from)?) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        match (&moved, &replaced) {
+        let removed = match (&moved, &replaced) {
             (Node::File(_), Some(Node::Directory(_))) => {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
@@ -144,12 +148,16 @@ impl<T: Clone> Namespace<T> {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
             (Node::Directory(_), Some(Node::Directory(directory))) => {
-                self.expect_empty(*directory)?
+                self.expect_empty(*directory)?;
+                Some(*directory)
             }
-            (Node::File(_), Some(Node::File(_))) | (_, None) => {}
-        }
+            (Node::File(_), Some(Node::File(_))) | (_, None) => None,
+        };
         let assignments = vec![(from_slot, None), (to_slot, Some(moved))];
-        Ok(self.applied(Change { assignments }))
+        Ok(self.applied(Change {
+            assignments,
+            removed,
+        }))
     }
 
     /// Takes the name of a file away, as [`Self::file`] finds it.
@@ -161,9 +169,14 @@ impl<T: Clone> Namespace<T> {
 
     /// Takes an empty directory away: `DirectoryNotEmpty`, or as [`Self::directory`].
     pub(super) fn remove_directory(&mut self, path: &Path) -> io::Result<Change<T>> {
-        self.expect_empty(self.directory(path)?)?;
+        let directory = self.directory(path)?;
+        self.expect_empty(directory)?;
         let (slot, _) = self.find(path)?;
-        Ok(self.applied(Change::one(slot, None)))
+        let assignments = vec![(slot, None)];
+        Ok(self.applied(Change {
+            assignments,
+            removed: Some(directory),
+        }))
     }
 
     /// Gives the names of `change` their new meanings, wherever it was worked out. A directory
@@ -180,6 +193,38 @@ impl<T: Clone> Namespace<T> {
                 None => names.remove(&slot.name),
             };
         }
+        if let Some(removed) = change.removed {
+            self.directories.remove(&removed);
+        }
+    }
+
+    /// The same names for other files, made by `translate` in an order that depends on the names
+    /// alone; directories that no path leads to are left out.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) fn try_map<U, E>(
+        &self,
+        mut translate: impl FnMut(&T) -> Result<U, E>,
+    ) -> Result<Namespace<U>, E> {
+        let mut directories = BTreeMap::new();
+        let mut waiting = vec![ROOT];
+        while let Some(directory) = waiting.pop() {
+            let mut names = BTreeMap::new();
+            for (name, node) in self.directories.get(&directory).into_iter().flatten() {
+                let node = match node {
+                    Node::Directory(child) => {
+                        waiting.push(*child);
+                        Node::Directory(*child)
+                    }
+                    Node::File(file) => Node::File(translate(file)?),
+                };
+                names.insert(name.clone(), node);
+            }
+            directories.insert(directory, names);
+        }
+        Ok(Namespace {
+            directories,
+            directories_made: self.directories_made,
+        })
     }
 
     /// The name that `path` ends in, and what it stands for.

@@ -18,7 +18,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::work::WorkPool;
+use super::work::{Work, WorkPool};
 use crate::env::Clock;
 
 /// Something that can be made durable.
@@ -59,7 +59,7 @@ struct Timers {
 struct Timer {
     due_ns: u64,
     sequence: u64,
-    what: Box<dyn FnOnce() + Send>,
+    what: Work,
 }
 
 impl PartialEq for Timer {
@@ -101,8 +101,10 @@ impl FlushScheduler {
             RUNNING => Some(RUNNING_DIRTY),
             _ => None,
         };
-        let before =
-            log.flush_state().0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        let before = log
+            .flush_state()
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         if before == Ok(IDLE) {
             self.queue(log);
         }
@@ -114,7 +116,10 @@ impl FlushScheduler {
             log.flush_state().0.store(RUNNING, Ordering::Release);
             log.flush();
             let state = &log.flush_state().0;
-            if state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            if state
+                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
+                .is_err()
+            {
                 state.store(QUEUED, Ordering::Release);
                 scheduler.queue(log);
             }
@@ -122,16 +127,22 @@ impl FlushScheduler {
     }
 
     /// Calls `what` on the timer's thread after `delay_ms`. It must not wait for anything.
-    pub fn after(self: &Arc<Self>, delay_ms: u64, what: Box<dyn FnOnce() + Send>) {
-        let due_ns =
-            self.clock.monotonic_ns().saturating_add(delay_ms.saturating_mul(1_000_000));
+    pub fn after(self: &Arc<Self>, delay_ms: u64, what: Work) {
+        let due_ns = self
+            .clock
+            .monotonic_ns()
+            .saturating_add(delay_ms.saturating_mul(1_000_000));
         let mut timers = self.timers.lock();
         if timers.is_closed {
             return;
         }
         let sequence = timers.sequence;
         timers.sequence += 1;
-        timers.heap.push(Reverse(Timer { due_ns, sequence, what }));
+        timers.heap.push(Reverse(Timer {
+            due_ns,
+            sequence,
+            what,
+        }));
         drop(timers);
         if self.has_threads {
             self.ensure_timer_thread();
@@ -154,21 +165,29 @@ impl FlushScheduler {
     }
 
     /// Takes the timers that are due and says how long to wait for the next.
-    fn due(&self) -> Option<(Vec<Box<dyn FnOnce() + Send>>, Duration)> {
+    fn due(&self) -> Option<(Vec<Work>, Duration)> {
         let mut timers = self.timers.lock();
         if timers.is_closed {
             return None;
         }
         let now_ns = self.clock.monotonic_ns();
         let mut due = Vec::new();
-        while timers.heap.peek().is_some_and(|Reverse(timer)| timer.due_ns <= now_ns)
+        while timers
+            .heap
+            .peek()
+            .is_some_and(|Reverse(timer)| timer.due_ns <= now_ns)
             && let Some(Reverse(timer)) = timers.heap.pop()
         {
             due.push(timer.what);
         }
-        let wait_ns =
-            timers.heap.peek().map_or(1_000_000_000, |Reverse(timer)| timer.due_ns - now_ns);
-        Some((due, Duration::from_nanos(wait_ns.clamp(100_000, 1_000_000_000))))
+        let wait_ns = timers
+            .heap
+            .peek()
+            .map_or(1_000_000_000, |Reverse(timer)| timer.due_ns - now_ns);
+        Some((
+            due,
+            Duration::from_nanos(wait_ns.clamp(100_000, 1_000_000_000)),
+        ))
     }
 
     /// Does everything that is due now, on the caller's thread, for simulations.
@@ -202,14 +221,18 @@ impl FlushScheduler {
 
 fn run_timers(scheduler: &Weak<FlushScheduler>) {
     loop {
-        let Some(scheduler) = scheduler.upgrade() else { return };
-        let Some((due, wait)) = scheduler.due() else { return };
+        let Some(scheduler) = scheduler.upgrade() else {
+            return;
+        };
+        let Some((due, wait)) = scheduler.due() else {
+            return;
+        };
         for what in due {
             what();
         }
         let mut timers = scheduler.timers.lock();
         if !timers.is_closed {
-            drop(scheduler.timer_wake.wait_for(&mut timers, wait));
+            let _is_timed_out = scheduler.timer_wake.wait_for(&mut timers, wait).timed_out();
         }
     }
 }

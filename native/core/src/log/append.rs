@@ -90,7 +90,8 @@ impl Log {
         let now_ms = self.shared.env.clock.wall_ms().max(tail.last_append_ms);
         let appended = self.write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)?;
         if let Some(producer) = &producer {
-            tail.producers.note(producer, appended.base_offset, appended.next_offset, now_ms);
+            tail.producers
+                .note(producer, appended.base_offset, appended.next_offset, now_ms);
         }
         let must_flush = self.note_unflushed(&mut tail, &config, u64::from(record_count(&header)));
         let end = tail.end;
@@ -120,7 +121,10 @@ impl Log {
         self.choose_writer(tail, config)?;
         let base_offset = tail.end.offset;
         let Some((head, rest)) = batch.split_first_chunk::<HEADER_BYTES>() else {
-            return Err(Error::new(Code::CorruptMessage, "a batch shorter than its header"));
+            return Err(Error::new(
+                Code::CorruptMessage,
+                "a batch shorter than its header",
+            ));
         };
         let mut head = *head;
         let timestamp_ms = match config.timestamp_type {
@@ -135,10 +139,17 @@ impl Log {
                 max_timestamp_ms
             }
         };
-        assign(&mut head, offset_number(base_offset)?, epoch_number(self.leader_epoch)?);
+        assign(
+            &mut head,
+            offset_number(base_offset)?,
+            epoch_number(self.leader_epoch)?,
+        );
         let position = tail.end.position;
         let Some(active) = &mut tail.active else {
-            return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
+            return Err(Error::new(
+                Code::UnknownServerError,
+                "no segment to append to",
+            ));
         };
         if let Err(error) = active.writer.append(&[&head, rest], position) {
             let failure = Error::io(format_args!("appending to {}", self.label), &error);
@@ -153,7 +164,13 @@ impl Log {
         let relative_position = relative(position, 0)?;
         active.segment.update_index(|index| {
             let interval = config.index_interval_bytes;
-            index.note(relative_offset, relative_position, bytes, timestamp_ms, interval);
+            index.note(
+                relative_offset,
+                relative_position,
+                bytes,
+                timestamp_ms,
+                interval,
+            );
         });
         active.segment.set_end_position(position + bytes);
         tail.end.position = position + bytes;
@@ -162,16 +179,16 @@ impl Log {
         tail.bytes_since_snapshot += bytes;
         tail.rate.note(bytes, self.shared.env.clock.monotonic_ns());
         let next_offset = tail.end.offset;
-        Ok(Appended { base_offset, next_offset, append_time_ms: now_ms, is_duplicate: false })
+        Ok(Appended {
+            base_offset,
+            next_offset,
+            append_time_ms: now_ms,
+            is_duplicate: false,
+        })
     }
 
     /// Notes records that are not durable yet; whether a flush has to start now.
-    fn note_unflushed(
-        self: &Arc<Self>,
-        tail: &mut Tail,
-        config: &LogConfig,
-        records: u64,
-    ) -> bool {
+    fn note_unflushed(self: &Arc<Self>, tail: &mut Tail, config: &LogConfig, records: u64) -> bool {
         tail.records_unflushed += records;
         if config.flush_ms != u64::MAX && !tail.is_flush_timer_set {
             tail.is_flush_timer_set = true;
@@ -214,21 +231,32 @@ impl Log {
     }
 
     fn close_active(&self, tail: &mut Tail, config: &LogConfig) {
-        let Some(active) = tail.active.take() else { return };
-        let closing =
-            Closing { writer: active.writer, end: tail.end, producers: tail.producers.clone() };
+        let Some(active) = tail.active.take() else {
+            return;
+        };
+        let closing = Closing {
+            writer: active.writer,
+            end: tail.end,
+            producers: tail.producers.clone(),
+        };
         match tail.unsynced.last_mut() {
             Some(last) if last.segment.id == active.segment.id => last.closing = Some(closing),
             _ => {
                 // Clean since its last flush; the flusher opens it again to seal it.
                 if let Ok(file) = active.segment.file(&self.shared.files) {
                     let closing = Some(closing);
-                    tail.unsynced.push(Unsynced { segment: active.segment, file, closing });
+                    tail.unsynced.push(Unsynced {
+                        segment: active.segment,
+                        file,
+                        closing,
+                    });
                 }
             }
         }
         // Producers that have been silent for long are forgotten when a segment is closed.
-        let before_ms = tail.last_append_ms.saturating_sub(config.producer_expiry_ms);
+        let before_ms = tail
+            .last_append_ms
+            .saturating_sub(config.producer_expiry_ms);
         tail.producers.expire(before_ms);
     }
 
@@ -252,11 +280,24 @@ impl Log {
         } else {
             Box::new(PwriteWriter::new(Arc::clone(&file), work, 0))
         };
-        tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
+        tail.end = Position {
+            offset: base_offset,
+            segment_base: base_offset,
+            position: 0,
+        };
         tail.is_directory_dirty = true;
         let active_segment = Arc::clone(&segment);
-        tail.active = Some(Active { segment: active_segment, writer, is_mapped, created_ms: now_ms });
-        tail.unsynced.push(Unsynced { segment: Arc::clone(&segment), file, closing: None });
+        tail.active = Some(Active {
+            segment: active_segment,
+            writer,
+            is_mapped,
+            created_ms: now_ms,
+        });
+        tail.unsynced.push(Unsynced {
+            segment: Arc::clone(&segment),
+            file,
+            closing: None,
+        });
         self.segments.write().push(segment);
         Ok(())
     }
@@ -265,17 +306,29 @@ impl Log {
     fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<()> {
         let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
         let position = tail.end.position;
-        let Some(active) = &mut tail.active else { return Ok(()) };
-        let is_noted = tail.unsynced.last().is_some_and(|u| u.segment.id == active.segment.id);
+        let Some(active) = &mut tail.active else {
+            return Ok(());
+        };
+        let is_noted = tail
+            .unsynced
+            .last()
+            .is_some_and(|u| u.segment.id == active.segment.id);
         if is_noted && wants_mapped == active.is_mapped {
             return Ok(());
         }
         let file = active.segment.file(&self.shared.files).map_err(|error| {
-            Error::io(format_args!("opening {}", active.segment.log_path().display()), &error)
+            Error::io(
+                format_args!("opening {}", active.segment.log_path().display()),
+                &error,
+            )
         })?;
         if !is_noted {
             let segment = Arc::clone(&active.segment);
-            tail.unsynced.push(Unsynced { segment, file: Arc::clone(&file), closing: None });
+            tail.unsynced.push(Unsynced {
+                segment,
+                file: Arc::clone(&file),
+                closing: None,
+            });
         }
         if wants_mapped != active.is_mapped {
             let work = Arc::clone(&self.shared.work);
@@ -284,9 +337,10 @@ impl Log {
                 Box::new(MappedWriter::new(file, work, position))
             } else {
                 // Gives back what was allocated ahead of the tail.
-                active.writer.cut(position).map_err(|error| {
-                    Error::io(format_args!("trimming {}", self.label), &error)
-                })?;
+                active
+                    .writer
+                    .cut(position)
+                    .map_err(|error| Error::io(format_args!("trimming {}", self.label), &error))?;
                 Box::new(PwriteWriter::new(file, work, position))
             };
         }
@@ -305,7 +359,7 @@ fn wants_mapped(config: &LogConfig, bytes_per_second: u64) -> bool {
 }
 
 /// The producer's numbers in a batch header, when it has a producer and a sequence.
-pub(super) fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
+pub(crate) fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
     (header.producer_id >= 0 && header.base_sequence >= 0).then(|| ProducerBatch {
         producer_id: header.producer_id,
         epoch: header.producer_epoch,
@@ -315,19 +369,24 @@ pub(super) fn producer_of(header: &BatchHeader) -> Option<ProducerBatch> {
 }
 
 /// Offsets that a batch takes up: by its last offset delta, which compaction keeps.
-pub(super) fn record_count(header: &BatchHeader) -> u32 {
+pub(crate) fn record_count(header: &BatchHeader) -> u32 {
     u32::try_from(header.last_offset_delta).map_or(1, |delta| delta.saturating_add(1))
 }
 
 fn relative(value: u64, base: u64) -> Result<u32> {
-    value.checked_sub(base).and_then(|difference| u32::try_from(difference).ok()).ok_or_else(|| {
-        Error::new(Code::UnknownServerError, format!("{value} is out of a segment from {base}"))
-    })
+    value
+        .checked_sub(base)
+        .and_then(|difference| u32::try_from(difference).ok())
+        .ok_or_else(|| {
+            Error::new(
+                Code::UnknownServerError,
+                format!("{value} is out of a segment from {base}"),
+            )
+        })
 }
 
 fn offset_number(offset: u64) -> Result<i64> {
-    i64::try_from(offset)
-        .map_err(|_| Error::new(Code::UnknownServerError, "offsets are used up"))
+    i64::try_from(offset).map_err(|_| Error::new(Code::UnknownServerError, "offsets are used up"))
 }
 
 fn epoch_number(epoch: u32) -> Result<i32> {

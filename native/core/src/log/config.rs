@@ -46,6 +46,8 @@ pub struct LogConfig {
     pub compression_level: Option<i32>,
     /// How bytes get into the file.
     pub writer: WriterChoice,
+    /// `min.insync.replicas`: more than 1 cannot be had from one broker.
+    pub min_insync_replicas: u32,
     /// `producer.id.expiration.ms`: silence after which a producer's sequence is forgotten.
     pub producer_expiry_ms: i64,
 }
@@ -66,6 +68,7 @@ impl Default for LogConfig {
             codec: None,
             compression_level: None,
             writer: WriterChoice::Automatic,
+            min_insync_replicas: 1,
             producer_expiry_ms: 24 * 3_600_000,
         }
     }
@@ -87,9 +90,8 @@ impl LogConfig {
             },
             TimestampType::LogAppendTime => TimestampRule::LogAppendTime { now_ms },
         };
-        let bytes_max = self.message_bytes_max.min(limits::BATCH_BYTES_MAX);
         Rules {
-            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+            bytes_max: self.message_bytes_max.min(limits::BATCH_BYTES_MAX),
             compacted: self.is_compacted,
             timestamp,
         }

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Closing, Log, Position, append::SNAPSHOT_INTERVAL_BYTES};
+use super::{Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
-    env::File,
     error::{Code, Error, Result},
     flush::scheduler::{Flush, FlushState},
     index::file::Coverage,
@@ -15,7 +14,7 @@ use crate::{
 /// What one flush has to sync, taken from the tail under its lock.
 struct Group {
     end: Position,
-    files: Vec<(Arc<Segment>, Arc<dyn File>, Option<Closing>)>,
+    files: Vec<Unsynced>,
     is_directory_dirty: bool,
 }
 
@@ -40,7 +39,8 @@ struct PoisonOnPanic<'a>(&'a Log);
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         let detail = format!("flushing {} panicked", self.0.label);
-        self.0.poison_with(Error::new(Code::KafkaStorageError, detail));
+        self.0
+            .poison_with(Error::new(Code::KafkaStorageError, detail));
     }
 }
 
@@ -55,21 +55,39 @@ impl Log {
             return Err(error);
         }
         let mut group = self.take_group();
-        for (segment, file, closing) in &mut group.files {
+        for Unsynced {
+            segment,
+            file,
+            closing,
+        } in &mut group.files
+        {
             if let Some(closing) = closing {
                 // Trims what was allocated ahead, so that a sealed file is exactly its batches.
                 closing.writer.cut(closing.end.position).map_err(|error| {
-                    Error::io(format_args!("trimming {}", segment.log_path().display()), &error)
+                    Error::io(
+                        format_args!("trimming {}", segment.log_path().display()),
+                        &error,
+                    )
                 })?;
             }
             file.sync_data().map_err(|error| {
-                Error::io(format_args!("fdatasync of {}", segment.log_path().display()), &error)
+                Error::io(
+                    format_args!("fdatasync of {}", segment.log_path().display()),
+                    &error,
+                )
             })?;
         }
         if group.is_directory_dirty {
-            self.shared.env.files.sync_directory(&self.directory).map_err(|error| {
-                Error::io(format_args!("fsync of {}", self.directory.display()), &error)
-            })?;
+            self.shared
+                .env
+                .files
+                .sync_directory(&self.directory)
+                .map_err(|error| {
+                    Error::io(
+                        format_args!("fsync of {}", self.directory.display()),
+                        &error,
+                    )
+                })?;
         }
         self.publish_flushed(group.end);
         // Indexes and snapshots are hints: what could not be stored is rebuilt at the next start,
@@ -87,12 +105,12 @@ impl Log {
         tail.records_unflushed = 0;
         tail.is_flush_timer_set = false;
         let is_directory_dirty = std::mem::take(&mut tail.is_directory_dirty);
-        let files = tail
-            .unsynced
-            .drain(..)
-            .map(|unsynced| (unsynced.segment, unsynced.file, unsynced.closing))
-            .collect();
-        Group { end, files, is_directory_dirty }
+        let files = std::mem::take(&mut tail.unsynced);
+        Group {
+            end,
+            files,
+            is_directory_dirty,
+        }
     }
 
     fn publish_flushed(&self, end: Position) {
@@ -108,7 +126,10 @@ impl Log {
 
     /// Seals what was rolled, and stores snapshots when enough was written since the last.
     fn settle(&self, group: Group) -> Result<()> {
-        for (segment, _, closing) in group.files {
+        for Unsynced {
+            segment, closing, ..
+        } in group.files
+        {
             let Some(closing) = closing else { continue };
             let coverage = Coverage {
                 sealed: true,
@@ -132,8 +153,14 @@ impl Log {
                 return Ok(());
             }
             tail.bytes_since_snapshot = 0;
-            let Some(active) = &tail.active else { return Ok(()) };
-            (tail.end, Arc::clone(&active.segment), tail.producers.clone())
+            let Some(active) = &tail.active else {
+                return Ok(());
+            };
+            (
+                tail.end,
+                Arc::clone(&active.segment),
+                tail.producers.clone(),
+            )
         };
         self.store_snapshots(&segment, &producers, end)
     }
@@ -145,22 +172,26 @@ impl Log {
         producers: &ProducerStates,
         end: Position,
     ) -> Result<()> {
-        let coverage =
-            Coverage { sealed: false, log_bytes: end.position, next_offset: end.offset };
-        segment.store_index(&self.shared.files, coverage).map_err(|error| {
-            Error::io(format_args!("storing the index of {}", self.label), &error)
-        })?;
+        let coverage = Coverage {
+            sealed: false,
+            log_bytes: end.position,
+            next_offset: end.offset,
+        };
+        segment
+            .store_index(&self.shared.files, coverage)
+            .map_err(|error| {
+                Error::io(format_args!("storing the index of {}", self.label), &error)
+            })?;
         self.store_producers(producers, end.offset)
     }
 
-    fn store_producers(
-        &self,
-        producers: &ProducerStates,
-        offset: u64,
-    ) -> Result<()> {
+    fn store_producers(&self, producers: &ProducerStates, offset: u64) -> Result<()> {
         let files = &*self.shared.env.files;
         let failed = |error: std::io::Error| {
-            Error::io(format_args!("storing the producers of {}", self.label), &error)
+            Error::io(
+                format_args!("storing the producers of {}", self.label),
+                &error,
+            )
         };
         let mut older: Vec<String> = files
             .list(&self.directory)
@@ -176,7 +207,9 @@ impl Log {
         older.retain(|other| *other != name);
         older.pop();
         for name in older {
-            files.remove_file(&self.directory.join(name)).map_err(failed)?;
+            files
+                .remove_file(&self.directory.join(name))
+                .map_err(failed)?;
         }
         Ok(())
     }

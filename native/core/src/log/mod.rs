@@ -8,6 +8,7 @@
 pub mod append;
 pub mod config;
 mod flush;
+mod lifecycle;
 pub mod open;
 pub mod read;
 pub mod time;
@@ -17,7 +18,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -25,7 +26,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     env::{Env, File},
-    error::{Code, Error, Result},
+    error::{Error, Result},
     flush::{
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
@@ -34,7 +35,7 @@ use crate::{
     segment::{Segment, cache::FileCache, maps::WindowCache, writer::SegmentWriter},
 };
 use config::LogConfig;
-use waiters::{Acknowledge, AckQueue, Watch, WatchList};
+use waiters::{AckQueue, Acknowledge, Watch, WatchList};
 
 /// What all logs of a data directory share.
 pub struct LogShared {
@@ -101,7 +102,7 @@ pub struct Log {
     flush_lock: Mutex<()>,
     flush_state: FlushState,
     poison: RwLock<Option<Error>>,
-    is_deleted: AtomicBool,
+    lifecycle: AtomicU8,
     acks: AckQueue,
     watchers: WatchList,
     hints: Mutex<read::Hints>,
@@ -154,7 +155,13 @@ impl Log {
         let flushed = self.flushed.read().offset;
         let high_watermark = self.high_watermark.load(Ordering::Acquire);
         let log_end = self.log_end.load(Ordering::Acquire);
-        LogOffsets { log_start, high_watermark, log_end, flushed, leader_epoch: self.leader_epoch }
+        LogOffsets {
+            log_start,
+            high_watermark,
+            log_end,
+            flushed,
+            leader_epoch: self.leader_epoch,
+        }
     }
 
     /// Offset behind the last visible record.
@@ -187,8 +194,8 @@ impl Log {
             if let Some(error) = self.poison() {
                 return Err(error.code());
             }
-            if self.is_deleted.load(Ordering::Acquire) {
-                return Err(Code::TopicDeleted);
+            if let Some(code) = self.ended() {
+                return Err(code);
             }
             Ok(self.flushed.read().offset)
         });
@@ -201,7 +208,11 @@ impl Log {
     /// (and then it is not called).
     pub fn watch(&self, offset: u64, watch: Arc<dyn Watch>) -> bool {
         self.watchers.add(offset, watch, || {
-            if self.is_deleted.load(Ordering::SeqCst) { u64::MAX } else { self.high_watermark() }
+            if self.ended().is_some() {
+                u64::MAX
+            } else {
+                self.high_watermark()
+            }
         })
     }
 
@@ -217,8 +228,8 @@ impl Log {
     }
 
     fn check_usable(&self) -> Result<()> {
-        if self.is_deleted.load(Ordering::Acquire) {
-            return Err(Error::new(Code::TopicDeleted, self.label.clone()));
+        if let Some(code) = self.ended() {
+            return Err(Error::new(code, self.label.clone()));
         }
         match &*self.poison.read() {
             Some(error) => Err(error.clone()),

@@ -1,22 +1,26 @@
 //! Opening a log: what is on disk becomes segments, a tail and producer state.
 
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicU8, AtomicU64},
     },
 };
 
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Active, Log, LogConfig, LogShared, Position, Tail, append::RateMeter, read::Hints,
+    Active, Log, LogConfig, LogShared, Position, Tail,
+    append::RateMeter,
+    read::Hints,
     waiters::{AckQueue, WatchList},
 };
 use crate::{
+    batch::TimestampType,
     env::{
-        File, OpenMode,
+        DirectoryEntry, File, OpenMode,
         transfer::{read_full, read_whole, replace_durably},
     },
     error::{Error, Result},
@@ -67,28 +71,42 @@ impl Log {
         open: OpenLog,
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Arc<Self>> {
-        let opener = Opener { shared: &shared, open: &open };
-        let bases = opener.segment_bases()?;
+        let entries = shared.env.files.list(&open.directory).map_err(|error| {
+            Error::io(format_args!("listing {}", open.directory.display()), &error)
+        })?;
+        let opener = Opener {
+            shared: &shared,
+            open: &open,
+            entries,
+        };
+        let bases = opener.segment_bases();
         let mut producers = opener.producers_before(&bases)?;
         let mut segments = Vec::with_capacity(bases.len());
         let mut end = Position::default();
         for (index, &base_offset) in bases.iter().enumerate() {
-            let is_last = index + 1 == bases.len();
-            let opened = opener.segment(base_offset, is_last, &mut producers, report)?;
+            let next_base = bases.get(index + 1).copied();
+            let opened = opener.segment(base_offset, next_base, &mut producers, report)?;
             end = opened.end;
+            if let Some(next_base) = next_base
+                && next_base > end.offset
+                && !open.config.is_compacted
+            {
+                report.push(opener.quarantined(end.offset, next_base, 0));
+            }
             segments.push(opened.segment);
         }
+        opener.remove_stale_hints(end.offset)?;
         let log_start = bases.first().copied().unwrap_or(0);
         let active = opener.active(segments.last(), end)?;
         let tail = Tail {
             end,
             active,
-            producers,
+            producers: producers.states,
             unsynced: Vec::new(),
             is_directory_dirty: false,
             records_unflushed: 0,
             is_flush_timer_set: false,
-            last_append_ms: 0,
+            last_append_ms: opener.last_append_ms(segments.last()),
             bytes_since_snapshot: 0,
             rate: RateMeter::default(),
         };
@@ -108,7 +126,7 @@ impl Log {
             flush_lock: Mutex::new(()),
             flush_state: FlushState::default(),
             poison: RwLock::new(None),
-            is_deleted: AtomicBool::new(false),
+            lifecycle: AtomicU8::new(0),
             acks: AckQueue::default(),
             watchers: WatchList::default(),
             hints: Mutex::new(Hints::default()),
@@ -119,6 +137,8 @@ impl Log {
 struct Opener<'a> {
     shared: &'a LogShared,
     open: &'a OpenLog,
+    /// What the directory held when the log was opened.
+    entries: Vec<DirectoryEntry>,
 }
 
 impl Opener<'_> {
@@ -127,54 +147,114 @@ impl Opener<'_> {
         move |error| Error::io(format_args!("opening {path}"), &error)
     }
 
-    fn names(&self) -> Result<Vec<String>> {
-        let directory = &self.open.directory;
-        let entries = self.shared.env.files.list(directory).map_err(self.failed(directory))?;
-        Ok(entries.into_iter().map(|entry| entry.name).collect())
+    /// Numbers in the names of the files with an extension, rising.
+    fn numbers(&self, extension: &str) -> Vec<u64> {
+        let mut numbers: Vec<u64> = self
+            .entries
+            .iter()
+            .filter_map(|entry| entry.name.strip_suffix(extension)?.strip_suffix('.'))
+            .filter(|stem| stem.len() == 20)
+            .filter_map(|stem| stem.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Base offsets of the segments on disk, rising.
-    fn segment_bases(&self) -> Result<Vec<u64>> {
-        let mut bases: Vec<u64> = self
-            .names()?
-            .iter()
-            .filter_map(|name| name.strip_suffix(".log").filter(|stem| stem.len() == 20))
-            .filter_map(|stem| stem.parse().ok())
-            .collect();
-        bases.sort_unstable();
-        Ok(bases)
+    fn segment_bases(&self) -> Vec<u64> {
+        self.numbers("log")
+    }
+
+    fn quarantined(&self, from_offset: u64, to_offset: u64, bytes: u64) -> RecoveryEntry {
+        RecoveryEntry {
+            subject: self.open.label.clone(),
+            event: RecoveryEvent::Quarantined {
+                from_offset,
+                to_offset,
+                bytes,
+            },
+        }
+    }
+
+    /// Removes what tells of records behind the end: appended anew, other records would have
+    /// their offsets, and a later recovery would believe the old snapshot.
+    fn remove_stale_hints(&self, end_offset: u64) -> Result<()> {
+        let directory = &self.open.directory;
+        let files = &*self.shared.env.files;
+        let mut is_changed = false;
+        for offset in self
+            .numbers("snapshot")
+            .into_iter()
+            .filter(|offset| *offset > end_offset)
+        {
+            let path = directory.join(Segment::file_name(offset, "snapshot"));
+            files.remove_file(&path).map_err(self.failed(&path))?;
+            is_changed = true;
+        }
+        for base_offset in self.numbers("index") {
+            let segment = Segment::new(directory, base_offset);
+            let is_last_or_gone = self
+                .segment_bases()
+                .last()
+                .is_none_or(|l| base_offset >= *l);
+            if !is_last_or_gone {
+                continue;
+            }
+            let paths = [segment.path("index"), segment.path("timeindex")];
+            let [index_path, time_index_path] = &paths;
+            let is_stale = index_file::load(files, index_path, time_index_path)
+                .map_err(self.failed(index_path))?
+                .is_none_or(|(_, coverage)| coverage.next_offset > end_offset);
+            if is_stale {
+                for path in &paths {
+                    match files.remove_file(path) {
+                        Err(error) if error.kind() != ErrorKind::NotFound => {
+                            return Err(self.failed(path)(error));
+                        }
+                        _ => is_changed = true,
+                    }
+                }
+            }
+        }
+        if is_changed {
+            files
+                .sync_directory(directory)
+                .map_err(self.failed(directory))?;
+        }
+        Ok(())
     }
 
     /// Producer state where the last segment begins, or the newest stored before that.
     fn producers_before(&self, bases: &[u64]) -> Result<Stored> {
         let last_base = bases.last().copied().unwrap_or(0);
-        let mut offsets: Vec<u64> = self
-            .names()?
-            .iter()
-            .filter_map(|name| name.strip_suffix(".snapshot"))
-            .filter_map(|stem| stem.parse().ok())
-            .filter(|offset| *offset <= last_base)
-            .collect();
-        offsets.sort_unstable();
+        let mut offsets = self.numbers("snapshot");
+        offsets.retain(|offset| *offset <= last_base);
         while let Some(offset) = offsets.pop() {
             if let Some(states) = self.snapshot(offset)? {
                 return Ok(Stored { states, offset });
             }
         }
-        Ok(Stored { states: ProducerStates::default(), offset: 0 })
+        Ok(Stored {
+            states: ProducerStates::default(),
+            offset: 0,
+        })
     }
 
     fn snapshot(&self, offset: u64) -> Result<Option<ProducerStates>> {
-        let path = self.open.directory.join(Segment::file_name(offset, "snapshot"));
-        let loaded =
-            snapshot::load(&*self.shared.env.files, &path).map_err(self.failed(&path))?;
-        Ok(loaded.filter(|(_, at)| *at == offset).map(|(states, _)| states))
+        let path = self
+            .open
+            .directory
+            .join(Segment::file_name(offset, "snapshot"));
+        let loaded = snapshot::load(&*self.shared.env.files, &path).map_err(self.failed(&path))?;
+        Ok(loaded
+            .filter(|(_, at)| *at == offset)
+            .map(|(states, _)| states))
     }
 
     fn segment(
         &self,
         base_offset: u64,
-        is_last: bool,
+        next_base: Option<u64>,
         producers: &mut Stored,
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Opened> {
@@ -182,21 +262,21 @@ impl Opener<'_> {
         let path = segment.log_path();
         let failed = self.failed(&path);
         let files = &*self.shared.env.files;
-        let mode = if is_last { OpenMode::ReadWrite } else { OpenMode::Read };
-        let file = files.open(&path, mode).map_err(&failed)?;
-        let file_bytes = file.len().map_err(&failed)?;
-        let known_damage = self.known_damage(&segment)?;
-        segment.set_damaged(known_damage.clone());
-        let stored =
-            index_file::load(files, &segment.path("index"), &segment.path("timeindex"))
-                .map_err(&failed)?
-                .filter(|(_, coverage)| coverage.log_bytes <= file_bytes);
-        let is_needed_for_producers = producers.offset < base_offset || is_last;
+        let name = Segment::file_name(base_offset, "log");
+        let file_bytes = self
+            .entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .map_or(0, |entry| entry.bytes);
+        let stored = index_file::load(files, &segment.path("index"), &segment.path("timeindex"))
+            .map_err(&failed)?
+            .filter(|(_, coverage)| coverage.log_bytes <= file_bytes);
+        segment.set_damaged(self.known_damage(&segment)?);
         if let Some((_, coverage)) = &stored
             && coverage.sealed
             && coverage.log_bytes == file_bytes
-            && !is_last
-            && (!is_needed_for_producers || producers.offset >= coverage.next_offset)
+            && next_base.is_some()
+            && producers.offset >= coverage.next_offset
         {
             segment.set_end_position(coverage.log_bytes);
             segment.set_stored();
@@ -207,11 +287,12 @@ impl Opener<'_> {
             };
             return Ok(Opened { segment, end });
         }
-        let scanned = self.scan(&segment, &*file, stored, known_damage, producers, report)?;
-        if !is_last && !segment.is_sealed() {
-            self.seal(&segment, &*file, scanned)?;
+        let file = files.open(&path, OpenMode::ReadWrite).map_err(&failed)?;
+        let end = self.scan(&segment, &*file, stored, next_base, producers, report)?;
+        if next_base.is_some() {
+            self.seal(&segment, &*file, end)?;
         }
-        Ok(Opened { segment, end: scanned })
+        Ok(Opened { segment, end })
     }
 
     /// Reads the part of a segment that nothing vouches for, and erases what lies behind it.
@@ -220,7 +301,7 @@ impl Opener<'_> {
         segment: &Segment,
         file: &dyn File,
         stored: Option<(SegmentIndex, Coverage)>,
-        known_damage: Vec<DamagedRange>,
+        next_base: Option<u64>,
         producers: &mut Stored,
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Position> {
@@ -234,14 +315,24 @@ impl Opener<'_> {
             && coverage.log_bytes <= vouched
             && let Some(states) = self.snapshot(coverage.next_offset)?
         {
-            *producers = Stored { states, offset: coverage.next_offset };
+            *producers = Stored {
+                states,
+                offset: coverage.next_offset,
+            };
             resumed = Some((index, coverage));
         }
         let (mut index, position, next_offset) = match resumed {
             Some((index, coverage)) => (index, coverage.log_bytes, coverage.next_offset),
             None => (SegmentIndex::default(), 0, base_offset),
         };
-        let start = ScanStart { position, next_offset, trusted_position: vouched };
+        let offset_max = next_base.unwrap_or(u64::MAX);
+        let start = ScanStart {
+            position,
+            next_offset,
+            offset_max,
+            trusted_position: vouched,
+        };
+        let known_damage = segment.damaged();
         let mut state = ScanState {
             index: &mut index,
             producers: &mut producers.states,
@@ -253,7 +344,13 @@ impl Opener<'_> {
         if scanned.damaged != known_damage {
             self.report_damage(segment, &known_damage, &scanned.damaged, report)?;
         }
-        self.erase_behind(segment, file, scanned.end_position, scanned.next_offset, report)?;
+        self.erase_behind(
+            segment,
+            file,
+            scanned.end_position,
+            scanned.next_offset,
+            report,
+        )?;
         segment.set_index(index);
         segment.set_damaged(scanned.damaged);
         segment.set_end_position(scanned.end_position);
@@ -266,7 +363,9 @@ impl Opener<'_> {
 
     /// Up to where the checkpoint, a clean stop or a seal vouches for the segment.
     fn vouched_position(&self, segment: &Segment, coverage: Option<Coverage>) -> u64 {
-        let by_seal = coverage.filter(|coverage| coverage.sealed).map(|c| c.log_bytes);
+        let by_seal = coverage
+            .filter(|coverage| coverage.sealed)
+            .map(|c| c.log_bytes);
         let by_checkpoint = self
             .open
             .checkpoint
@@ -280,7 +379,9 @@ impl Opener<'_> {
         let bytes = read_whole(&*self.shared.env.files, &path, DAMAGE_FILE_BYTES_MAX)
             .map_err(self.failed(&path))?;
         // Only what is known already; a file that cannot be read is found out again by the scan.
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+        Ok(bytes
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default())
     }
 
     fn report_damage(
@@ -292,20 +393,17 @@ impl Opener<'_> {
     ) -> Result<()> {
         let path = segment.path("damage");
         let bytes = serde_json::to_vec(found).map_err(|error| {
-            Error::io(format_args!("writing {}", path.display()), &std::io::Error::other(error))
+            Error::io(
+                format_args!("writing {}", path.display()),
+                &std::io::Error::other(error),
+            )
         })?;
         let name = Segment::file_name(segment.base_offset, "damage");
         replace_durably(&*self.shared.env.files, &self.open.directory, &name, &bytes)
             .map_err(self.failed(&path))?;
         for range in found.iter().filter(|range| !known.contains(range)) {
-            report.push(RecoveryEntry {
-                subject: self.open.label.clone(),
-                event: RecoveryEvent::Quarantined {
-                    from_offset: range.from_offset,
-                    to_offset: range.to_offset,
-                    bytes: range.to_position.saturating_sub(range.from_position),
-                },
-            });
+            let bytes = range.to_position.saturating_sub(range.from_position);
+            report.push(self.quarantined(range.from_offset, range.to_offset, bytes));
         }
         Ok(())
     }
@@ -329,30 +427,55 @@ impl Opener<'_> {
             if lost > 0 {
                 report.push(RecoveryEntry {
                     subject: self.open.label.clone(),
-                    event: RecoveryEvent::TailErased { offset: next_offset, bytes: lost },
+                    event: RecoveryEvent::TailErased {
+                        offset: next_offset,
+                        bytes: lost,
+                    },
                 });
             }
-            let writable =
-                self.shared.env.files.open(&path, OpenMode::ReadWrite).map_err(&failed)?;
-            writable.truncate(end).map_err(&failed)?;
-            return writable.sync_data().map_err(&failed);
+            file.truncate(end).map_err(&failed)?;
+            return file.sync_data().map_err(&failed);
         }
-        if self.open.was_clean { Ok(()) } else { file.sync_data().map_err(&failed) }
+        if self.open.was_clean {
+            Ok(())
+        } else {
+            file.sync_data().map_err(&failed)
+        }
     }
 
     /// Closes a segment that was rolled but not sealed when the broker stopped.
     fn seal(&self, segment: &Segment, file: &dyn File, end: Position) -> Result<()> {
         let path = segment.log_path();
         file.sync_data().map_err(self.failed(&path))?;
-        let coverage =
-            Coverage { sealed: true, log_bytes: end.position, next_offset: end.offset };
-        segment.store_index(&self.shared.files, coverage).map_err(self.failed(&path))
+        let coverage = Coverage {
+            sealed: true,
+            log_bytes: end.position,
+            next_offset: end.offset,
+        };
+        segment
+            .store_index(&self.shared.files, coverage)
+            .map_err(self.failed(&path))
+    }
+
+    /// Where the broker's clock stamps the records, it must not go back behind the last one.
+    fn last_append_ms(&self, last: Option<&Arc<Segment>>) -> i64 {
+        let mut largest_ms = 0;
+        if self.open.config.timestamp_type == TimestampType::LogAppendTime
+            && let Some(segment) = last
+        {
+            segment.update_index(|index| {
+                largest_ms = index.largest().map_or(0, |largest| largest.timestamp_ms);
+            });
+        }
+        largest_ms
     }
 
     fn active(&self, last: Option<&Arc<Segment>>, end: Position) -> Result<Option<Active>> {
         let Some(segment) = last else { return Ok(None) };
         let path = segment.log_path();
-        let file = segment.file(&self.shared.files).map_err(self.failed(&path))?;
+        let file = segment
+            .file(&self.shared.files)
+            .map_err(self.failed(&path))?;
         let writer = PwriteWriter::new(file, Arc::clone(&self.shared.work), end.position);
         Ok(Some(Active {
             segment: Arc::clone(segment),

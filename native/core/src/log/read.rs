@@ -78,13 +78,18 @@ pub struct Batches {
     pub next_offset: u64,
     /// Offset behind the last visible record.
     pub high_watermark: u64,
+    /// Records of the batches, counted by offsets.
+    pub record_count: u32,
     segment: Arc<Segment>,
 }
 
 impl Batches {
     /// The bytes. Empty only if the range left its window, which is an error of the engine.
     pub fn bytes(&self) -> &[u8] {
-        self.window.mapping.slice(self.range.clone()).unwrap_or_default()
+        self.window
+            .mapping
+            .slice(self.range.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -102,18 +107,29 @@ impl ColdRange {
     /// [`Code::KafkaStorageError`] where the disk cannot be read.
     pub fn load(&self, shared: &LogShared) -> Result<()> {
         let failed = |error: std::io::Error| {
-            Error::io(format_args!("reading {}", self.segment.log_path().display()), &error)
+            Error::io(
+                format_args!("reading {}", self.segment.log_path().display()),
+                &error,
+            )
         };
-        self.segment.with_index(&shared.files, |_| ()).map_err(failed)?;
+        self.segment
+            .with_index(&shared.files, |_| ())
+            .map_err(failed)?;
         let end = self.segment.end_position();
-        let bytes = self.bytes.max(READ_AHEAD_BYTES).min(end.saturating_sub(self.position));
+        let bytes = self
+            .bytes
+            .max(READ_AHEAD_BYTES)
+            .min(end.saturating_sub(self.position));
         let bytes = bytes.min(limits::BATCH_BYTES_MAX);
         let window = shared
             .windows
             .window(&shared.files, &self.segment, self.position, bytes)
             .map_err(failed)?;
         let start = to_memory(self.position - window.start)?;
-        window.mapping.populate(start..start + to_memory(bytes)?).map_err(failed)
+        window
+            .mapping
+            .populate(start..start + to_memory(bytes)?)
+            .map_err(failed)
     }
 }
 
@@ -123,20 +139,22 @@ impl Log {
     /// # Errors
     /// [`Code::TopicDeleted`], or [`Code::KafkaStorageError`] where a file cannot be mapped.
     pub fn read(&self, offset: u64, bytes_max: u64) -> Result<Read> {
-        if self.is_deleted.load(Ordering::Acquire) {
-            return Err(Error::new(Code::TopicDeleted, self.label.clone()));
+        if let Some(code) = self.ended() {
+            return Err(Error::new(code, self.label.clone()));
         }
         let visible = *self.visible.read();
         let log_start = self.log_start.load(Ordering::Acquire);
         let high_watermark = visible.offset;
         if offset < log_start || offset > self.log_end.load(Ordering::Acquire) {
-            return Ok(Read::OutOfRange { log_start, high_watermark });
+            return Ok(Read::OutOfRange {
+                log_start,
+                high_watermark,
+            });
         }
         if offset >= high_watermark {
             return Ok(Read::AtEnd { high_watermark });
         }
         let mut from = offset;
-        // A compacted log may have nothing more in a segment: then the next one is asked.
         loop {
             let Some((segment, next_base)) = self.segment_of(from) else {
                 return Ok(Read::AtEnd { high_watermark });
@@ -146,15 +164,17 @@ impl Log {
             } else {
                 segment.end_position()
             };
-            match self.read_segment(&segment, from, end, bytes_max, high_watermark)? {
-                Some(read) => return Ok(read),
-                None => match next_base {
-                    Some(base) if base < high_watermark => from = base.max(from),
-                    _ => return Ok(Read::AtEnd { high_watermark }),
-                },
+            if let Some(read) = self.read_segment(&segment, from, end, bytes_max, high_watermark)? {
+                return Ok(read);
             }
-            if next_base.is_none_or(|base| base != from) {
-                return Ok(Read::AtEnd { high_watermark });
+            // Nothing more in this segment. In a compacted log that is normal; elsewhere offsets
+            // between two segments are missing because a tail was lost.
+            match next_base.filter(|base| *base < high_watermark) {
+                Some(base) if base > offset && !self.config().is_compacted => {
+                    return Ok(Read::Gap { to_offset: base });
+                }
+                Some(base) => from = base,
+                None => return Ok(Read::AtEnd { high_watermark }),
             }
         }
     }
@@ -164,7 +184,10 @@ impl Log {
         let segments = self.segments.read();
         let count = segments.partition_point(|segment| segment.base_offset <= offset);
         let segment = segments.get(count.saturating_sub(1))?;
-        Some((Arc::clone(segment), segments.get(count).map(|next| next.base_offset)))
+        Some((
+            Arc::clone(segment),
+            segments.get(count).map(|next| next.base_offset),
+        ))
     }
 
     fn read_segment(
@@ -176,7 +199,10 @@ impl Log {
         high_watermark: u64,
     ) -> Result<Option<Read>> {
         let failed = |error: std::io::Error| {
-            Error::io(format_args!("mapping {}", segment.log_path().display()), &error)
+            Error::io(
+                format_args!("mapping {}", segment.log_path().display()),
+                &error,
+            )
         };
         let hint = self.hints.lock().take(offset);
         let mut position = match hint {
@@ -184,10 +210,14 @@ impl Log {
             _ => {
                 if !segment.has_index(&self.shared.files) {
                     let segment = Arc::clone(segment);
-                    return Ok(Some(Read::Cold(ColdRange { segment, position: 0, bytes: 0 })));
+                    return Ok(Some(Read::Cold(ColdRange {
+                        segment,
+                        position: 0,
+                        bytes: 0,
+                    })));
                 }
-                let relative = u32::try_from(offset.saturating_sub(segment.base_offset))
-                    .unwrap_or(u32::MAX);
+                let relative =
+                    u32::try_from(offset.saturating_sub(segment.base_offset)).unwrap_or(u32::MAX);
                 let entry = segment
                     .with_index(&self.shared.files, |index| index.at_or_before(relative))
                     .map_err(failed)?;
@@ -203,7 +233,9 @@ impl Log {
                 && damage.from_position <= position
             {
                 if offset < damage.to_offset {
-                    return Ok(Some(Read::Gap { to_offset: damage.to_offset }));
+                    return Ok(Some(Read::Gap {
+                        to_offset: damage.to_offset,
+                    }));
                 }
                 position = damage.to_position;
                 continue;
@@ -212,10 +244,21 @@ impl Log {
             let window = self
                 .shared
                 .windows
-                .window(&self.shared.files, segment, position, needed.min(end - position))
+                .window(
+                    &self.shared.files,
+                    segment,
+                    position,
+                    needed.min(end - position),
+                )
                 .map_err(failed)?;
             match self.walk(segment, window, position, end, offset, bytes_max)? {
-                Walk::Batches { window, range, next_offset, next_position } => {
+                Walk::Batches {
+                    window,
+                    range,
+                    next_offset,
+                    next_position,
+                    record_count,
+                } => {
                     let next = Position {
                         offset: next_offset,
                         segment_base: segment.base_offset,
@@ -223,15 +266,28 @@ impl Log {
                     };
                     self.hints.lock().put(next);
                     let segment = Arc::clone(segment);
-                    let batches =
-                        Batches { window, range, next_offset, high_watermark, segment };
+                    let batches = Batches {
+                        window,
+                        range,
+                        next_offset,
+                        high_watermark,
+                        record_count,
+                        segment,
+                    };
                     return Ok(Some(Read::Batches(batches)));
                 }
                 Walk::Cold { position, bytes } => {
                     let segment = Arc::clone(segment);
-                    return Ok(Some(Read::Cold(ColdRange { segment, position, bytes })));
+                    return Ok(Some(Read::Cold(ColdRange {
+                        segment,
+                        position,
+                        bytes,
+                    })));
                 }
-                Walk::On { position: further, bytes } => {
+                Walk::On {
+                    position: further,
+                    bytes,
+                } => {
                     position = further;
                     wanted = bytes;
                 }
@@ -249,13 +305,15 @@ impl Log {
         offset: u64,
         bytes_max: u64,
     ) -> Result<Walk> {
-        let damage_start =
-            segment.damage_at_or_behind(position).map_or(u64::MAX, |damage| damage.from_position);
+        let damage_start = segment
+            .damage_at_or_behind(position)
+            .map_or(u64::MAX, |damage| damage.from_position);
         let end = end.min(damage_start);
         let window_end = end.min(window.start + window.bytes());
         let mut walked = position;
         let mut first = None;
         let mut next_offset = offset;
+        let mut record_count = 0u32;
         while walked + HEADER_BYTES as u64 <= window_end {
             let start = to_memory(walked - window.start)?;
             let head = start..start + HEADER_BYTES;
@@ -263,7 +321,10 @@ impl Log {
                 if first.is_some() {
                     break;
                 }
-                return Ok(Walk::Cold { position: walked, bytes: bytes_max });
+                return Ok(Walk::Cold {
+                    position: walked,
+                    bytes: bytes_max,
+                });
             }
             let header = window.mapping.slice(head).map(BatchHeader::read);
             let Some(Ok(header)) = header else {
@@ -272,7 +333,10 @@ impl Log {
             let bytes = header.batch_bytes() as u64;
             if walked + bytes > window_end {
                 if first.is_none() && walked + bytes <= end {
-                    return Ok(Walk::On { position: walked, bytes });
+                    return Ok(Walk::On {
+                        position: walked,
+                        bytes,
+                    });
                 }
                 break;
             }
@@ -287,6 +351,8 @@ impl Log {
             }
             walked += bytes;
             next_offset = batch_next;
+            let records = u32::try_from(header.record_count).unwrap_or(0);
+            record_count = record_count.saturating_add(records);
             if walked - start_position >= bytes_max {
                 break;
             }
@@ -294,13 +360,25 @@ impl Log {
         let Some(first) = first else {
             // Nothing yet: go on in the next window, or leave the segment at its end.
             let further = if walked == position { end } else { walked };
-            return Ok(Walk::On { position: further, bytes: HEADER_BYTES as u64 });
+            return Ok(Walk::On {
+                position: further,
+                bytes: HEADER_BYTES as u64,
+            });
         };
         let range = to_memory(first - window.start)?..to_memory(walked - window.start)?;
         if !self.is_resident(&window, range.clone())? {
-            return Ok(Walk::Cold { position: first, bytes: walked - first });
+            return Ok(Walk::Cold {
+                position: first,
+                bytes: walked - first,
+            });
         }
-        Ok(Walk::Batches { window, range, next_offset, next_position: walked })
+        Ok(Walk::Batches {
+            window,
+            range,
+            next_offset,
+            next_position: walked,
+            record_count,
+        })
     }
 
     fn is_resident(&self, window: &Window, range: Range<usize>) -> Result<bool> {
@@ -312,7 +390,10 @@ impl Log {
 
     fn damaged_at(&self, segment: &Segment, position: u64) -> Error {
         let path = segment.log_path();
-        Error::new(Code::DataDamaged, format!("{} at byte {position}", path.display()))
+        Error::new(
+            Code::DataDamaged,
+            format!("{} at byte {position}", path.display()),
+        )
     }
 
     /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
@@ -332,12 +413,28 @@ impl Log {
 }
 
 enum Walk {
-    Batches { window: Arc<Window>, range: Range<usize>, next_offset: u64, next_position: u64 },
-    Cold { position: u64, bytes: u64 },
-    On { position: u64, bytes: u64 },
+    Batches {
+        window: Arc<Window>,
+        range: Range<usize>,
+        next_offset: u64,
+        next_position: u64,
+        record_count: u32,
+    },
+    Cold {
+        position: u64,
+        bytes: u64,
+    },
+    On {
+        position: u64,
+        bytes: u64,
+    },
 }
 
 fn to_memory(bytes: u64) -> Result<usize> {
-    usize::try_from(bytes)
-        .map_err(|_| Error::new(Code::UnknownServerError, "a range larger than the address space"))
+    usize::try_from(bytes).map_err(|_| {
+        Error::new(
+            Code::UnknownServerError,
+            "a range larger than the address space",
+        )
+    })
 }

@@ -32,7 +32,10 @@ impl Log {
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         for segment in segments {
             let failed = |error: std::io::Error| {
-                Error::io(format_args!("reading {}", segment.log_path().display()), &error)
+                Error::io(
+                    format_args!("reading {}", segment.log_path().display()),
+                    &error,
+                )
             };
             let (largest, from) = segment
                 .with_index(&self.shared.files, |index| {
@@ -44,7 +47,13 @@ impl Log {
                 continue;
             }
             let file = segment.file(&self.shared.files).map_err(failed)?;
-            let found = scan(&*file, &segment, u64::from(from), timestamp_ms, offsets.log_start)?;
+            let found = scan(
+                &*file,
+                &segment,
+                u64::from(from),
+                timestamp_ms,
+                offsets.log_start,
+            )?;
             if let Some(found) = found {
                 return Ok((found.offset < offsets.high_watermark).then_some(found));
             }
@@ -61,7 +70,10 @@ fn scan(
     log_start: u64,
 ) -> Result<Option<TimedOffset>> {
     let failed = |error: std::io::Error| {
-        Error::io(format_args!("reading {}", segment.log_path().display()), &error)
+        Error::io(
+            format_args!("reading {}", segment.log_path().display()),
+            &error,
+        )
     };
     let end = segment.end_position();
     let mut position = from;
@@ -102,7 +114,7 @@ fn first_in_batch(
     let records = if codec == compression::Codec::None {
         stored
     } else {
-        let bytes_max = usize::try_from(limits::BATCH_BYTES_DECOMPRESSED_MAX).unwrap_or(usize::MAX);
+        let bytes_max = limits::BATCH_BYTES_DECOMPRESSED_MAX;
         compression::decompress(codec, stored, bytes_max, &mut decompressed)?;
         &decompressed
     };
@@ -114,10 +126,15 @@ fn first_in_batch(
                 header.base_timestamp.saturating_add(record.timestamp_delta)
             }
         };
-        let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
+        let offset = header
+            .base_offset
+            .saturating_add(i64::from(record.offset_delta));
         let offset = u64::try_from(offset).unwrap_or(0);
         if record_ms >= timestamp_ms && offset >= log_start {
-            return Ok(Some(TimedOffset { offset, timestamp_ms: record_ms }));
+            return Ok(Some(TimedOffset {
+                offset,
+                timestamp_ms: record_ms,
+            }));
         }
     }
     Ok(None)

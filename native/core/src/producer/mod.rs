@@ -86,7 +86,9 @@ impl ProducerStates {
     /// A producer that is not known here may start at any number, as in Kafka since version 2.5
     /// (its state may have expired); one that is known and moves to a newer epoch starts at 0.
     pub fn check(&self, batch: &ProducerBatch) -> Result<Verdict> {
-        let Some(entry) = self.producers.get(&batch.producer_id) else { return Ok(Verdict::New) };
+        let Some(entry) = self.producers.get(&batch.producer_id) else {
+            return Ok(Verdict::New);
+        };
         if batch.epoch < entry.epoch {
             return Err(Error::new(
                 Code::InvalidProducerEpoch,
@@ -96,8 +98,14 @@ impl ProducerStates {
                 ),
             ));
         }
-        let Some(last) = entry.batches.back() else { return Ok(Verdict::New) };
-        let expected = if batch.epoch > entry.epoch { 0 } else { advance(last.last_sequence, 1) };
+        let Some(last) = entry.batches.back() else {
+            return Ok(Verdict::New);
+        };
+        let expected = if batch.epoch > entry.epoch {
+            0
+        } else {
+            advance(last.last_sequence, 1)
+        };
         if batch.base_sequence == expected {
             return Ok(Verdict::New);
         }
@@ -147,7 +155,8 @@ impl ProducerStates {
 
     /// Forgets producers that have not written since `before_ms`.
     pub fn expire(&mut self, before_ms: i64) {
-        self.producers.retain(|_, entry| entry.last_append_ms >= before_ms);
+        self.producers
+            .retain(|_, entry| entry.last_append_ms >= before_ms);
     }
 
     /// Number of producers known.
@@ -180,7 +189,12 @@ mod tests {
     use super::*;
 
     fn batch(epoch: i16, base_sequence: i32, record_count: u32) -> ProducerBatch {
-        ProducerBatch { producer_id: 7, epoch, base_sequence, record_count }
+        ProducerBatch {
+            producer_id: 7,
+            epoch,
+            base_sequence,
+            record_count,
+        }
     }
 
     fn append(states: &mut ProducerStates, next: &mut u64, what: ProducerBatch) -> Result<Verdict> {
@@ -198,7 +212,10 @@ mod tests {
         let mut states = ProducerStates::default();
         let mut next = 100;
         for sequence in [0, 10, 20] {
-            assert_eq!(append(&mut states, &mut next, batch(0, sequence, 10)), Ok(Verdict::New));
+            assert_eq!(
+                append(&mut states, &mut next, batch(0, sequence, 10)),
+                Ok(Verdict::New)
+            );
         }
         let Ok(Verdict::Duplicate(first)) = append(&mut states, &mut next, batch(0, 10, 10)) else {
             panic!("the repetition was not recognised")
@@ -238,7 +255,10 @@ mod tests {
         let mut states = ProducerStates::default();
         let mut next = 0;
         append(&mut states, &mut next, batch(0, i32::MAX - 1, 2)).unwrap();
-        assert_eq!(append(&mut states, &mut next, batch(0, 0, 1)), Ok(Verdict::New));
+        assert_eq!(
+            append(&mut states, &mut next, batch(0, 0, 1)),
+            Ok(Verdict::New)
+        );
         append(&mut states, &mut next, batch(0, 1, 1)).unwrap();
     }
 }

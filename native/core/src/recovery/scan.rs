@@ -3,7 +3,6 @@
 use crate::{
     batch::{BatchHeader, HEADER_BYTES, header::LENGTH_OVERHEAD_BYTES},
     env::{File, transfer::read_full},
-    error::Result,
     index::SegmentIndex,
     log::append::{producer_of, record_count},
     producer::ProducerStates,
@@ -16,6 +15,8 @@ pub struct ScanStart {
     pub position: u64,
     /// Offset that it must have.
     pub next_offset: u64,
+    /// Offsets from here on belong to the next segment.
+    pub offset_max: u64,
     /// Before this position headers are believed; from it on checksums are verified.
     pub trusted_position: u64,
 }
@@ -62,29 +63,48 @@ pub fn scan(
     let file_bytes = file.len()?;
     let mut position = start.position;
     let mut next_offset = start.next_offset;
-    let mut damaged: Vec<DamagedRange> =
-        known_damage.iter().copied().filter(|range| range.to_position <= position).collect();
+    let mut damaged: Vec<DamagedRange> = known_damage
+        .iter()
+        .copied()
+        .filter(|range| range.to_position <= position)
+        .collect();
     let mut buffer = Vec::new();
     loop {
-        if let Some(known) = known_damage.iter().find(|range| range.from_position == position) {
+        if let Some(known) = known_damage
+            .iter()
+            .find(|range| range.from_position == position)
+        {
             damaged.push(*known);
             position = known.to_position;
             next_offset = known.to_offset;
             continue;
         }
         let verify = position >= start.trusted_position;
-        if let Ok(header) = whole_batch(file, file_bytes, position, verify, &mut buffer)?
+        if let Some(header) = whole_batch(file, file_bytes, position, verify, &mut buffer)?
             && u64::try_from(header.base_offset) == Ok(next_offset)
+            && next_offset < start.offset_max
         {
             note(state, &header, position);
             position += header.batch_bytes() as u64;
             next_offset += u64::from(record_count(&header));
             continue;
         }
-        let Some((further, header)) =
-            find_behind(file, file_bytes, position, next_offset, state.index, &mut buffer)?
-        else {
-            return Ok(Scanned { end_position: position, next_offset, damaged });
+        let Some((further, header)) = find_behind(
+            file,
+            file_bytes,
+            position,
+            next_offset,
+            state.index,
+            &mut buffer,
+        )?
+        .filter(|(_, header)| {
+            u64::try_from(header.base_offset).is_ok_and(|base| base < start.offset_max)
+        }) else {
+            return Ok(Scanned {
+                end_position: position,
+                next_offset,
+                damaged,
+            });
         };
         let to_offset = u64::try_from(header.base_offset).unwrap_or(next_offset);
         damaged.push(DamagedRange {
@@ -111,7 +131,9 @@ fn note(state: &mut ScanState<'_>, header: &BatchHeader, position: u64) {
     );
     if let Some(producer) = producer_of(header) {
         let next_offset = base_offset + u64::from(record_count(header));
-        state.producers.note(&producer, base_offset, next_offset, header.max_timestamp);
+        state
+            .producers
+            .note(&producer, base_offset, next_offset, header.max_timestamp);
     }
 }
 
@@ -122,27 +144,29 @@ fn whole_batch(
     position: u64,
     verify: bool,
     buffer: &mut Vec<u8>,
-) -> std::io::Result<Result<BatchHeader, ()>> {
+) -> std::io::Result<Option<BatchHeader>> {
     let mut head = [0; HEADER_BYTES];
     if read_full(file, &mut head, position)? < HEADER_BYTES {
-        return Ok(Err(()));
+        return Ok(None);
     }
-    let Ok(header) = BatchHeader::read(&head) else { return Ok(Err(())) };
+    let Ok(header) = BatchHeader::read(&head) else {
+        return Ok(None);
+    };
     let is_sound = header.last_offset_delta >= 0
         && header.record_count >= 0
         && i64::from(header.record_count) <= i64::from(header.last_offset_delta) + 1
         && position + header.batch_bytes() as u64 <= file_bytes;
     if !is_sound {
-        return Ok(Err(()));
+        return Ok(None);
     }
     if verify {
         buffer.resize(header.batch_bytes(), 0);
         let read = read_full(file, buffer, position)?;
         if read < header.batch_bytes() || header.verify_crc(buffer).is_err() {
-            return Ok(Err(()));
+            return Ok(None);
         }
     }
-    Ok(Ok(header))
+    Ok(Some(header))
 }
 
 /// The first whole batch behind a damaged one at `position`, with a base offset behind
@@ -158,7 +182,9 @@ fn find_behind(
     let mut head = [0; HEADER_BYTES];
     let mut candidates = Vec::new();
     if read_full(file, &mut head, position)? == HEADER_BYTES {
-        let length = head.get(8..12).and_then(|field| <[u8; 4]>::try_from(field).ok());
+        let length = head
+            .get(8..12)
+            .and_then(|field| <[u8; 4]>::try_from(field).ok());
         let length = length.map_or(0, u32::from_be_bytes);
         if length > 0 {
             candidates.push(position + u64::from(length) + LENGTH_OVERHEAD_BYTES as u64);
@@ -175,7 +201,7 @@ fn find_behind(
         if candidate + HEADER_BYTES as u64 > file_bytes {
             continue;
         }
-        if let Ok(header) = whole_batch(file, file_bytes, candidate, true, buffer)?
+        if let Some(header) = whole_batch(file, file_bytes, candidate, true, buffer)?
             && u64::try_from(header.base_offset).is_ok_and(|offset| offset > next_offset)
         {
             return Ok(Some((candidate, header)));

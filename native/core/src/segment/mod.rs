@@ -93,7 +93,8 @@ impl Segment {
 
     /// Path of a file that belongs to this segment.
     pub fn path(&self, extension: &str) -> PathBuf {
-        self.directory.join(Self::file_name(self.base_offset, extension))
+        self.directory
+            .join(Self::file_name(self.base_offset, extension))
     }
 
     /// Bytes of whole batches.
@@ -118,7 +119,11 @@ impl Segment {
 
     /// The damaged range that covers or follows `position` first, if any.
     pub fn damage_at_or_behind(&self, position: u64) -> Option<DamagedRange> {
-        self.damaged.read().iter().find(|range| range.to_position > position).copied()
+        self.damaged
+            .read()
+            .iter()
+            .find(|range| range.to_position > position)
+            .copied()
     }
 
     /// Notes damaged ranges found by recovery.
@@ -180,11 +185,7 @@ impl Segment {
     ///
     /// # Errors
     /// An I/O error; the copy in memory stays.
-    pub fn store_index(
-        &self,
-        files: &FileCache,
-        coverage: index_file::Coverage,
-    ) -> io::Result<()> {
+    pub fn store_index(&self, files: &FileCache, coverage: index_file::Coverage) -> io::Result<()> {
         let index = match &*self.index.read() {
             IndexState::Loaded(index) => index.clone(),
             IndexState::Stored => return Ok(()),
@@ -208,7 +209,11 @@ impl Segment {
     /// An I/O error while opening.
     pub fn file(&self, files: &FileCache) -> io::Result<Arc<dyn File>> {
         files.file(self.id, || {
-            let mode = if self.is_sealed() { OpenMode::Read } else { OpenMode::ReadWrite };
+            let mode = if self.is_sealed() {
+                OpenMode::Read
+            } else {
+                OpenMode::ReadWrite
+            };
             files.file_system().open(&self.log_path(), mode)
         })
     }

@@ -56,7 +56,11 @@ pub struct PwriteWriter {
 impl PwriteWriter {
     /// A writer of `file` whose tail is at `position`.
     pub fn new(file: Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
-        Self { file, work, writeback_position: position }
+        Self {
+            file,
+            work,
+            writeback_position: position,
+        }
     }
 
     fn start_writeback(&mut self, position: u64) {
@@ -67,7 +71,8 @@ impl PwriteWriter {
         let (file, from) = (Arc::clone(&self.file), self.writeback_position);
         self.writeback_position = position;
         // A hint: when it fails the pages are written by the next fdatasync, which reports.
-        self.work.spawn(Box::new(move || drop(file.start_writeback(from, bytes))));
+        self.work
+            .spawn(Box::new(move || drop(file.start_writeback(from, bytes))));
     }
 }
 
@@ -119,7 +124,10 @@ impl Ready {
 
 impl Shared {
     fn new() -> Arc<Self> {
-        Arc::new(Self { slot: Mutex::default(), is_preparing: AtomicBool::new(false) })
+        Arc::new(Self {
+            slot: Mutex::default(),
+            is_preparing: AtomicBool::new(false),
+        })
     }
 }
 
@@ -127,7 +135,11 @@ impl MappedWriter {
     /// A writer of `file` whose tail is at `position`.
     pub fn new(file: Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
         let pwrite = PwriteWriter::new(file, work, position);
-        let mut writer = Self { pwrite, shared: Shared::new(), current: None };
+        let mut writer = Self {
+            pwrite,
+            shared: Shared::new(),
+            current: None,
+        };
         writer.prepare(position, WINDOW_BYTES_MIN);
         writer
     }
@@ -151,18 +163,28 @@ impl MappedWriter {
 
     /// Takes the next window over when the current one ends before `end`.
     fn advance(&mut self, position: u64, end: u64) {
-        if self.current.as_ref().is_some_and(|current| current.end() >= end) {
+        if self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.end() >= end)
+        {
             return;
         }
         if let Some(mut slot) = self.shared.slot.try_lock()
-            && slot.next.as_ref().is_some_and(|next| next.start <= position)
+            && slot
+                .next
+                .as_ref()
+                .is_some_and(|next| next.start <= position)
         {
             self.current = slot.next.take();
         }
     }
 
     fn needs_next(&self) -> bool {
-        self.shared.slot.try_lock().is_some_and(|slot| slot.next.is_none())
+        self.shared
+            .slot
+            .try_lock()
+            .is_some_and(|slot| slot.next.is_none())
     }
 }
 
@@ -196,7 +218,10 @@ impl SegmentWriter for MappedWriter {
         };
         // The next window starts at the tail, so that no batch falls between two.
         if remaining < window_bytes / 2 && self.needs_next() {
-            self.prepare(end, (window_bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX));
+            self.prepare(
+                end,
+                (window_bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX),
+            );
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ fn names_that_are_not_utf8_are_left_out_of_listings() {
     assert_eq!(listed[0].name, "even");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_kind_decides_what_data_may_lie_on() {
     assert_eq!(kind_of_magic(0xef53), FileSystemKind::Local); // ext4

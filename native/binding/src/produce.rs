@@ -1,0 +1,84 @@
+//! Produce frames.
+
+use millrace_core::registry::{
+    plan,
+    produce::{Frame, ProducerIdentity},
+};
+use napi::bindgen_prelude::Float64ArraySlice;
+use napi_derive::napi;
+
+use crate::{error::to_js, handles, scratch};
+
+/// Takes a produce frame apart into `plan`, whose layout the `PLAN_*` constants give. Writes the
+/// request's id, the ack asked for (-1 for none said) and the number of entries to `result`.
+#[napi]
+pub fn decode_produce(
+    channel: u32,
+    frame: &[u8],
+    mut plan: Float64ArraySlice<'_>,
+    mut result: Float64ArraySlice<'_>,
+) -> napi::Result<()> {
+    let state = handles::event_loop(channel)?;
+    let mut buffers = state.scratch.lock();
+    let (envelope, count) = buffers
+        .produce
+        .decode(frame, scratch::numbers(&mut plan))
+        .map_err(|error| to_js(&error))?;
+    let ack = envelope.ack.map_or(-1.0, f64::from);
+    let values = [f64::from(envelope.id), ack, count as f64];
+    for (slot, value) in scratch::numbers(&mut result).iter_mut().zip(values) {
+        *slot = value;
+    }
+    Ok(())
+}
+
+/// Appends the first `count` entries of `plan`, made from `frame`, and notes there what became of
+/// them. `ack` is -1 for the topic's own. Writes the token to wait for (0: none) and the
+/// durability reached to `result`, then the rows about spread entries, after their number.
+#[napi]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "flat arguments cost no object a frame"
+)]
+pub fn append(
+    store: u32,
+    channel: u32,
+    frame: &[u8],
+    mut plan: Float64ArraySlice<'_>,
+    count: u32,
+    ack: i32,
+    producer_id: f64,
+    producer_epoch: i32,
+    mut result: Float64ArraySlice<'_>,
+) -> napi::Result<()> {
+    let store = handles::store(store)?;
+    let state = handles::event_loop(channel)?;
+    let mut buffers = state.scratch.lock();
+    let frame = Frame {
+        store: &store,
+        channel: &state.channel,
+        bytes: frame,
+        ack: u8::try_from(ack).ok(),
+        producer: ProducerIdentity {
+            id: producer_id as i64,
+            epoch: i16::try_from(producer_epoch).unwrap_or(-1),
+        },
+    };
+    let count = usize::try_from(count).unwrap_or(0);
+    let outcome = buffers
+        .produce
+        .append(&frame, scratch::numbers(&mut plan), count);
+    let spreads = buffers.produce.spreads();
+    let head = [
+        f64::from(outcome.token),
+        f64::from(outcome.reached),
+        (spreads.len() / plan::SPREAD_STRIDE) as f64,
+    ];
+    for (slot, value) in scratch::numbers(&mut result)
+        .iter_mut()
+        .zip(head.iter().chain(spreads))
+    {
+        *slot = *value;
+    }
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! Opening and closing stores, topics and channels.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use millrace_core::{
+    batch::TimestampType,
+    compression::Codec,
+    env::Env as CoreEnv,
+    error::{Code, Error},
+    log::config::{LogConfig, WriterChoice},
+    registry::{Store, StoreOptions, TopicSpec, channel::Channel},
+};
+use napi::{
+    bindgen_prelude::{AsyncTask, Float64Array, Float64ArraySlice, Function},
+    threadsafe_function::ThreadsafeFunctionCallMode,
+};
+use napi_derive::napi;
+
+use crate::{
+    error::{invalid, to_js},
+    handles,
+    job::Job,
+    scratch,
+};
+
+/// How a store is opened.
+#[napi(object)]
+pub struct NativeStoreOptions {
+    /// The data directory; created when missing. Not touched when `memory` is set.
+    pub data_directory: String,
+    /// Keep everything in memory; gone when the process ends.
+    pub memory: bool,
+    /// With `memory`: bytes after which the store is full; 0 for no bound.
+    pub memory_bytes_max: f64,
+    /// Threads that flush, 1 to 64.
+    pub flush_threads_max: u32,
+    /// Open descriptors to keep, at least 16.
+    pub descriptors_max: u32,
+}
+
+/// What the logs of a topic act on. Numbers beyond 2^53 mean never.
+#[napi(object)]
+pub struct NativeTopicConfig {
+    /// `flush.messages`.
+    pub flush_messages: f64,
+    /// `flush.ms`.
+    pub flush_ms: f64,
+    /// `segment.bytes`.
+    pub segment_bytes: f64,
+    /// `segment.ms`.
+    pub segment_ms: f64,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: f64,
+    /// `max.message.bytes`.
+    pub message_bytes_max: f64,
+    /// `cleanup.policy` holds `compact`.
+    pub is_compacted: bool,
+    /// `message.timestamp.type` is `LogAppendTime`.
+    pub is_log_append_time: bool,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_ms_max: f64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_ms_max: f64,
+    /// `compression.type` as Kafka's codec number; -1 for `producer`.
+    pub codec: i32,
+    /// Level for the codec; absent for its default.
+    pub compression_level: Option<i32>,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: u32,
+    /// How bytes get into the file: "automatic", "pwrite" or "mapped".
+    pub writer: String,
+}
+
+/// A topic to open.
+#[napi(object)]
+pub struct NativeTopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Its id, a UUID.
+    pub topic_id: String,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Its configuration.
+    pub config: NativeTopicConfig,
+    /// The catalogue knows it already.
+    pub is_existing: bool,
+}
+
+/// What recovery did to one partition or directory.
+#[napi(object)]
+pub struct NativeRecoveryEntry {
+    /// Partition or path.
+    pub subject: String,
+    /// What was found, for people.
+    pub detail: String,
+}
+
+/// Opens or creates a data directory; resolves to the store's number.
+#[napi(ts_return_type = "Promise<number>")]
+pub fn open_store(options: NativeStoreOptions) -> AsyncTask<Job<u32>> {
+    Job::start(move || {
+        let env = if options.memory {
+            let bytes_max = options.memory_bytes_max;
+            CoreEnv::memory((bytes_max > 0.0).then_some(whole(bytes_max)))
+        } else {
+            CoreEnv::system()
+        };
+        let descriptors_max = usize::try_from(options.descriptors_max.max(16)).unwrap_or(16);
+        let store_options = StoreOptions {
+            data_directory: PathBuf::from(&options.data_directory),
+            flush_threads_max: usize::try_from(options.flush_threads_max.clamp(1, 64)).unwrap_or(1),
+            descriptors_max: NonZeroUsize::new(descriptors_max).unwrap_or(NonZeroUsize::MIN),
+        };
+        Store::open(env, store_options).map(handles::add_store)
+    })
+}
+
+/// Names the cluster that the data belongs to.
+#[napi]
+pub fn cluster_id(store: u32) -> napi::Result<String> {
+    Ok(handles::store(store)?.cluster_id().to_owned())
+}
+
+/// Takes what recovery found since the last call.
+#[napi]
+pub fn take_recovery_report(store: u32) -> napi::Result<Vec<NativeRecoveryEntry>> {
+    let entries = handles::store(store)?.take_report();
+    let converted = entries
+        .into_iter()
+        .map(|entry| NativeRecoveryEntry {
+            detail: entry.to_string(),
+            subject: entry.subject,
+        })
+        .collect();
+    Ok(converted)
+}
+
+/// Flushes everything, writes a clean checkpoint and unlocks the directory. The number is dead
+/// at once.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn close_store(store: u32) -> AsyncTask<Job<()>> {
+    let store = handles::take_store(store);
+    Job::start(move || store.map_or(Ok(()), |store| store.close()))
+}
+
+/// Opens a channel. `wake` is called on this thread, without arguments, when there is something
+/// for [`drain_channel`].
+#[napi(ts_args_type = "wake: () => void")]
+pub fn open_channel(wake: Function<'_, (), ()>) -> napi::Result<u32> {
+    let wake = wake.build_threadsafe_function::<()>().build()?;
+    let channel = Channel::new(Box::new(move || {
+        wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }));
+    Ok(handles::add_loop(channel))
+}
+
+/// Takes events: triples of kind and two numbers, into `events`. Returns how many numbers were
+/// written; call again until it is 0.
+#[napi]
+pub fn drain_channel(channel: u32, mut events: Float64ArraySlice<'_>) -> napi::Result<u32> {
+    let state = handles::event_loop(channel)?;
+    let written = state.channel.drain_into(scratch::numbers(&mut events));
+    Ok(u32::try_from(written).unwrap_or(u32::MAX))
+}
+
+/// Closes a channel; what is posted to it afterwards is dropped.
+#[napi]
+pub fn close_channel(channel: u32) {
+    drop(handles::take_loop(channel));
+}
+
+/// Opens topics, creating what is missing; resolves to their numbers.
+#[napi(ts_return_type = "Promise<Array<number>>")]
+pub fn open_topics(
+    store: u32,
+    specs: Vec<NativeTopicSpec>,
+) -> napi::Result<AsyncTask<Job<Vec<u32>>>> {
+    let store = handles::store(store)?;
+    let specs = specs
+        .into_iter()
+        .map(spec)
+        .collect::<napi::Result<Vec<_>>>()?;
+    Ok(Job::start(move || store.open_topics(&specs)))
+}
+
+/// Grows a topic to `partitions`.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn add_partitions(store: u32, topic: u32, partitions: u32) -> napi::Result<AsyncTask<Job<()>>> {
+    let store = handles::store(store)?;
+    Ok(Job::start(move || store.add_partitions(topic, partitions)))
+}
+
+/// Changes a topic's configuration from the next append on.
+#[napi]
+pub fn configure_topic(store: u32, topic: u32, config: NativeTopicConfig) -> napi::Result<()> {
+    let config = log_config(&config)?;
+    handles::store(store)?
+        .configure_topic(topic, config)
+        .map_err(|error| to_js(&error))
+}
+
+/// Ends a topic and unlinks its files.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn delete_topic(store: u32, topic: u32) -> napi::Result<AsyncTask<Job<()>>> {
+    let store = handles::store(store)?;
+    Ok(Job::start(move || store.delete_topic(topic)))
+}
+
+/// Unlinks the files of a topic that is not open: a deletion that a stop interrupted.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn remove_topic_files(store: u32, topic_id: String) -> napi::Result<AsyncTask<Job<()>>> {
+    let store = handles::store(store)?;
+    let topic_id = uuid(&topic_id)?;
+    Ok(Job::start(move || store.remove_topic_files(topic_id)))
+}
+
+/// Moves directories that no open topic claims out of the way; the recovery report tells which.
+#[napi(ts_return_type = "Promise<void>")]
+pub fn set_aside_unclaimed(store: u32) -> napi::Result<AsyncTask<Job<()>>> {
+    let store = handles::store(store)?;
+    Ok(Job::start(move || store.set_aside_unclaimed()))
+}
+
+/// Writes log start, high watermark, log end, flushed end and leader epoch of a partition.
+#[napi]
+pub fn partition_offsets(
+    store: u32,
+    topic: u32,
+    partition: u32,
+    mut result: Float64ArraySlice<'_>,
+) -> napi::Result<()> {
+    let store = handles::store(store)?;
+    let offsets = store
+        .offsets(topic, partition)
+        .map_err(|error| to_js(&error))?;
+    let values = [
+        offsets.log_start as f64,
+        offsets.high_watermark as f64,
+        offsets.log_end as f64,
+        offsets.flushed as f64,
+        f64::from(offsets.leader_epoch),
+    ];
+    for (slot, value) in scratch::numbers(&mut result).iter_mut().zip(values) {
+        *slot = value;
+    }
+    Ok(())
+}
+
+/// Resolves to offset and timestamp of the first record at or after a time, or to an empty array.
+#[napi(ts_return_type = "Promise<Float64Array>")]
+pub fn offset_for_time(
+    store: u32,
+    topic: u32,
+    partition: u32,
+    timestamp_ms: f64,
+) -> napi::Result<AsyncTask<Job<Float64Array>>> {
+    let store = handles::store(store)?;
+    let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
+    Ok(Job::start(move || {
+        let found = log.offset_for_time(timestamp_ms as i64)?;
+        let numbers = found.map(|found| vec![found.offset as f64, found.timestamp_ms as f64]);
+        Ok(Float64Array::new(numbers.unwrap_or_default()))
+    }))
+}
+
+fn spec(spec: NativeTopicSpec) -> napi::Result<TopicSpec> {
+    Ok(TopicSpec {
+        topic_id: uuid(&spec.topic_id)?,
+        name: spec.name,
+        partitions: spec.partitions,
+        config: log_config(&spec.config)?,
+        is_existing: spec.is_existing,
+    })
+}
+
+fn uuid(text: &str) -> napi::Result<uuid::Uuid> {
+    uuid::Uuid::parse_str(text).map_err(|error| invalid(&format!("topic id {text}: {error}")))
+}
+
+fn log_config(config: &NativeTopicConfig) -> napi::Result<LogConfig> {
+    let codec = match config.codec {
+        -1 => None,
+        number => {
+            let codec = u8::try_from(number).map_err(|_| {
+                to_js(&Error::new(
+                    Code::UnsupportedCompressionType,
+                    number.to_string(),
+                ))
+            })?;
+            Some(Codec::from_number(codec).map_err(|error| to_js(&error))?)
+        }
+    };
+    let writer = match config.writer.as_str() {
+        "automatic" => WriterChoice::Automatic,
+        "pwrite" => WriterChoice::Pwrite,
+        "mapped" => WriterChoice::Mapped,
+        other => return Err(invalid(&format!("no writer is called {other}"))),
+    };
+    Ok(LogConfig {
+        flush_messages: whole(config.flush_messages),
+        flush_ms: whole(config.flush_ms),
+        segment_bytes: whole(config.segment_bytes),
+        segment_ms: whole(config.segment_ms),
+        index_interval_bytes: whole(config.index_interval_bytes),
+        message_bytes_max: whole(config.message_bytes_max),
+        is_compacted: config.is_compacted,
+        timestamp_type: if config.is_log_append_time {
+            TimestampType::LogAppendTime
+        } else {
+            TimestampType::CreateTime
+        },
+        timestamp_before_ms_max: signed(config.timestamp_before_ms_max),
+        timestamp_after_ms_max: signed(config.timestamp_after_ms_max),
+        codec,
+        compression_level: config.compression_level,
+        writer,
+        min_insync_replicas: config.min_insync_replicas,
+        ..LogConfig::default()
+    })
+}
+
+/// A number that means never from 2^53-1 on.
+pub(crate) fn whole(value: f64) -> u64 {
+    const NEVER: f64 = 9_007_199_254_740_991.0;
+    if value >= NEVER {
+        u64::MAX
+    } else {
+        value.max(0.0) as u64
+    }
+}
+
+fn signed(value: f64) -> i64 {
+    i64::try_from(whole(value)).unwrap_or(i64::MAX)
+}

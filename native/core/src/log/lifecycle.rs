@@ -1,0 +1,91 @@
+//! How a log ends: closed with everything durable, or deleted.
+
+use std::sync::atomic::Ordering;
+
+use super::{Log, Position};
+use crate::error::{Code, Error, Result};
+
+const OPEN: u8 = 0;
+const CLOSED: u8 = 1;
+const DELETED: u8 = 2;
+
+impl Log {
+    /// Why the log takes no more requests, if it has ended.
+    pub(super) fn ended(&self) -> Option<Code> {
+        match self.lifecycle.load(Ordering::SeqCst) {
+            OPEN => None,
+            DELETED => Some(Code::TopicDeleted),
+            _ => Some(Code::ShuttingDown),
+        }
+    }
+
+    /// Refuses further requests, makes everything durable and stores what a quick start needs.
+    /// Returns the position for the checkpoint. Waits for the disk.
+    ///
+    /// # Errors
+    /// The log's poison, or why it could not be flushed.
+    pub fn close(&self) -> Result<Position> {
+        self.lifecycle
+            .compare_exchange(OPEN, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
+            .map_err(|_| Error::new(Code::TopicDeleted, self.label.clone()))?;
+        let result = self.flush_now().and_then(|()| self.settle_down());
+        if let Err(error) = &result {
+            self.poison_with(error.clone());
+        }
+        self.acks.fail(Code::ShuttingDown);
+        self.watchers.close();
+        result
+    }
+
+    /// Trims what was allocated ahead and stores index and producers for the next start.
+    fn settle_down(&self) -> Result<Position> {
+        let _one_at_a_time = self.flush_lock.lock();
+        let mut tail = self.tail.lock();
+        let end = tail.end;
+        let producers = std::mem::take(&mut tail.producers);
+        let Some(mut active) = tail.active.take() else {
+            return Ok(end);
+        };
+        if active.is_mapped {
+            let failed =
+                |error: std::io::Error| Error::io(format_args!("trimming {}", self.label), &error);
+            active.writer.cut(end.position).map_err(failed)?;
+            active
+                .segment
+                .file(&self.shared.files)
+                .and_then(|f| f.sync_data())
+                .map_err(failed)?;
+        }
+        self.store_snapshots(&active.segment, &producers, end)?;
+        self.forget_caches();
+        Ok(end)
+    }
+
+    /// Ends the log for good: who waits is told, nothing is written any more, and memory and
+    /// descriptors are given up as soon as no view is left. The files are the caller's to remove.
+    pub fn delete(&self) {
+        self.lifecycle.store(DELETED, Ordering::SeqCst);
+        self.acks.fail(Code::TopicDeleted);
+        self.watchers.close();
+        // Waits for a flush under way: afterwards nothing touches the files.
+        let _one_at_a_time = self.flush_lock.lock();
+        let mut tail = self.tail.lock();
+        tail.active = None;
+        tail.unsynced.clear();
+        drop(tail);
+        self.forget_caches();
+    }
+
+    fn forget_caches(&self) {
+        for segment in &*self.segments.read() {
+            self.shared.files.forget(segment.id);
+            self.shared.windows.forget(segment.id);
+        }
+    }
+
+    /// Position up to which everything is durable, for the checkpoint. `None` once the log has
+    /// ended or failed.
+    pub fn checkpoint_position(&self) -> Option<Position> {
+        (self.ended().is_none() && self.poison().is_none()).then(|| *self.flushed.read())
+    }
+}

@@ -1,0 +1,379 @@
+//! From stored batches to a delivery.
+//!
+//! ```text
+//! [131, sub, base_offset, high_watermark,
+//!     [[offset_delta, timestamp_ms, key, value, [[name, value], ...]?], ...]]
+//! ```
+//!
+//! `base_offset` is the offset of the first record in the frame. Keys and values are bin or nil;
+//! the headers are left out where a record has none.
+
+use std::cell::RefCell;
+
+use super::writer::Writer;
+use crate::{
+    batch::{BatchHeader, HEADER_BYTES, Record, Records, TimestampType},
+    compression::{Codec, decompress},
+    error::{Code, Error},
+    limits::BATCH_BYTES_DECOMPRESSED_MAX,
+};
+
+/// The operation number of a delivery.
+const OPERATION: i64 = 131;
+/// Room that a record takes beside its key and value: array, delta, timestamp, two headers.
+const RECORD_OVERHEAD_BYTES_MAX: usize = 1 + 9 + 9 + 5 + 5;
+
+/// What to deliver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryRequest {
+    /// The subscription's number.
+    pub subscription: u32,
+    /// Records below it are skipped.
+    pub from_offset: i64,
+    /// Records from it on are not delivered.
+    pub end_offset: i64,
+    /// What the frame tells the client.
+    pub high_watermark: i64,
+    /// At most so many records; at least 1 is delivered.
+    pub records_max: u32,
+    /// No further record is added that would take the body beyond so many bytes.
+    pub bytes_max: usize,
+}
+
+/// What was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Records in the frame. 0: there was none to deliver and nothing was written.
+    pub records: u32,
+    /// Bytes of the encoded records, without the front of the frame.
+    pub bytes: usize,
+    /// Where the next delivery goes on: behind everything that was delivered or skipped. When it
+    /// is still the offset asked for although that lies below the end, the batch that should hold
+    /// it is cut off or claims a later offset.
+    pub next_offset: i64,
+}
+
+/// A batch that cannot be delivered. No record in front of it is waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Where it begins in the bytes given.
+    pub position: usize,
+    /// Its header, as far as there is one: nothing in it can be relied upon.
+    pub header: Option<BatchHeader>,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// Appends one delivery frame to `output`, made from `batches`: whole batches one behind the other,
+/// of which the last may be cut off. Control batches are skipped.
+///
+/// A batch that is cut off ends the delivery; the caller reads on there.
+///
+/// # Errors
+/// [`Damaged`] when the first batch with something to deliver fails its checksum, does not
+/// decompress or does not parse. When records in front of it were delivered, the delivery ends
+/// before it and the next one meets it. `output` is then what it was before.
+pub fn deliver(
+    batches: &[u8],
+    request: &DeliveryRequest,
+    output: &mut Vec<u8>,
+) -> Result<Delivered, Damaged> {
+    let mut delivery = Delivery::new(request, BATCH_BYTES_DECOMPRESSED_MAX, output);
+    delivery.run(batches)?;
+    Ok(delivery.finish())
+}
+
+/// As [`deliver`], but gives up with `Ok(None)` at a batch that expands beyond
+/// `decompressed_bytes_max` when there is nothing in front of it to deliver: the caller, who must
+/// not be held up, has another thread call [`deliver`]. What a batch says about its size does not
+/// count.
+///
+/// # Errors
+/// Those of [`deliver`].
+pub fn deliver_within(
+    batches: &[u8],
+    request: &DeliveryRequest,
+    decompressed_bytes_max: u64,
+    output: &mut Vec<u8>,
+) -> Result<Option<Delivered>, Damaged> {
+    let bytes_max = decompressed_bytes_max.min(BATCH_BYTES_DECOMPRESSED_MAX);
+    let is_partial = bytes_max < BATCH_BYTES_DECOMPRESSED_MAX;
+    let mut delivery = Delivery::new(request, bytes_max, output);
+    match delivery.run(batches) {
+        Err(damaged) if is_partial && damaged.error.code() == Code::MessageTooLarge => Ok(None),
+        Err(damaged) => Err(damaged),
+        Ok(()) => Ok(Some(delivery.finish())),
+    }
+}
+
+/// Whether a delivery has room for more.
+enum Progress {
+    More,
+    Full,
+}
+
+/// What [`Delivery::restore`] goes back to.
+#[derive(Clone, Copy)]
+struct Mark {
+    position: usize,
+    records: u32,
+    next_offset: i64,
+}
+
+struct Delivery<'r, 'o> {
+    request: &'r DeliveryRequest,
+    /// What one batch may expand to.
+    decompressed_bytes_max: u64,
+    writer: Writer<'o>,
+    /// Where the array of records begins, once there is a record.
+    array_position: usize,
+    body_position: usize,
+    base_offset: i64,
+    records: u32,
+    next_offset: i64,
+    /// The offset behind the last batch that was looked at.
+    batch_end_offset: i64,
+}
+
+impl<'r, 'o> Delivery<'r, 'o> {
+    fn new(
+        request: &'r DeliveryRequest,
+        decompressed_bytes_max: u64,
+        output: &'o mut Vec<u8>,
+    ) -> Self {
+        Self {
+            request,
+            decompressed_bytes_max,
+            writer: Writer::new(output),
+            array_position: 0,
+            body_position: 0,
+            base_offset: 0,
+            records: 0,
+            next_offset: request.from_offset,
+            batch_end_offset: i64::MIN,
+        }
+    }
+
+    fn run(&mut self, batches: &[u8]) -> Result<(), Damaged> {
+        let mut position = 0;
+        while let Some(rest) = batches
+            .get(position..)
+            .filter(|rest| rest.len() >= HEADER_BYTES)
+        {
+            let mark = self.mark();
+            let (header, added) = match BatchHeader::read(rest) {
+                Ok(header) if header.batch_bytes() > rest.len() => break,
+                Ok(header) => (Some(header), self.add_batch(&header, rest)),
+                Err(error) => (None, Err(error)),
+            };
+            match (header, added) {
+                (Some(header), Ok(Progress::More)) => position += header.batch_bytes(),
+                (_, Ok(_)) => break,
+                (header, Err(error)) => {
+                    self.restore(mark);
+                    if self.records == 0 {
+                        return Err(Damaged {
+                            position,
+                            header,
+                            error,
+                        });
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> Mark {
+        let position = self.writer.position();
+        Mark {
+            position,
+            records: self.records,
+            next_offset: self.next_offset,
+        }
+    }
+
+    fn restore(&mut self, mark: Mark) {
+        self.writer.truncate(mark.position);
+        self.records = mark.records;
+        self.next_offset = mark.next_offset;
+    }
+
+    fn add_batch(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<Progress, Error> {
+        if header.base_offset >= self.request.end_offset {
+            return Ok(Progress::Full);
+        }
+        // Before anything is believed, also that the batch lies wholly before the first offset.
+        header.verify_crc(bytes)?;
+        if header.base_offset < self.batch_end_offset {
+            let detail = format!("offset {} comes twice", header.base_offset);
+            return Err(Error::new(Code::CorruptMessage, detail));
+        }
+        self.batch_end_offset = header.last_offset().saturating_add(1);
+        if self.batch_end_offset <= self.request.from_offset {
+            return Ok(Progress::More);
+        }
+        let codec = header.attributes.codec()?;
+        let progress = if header.attributes.is_control() {
+            Progress::More
+        } else {
+            let section = bytes
+                .get(HEADER_BYTES..header.batch_bytes())
+                .unwrap_or_default();
+            match codec {
+                Codec::None => self.add_section(header, section)?,
+                _ => with_unpacked(codec, section, self.decompressed_bytes_max, |section| {
+                    self.add_section(header, section)
+                })?,
+            }
+        };
+        if matches!(progress, Progress::More) {
+            // Behind the last record even where compaction has removed it.
+            let behind = self.batch_end_offset.min(self.request.end_offset);
+            self.next_offset = self.next_offset.max(behind);
+        }
+        Ok(progress)
+    }
+
+    fn add_section(&mut self, header: &BatchHeader, section: &[u8]) -> Result<Progress, Error> {
+        let stamped = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
+        let mut records = Records::new(section, header.record_count);
+        if header.record_count.checked_sub(1) == Some(header.last_offset_delta) {
+            // Without holes, the records in front of the first one wanted can be counted.
+            let skipped = self.next_offset.saturating_sub(header.base_offset);
+            let skipped = skipped.clamp(0, i64::from(header.last_offset_delta));
+            records.pass_over(u32::try_from(skipped).unwrap_or(0))?;
+        }
+        for record in records {
+            let record = record?;
+            let offset = header
+                .base_offset
+                .saturating_add(i64::from(record.offset_delta));
+            if offset < self.next_offset {
+                continue;
+            }
+            if offset >= self.request.end_offset {
+                return Ok(Progress::Full);
+            }
+            let timestamp_ms = if stamped {
+                header.max_timestamp
+            } else {
+                header.base_timestamp.saturating_add(record.timestamp_delta)
+            };
+            if let Progress::Full = self.add_record(offset, timestamp_ms, &record)? {
+                return Ok(Progress::Full);
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    #[inline]
+    fn add_record(
+        &mut self,
+        offset: i64,
+        timestamp_ms: i64,
+        record: &Record<'_>,
+    ) -> Result<Progress, Error> {
+        if self.records == 0 {
+            self.begin(offset);
+        } else if self.records >= self.request.records_max {
+            return Ok(Progress::Full);
+        }
+        let before = self.writer.position();
+        let key_bytes = record.key.map_or(0, <[u8]>::len);
+        let value_bytes = record.value.map_or(0, <[u8]>::len);
+        self.writer
+            .reserve(RECORD_OVERHEAD_BYTES_MAX + key_bytes + value_bytes);
+        let header_count = record.headers.remaining();
+        self.writer.array(if header_count == 0 { 4 } else { 5 });
+        self.writer.integer(offset - self.base_offset);
+        self.writer.integer(timestamp_ms);
+        self.writer.binary(record.key);
+        self.writer.binary(record.value);
+        if header_count > 0 {
+            self.add_headers(record)?;
+        }
+        let body_bytes = self.writer.position() - self.body_position;
+        if body_bytes > self.request.bytes_max && self.records > 0 {
+            self.writer.truncate(before);
+            return Ok(Progress::Full);
+        }
+        self.records += 1;
+        self.next_offset = offset.saturating_add(1);
+        Ok(Progress::More)
+    }
+
+    fn add_headers(&mut self, record: &Record<'_>) -> Result<(), Error> {
+        self.writer.array(record.headers.remaining());
+        for header in record.headers {
+            let header = header?;
+            self.writer.array(2);
+            // A str must be UTF-8, or the whole frame would not decode.
+            self.writer.text(&String::from_utf8_lossy(header.name));
+            self.writer.binary(header.value);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, base_offset: i64) {
+        self.base_offset = base_offset;
+        self.writer.array(5);
+        self.writer.integer(OPERATION);
+        self.writer.integer(i64::from(self.request.subscription));
+        self.writer.integer(base_offset);
+        self.writer.integer(self.request.high_watermark);
+        self.array_position = self.writer.position();
+        self.writer.array_later();
+        self.body_position = self.writer.position();
+    }
+
+    fn finish(mut self) -> Delivered {
+        let mut bytes = 0;
+        if self.records > 0 {
+            self.writer.set_array(self.array_position, self.records);
+            bytes = self.writer.position() - self.body_position;
+        }
+        Delivered {
+            records: self.records,
+            bytes,
+            next_offset: self.next_offset,
+        }
+    }
+}
+
+/// The batch that this thread decompressed last. A batch larger than a delivery is asked for again
+/// and again, and so is one that many subscriptions follow: comparing costs a fraction of
+/// decompressing.
+#[derive(Default)]
+struct Unpacked {
+    codec: Option<Codec>,
+    packed: Vec<u8>,
+    section: Vec<u8>,
+}
+
+thread_local! {
+    static UNPACKED: RefCell<Unpacked> = RefCell::default();
+}
+
+fn with_unpacked<T>(
+    codec: Codec,
+    packed: &[u8],
+    bytes_max: u64,
+    use_section: impl FnOnce(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    UNPACKED.with_borrow_mut(|unpacked| {
+        if unpacked.codec != Some(codec) || unpacked.packed != packed {
+            // A fresh buffer, so that one large batch does not leave its memory behind.
+            *unpacked = Unpacked::default();
+            let mut section = Vec::new();
+            decompress(codec, packed, bytes_max, &mut section)?;
+            *unpacked = Unpacked {
+                codec: Some(codec),
+                packed: packed.to_vec(),
+                section,
+            };
+        }
+        use_section(&unpacked.section)
+    })
+}

@@ -1,0 +1,168 @@
+//! Events for one event loop.
+//!
+//! Any thread posts; the loop is woken once and then drains everything that came until then, so
+//! that a group commit costs one crossing however many acks it completes.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI16, AtomicU32, Ordering},
+    },
+};
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::{
+    error::Code,
+    log::waiters::{Acknowledge, Watch},
+    messagepack::Delivered,
+};
+
+/// An event as the loop gets it: kind, then two numbers whose meaning the kind tells.
+pub type Event = [f64; 3];
+
+/// `[EVENT_TOKEN, token, code]`: what the token stands for is done (code 0) or failed.
+pub const EVENT_TOKEN: u32 = 1;
+/// `[EVENT_VISIBLE, topic, partition]`: a watched high watermark has passed the offset asked for.
+pub const EVENT_VISIBLE: u32 = 2;
+
+/// Deliveries made by another thread that wait to be picked up; readers that went away leave
+/// theirs behind, so their number is bounded.
+const DELIVERIES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
+
+/// Which delivery: topic, partition, offset and subscription that it was made for.
+pub type DeliveryKey = (u32, u32, u64, u32);
+
+/// The events of one event loop.
+pub struct Channel {
+    events: Mutex<Vec<Event>>,
+    is_woken: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+    token: AtomicU32,
+    pub(super) deliveries: Mutex<LruCache<DeliveryKey, (Vec<u8>, Delivered)>>,
+}
+
+impl Channel {
+    /// A channel that calls `wake` from any thread when there is something to drain.
+    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+        Arc::new(Self {
+            events: Mutex::default(),
+            is_woken: AtomicBool::new(false),
+            wake,
+            token: AtomicU32::new(0),
+            deliveries: Mutex::new(LruCache::new(DELIVERIES_MAX)),
+        })
+    }
+
+    /// Posts an event and wakes the loop if it is not about to drain anyway.
+    pub fn post(&self, event: Event) {
+        self.events.lock().push(event);
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            (self.wake)();
+        }
+    }
+
+    /// Moves events into `numbers`, three each, oldest first, as many as fit; returns how many
+    /// numbers were written. Call again until that is 0.
+    pub fn drain_into(&self, numbers: &mut [f64]) -> usize {
+        // Lowered first: an event posted after this line wakes the loop once more.
+        self.is_woken.store(false, Ordering::Release);
+        let mut events = self.events.lock();
+        let count = events.len().min(numbers.len() / 3);
+        for (slot, event) in numbers.chunks_exact_mut(3).zip(events.drain(..count)) {
+            slot.copy_from_slice(&event);
+        }
+        count * 3
+    }
+
+    /// A number, not 0, that is not in use by anything recent.
+    pub fn next_token(&self) -> u32 {
+        loop {
+            let token = self.token.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if token != 0 {
+                return token;
+            }
+        }
+    }
+
+    /// Posts that the work behind a token is done.
+    pub fn post_done(&self, token: u32, code: Code) {
+        self.post([
+            f64::from(EVENT_TOKEN),
+            f64::from(token),
+            f64::from(code.number()),
+        ]);
+    }
+}
+
+/// A frame whose entries wait for flushes: posts one event when the last one is done.
+pub struct PendingFrame {
+    channel: Arc<Channel>,
+    token: u32,
+    remaining: AtomicU32,
+    code: AtomicI16,
+}
+
+impl PendingFrame {
+    /// A frame that is held open until [`release`](Self::release).
+    pub fn new(channel: &Arc<Channel>) -> Arc<Self> {
+        Arc::new(Self {
+            channel: Arc::clone(channel),
+            token: channel.next_token(),
+            remaining: AtomicU32::new(1),
+            code: AtomicI16::new(0),
+        })
+    }
+
+    /// The token that its event carries.
+    pub fn token(&self) -> u32 {
+        self.token
+    }
+
+    /// Adds a flush to wait for; `done` is then called once.
+    pub fn expect(&self) {
+        self.remaining.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Ends the building of the frame: from now on the last flush posts the event.
+    pub fn release(&self) {
+        self.finish_one();
+    }
+
+    fn finish_one(&self) {
+        if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let code = f64::from(self.code.load(Ordering::Acquire));
+            self.channel
+                .post([f64::from(EVENT_TOKEN), f64::from(self.token), code]);
+        }
+    }
+}
+
+impl Acknowledge for PendingFrame {
+    fn done(&self, code: Code) {
+        if code != Code::None {
+            self.code.store(code.number(), Ordering::Release);
+        }
+        self.finish_one();
+    }
+}
+
+/// Posts that a partition's high watermark has moved.
+pub struct PartitionWatch {
+    /// Where to post.
+    pub channel: Arc<Channel>,
+    /// The topic's number.
+    pub topic: u32,
+    /// The partition.
+    pub partition: u32,
+}
+
+impl Watch for PartitionWatch {
+    fn wake(&self) {
+        let (topic, partition) = (f64::from(self.topic), f64::from(self.partition));
+        self.channel
+            .post([f64::from(EVENT_VISIBLE), topic, partition]);
+    }
+}

@@ -1,0 +1,289 @@
+//! Reading for consumers: records as a MessagePack frame, or whole batches as a view.
+
+use std::sync::Arc;
+
+use super::{
+    Store,
+    channel::{Channel, DeliveryKey, PartitionWatch},
+};
+use crate::{
+    batch::{BatchHeader, HEADER_BYTES},
+    compression::{Codec, decompressed_bytes_estimate},
+    error::{Code, Result},
+    limits,
+    log::{
+        Log,
+        read::{Batches, ColdRange, Read},
+    },
+    messagepack::{Damaged, Delivered, DeliveryRequest, deliver},
+};
+
+/// Batches that expand to more than this are taken apart by another thread.
+const DECOMPRESSED_ON_LOOP_BYTES_MAX: u64 = 128 << 10;
+
+/// What to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// The topic's number.
+    pub topic: u32,
+    /// The partition.
+    pub partition: u32,
+    /// First offset wanted.
+    pub offset: u64,
+    /// The subscription's number, for the frame.
+    pub subscription: u32,
+    /// Records at most; one is always delivered.
+    pub records_max: u32,
+    /// Bytes at most, unless the first record or batch is larger.
+    pub bytes_max: u64,
+}
+
+/// What there was to read.
+pub enum Outcome {
+    /// A whole frame was appended to the buffer.
+    Records {
+        /// Records in it.
+        records: u32,
+        /// Bytes of their encoded form.
+        bytes: u64,
+        /// Where to read on.
+        next_offset: u64,
+        /// Offset behind the last visible record.
+        high_watermark: u64,
+    },
+    /// Whole batches in mapped memory.
+    Batches(Batches),
+    /// Nothing yet.
+    AtEnd {
+        /// The high watermark.
+        high_watermark: u64,
+    },
+    /// Another thread is bringing it in: ask again when the token's event comes.
+    Loading {
+        /// The token.
+        token: u32,
+    },
+    /// A damaged range: read on behind it.
+    Gap {
+        /// First offset behind it.
+        to_offset: u64,
+    },
+    /// Not an offset of this log.
+    OutOfRange {
+        /// First offset that can be read.
+        log_start: u64,
+        /// Offset behind the last visible record.
+        high_watermark: u64,
+    },
+}
+
+impl Store {
+    /// Appends one `records` frame to `output`.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`], [`Code::TopicDeleted`], [`Code::KafkaStorageError`].
+    pub fn read_records(
+        &self,
+        channel: &Arc<Channel>,
+        request: &ReadRequest,
+        output: &mut Vec<u8>,
+    ) -> Result<Outcome> {
+        let log = self.log(request.topic, request.partition)?;
+        let key: DeliveryKey = (
+            request.topic,
+            request.partition,
+            request.offset,
+            request.subscription,
+        );
+        let high_watermark = log.high_watermark();
+        let made = channel.deliveries.lock().pop(&key);
+        if let Some((frame, delivered)) = made {
+            output.extend_from_slice(&frame);
+            return Ok(records(&delivered, high_watermark));
+        }
+        let mut offset = request.offset;
+        loop {
+            let batches = match log.read(offset, bytes_to_read(request))? {
+                Read::Batches(batches) => batches,
+                other => return Ok(self.without_batches(channel, other)),
+            };
+            if is_costly(batches.bytes()) {
+                return Ok(self.deliver_elsewhere(channel, &log, request, offset, batches));
+            }
+            match deliver(
+                batches.bytes(),
+                &delivery_request(request, offset, &batches),
+                output,
+            ) {
+                Ok(delivered) if delivered.records > 0 => {
+                    return Ok(records(&delivered, batches.high_watermark));
+                }
+                Ok(delivered) => {
+                    // Nothing but control batches or holes: read on behind them.
+                    let next = u64::try_from(delivered.next_offset).unwrap_or(offset);
+                    offset = next.max(batches.next_offset).max(offset + 1);
+                }
+                Err(damaged) => return Ok(set_aside(&log, &batches, &damaged, offset)),
+            }
+        }
+    }
+
+    /// Finds whole batches for a delivery that is a view of mapped memory.
+    ///
+    /// # Errors
+    /// Those of [`read_records`](Self::read_records).
+    pub fn read_batches(&self, channel: &Arc<Channel>, request: &ReadRequest) -> Result<Outcome> {
+        let log = self.log(request.topic, request.partition)?;
+        Ok(match log.read(request.offset, bytes_to_read(request))? {
+            Read::Batches(batches) => Outcome::Batches(batches),
+            other => self.without_batches(channel, other),
+        })
+    }
+
+    fn without_batches(&self, channel: &Arc<Channel>, read: Read) -> Outcome {
+        match read {
+            Read::Cold(range) => Outcome::Loading {
+                token: self.load(channel, range),
+            },
+            Read::Gap { to_offset } => Outcome::Gap { to_offset },
+            Read::OutOfRange {
+                log_start,
+                high_watermark,
+            } => Outcome::OutOfRange {
+                log_start,
+                high_watermark,
+            },
+            Read::AtEnd { high_watermark } => Outcome::AtEnd { high_watermark },
+            Read::Batches(batches) => Outcome::Batches(batches),
+        }
+    }
+
+    fn load(&self, channel: &Arc<Channel>, range: ColdRange) -> u32 {
+        let token = channel.next_token();
+        let (shared, channel) = (Arc::clone(self.shared()), Arc::clone(channel));
+        self.shared().work.spawn(Box::new(move || {
+            let code = range
+                .load(&shared)
+                .map_or_else(|error| error.code(), |()| Code::None);
+            channel.post_done(token, code);
+        }));
+        token
+    }
+
+    /// Has another thread make the delivery; it is picked up by asking again.
+    fn deliver_elsewhere(
+        &self,
+        channel: &Arc<Channel>,
+        log: &Arc<Log>,
+        request: &ReadRequest,
+        offset: u64,
+        batches: Batches,
+    ) -> Outcome {
+        let token = channel.next_token();
+        let (log, channel, request) = (Arc::clone(log), Arc::clone(channel), *request);
+        self.shared().work.spawn(Box::new(move || {
+            let mut frame = Vec::new();
+            let delivery = delivery_request(&request, offset, &batches);
+            match deliver(batches.bytes(), &delivery, &mut frame) {
+                Ok(delivered) if delivered.records > 0 => {
+                    let key = (
+                        request.topic,
+                        request.partition,
+                        request.offset,
+                        request.subscription,
+                    );
+                    channel.deliveries.lock().put(key, (frame, delivered));
+                }
+                // Found out again, cheaply, by the next read.
+                Ok(_) => {}
+                Err(damaged) => drop(set_aside(&log, &batches, &damaged, offset)),
+            }
+            channel.post_done(token, Code::None);
+        }));
+        Outcome::Loading { token }
+    }
+
+    /// Posts a [`super::channel::EVENT_VISIBLE`] event once the high watermark has passed
+    /// `offset`. `false`, and no event, when it has already.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`].
+    pub fn watch(
+        &self,
+        channel: &Arc<Channel>,
+        topic: u32,
+        partition: u32,
+        offset: u64,
+    ) -> Result<bool> {
+        let log = self.log(topic, partition)?;
+        let channel = Arc::clone(channel);
+        Ok(log.watch(
+            offset,
+            Arc::new(PartitionWatch {
+                channel,
+                topic,
+                partition,
+            }),
+        ))
+    }
+}
+
+fn bytes_to_read(request: &ReadRequest) -> u64 {
+    request
+        .bytes_max
+        .clamp(HEADER_BYTES as u64, limits::DELIVERY_BYTES_MAX)
+}
+
+fn delivery_request(request: &ReadRequest, offset: u64, batches: &Batches) -> DeliveryRequest {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    DeliveryRequest {
+        subscription: request.subscription,
+        from_offset: signed(offset),
+        end_offset: signed(batches.high_watermark),
+        high_watermark: signed(batches.high_watermark),
+        records_max: request.records_max.max(1),
+        bytes_max: usize::try_from(bytes_to_read(request)).unwrap_or(usize::MAX),
+    }
+}
+
+fn records(delivered: &Delivered, high_watermark: u64) -> Outcome {
+    Outcome::Records {
+        records: delivered.records,
+        bytes: delivered.bytes as u64,
+        next_offset: u64::try_from(delivered.next_offset).unwrap_or(0),
+        high_watermark,
+    }
+}
+
+/// Whether the first batch would hold the event loop up.
+fn is_costly(batches: &[u8]) -> bool {
+    let Ok(header) = BatchHeader::read(batches) else {
+        return false;
+    };
+    let Ok(codec) = header.attributes.codec() else {
+        return false;
+    };
+    let section = batches
+        .get(HEADER_BYTES..header.batch_bytes())
+        .unwrap_or_default();
+    codec != Codec::None
+        && decompressed_bytes_estimate(codec, section) > DECOMPRESSED_ON_LOOP_BYTES_MAX
+}
+
+/// Sets a batch aside that cannot be delivered, so that readers go on behind it.
+fn set_aside(log: &Log, batches: &Batches, damaged: &Damaged, offset: u64) -> Outcome {
+    let bytes = batches.bytes().len();
+    let header = damaged.header;
+    let end = header
+        .map_or(bytes, |header| damaged.position + header.batch_bytes())
+        .min(bytes);
+    let claimed = header.and_then(|header| u64::try_from(header.last_offset()).ok());
+    // What the header claims cannot be relied upon; the batches behind it can.
+    let to_offset = claimed
+        .map(|last| last + 1)
+        .filter(|next| *next > offset && *next <= batches.next_offset)
+        .unwrap_or(batches.next_offset);
+    let range = batches.range.start + damaged.position..batches.range.start + end;
+    log.set_aside(batches, range, offset, to_offset);
+    Outcome::Gap { to_offset }
+}

@@ -1,0 +1,263 @@
+//! The layout of a data directory, and who may use it.
+//!
+//! ```text
+//! LOCK                          held by the broker that uses the directory
+//! format.json                   format version and cluster id
+//! metadata.redb  checkpoint
+//! logs/TOPIC_ID/PARTITION/      partition.json and the log's files
+//! set-aside/                    directories that no topic claimed
+//! ```
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    env::{
+        Env, FileSystemKind,
+        transfer::{read_whole, replace_durably},
+    },
+    error::{Code, Error, Result},
+};
+
+/// The version that this code writes; it refuses newer ones.
+pub const FORMAT_VERSION: u32 = 1;
+const LOCK_FILE: &str = "LOCK";
+const FORMAT_FILE: &str = "format.json";
+const PARTITION_FILE: &str = "partition.json";
+const LOGS: &str = "logs";
+const SET_ASIDE: &str = "set-aside";
+const JSON_BYTES_MAX: u64 = 64 << 10;
+
+#[derive(Serialize, Deserialize)]
+struct Format {
+    format_version: u32,
+    cluster_id: String,
+}
+
+/// `partition.json`: whose directory this is, so that the catalogue can be rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionFile {
+    /// Format version of the directory.
+    pub format_version: u32,
+    /// The topic's name when the partition was created.
+    pub topic: String,
+    /// The topic's id.
+    pub topic_id: Uuid,
+    /// The partition's number.
+    pub partition: u32,
+}
+
+/// An open, locked data directory.
+pub struct DataDirectory {
+    /// Its path.
+    pub path: PathBuf,
+    /// Names the cluster that the data belongs to.
+    pub cluster_id: String,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl DataDirectory {
+    /// Creates or opens `path` and locks it.
+    ///
+    /// # Errors
+    /// - [`Code::UnsuitableFileSystem`] across a network.
+    /// - [`Code::DataDirectoryInUse`] when another broker has the lock.
+    /// - [`Code::DataDirectoryNewer`], [`Code::DataDamaged`] for its format file.
+    pub fn open(env: &Env, path: &Path) -> Result<Self> {
+        let failed =
+            |error: std::io::Error| Error::io(format_args!("opening {}", path.display()), &error);
+        env.files.create_directory(path).map_err(failed)?;
+        if let FileSystemKind::Network(name) = env.files.kind(path).map_err(failed)? {
+            let detail = format!(
+                "{} is on {name}: its fsync and locks do not keep what a log needs; \
+                 use a local disk",
+                path.display()
+            );
+            return Err(Error::new(Code::UnsuitableFileSystem, detail));
+        }
+        let lock = env
+            .files
+            .lock(&path.join(LOCK_FILE))
+            .map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock => {
+                    Error::new(Code::DataDirectoryInUse, path.display().to_string())
+                }
+                _ => failed(error),
+            })?;
+        let cluster_id = read_or_create_format(env, path)?;
+        env.files
+            .create_directory(&path.join(LOGS))
+            .map_err(failed)?;
+        env.files.sync_directory(path).map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            cluster_id,
+            _lock: lock,
+        })
+    }
+
+    /// Directory of a topic.
+    pub fn topic(&self, topic_id: Uuid) -> PathBuf {
+        self.path.join(LOGS).join(topic_id.to_string())
+    }
+
+    /// Directory of a partition.
+    pub fn partition(&self, topic_id: Uuid, partition: u32) -> PathBuf {
+        self.topic(topic_id).join(partition.to_string())
+    }
+
+    /// Creates the directories of partitions, durably. What exists already is left alone.
+    ///
+    /// # Errors
+    /// An I/O error; what was created until then is found again by the next attempt.
+    pub fn create_partitions(
+        &self,
+        env: &Env,
+        topic: &str,
+        topic_id: Uuid,
+        partitions: std::ops::Range<u32>,
+    ) -> Result<()> {
+        let failed = |error: std::io::Error| {
+            Error::io(format_args!("creating the partitions of {topic}"), &error)
+        };
+        let files = &*env.files;
+        for partition in partitions {
+            let directory = self.partition(topic_id, partition);
+            files.create_directory(&directory).map_err(failed)?;
+            let file = PartitionFile {
+                format_version: FORMAT_VERSION,
+                topic: topic.to_owned(),
+                topic_id,
+                partition,
+            };
+            let json = serde_json::to_vec(&file).map_err(|e| failed(std::io::Error::other(e)))?;
+            replace_durably(files, &directory, PARTITION_FILE, &json).map_err(failed)?;
+        }
+        files
+            .sync_directory(&self.topic(topic_id))
+            .map_err(failed)?;
+        files.sync_directory(&self.path.join(LOGS)).map_err(failed)
+    }
+
+    /// Whether a partition's directory is there.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn has_partition(&self, env: &Env, topic_id: Uuid, partition: u32) -> Result<bool> {
+        let directory = self.partition(topic_id, partition);
+        match env.files.list(&directory) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io(
+                format_args!("listing {}", directory.display()),
+                &error,
+            )),
+        }
+    }
+
+    /// The ids of all topics that have a directory.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn topic_ids(&self, env: &Env) -> Result<Vec<Uuid>> {
+        let logs = self.path.join(LOGS);
+        let entries = env
+            .files
+            .list(&logs)
+            .map_err(|error| Error::io(format_args!("listing {}", logs.display()), &error))?;
+        Ok(entries
+            .iter()
+            .filter_map(|entry| Uuid::parse_str(&entry.name).ok())
+            .collect())
+    }
+
+    /// Removes a topic's directory and everything in it. A missing one is fine.
+    ///
+    /// # Errors
+    /// An I/O error; calling again goes on where it stopped.
+    pub fn remove_topic(&self, env: &Env, topic_id: Uuid) -> Result<()> {
+        let topic = self.topic(topic_id);
+        remove_tree(env, &topic)
+            .and_then(|()| env.files.sync_directory(&self.path.join(LOGS)))
+            .map_err(|error| Error::io(format_args!("removing {}", topic.display()), &error))
+    }
+
+    /// Moves a topic's directory out of the way; returns where it lies now.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn set_aside(&self, env: &Env, topic_id: Uuid) -> Result<PathBuf> {
+        let aside = self.path.join(SET_ASIDE);
+        let to = aside.join(format!("{topic_id}-{}", env.clock.wall_ms()));
+        let from = self.topic(topic_id);
+        env.files
+            .create_directory(&aside)
+            .and_then(|()| env.files.rename(&from, &to))
+            .and_then(|()| env.files.sync_directory(&aside))
+            .and_then(|()| env.files.sync_directory(&self.path.join(LOGS)))
+            .map_err(|error| Error::io(format_args!("moving {}", from.display()), &error))?;
+        Ok(to)
+    }
+}
+
+fn remove_tree(env: &Env, path: &Path) -> std::io::Result<()> {
+    let entries = match env.files.list(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let child = path.join(&entry.name);
+        if entry.is_directory {
+            remove_tree(env, &child)?;
+        } else {
+            env.files.remove_file(&child)?;
+        }
+    }
+    env.files.remove_directory(path)
+}
+
+fn read_or_create_format(env: &Env, path: &Path) -> Result<String> {
+    let file = path.join(FORMAT_FILE);
+    let failed = |error| Error::io(format_args!("opening {}", file.display()), &error);
+    let damaged = |detail: String| Error::new(Code::DataDamaged, detail);
+    if let Some(bytes) = read_whole(&*env.files, &file, JSON_BYTES_MAX).map_err(failed)? {
+        let format: Format = serde_json::from_slice(&bytes)
+            .map_err(|error| damaged(format!("{}: {error}", file.display())))?;
+        if format.format_version > FORMAT_VERSION {
+            let detail = format!(
+                "{} has format {}, this version knows up to {FORMAT_VERSION}",
+                path.display(),
+                format.format_version
+            );
+            return Err(Error::new(Code::DataDirectoryNewer, detail));
+        }
+        return Ok(format.cluster_id);
+    }
+    let cluster_id = cluster_id(env);
+    let format = Format {
+        format_version: FORMAT_VERSION,
+        cluster_id: cluster_id.clone(),
+    };
+    let json = serde_json::to_vec(&format).map_err(|error| damaged(error.to_string()))?;
+    replace_durably(&*env.files, path, FORMAT_FILE, &json).map_err(failed)?;
+    Ok(cluster_id)
+}
+
+/// A random id in Kafka's form: 16 bytes as 22 characters of URL-safe base64.
+fn cluster_id(env: &Env) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bits = u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64());
+    let mut text = String::with_capacity(22);
+    for _ in 0..22 {
+        let index = usize::try_from(bits & 63).unwrap_or(0);
+        text.push(char::from(ALPHABET.get(index).copied().unwrap_or(b'A')));
+        bits >>= 6;
+    }
+    text
+}

@@ -1,0 +1,553 @@
+//! One open data directory: its topics, their logs, and everything that serves them.
+//!
+//! A [`Store`] is shared by all threads of the process. Topics are known by small numbers, which
+//! mean the same in every thread.
+
+pub mod channel;
+pub mod deliver;
+pub mod directory;
+pub mod plan;
+pub mod produce;
+
+use std::{
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+use uuid::Uuid;
+
+use crate::{
+    env::Env,
+    error::{Code, Error, Result},
+    flush::{scheduler::FlushScheduler, work::WorkPool},
+    limits,
+    log::{Log, LogOffsets, LogShared, config::LogConfig, open::OpenLog},
+    metadata::MetadataFile,
+    recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
+    segment::{cache::FileCache, maps::WindowCache},
+};
+use directory::DataDirectory;
+
+/// Time between two checkpoints at least.
+const CHECKPOINT_INTERVAL_MS: u64 = 1000;
+/// Threads that bring cold pages in, make windows ready and take large batches apart.
+const WORK_THREADS_MAX: usize = 4;
+/// Threads that recover logs side by side at start.
+const RECOVERY_THREADS_MAX: usize = 8;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data directory; created when missing.
+    pub data_directory: PathBuf,
+    /// Threads that flush; 0 for simulations, which call [`Store::drive`].
+    pub flush_threads_max: usize,
+    /// Open descriptors to keep.
+    pub descriptors_max: NonZeroUsize,
+}
+
+/// A topic to open.
+#[derive(Debug, Clone)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub topic_id: Uuid,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Its configuration.
+    pub config: LogConfig,
+    /// The catalogue knows it already: its directories must be there.
+    pub is_existing: bool,
+}
+
+/// One open topic.
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub topic_id: Uuid,
+    config: RwLock<Arc<LogConfig>>,
+    logs: RwLock<Vec<Arc<Log>>>,
+    /// Where the next records without a key go.
+    sticky: AtomicU32,
+}
+
+impl Topic {
+    /// A partition's log.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`].
+    pub fn log(&self, partition: u32) -> Result<Arc<Log>> {
+        let logs = self.logs.read();
+        let found = usize::try_from(partition)
+            .ok()
+            .and_then(|index| logs.get(index));
+        found.cloned().ok_or_else(|| {
+            let detail = format!(
+                "{} has {} partitions, not {partition}",
+                self.name,
+                logs.len()
+            );
+            Error::new(Code::UnknownTopicOrPartition, detail)
+        })
+    }
+
+    /// Number of partitions.
+    pub fn partition_count(&self) -> u32 {
+        u32::try_from(self.logs.read().len()).unwrap_or(u32::MAX)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read())
+    }
+}
+
+/// One open data directory.
+pub struct Store {
+    directory: DataDirectory,
+    shared: Arc<LogShared>,
+    metadata: MetadataFile,
+    leader_epoch: u32,
+    recovered: Option<Checkpoint>,
+    topics: RwLock<Vec<Option<Arc<Topic>>>>,
+    report: Mutex<Vec<RecoveryEntry>>,
+    checkpointed: Mutex<Checkpoint>,
+    checkpoint_failures: AtomicU64,
+    is_closed: AtomicBool,
+    recovery_threads_max: usize,
+}
+
+impl Store {
+    /// Opens a data directory, or creates it, and locks it. Waits for the disk. Topics are
+    /// opened by [`open_topics`](Self::open_topics).
+    ///
+    /// # Errors
+    /// Those of [`DataDirectory::open`] and [`MetadataFile::open`].
+    pub fn open(env: Env, options: StoreOptions) -> Result<Arc<Self>> {
+        let directory = DataDirectory::open(&env, &options.data_directory)?;
+        let metadata = MetadataFile::open(&env, &directory.path)?;
+        let recovered = Checkpoint::load(&*env.files, &directory.path)?;
+        let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
+        let was_clean = recovered
+            .as_ref()
+            .is_some_and(|checkpoint| checkpoint.is_clean);
+        // After anything but a clean stop a tail may have been cut: clients notice by the epoch.
+        let leader_epoch = if was_clean || is_new {
+            metadata.leader_epoch()?
+        } else {
+            metadata.raise_leader_epoch()?
+        };
+        let leader_epoch = u32::try_from(leader_epoch)
+            .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
+        let mut checkpointed = recovered.clone().unwrap_or_default();
+        checkpointed.is_clean = false;
+        if was_clean {
+            // The stop was clean; this run is not, until it has stopped cleanly itself.
+            checkpointed.store(&*env.files, &directory.path)?;
+        }
+        let threads_max = if options.flush_threads_max == 0 {
+            0
+        } else {
+            WORK_THREADS_MAX
+        };
+        let shared = LogShared {
+            files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
+            windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
+            work: Arc::new(WorkPool::new("millrace-work", threads_max)),
+            scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
+            hint_failures: AtomicU64::new(0),
+            env,
+        };
+        let store = Arc::new(Self {
+            directory,
+            shared: Arc::new(shared),
+            metadata,
+            leader_epoch,
+            recovered,
+            topics: RwLock::default(),
+            report: Mutex::default(),
+            checkpointed: Mutex::new(checkpointed),
+            checkpoint_failures: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+            recovery_threads_max: if threads_max == 0 {
+                1
+            } else {
+                RECOVERY_THREADS_MAX
+            },
+        });
+        store.schedule_checkpoint();
+        Ok(store)
+    }
+
+    /// Names the cluster that the data belongs to.
+    pub fn cluster_id(&self) -> &str {
+        &self.directory.cluster_id
+    }
+
+    /// The metadata file.
+    pub fn metadata(&self) -> &MetadataFile {
+        &self.metadata
+    }
+
+    /// What the logs share.
+    pub fn shared(&self) -> &Arc<LogShared> {
+        &self.shared
+    }
+
+    /// Takes what recovery found since the last call.
+    pub fn take_report(&self) -> Vec<RecoveryEntry> {
+        std::mem::take(&mut *self.report.lock())
+    }
+
+    /// Opens topics: creates what is missing, durably, recovers what is there, side by side.
+    /// Returns their numbers in the order of `specs`. Waits for the disk.
+    ///
+    /// # Errors
+    /// The first failure; none of the topics is then open.
+    pub fn open_topics(self: &Arc<Self>, specs: &[TopicSpec]) -> Result<Vec<u32>> {
+        self.check_open()?;
+        let mut jobs = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            self.prepare_directories(spec, 0)?;
+            jobs.extend((0..spec.partitions).map(|partition| (index, partition)));
+        }
+        let mut logs = self.open_logs(specs, &jobs)?;
+        let mut numbers = Vec::with_capacity(specs.len());
+        for spec in specs.iter().rev() {
+            let of_topic =
+                logs.split_off(logs.len() - usize::try_from(spec.partitions).unwrap_or(0));
+            let topic = Topic {
+                name: spec.name.clone(),
+                topic_id: spec.topic_id,
+                config: RwLock::new(Arc::new(spec.config.clone())),
+                logs: RwLock::new(of_topic),
+                sticky: AtomicU32::new(0),
+            };
+            numbers.push(self.add_topic(topic)?);
+        }
+        numbers.reverse();
+        Ok(numbers)
+    }
+
+    /// Grows a topic to `partitions`. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`Code::InvalidPartitions`] when it would not grow, or why they could not be created.
+    pub fn add_partitions(self: &Arc<Self>, topic: u32, partitions: u32) -> Result<()> {
+        let topic = self.topic(topic)?;
+        let count = topic.partition_count();
+        if partitions <= count {
+            let detail = format!("{} has {count} partitions already", topic.name);
+            return Err(Error::new(Code::InvalidPartitions, detail));
+        }
+        let spec = TopicSpec {
+            name: topic.name.clone(),
+            topic_id: topic.topic_id,
+            partitions,
+            config: (*topic.config()).clone(),
+            is_existing: false,
+        };
+        self.prepare_directories(&spec, count)?;
+        let jobs: Vec<_> = (count..partitions)
+            .map(|partition| (0, partition))
+            .collect();
+        let added = self.open_logs(std::slice::from_ref(&spec), &jobs)?;
+        topic.logs.write().extend(added);
+        Ok(())
+    }
+
+    fn prepare_directories(&self, spec: &TopicSpec, from: u32) -> Result<()> {
+        let env = &self.shared.env;
+        if !spec.is_existing {
+            let partitions = from..spec.partitions;
+            return self
+                .directory
+                .create_partitions(env, &spec.name, spec.topic_id, partitions);
+        }
+        for partition in from..spec.partitions {
+            if !self
+                .directory
+                .has_partition(env, spec.topic_id, partition)?
+            {
+                let path = self.directory.partition(spec.topic_id, partition);
+                let detail = format!("{}-{partition} is missing: {}", spec.name, path.display());
+                return Err(Error::new(Code::DataDamaged, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens logs on several threads; the result is in the order of `jobs`.
+    fn open_logs(&self, specs: &[TopicSpec], jobs: &[(usize, u32)]) -> Result<Vec<Arc<Log>>> {
+        let configs: Vec<_> = specs
+            .iter()
+            .map(|spec| Arc::new(spec.config.clone()))
+            .collect();
+        let threads = self.recovery_threads_max.min(jobs.len());
+        let next = AtomicU32::new(0);
+        let opened = Mutex::new(Vec::with_capacity(jobs.len()));
+        let open_some = || {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some((spec_index, partition)) = usize::try_from(index)
+                    .ok()
+                    .and_then(|index| jobs.get(index))
+                    .copied()
+                else {
+                    return;
+                };
+                let (Some(spec), Some(config)) = (specs.get(spec_index), configs.get(spec_index))
+                else {
+                    return;
+                };
+                let log = self.open_log(spec, Arc::clone(config), partition);
+                opened.lock().push((index, log));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(open_some);
+            }
+            open_some();
+        });
+        let mut opened = opened.into_inner();
+        opened.sort_by_key(|(index, _)| *index);
+        opened.into_iter().map(|(_, log)| log).collect()
+    }
+
+    fn open_log(
+        &self,
+        spec: &TopicSpec,
+        config: Arc<LogConfig>,
+        partition: u32,
+    ) -> Result<Arc<Log>> {
+        let key = (*spec.topic_id.as_bytes(), partition);
+        let recovered = self.recovered.as_ref();
+        let open = OpenLog {
+            label: format!("{}-{partition}", spec.name),
+            directory: self.directory.partition(spec.topic_id, partition),
+            config,
+            leader_epoch: self.leader_epoch,
+            checkpoint: recovered
+                .and_then(|checkpoint| checkpoint.logs.get(&key))
+                .copied(),
+            was_clean: recovered.is_some_and(|checkpoint| checkpoint.is_clean),
+        };
+        let mut report = Vec::new();
+        let log = Log::open(Arc::clone(&self.shared), open, &mut report)?;
+        self.report.lock().append(&mut report);
+        Ok(log)
+    }
+
+    fn add_topic(&self, topic: Topic) -> Result<u32> {
+        let mut topics = self.topics.write();
+        let number = u32::try_from(topics.len())
+            .map_err(|_| Error::new(Code::UnknownServerError, "topic numbers are used up"))?;
+        topics.push(Some(Arc::new(topic)));
+        Ok(number)
+    }
+
+    /// An open topic by its number.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`] when it was closed or deleted.
+    pub fn topic(&self, number: u32) -> Result<Arc<Topic>> {
+        let topics = self.topics.read();
+        let found = usize::try_from(number)
+            .ok()
+            .and_then(|index| topics.get(index));
+        found.cloned().flatten().ok_or_else(|| {
+            Error::new(
+                Code::UnknownTopicOrPartition,
+                format!("topic number {number}"),
+            )
+        })
+    }
+
+    /// A log by its topic's number and its partition.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`].
+    pub fn log(&self, topic: u32, partition: u32) -> Result<Arc<Log>> {
+        self.topic(topic)?.log(partition)
+    }
+
+    /// The offsets of a partition.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`].
+    pub fn offsets(&self, topic: u32, partition: u32) -> Result<LogOffsets> {
+        Ok(self.log(topic, partition)?.offsets())
+    }
+
+    /// Changes a topic's configuration; it counts from the next append on.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`].
+    pub fn configure_topic(&self, topic: u32, config: LogConfig) -> Result<()> {
+        let topic = self.topic(topic)?;
+        let config = Arc::new(config);
+        *topic.config.write() = Arc::clone(&config);
+        for log in &*topic.logs.read() {
+            log.configure(Arc::clone(&config));
+        }
+        Ok(())
+    }
+
+    /// Ends a topic for good and removes its files. The number is dead at once; the call
+    /// returns when the files are unlinked. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`], or why files could not be removed.
+    pub fn delete_topic(&self, number: u32) -> Result<()> {
+        let topic = self.topic(number)?;
+        if let Ok(index) = usize::try_from(number)
+            && let Some(slot) = self.topics.write().get_mut(index)
+        {
+            *slot = None;
+        }
+        let logs = std::mem::take(&mut *topic.logs.write());
+        for log in &logs {
+            log.delete();
+        }
+        self.directory
+            .remove_topic(&self.shared.env, topic.topic_id)
+    }
+
+    /// Removes the files of a topic that is not open: a deletion that a stop interrupted.
+    ///
+    /// # Errors
+    /// Why files could not be removed.
+    pub fn remove_topic_files(&self, topic_id: Uuid) -> Result<()> {
+        self.directory.remove_topic(&self.shared.env, topic_id)
+    }
+
+    /// Moves directories of topics that are not open out of the way, and reports each.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn set_aside_unclaimed(&self) -> Result<()> {
+        let claimed: Vec<Uuid> = self
+            .topics
+            .read()
+            .iter()
+            .flatten()
+            .map(|topic| topic.topic_id)
+            .collect();
+        for topic_id in self.directory.topic_ids(&self.shared.env)? {
+            if !claimed.contains(&topic_id) {
+                let path = self.directory.set_aside(&self.shared.env, topic_id)?;
+                let path = path.display().to_string();
+                let event = RecoveryEvent::SetAside { path };
+                self.report.lock().push(RecoveryEntry {
+                    subject: topic_id.to_string(),
+                    event,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(Code::ShuttingDown, "the store is closed"));
+        }
+        Ok(())
+    }
+
+    fn schedule_checkpoint(self: &Arc<Self>) {
+        let store = Arc::downgrade(self);
+        let write = move || {
+            let Some(store) = store.upgrade() else { return };
+            if store.is_closed.load(Ordering::Acquire) {
+                return;
+            }
+            // A checkpoint that cannot be written costs the next start time, nothing else.
+            if store.write_checkpoint().is_err() {
+                store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
+            }
+            store.schedule_checkpoint();
+        };
+        let work = Arc::clone(&self.shared.work);
+        self.shared.scheduler.after(
+            CHECKPOINT_INTERVAL_MS,
+            Box::new(move || work.spawn(Box::new(write))),
+        );
+    }
+
+    /// Stores how far every log is flushed, if that has changed. Waits for the disk.
+    ///
+    /// # Errors
+    /// An I/O error; the checkpoint before is then still good.
+    pub fn write_checkpoint(&self) -> Result<()> {
+        let mut current = Checkpoint::default();
+        for topic in self.topics.read().iter().flatten() {
+            for (partition, log) in topic.logs.read().iter().enumerate() {
+                let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+                let key = (*topic.topic_id.as_bytes(), partition);
+                if let Some(position) = log.checkpoint_position() {
+                    current.logs.insert(key, position);
+                }
+            }
+        }
+        let mut last = self.checkpointed.lock();
+        if *last == current {
+            return Ok(());
+        }
+        current.store(&*self.shared.env.files, &self.directory.path)?;
+        *last = current;
+        Ok(())
+    }
+
+    /// Flushes and closes everything, and writes a clean checkpoint. Waits for the disk.
+    ///
+    /// # Errors
+    /// The first log that could not be flushed; the checkpoint then does not say clean.
+    pub fn close(&self) -> Result<()> {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let mut last = Checkpoint {
+            is_clean: true,
+            ..Checkpoint::default()
+        };
+        let mut failure = None;
+        let topics = std::mem::take(&mut *self.topics.write());
+        for topic in topics.into_iter().flatten() {
+            let logs = std::mem::take(&mut *topic.logs.write());
+            for (partition, log) in logs.iter().enumerate() {
+                let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+                match log.close() {
+                    Ok(position) => {
+                        last.logs
+                            .insert((*topic.topic_id.as_bytes(), partition), position);
+                    }
+                    Err(error) => {
+                        last.is_clean = false;
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        self.shared.scheduler.close();
+        self.shared.work.close();
+        // Held while writing, so that a checkpoint under way cannot replace the clean one.
+        let mut checkpointed = self.checkpointed.lock();
+        last.store(&*self.shared.env.files, &self.directory.path)?;
+        *checkpointed = last;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Does everything that is due now on the caller's thread, for simulations.
+    pub fn drive(&self) {
+        self.shared.scheduler.drive();
+        self.shared.work.drive();
+    }
+}

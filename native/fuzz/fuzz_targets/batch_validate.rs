@@ -1,0 +1,7 @@
+//! Arbitrary bytes as a record batch, as they are and with their checksum made right.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    millrace_fuzz::batch(bytes);
+    millrace_fuzz::batch(&millrace_fuzz::sealed(bytes));
+});

@@ -1,0 +1,169 @@
+/**
+ * A broker: storage, the catalogue of topics and the listeners, started in the order in which they need each
+ * other and stopped the other way round.
+ */
+import {
+	type BrokerAddresses,
+	reachableAddresses,
+	removeAddresses,
+	writeAddresses,
+} from "./addresses.ts";
+import { systemClock } from "./clock.ts";
+import type { BrokerConfig } from "./config.ts";
+import type { Logger } from "./log.ts";
+import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
+import type { CallAnswer } from "./protocol/calls.ts";
+import { Storage } from "./storage/storage.ts";
+import { TopicCatalogue } from "./topics/catalogue.ts";
+import { VERSION } from "./version.ts";
+import { healthHandler } from "./websocket/http.ts";
+import { WebSocketServer } from "./websocket/server.ts";
+import { authenticateAnybody } from "./websocket/session-host.ts";
+
+/** A broker that stands alone is number 1, as in Kafka's own quick start. */
+const BROKER_ID = 1;
+
+export interface BrokerEnvironment {
+	/** Nothing is stored on disk, and there is no `addresses.json`. */
+	readonly memory: boolean;
+	readonly logger: Logger;
+}
+
+/** A running broker. */
+export class Broker {
+	/** Where clients connect. */
+	readonly addresses: BrokerAddresses;
+	readonly #parts: Parts;
+	#closing: Promise<void> | undefined;
+
+	/** @internal */
+	constructor(parts: Parts, addresses: BrokerAddresses) {
+		this.#parts = parts;
+		this.addresses = addresses;
+	}
+
+	/** The id that the data directory was given when it was made. */
+	get clusterId(): string {
+		return this.#parts.storage.clusterId;
+	}
+
+	/**
+	 * Stops in order: no new connections, open ones told and closed with 1001, everything flushed, files
+	 * unlocked. Every call waits for the same stop. Rejects when storage could not be closed in order; what was
+	 * acknowledged is safe then, too.
+	 */
+	close(): Promise<void> {
+		this.#closing ??= stopParts(this.#parts);
+		return this.#closing;
+	}
+}
+
+/** What a broker is made of, as far as it has been started. */
+interface Parts {
+	readonly storage: Storage;
+	/** Where `addresses.json` lies; null in memory. */
+	readonly dataDir: string | null;
+	catalogue?: TopicCatalogue;
+	server?: WebSocketServer;
+	isReady: boolean;
+}
+
+/**
+ * Starts a broker; resolves when it serves. Rejects with what storage says of the data directory
+ * (DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER, UNSUITABLE_FILE_SYSTEM, DATA_DAMAGED) or with the system's
+ * error for an address that cannot be listened on; then everything that was started is stopped again.
+ */
+export async function startBroker(
+	config: BrokerConfig,
+	{ memory, logger }: BrokerEnvironment,
+): Promise<Broker> {
+	const startedMs = systemClock.wallMs();
+	const storage = await Storage.open({ dataDir: config.dataDir, memory });
+	const parts: Parts = { storage, dataDir: memory ? null : config.dataDir, isReady: false };
+	try {
+		// Ours by now: what a broker before us has left there no longer holds.
+		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);
+		for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
+		parts.catalogue = await openCatalogue(config, storage, logger);
+		parts.server = await startServer(config, parts, parts.catalogue, logger);
+		const { transport, host, port } = parts.server.address;
+		const addresses = reachableAddresses({ host, port }, null);
+		if (parts.dataDir !== null) await writeAddresses(parts.dataDir, addresses, startedMs);
+		parts.isReady = true;
+		const topics = parts.catalogue.list().length;
+		logger.info({ ...addresses, dataDir: parts.dataDir, topics, transport }, "ready");
+		return new Broker(parts, addresses);
+	} catch (error) {
+		await stopParts(parts).catch((stopError: unknown) => {
+			logger.error({ err: stopError }, "stopping after a failed start failed, too");
+		});
+		throw error;
+	}
+}
+
+function openCatalogue(
+	config: BrokerConfig,
+	storage: Storage,
+	logger: Logger,
+): Promise<TopicCatalogue> {
+	return TopicCatalogue.open(storage, new EmbeddedMetadataStore(storage), {
+		partitionsDefault: config.numPartitions,
+		createsAutomatically: config.autoCreateTopicsEnable,
+		onDeletionFailed: (topic, error) => {
+			logger.error({ err: error, topic }, "a deleted topic's files could not be removed yet");
+		},
+	});
+}
+
+async function startServer(
+	config: BrokerConfig,
+	parts: Parts,
+	catalogue: TopicCatalogue,
+	logger: Logger,
+): Promise<WebSocketServer> {
+	const { storage } = parts;
+	return WebSocketServer.start({
+		...config.websocket,
+		transport: config.websocketTransport,
+		allowedOrigins: config.allowedOrigins,
+		broker: `millrace/${VERSION}`,
+		storage,
+		catalogue,
+		allocateProducerIds: (count) => storage.allocateProducerIds(count),
+		describeCluster: () => describeCluster(parts),
+		authenticate: authenticateAnybody,
+		http: healthHandler(() => parts.isReady),
+		clock: systemClock,
+		log: logger,
+	});
+}
+
+function describeCluster(parts: Parts): CallAnswer<"cluster.describe"> {
+	const { host, port } = parts.server?.address ?? { host: "", port: 0 };
+	const { websocket } = reachableAddresses({ host, port }, null);
+	return {
+		cluster_id: parts.storage.clusterId,
+		brokers: [{ id: BROKER_ID, version: VERSION, websocket, kafka: null }],
+		controller_id: BROKER_ID,
+	};
+}
+
+/** Stops what has been started, the last first; goes on past failures and rejects with the first of them. */
+async function stopParts(parts: Parts): Promise<void> {
+	parts.isReady = false;
+	const failures: unknown[] = [];
+	const attempt = async (step: () => Promise<void> | undefined) => {
+		try {
+			await step();
+		} catch (error) {
+			failures.push(error);
+		}
+	};
+	await attempt(() => parts.server?.close());
+	await attempt(() => parts.catalogue?.close());
+	// Before the lock goes: afterwards the file may be that of the next broker.
+	const { dataDir } = parts;
+	if (dataDir !== null) await attempt(() => removeAddresses(dataDir));
+	await attempt(() => parts.storage.close());
+	if (failures.length > 0) throw failures[0];
+}

@@ -1,0 +1,107 @@
+/** Checks of Node, the addon, limits of the process, and ports. */
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:net";
+
+import { type Address, type BrokerConfig, formatAddress } from "../config.ts";
+import { loadNative } from "../native.ts";
+import type { Check } from "./doctor.ts";
+
+const NODE_MAJORS = [20, 22, 24];
+
+/** One descriptor a segment that is in use, and one a connection: enough for thousands of both. */
+const OPEN_FILES_WANTED = 65_536;
+
+/** The kernel's own default; windows and segments of a broker with thousands of partitions need no more. */
+const MAP_COUNT_WANTED = 65_530;
+
+export function checkNode(): Check {
+	const name = "node";
+	const found = `${process.version}, ABI ${process.versions.modules}, ${process.platform}-${process.arch}`;
+	const major = Number(process.versions.node.split(".")[0]);
+	if (NODE_MAJORS.includes(major)) return { name, status: "ok", found };
+	const next = `Node ${NODE_MAJORS.join(", ")} are tested; use one of them`;
+	return { name, status: major < 20 ? "fail" : "warn", found, next };
+}
+
+export function checkAddon(): Check {
+	const name = "storage core";
+	try {
+		loadNative();
+		return { name, status: "ok", found: "loaded" };
+	} catch (error) {
+		const next = "run `npm rebuild millrace` (in a clone: `npm run build`) and read what it says";
+		return { name, status: "fail", found: messageOf(error), next };
+	}
+}
+
+export async function checkTransport(wanted: BrokerConfig["websocketTransport"]): Promise<Check> {
+	const name = "websocket transport";
+	if (wanted === "ws") return { name, status: "ok", found: "ws, as configured" };
+	try {
+		await import("uWebSockets.js");
+		return { name, status: "ok", found: "uWebSockets.js" };
+	} catch {
+		const found = "no uWebSockets.js for this Node, libc or architecture";
+		if (wanted === "uws") {
+			return { name, status: "fail", found, next: "set websocket.transport to auto or ws" };
+		}
+		return { name, status: "ok", found: `ws (${found})` };
+	}
+}
+
+export async function checkOpenFiles(): Promise<Check> {
+	const name = "open files";
+	const limits = await readText("/proc/self/limits");
+	const row = /^Max open files\s+(\d+|unlimited)\s+(\d+|unlimited)/m.exec(limits ?? "");
+	if (row === null) return { name, status: "warn", found: "the limit is not known on this system" };
+	const soft = row[1] === "unlimited" ? Number.POSITIVE_INFINITY : Number(row[1]);
+	const found = `at most ${row[1]}`;
+	if (soft >= OPEN_FILES_WANTED) return { name, status: "ok", found };
+	const next = `for thousands of partitions or clients: ulimit -n ${OPEN_FILES_WANTED} (systemd: LimitNOFILE=)`;
+	return { name, status: "warn", found, next };
+}
+
+export async function checkMapCount(): Promise<Check> {
+	const name = "memory maps";
+	const text = await readText("/proc/sys/vm/max_map_count");
+	if (text === undefined)
+		return { name, status: "warn", found: "the limit is not known on this system" };
+	const found = `at most ${text.trim()}`;
+	if (Number(text) >= MAP_COUNT_WANTED) return { name, status: "ok", found };
+	return { name, status: "warn", found, next: `sysctl vm.max_map_count=${MAP_COUNT_WANTED}` };
+}
+
+/** Whether `address` can be listened on right now. */
+export async function checkPort(name: string, flag: string, address: Address): Promise<Check> {
+	const text = formatAddress(address);
+	const server = createServer();
+	try {
+		await new Promise<void>((resolve, reject) => {
+			server.once("error", reject);
+			server.listen({ host: address.host, port: address.port, exclusive: true }, resolve);
+		});
+		return { name, status: "ok", found: `${text} is free` };
+	} catch (error) {
+		const code = error instanceof Error && "code" in error ? String(error.code) : "";
+		const next =
+			code === "EADDRINUSE"
+				? `something listens there, perhaps a running broker; else choose another with ${flag}`
+				: `choose another with ${flag}`;
+		return { name, status: "warn", found: messageOf(error), next };
+	} finally {
+		server.close();
+	}
+}
+
+async function readText(path: string): Promise<string | undefined> {
+	try {
+		return await readFile(path, "utf8");
+	} catch {
+		// Not Linux, or hidden from us: the caller says that it does not know.
+		return undefined;
+	}
+}
+
+function messageOf(error: unknown): string {
+	return error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+}

@@ -1,0 +1,187 @@
+/** Checks of the place where data will lie: file system, space, allocation, flush latency. */
+import { execFile } from "node:child_process";
+import { mkdtemp, open, rm, stat, statfs } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+import type { Check } from "./doctor.ts";
+
+const PROBE_WRITES = 100;
+const PROBE_BYTES = 4_096;
+const PROBE_ALLOCATION_BYTES = 4_194_304;
+const SPACE_WANTED_BYTES = 2 ** 30;
+
+/** Slower than this at the median, acks take visibly long. */
+const FLUSH_MS_SLOW = 20;
+
+type Kind = "local" | "memory" | "copy-on-write" | "network" | "layered";
+
+/** `f_type` of statfs(2) on Linux. */
+const FILE_SYSTEMS: ReadonlyMap<number, readonly [name: string, kind: Kind]> = new Map([
+	[0xef53, ["ext2, ext3 or ext4", "local"]],
+	[0x58465342, ["xfs", "local"]],
+	[0xf2f52010, ["f2fs", "local"]],
+	[0x01021994, ["tmpfs", "memory"]],
+	[0x858458f6, ["ramfs", "memory"]],
+	[0x9123683e, ["btrfs", "copy-on-write"]],
+	[0x2fc12fc1, ["zfs", "copy-on-write"]],
+	[0xca451a4e, ["bcachefs", "copy-on-write"]],
+	[0x794c7630, ["overlayfs", "layered"]],
+	[0x6969, ["nfs", "network"]],
+	[0x517b, ["smb", "network"]],
+	[0xfe534d42, ["smb2", "network"]],
+	[0xff534d42, ["cifs", "network"]],
+	[0x00c36400, ["ceph", "network"]],
+	[0x01021997, ["9p", "network"]],
+] as const);
+
+/** All checks of `dataDir`, which need not exist yet; probes leave nothing behind. */
+export async function checkStorage(dataDir: string): Promise<Check[]> {
+	const { directory, exists } = await nearestDirectory(resolve(dataDir));
+	const checks = [...(await checkFileSystem(directory))];
+	let probe: string;
+	try {
+		probe = await mkdtemp(join(directory, ".millrace-doctor-"));
+	} catch (error) {
+		const next = "make it writable for this user, or choose another with --data-dir";
+		const found = error instanceof Error ? error.message : String(error);
+		return [...checks, { name: "data directory", status: "fail", found, next }];
+	}
+	const found = exists ? resolve(dataDir) : `${resolve(dataDir)} (will be created)`;
+	checks.push({ name: "data directory", status: "ok", found });
+	try {
+		checks.push(await checkAllocation(probe), await checkFlush(probe));
+	} finally {
+		await rm(probe, { recursive: true, force: true });
+	}
+	return checks;
+}
+
+/** `path`, or the closest directory above it that exists. */
+async function nearestDirectory(path: string): Promise<{ directory: string; exists: boolean }> {
+	let directory = path;
+	for (;;) {
+		try {
+			if ((await stat(directory)).isDirectory()) return { directory, exists: directory === path };
+		} catch (error) {
+			const code = error instanceof Error && "code" in error ? error.code : undefined;
+			if (code !== "ENOENT" || dirname(directory) === directory) throw error;
+		}
+		directory = dirname(directory);
+	}
+}
+
+async function checkFileSystem(directory: string): Promise<Check[]> {
+	const { type, bavail, bsize } = await statfs(directory);
+	return [describeFileSystem(type), describeSpace(bavail * bsize)];
+}
+
+/** `type` is statfs's. */
+export function describeFileSystem(type: number): Check {
+	const name = "file system";
+	const [label, kind] = FILE_SYSTEMS.get(type) ?? [`type 0x${type.toString(16)}`, undefined];
+	switch (kind) {
+		case "local":
+			return { name, status: "ok", found: label };
+		case "memory":
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "nothing here survives a reboot; use a disk",
+			};
+		case "copy-on-write":
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "an overwrite may not fit on a full disk here; ext4 or xfs keep every promise",
+			};
+		case "layered":
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "a container's own layer is lost with it; mount a volume",
+			};
+		case "network":
+			return {
+				name,
+				status: "fail",
+				found: `${label}, across a network`,
+				next: "locks and flushes cannot be relied on there; use a local disk",
+			};
+		case undefined:
+			return {
+				name,
+				status: "warn",
+				found: label,
+				next: "it is not a file system we know; ext4 and xfs are tested",
+			};
+	}
+}
+
+function describeSpace(availableBytes: number): Check {
+	const name = "free space";
+	const found = `${(availableBytes / 2 ** 30).toFixed(1)} GiB`;
+	if (availableBytes >= SPACE_WANTED_BYTES) return { name, status: "ok", found };
+	return {
+		name,
+		status: "warn",
+		found,
+		next: "free space, or choose another place with --data-dir",
+	};
+}
+
+/** Node has no fallocate: the program of that name is asked, where there is one. */
+async function checkAllocation(directory: string): Promise<Check> {
+	const name = "fallocate";
+	const path = join(directory, "allocated");
+	try {
+		await promisify(execFile)("fallocate", ["--length", String(PROBE_ALLOCATION_BYTES), path]);
+	} catch (error) {
+		if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+			return { name, status: "ok", found: "not checked: there is no fallocate program here" };
+		}
+		const next =
+			"a full disk can then fail a write that was promised to fit; ext4 and xfs allocate";
+		return { name, status: "warn", found: "this file system does not allocate ahead", next };
+	}
+	const { blocks } = await stat(path);
+	const allocated = blocks * 512 >= PROBE_ALLOCATION_BYTES;
+	return allocated
+		? { name, status: "ok", found: "blocks are allocated ahead" }
+		: { name, status: "warn", found: "it allocates nothing", next: "ext4 and xfs allocate" };
+}
+
+/** Appends and flushes as a topic with flush.messages=1 does. */
+async function checkFlush(directory: string): Promise<Check> {
+	const file = await open(join(directory, "flushed"), "w");
+	const block = Buffer.alloc(PROBE_BYTES, 0x6d);
+	const durationsMs: number[] = [];
+	try {
+		for (let count = 0; count < PROBE_WRITES; count++) {
+			const startedMs = performance.now();
+			await file.write(block);
+			await file.datasync();
+			durationsMs.push(performance.now() - startedMs);
+		}
+	} finally {
+		await file.close();
+	}
+	return describeFlush(durationsMs);
+}
+
+/** `durationsMs`: how long each write and fdatasync took. */
+export function describeFlush(durationsMs: readonly number[]): Check {
+	const sorted = [...durationsMs].sort((left, right) => left - right);
+	const at = (share: number) =>
+		sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0;
+	const found =
+		`write + fdatasync of ${PROBE_BYTES} bytes: p50 ${at(0.5).toFixed(2)} ms, ` +
+		`p99 ${at(0.99).toFixed(2)} ms, max ${at(1).toFixed(2)} ms`;
+	const name = "flush latency";
+	if (at(0.5) <= FLUSH_MS_SLOW) return { name, status: "ok", found };
+	const next = "every ack waits so long: use a faster disk, or topics with flush.messages above 1";
+	return { name, status: "warn", found, next };
+}

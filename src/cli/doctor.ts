@@ -1,0 +1,67 @@
+/** `millrace doctor`: whether this machine can run a broker well, check by check, each with the next step. */
+import { Command } from "commander";
+
+import { type BrokerConfig, loadConfig } from "../config.ts";
+import { addConfigOptions, configFlags } from "./config-options.ts";
+import {
+	checkAddon,
+	checkMapCount,
+	checkNode,
+	checkOpenFiles,
+	checkPort,
+	checkTransport,
+} from "./doctor-machine.ts";
+import { checkStorage } from "./doctor-storage.ts";
+import { jsonOption } from "./options.ts";
+import { formatTable } from "./table.ts";
+
+/** One line of the report. */
+export interface Check {
+	readonly name: string;
+	/** `warn`: the broker runs, but not as well as it could; `fail`: it does not run or cannot keep its promises. */
+	readonly status: "ok" | "warn" | "fail";
+	/** What was found. */
+	readonly found: string;
+	/** What to do about it; absent when all is well. */
+	readonly next?: string;
+}
+
+export function doctorCommand(): Command {
+	const command = new Command("doctor")
+		.description("check whether this machine can run a broker well")
+		.addOption(jsonOption());
+	addConfigOptions(command);
+	return command.action(async (options: { json?: boolean }) => {
+		const { config } = loadConfig({ flags: configFlags(command), environment: process.env });
+		const checks = await runChecks(config);
+		if (options.json === true) process.stdout.write(`${JSON.stringify({ checks })}\n`);
+		else process.stdout.write(`${describeChecks(checks)}\n`);
+		const failed = checks.filter(({ status }) => status === "fail");
+		if (failed.length > 0) {
+			throw new Error(`a broker cannot run here: ${failed.map(({ name }) => name).join(", ")}`);
+		}
+	});
+}
+
+async function runChecks(config: BrokerConfig): Promise<Check[]> {
+	return [
+		checkNode(),
+		checkAddon(),
+		await checkTransport(config.websocketTransport),
+		...(await checkStorage(config.dataDir)),
+		await checkOpenFiles(),
+		await checkMapCount(),
+		await checkPort("websocket port", "--websocket", config.websocket),
+		await checkPort("kafka port", "--kafka", config.kafka),
+	];
+}
+
+/** The report for people. */
+export function describeChecks(checks: readonly Check[]): string {
+	const rows = checks.map(({ status, name, found }) => [status, name, found]);
+	const lines = formatTable(["", "check", "found"], rows).split("\n");
+	return checks.reduce((text, { next }, index) => {
+		const step = next === undefined ? "" : `\n      -> ${next}`;
+		return `${text}\n${lines[index + 1]}${step}`;
+	}, lines[0] ?? "");
+}

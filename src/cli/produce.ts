@@ -1,0 +1,154 @@
+/** `millrace produce TOPIC`: every line of stdin becomes a record. */
+import { createReadStream, fstatSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { Argument, Command, InvalidArgumentError } from "commander";
+
+import type { Client, Producer, RecordToSend } from "../client/index.ts";
+import { LIMITS } from "../limits.ts";
+import { withClient } from "./broker-connection.ts";
+import { RecordsFailedError } from "./exit-code.ts";
+import { parseExactJson } from "./json-values.ts";
+import { LineSplitter } from "./line-splitter.ts";
+import { jsonOption, urlOption, wholeNumber } from "./options.ts";
+import { Progress } from "./progress.ts";
+
+const STDIN = 0;
+
+/** A file is read in pieces of this many bytes. */
+const READ_BYTES = 1_048_576;
+
+interface ProduceOptions {
+	readonly url: string;
+	readonly json?: boolean;
+	readonly partition?: number;
+	readonly keySeparator?: Buffer;
+	readonly msgpack?: boolean;
+}
+
+export function produceCommand(): Command {
+	return new Command("produce")
+		.description("send every line of stdin as a record; ends when all are acknowledged")
+		.addArgument(new Argument("<topic>", "where to"))
+		.option(
+			"--partition <n>",
+			"send everything to this partition (default: by key, or in turns)",
+			wholeNumber(0, LIMITS.topicPartitionsMax - 1),
+		)
+		.option(
+			"--key-separator <text>",
+			"a line is a key, this text, and a value; a line without it has no key",
+			parseSeparator,
+		)
+		.option("--msgpack", "every value is a line of JSON, and is stored as MessagePack")
+		.addOption(urlOption())
+		.addOption(jsonOption())
+		.action((topic: string, options: ProduceOptions) =>
+			withClient(options.url, (client) => produce(client, topic, options)),
+		);
+}
+
+function parseSeparator(text: string): Buffer {
+	if (text === "") throw new InvalidArgumentError("Expected at least one character.");
+	return Buffer.from(text);
+}
+
+/** Sends stdin; resolves when every record is acknowledged, rejects with the first failure. */
+async function produce(client: Client, topic: string, options: ProduceOptions): Promise<void> {
+	const progress = new Progress("sent");
+	const failures = new Failures();
+	const producer = client.producer<unknown>({
+		codec: options.msgpack === true ? "messagepack" : "bytes",
+		onError: (_, error) => failures.add(error),
+	});
+	try {
+		await sendLines(standardInput(), producer, failures, progress, recordMaker(topic, options));
+		await producer.flush();
+		failures.check();
+	} finally {
+		progress.end();
+		await producer.close();
+	}
+	if (options.json === true) {
+		const { records, bytes } = progress;
+		process.stdout.write(`${JSON.stringify({ topic, records, bytes })}\n`);
+	}
+}
+
+/** Records that were given to the producer and did not make it. */
+class Failures {
+	#first: Error | undefined;
+	#count = 0;
+
+	add(error: Error): void {
+		this.#first ??= error;
+		this.#count += 1;
+	}
+
+	/** Throws a RecordsFailedError when there is one. */
+	check(): void {
+		if (this.#first !== undefined) throw new RecordsFailedError(this.#count, this.#first);
+	}
+}
+
+type MakeRecord = (line: Uint8Array, lineNumber: number) => RecordToSend<unknown>;
+
+async function sendLines(
+	input: Readable,
+	producer: Producer<unknown>,
+	failures: Failures,
+	progress: Progress,
+	makeRecord: MakeRecord,
+): Promise<void> {
+	const lines = new LineSplitter(LIMITS.frameBytesMax);
+	const send = (line: Uint8Array): Promise<void> | undefined => {
+		progress.records += 1;
+		progress.bytes += line.length;
+		return producer.write(makeRecord(line, lines.lineCount)) ? undefined : producer.drained();
+	};
+	for await (const chunk of input) {
+		lines.push(chunk as Buffer);
+		for (let line = lines.next(); line !== null; line = lines.next()) {
+			const draining = send(line);
+			if (draining !== undefined) await draining;
+		}
+		failures.check();
+	}
+	const last = lines.end();
+	if (last !== null) await send(last);
+}
+
+/** How a line becomes a record, by the options. */
+function recordMaker(topic: string, options: ProduceOptions): MakeRecord {
+	const { partition, keySeparator, msgpack } = options;
+	const where = partition === undefined ? { topic } : { topic, partition };
+	const decode = msgpack === true ? jsonValue : (bytes: Uint8Array) => bytes;
+	if (keySeparator === undefined) {
+		return (line, lineNumber) => ({ ...where, value: decode(line, lineNumber) });
+	}
+	return (line, lineNumber) => {
+		const at = Buffer.from(line.buffer, line.byteOffset, line.byteLength).indexOf(keySeparator);
+		if (at === -1) return { ...where, value: decode(line, lineNumber) };
+		const value = decode(line.subarray(at + keySeparator.length), lineNumber);
+		return { ...where, key: line.subarray(0, at), value };
+	};
+}
+
+const strictText = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function jsonValue(bytes: Uint8Array, lineNumber: number): unknown {
+	try {
+		return parseExactJson(strictText.decode(bytes));
+	} catch (cause) {
+		const reason = cause instanceof Error ? cause.message : String(cause);
+		throw new Error(`line ${lineNumber}: ${reason}`, { cause });
+	}
+}
+
+/**
+ * Stdin in large pieces. A file is read by a thread; anything else goes through Node's own stream, because
+ * a thread that waits for a silent pipe would keep the process from ending.
+ */
+function standardInput(): Readable {
+	if (!fstatSync(STDIN).isFile()) return process.stdin;
+	return createReadStream("", { fd: STDIN, autoClose: false, highWaterMark: READ_BYTES });
+}

@@ -1,0 +1,57 @@
+/** The `millrace` command: its sub-commands, one file each, put together, and failures turned into exit codes. */
+import { Command } from "commander";
+
+import { VERSION } from "../version.ts";
+import { consumeCommand } from "./consume.ts";
+import { doctorCommand } from "./doctor.ts";
+import { describeFailure, EXIT, exitCodeOf } from "./exit-code.ts";
+import { groupCommand } from "./group.ts";
+import { produceCommand } from "./produce.ts";
+import { startCommand } from "./start.ts";
+import { topicCommand } from "./topic.ts";
+import { verifyCommand } from "./verify.ts";
+
+function millrace(): Command {
+	const program = new Command("millrace")
+		.description("A log broker: WebSocket and MessagePack in front, a native storage core behind.")
+		.version(VERSION);
+	for (const make of [
+		startCommand,
+		topicCommand,
+		produceCommand,
+		consumeCommand,
+		groupCommand,
+		verifyCommand,
+		doctorCommand,
+	]) {
+		program.addCommand(make());
+	}
+	program.addHelpText(
+		"after",
+		"\nExit codes: 0 done, 1 failed, 2 usage, 3 cannot reach or not authorised, 4 data damaged, " +
+			"5 data directory in use or newer.",
+	);
+	exitThroughErrors(program);
+	return program;
+}
+
+/** Makes every command throw instead of ending the process, so that one place decides the exit code. */
+function exitThroughErrors(command: Command): void {
+	command.exitOverride().showHelpAfterError("(--help shows what there is)");
+	for (const child of command.commands) exitThroughErrors(child);
+}
+
+/** Runs one command line, without the program's name, and returns the exit code. */
+export async function run(commandLine: readonly string[]): Promise<number> {
+	try {
+		await millrace().parseAsync(commandLine, { from: "user" });
+		return EXIT.done;
+	} catch (thrown) {
+		const code = exitCodeOf(thrown);
+		// commander has already said what is wrong with the command line.
+		const said =
+			thrown instanceof Error && "code" in thrown && String(thrown.code).startsWith("commander.");
+		if (!said) process.stderr.write(`millrace: ${describeFailure(thrown)}\n`);
+		return code;
+	}
+}

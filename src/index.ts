@@ -1,0 +1,49 @@
+/** The package: a broker inside your own process, with the real protocol. The client is `millrace/client`. */
+import { type Broker, startBroker as startConfigured } from "./broker.ts";
+import { loadConfig } from "./config.ts";
+import { createLogger, silentLogger } from "./log.ts";
+
+export type { BrokerAddresses } from "./addresses.ts";
+export type { Broker } from "./broker.ts";
+export { MillraceError } from "./errors.ts";
+
+/** Every option is optional; those not named here are at their defaults. */
+export interface StartBrokerOptions {
+	/** Where everything is stored. Default `./data`. */
+	readonly dataDir?: string;
+	/** Keep everything in memory and leave nothing behind; for tests. Then `websocket` is at a free port by default. */
+	readonly memory?: boolean;
+	/** `HOST:PORT`; port 0 picks a free one. Default `127.0.0.1:4600`, in memory `127.0.0.1:0`. */
+	readonly websocket?: string;
+	/** Partitions of a topic for which nobody asks a number. Default 1. */
+	readonly numPartitions?: number;
+	/** Whether the first use of a topic creates it. Default true. */
+	readonly autoCreateTopicsEnable?: boolean;
+	/** Web origins whose pages may connect. */
+	readonly allowedOrigins?: readonly string[];
+	/** The WebSocket implementation. Default `auto`. */
+	readonly websocketTransport?: "auto" | "uws" | "ws";
+	/** What is logged to stderr. Default `silent`. */
+	readonly logLevel?: "silent" | "fatal" | "error" | "warn" | "info" | "debug" | "trace";
+}
+
+/**
+ * Starts a broker in this process; resolves when it can be connected to at `broker.addresses`. The
+ * environment is not looked at. Rejects with a ConfigError for an option that makes no sense and with a
+ * MillraceError such as DATA_DIRECTORY_IN_USE for a data directory that cannot be served.
+ */
+export async function startBroker(options: StartBrokerOptions = {}): Promise<Broker> {
+	const memory = options.memory === true;
+	const { logLevel = "silent" } = options;
+	const given = {
+		"data-dir": options.dataDir,
+		websocket: options.websocket ?? (memory ? "127.0.0.1:0" : undefined),
+		"num-partitions": options.numPartitions?.toString(),
+		"auto-create-topics-enable": options.autoCreateTopicsEnable?.toString(),
+		"allowed-origins": options.allowedOrigins?.join(","),
+		"websocket-transport": options.websocketTransport,
+	};
+	const { config } = loadConfig({ flags: given });
+	const logger = logLevel === "silent" ? silentLogger() : createLogger(logLevel);
+	return startConfigured(config, { memory, logger });
+}

@@ -1,0 +1,129 @@
+/**
+ * 3 produce: `[3, id, ack, [[topic, partition, base_sequence, format, body], ...]]`
+ * -> `[129, id, reached, [[code, partition, base_offset, append_time_ms], ...]]`.
+ *
+ * The core takes the frame apart and stores it; here it is only decided where each entry may go. Entries and
+ * results are rows of the core's plan: nothing here looks at a record.
+ */
+import { MillraceError } from "../../errors.ts";
+import { LIMITS } from "../../limits.ts";
+import { CODES } from "../../protocol/codes.ts";
+import { ACK, OPERATION, PARTITION_BY_KEY, SEQUENCE_NONE } from "../../protocol/operations.ts";
+import type { FrameWriter } from "../../protocol/writer.ts";
+import {
+	PLAN_APPEND_TIME_MS,
+	PLAN_BASE_OFFSET,
+	PLAN_BASE_SEQUENCE,
+	PLAN_CODE,
+	PLAN_PARTITION,
+	PLAN_RESULT_PARTITION,
+	PLAN_SPREAD,
+	PLAN_STRIDE,
+	PLAN_TOPIC_ALIAS,
+	PLAN_TOPIC_BYTES,
+	PLAN_TOPIC_HANDLE,
+	PLAN_TOPIC_START,
+	SPREAD_STRIDE,
+} from "../../storage/layout.ts";
+import type { LiveTopic } from "../live-topics.ts";
+import type { Session } from "../session.ts";
+import type { SessionStorage } from "../session-host.ts";
+
+/** Answers now, or when the core says that the records are as durable as was asked. */
+export function produce(session: Session, id: number, frame: Uint8Array): void {
+	const { storage, writer } = session.host;
+	const { ack, entryCount } = storage.decodeProduce(frame);
+	if (entryCount === 0)
+		throw new MillraceError("INVALID_REQUEST", "a produce frame without entries");
+	const { plan } = storage;
+	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
+		plan[row + PLAN_CODE] = admit(session, plan, row, frame, ack);
+	}
+	const { producer } = session;
+	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
+	if (ack === ACK.none) return;
+	const answer = writeAnswer(writer, id, storage, entryCount);
+	if (token === 0) {
+		session.send(answer);
+		return;
+	}
+	// The plan is used again by the next frame, so the answer is made now and kept.
+	const kept = answer.slice();
+	const bytes = frame.length;
+	session.await(id, bytes);
+	storage.onToken(token, (code) => {
+		if (!session.settle(id, bytes)) return;
+		if (code === CODES.NONE.code) session.send(kept);
+		else session.fail(id, MillraceError.fromNumber(code));
+	});
+}
+
+/** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
+function admit(
+	session: Session,
+	plan: Float64Array,
+	row: number,
+	frame: Uint8Array,
+	ack: number,
+): number {
+	const alias = plan[row + PLAN_TOPIC_ALIAS] as number;
+	const topic = alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
+	if (topic === undefined) {
+		return (alias >= 0 ? CODES.UNKNOWN_ALIAS : CODES.UNKNOWN_TOPIC_OR_PARTITION).code;
+	}
+	if (topic.isDeleted) return CODES.TOPIC_DELETED.code;
+	const { handle, partitions, logConfig } = topic.current;
+	const partition = plan[row + PLAN_PARTITION] as number;
+	if (partition === PARTITION_BY_KEY) {
+		if (plan[row + PLAN_BASE_SEQUENCE] !== SEQUENCE_NONE) return CODES.INVALID_REQUEST.code;
+	} else if (partition < 0 || partition >= partitions) {
+		return CODES.UNKNOWN_TOPIC_OR_PARTITION.code;
+	}
+	if (ack === ACK.replicated && logConfig.minInsyncReplicas > 1) {
+		return CODES.NOT_ENOUGH_REPLICAS.code;
+	}
+	plan[row + PLAN_TOPIC_HANDLE] = handle;
+	return CODES.NONE.code;
+}
+
+function findByName(
+	session: Session,
+	plan: Float64Array,
+	row: number,
+	frame: Uint8Array,
+): LiveTopic | undefined {
+	const bytes = plan[row + PLAN_TOPIC_BYTES] as number;
+	if (bytes > LIMITS.topicNameCharactersMax) return undefined;
+	const start = frame.byteOffset + (plan[row + PLAN_TOPIC_START] as number);
+	// Names are ASCII; anything else finds nothing.
+	return session.host.topics.find(Buffer.from(frame.buffer, start, bytes).toString("latin1"));
+}
+
+function writeAnswer(
+	writer: FrameWriter,
+	id: number,
+	storage: SessionStorage,
+	entryCount: number,
+): Uint8Array {
+	const { plan, spread } = storage;
+	writer.reset().array(4).integer(OPERATION.produced).integer(id).integer(storage.reached);
+	writer.array(entryCount);
+	let spreadRow = 0;
+	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
+		const spreadCount = plan[row + PLAN_SPREAD] as number;
+		const code = plan[row + PLAN_CODE] as number;
+		writer.array(spreadCount > 0 ? 5 : 4).integer(code);
+		writer.integer(plan[row + PLAN_RESULT_PARTITION] as number);
+		writer.integer(plan[row + PLAN_BASE_OFFSET] as number);
+		writer.integer(plan[row + PLAN_APPEND_TIME_MS] as number);
+		if (spreadCount === 0) continue;
+		writer.array(spreadCount);
+		for (let left = spreadCount; left > 0; left--, spreadRow += SPREAD_STRIDE) {
+			writer.array(SPREAD_STRIDE - 1);
+			for (let column = 1; column < SPREAD_STRIDE; column++) {
+				writer.integer(spread[spreadRow + column] as number);
+			}
+		}
+	}
+	return writer.finish();
+}

@@ -1,0 +1,56 @@
+/**
+ * Who may open a WebSocket or ask over HTTP. Any web page can reach a port on its visitor's machine, and
+ * browsers have no same-origin rule for WebSocket; so requests that name an origin are checked before the
+ * upgrade. A page can also make its own name resolve to this machine: therefore a `Host` that is a name
+ * counts only when it is known here, while an IP address cannot be forged that way.
+ */
+import { isIP } from "node:net";
+
+export interface OriginPolicy {
+	/** Whether a WebSocket upgrade is allowed; `origin` is "" when there is none. */
+	allowsUpgrade(origin: string, host: string): boolean;
+	/** Whether an HTTP request sent to this `Host` is served. */
+	allowsHost(host: string): boolean;
+}
+
+/** `listed` are origins such as "https://console.example.com"; "*" allows every origin. */
+export function originPolicy(listenHost: string, listed: readonly string[]): OriginPolicy {
+	const origins = new Set(listed.map((origin) => origin.toLowerCase()));
+	const names = new Set([listenHost.toLowerCase(), ...listed.map(hostOfOrigin)]);
+	const allowsHost = (host: string): boolean => {
+		const name = hostName(host);
+		return isLoopback(name) || isIP(name) !== 0 || names.has(name);
+	};
+	return {
+		allowsHost,
+		allowsUpgrade(origin, host) {
+			if (origin === "") return true;
+			const lowered = origin.toLowerCase();
+			if (origins.has(lowered) || origins.has("*")) return true;
+			const authority = authorityOf(lowered);
+			if (authority === undefined) return false;
+			if (isLoopback(hostName(authority))) return true;
+			return authority === host.toLowerCase() && allowsHost(host);
+		},
+	};
+}
+
+/** "example.com:8080" of "https://example.com:8080"; undefined for anything that is no web origin. */
+function authorityOf(origin: string): string | undefined {
+	return /^https?:\/\/([^/?#@\s]+)$/.exec(origin)?.[1];
+}
+
+function hostOfOrigin(origin: string): string {
+	return hostName(authorityOf(origin.toLowerCase()) ?? origin);
+}
+
+/** The host of "host", "host:port" or "[address]:port", in small letters. */
+function hostName(authority: string): string {
+	const bracketed = /^\[([^\]]*)\](?::\d*)?$/.exec(authority);
+	return (bracketed?.[1] ?? authority.replace(/:\d*$/, "")).toLowerCase();
+}
+
+function isLoopback(name: string): boolean {
+	if (name === "localhost" || name.endsWith(".localhost")) return true;
+	return name === "::1" || (isIP(name) === 4 && name.startsWith("127."));
+}

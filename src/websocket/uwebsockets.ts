@@ -1,0 +1,304 @@
+/**
+ * The transport over uWebSockets.js.
+ *
+ * - A message's memory belongs to the library again when the callback returns.
+ * - The library calls `drain` from inside its own write loop; sending from there can hang the session for good. So it
+ *   only schedules.
+ * - A message beyond `maxPayloadLength` ends the connection without a close frame. The library is therefore told
+ *   twice the bound that holds, and what lies between is refused here with 1009.
+ * - `publish` is never used: it skips receivers that are slow.
+ */
+import type {
+	TemplatedApp,
+	HttpRequest as UwsRequest,
+	HttpResponse as UwsResponse,
+	us_listen_socket,
+	WebSocket,
+} from "uWebSockets.js";
+
+import { LIMITS } from "../limits.ts";
+import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
+import {
+	FORBIDDEN_HOST,
+	FORBIDDEN_ORIGIN,
+	type HttpRequest,
+	type HttpResponse,
+	NOT_FOUND,
+	responseHeaders,
+	SERVER_ERROR,
+	statusLine,
+	UNSUPPORTED_SUBPROTOCOL,
+} from "./http.ts";
+import { chooseSubprotocol } from "./subprotocol.ts";
+import type {
+	Connection,
+	ConnectionHandler,
+	Listener,
+	ListenerOptions,
+	SendResult,
+} from "./transport.ts";
+
+type Uws = typeof import("uWebSockets.js");
+
+/** What the binary has and the typings lack. Each returns 1 sent, 0 buffered, 2 dropped. */
+interface FragmentedSends {
+	sendFirstFragment(message: Uint8Array, isBinary: boolean, compress: boolean): number;
+	sendLastFragment(message: Uint8Array, compress: boolean): number;
+}
+
+/** Likewise: without the option, two brokers on one port would share its connections silently. */
+interface ExclusiveListen {
+	listen(
+		host: string,
+		port: number,
+		options: number,
+		listening: (token: us_listen_socket | false) => void,
+	): void;
+}
+
+/** LIBUS_LISTEN_EXCLUSIVE_PORT: the package exports it, its typings do not. */
+const LISTEN_EXCLUSIVELY = 1;
+
+interface SocketData {
+	readonly remoteAddress: string;
+	connection?: UwsConnection;
+	handler?: ConnectionHandler;
+}
+
+type Socket = WebSocket<SocketData> & FragmentedSends;
+
+/** The library counts in whole seconds: it pings at idleTimeout - 16 s and gives up at idleTimeout. */
+const IDLE_TIMEOUT_SECONDS = (LIMITS.idleMsMax + LIMITS.pingAnswerMsMax) / 1_000;
+
+/** Beyond this the library closes: far above what a session lets wait, so that it never drops a message. */
+const BACKPRESSURE_BYTES_MAX = LIMITS.sendBufferBytesMax + 4 * LIMITS.frameBytesMax;
+
+class UwsConnection implements Connection {
+	readonly remoteAddress: string;
+	readonly #socket: Socket;
+	#isClosed = false;
+	#isCorked = false;
+
+	constructor(socket: Socket, remoteAddress: string) {
+		this.#socket = socket;
+		this.remoteAddress = remoteAddress;
+	}
+
+	bufferedBytes(): number {
+		return this.#isClosed ? 0 : this.#socket.getBufferedAmount();
+	}
+
+	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult {
+		if (this.#isClosed) {
+			release?.();
+			return "buffered";
+		}
+		let status = 0;
+		this.cork(() => {
+			if (body === undefined) status = this.#socket.send(header, true, false);
+			else {
+				const first = this.#socket.sendFirstFragment(header, true, false);
+				const last = this.#socket.sendLastFragment(body, false);
+				status = first === 1 ? last : first;
+			}
+		});
+		// The library has copied what the kernel did not take.
+		release?.();
+		return status === 1 && !this.#isClosed ? "sent" : "buffered";
+	}
+
+	cork(write: () => void): void {
+		if (this.#isClosed || this.#isCorked) {
+			write();
+			return;
+		}
+		this.#isCorked = true;
+		try {
+			this.#socket.cork(write);
+		} finally {
+			this.#isCorked = false;
+		}
+	}
+
+	/** Runs `work` inside a callback of the library, which has corked the socket. */
+	corked(work: () => void): void {
+		this.#isCorked = true;
+		try {
+			work();
+		} finally {
+			this.#isCorked = false;
+		}
+	}
+
+	close(reason: CloseEntry, detail = ""): void {
+		if (!this.#isClosed) this.#socket.end(reason.code, closeReason(detail));
+	}
+
+	terminate(): void {
+		if (!this.#isClosed) this.#socket.close();
+	}
+
+	/** The library has let go of the socket: touching it again would throw. */
+	markClosed(): void {
+		this.#isClosed = true;
+	}
+}
+
+/** Listens. Rejects when the address cannot be had. */
+export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions): Promise<Listener> {
+	const app = uws.App() as TemplatedApp & ExclusiveListen;
+	let openCount = 0;
+	let allClosed: (() => void) | undefined;
+	app.ws<SocketData>("/", {
+		compression: 0,
+		maxPayloadLength: 2 * LIMITS.frameBytesMax,
+		maxBackpressure: BACKPRESSURE_BYTES_MAX,
+		closeOnBackpressureLimit: true,
+		idleTimeout: IDLE_TIMEOUT_SECONDS,
+		sendPingsAutomatically: true,
+		upgrade: (response, request, context) => upgrade(options, response, request, context),
+		open(socket) {
+			openCount++;
+			open(options, socket as Socket);
+		},
+		message: (socket, message, isBinary) => receive(socket.getUserData(), message, isBinary),
+		drain(socket) {
+			const { connection, handler } = socket.getUserData();
+			setImmediate(() => {
+				if (connection?.bufferedBytes() === 0) handler?.drained();
+			});
+		},
+		close(socket, code) {
+			openCount--;
+			const { connection, handler } = socket.getUserData();
+			connection?.markClosed();
+			handler?.closed(code);
+			if (openCount === 0) allClosed?.();
+		},
+	});
+	app.any("/*", (response, request) => respond(options, response, request));
+	const token = await listening(app, options);
+	let isListening = true;
+	const stopListening = (): void => {
+		if (isListening) uws.us_listen_socket_close(token);
+		isListening = false;
+	};
+	return {
+		transport: "uws",
+		host: options.host,
+		port: uws.us_socket_local_port(token),
+		stopListening,
+		async close() {
+			stopListening();
+			const closed = new Promise<void>((resolve) => {
+				allClosed = resolve;
+			});
+			const wait = openCount > 0 ? closed : undefined;
+			app.close();
+			await wait;
+		},
+	};
+}
+
+function listening(
+	app: TemplatedApp & ExclusiveListen,
+	{ host, port }: ListenerOptions,
+): Promise<us_listen_socket> {
+	return new Promise((resolve, reject) => {
+		app.listen(host, port, LISTEN_EXCLUSIVELY, (token) => {
+			if (token) resolve(token);
+			else reject(new Error(`cannot listen on ${host}:${port}`));
+		});
+	});
+}
+
+function upgrade(
+	{ origins }: ListenerOptions,
+	response: UwsResponse,
+	request: UwsRequest,
+	context: Parameters<UwsResponse["upgrade"]>[4],
+): void {
+	const subprotocol = chooseSubprotocol(request.getHeader("sec-websocket-protocol"));
+	if (!origins.allowsUpgrade(request.getHeader("origin"), request.getHeader("host"))) {
+		write(response, FORBIDDEN_ORIGIN, true);
+	} else if (subprotocol === undefined) {
+		write(response, UNSUPPORTED_SUBPROTOCOL, true);
+	} else {
+		const remoteAddress = Buffer.from(response.getRemoteAddressAsText()).toString("latin1");
+		const data: SocketData = { remoteAddress };
+		const key = request.getHeader("sec-websocket-key");
+		// No extensions are passed on: permessage-deflate stays off.
+		response.upgrade(data, key, subprotocol, "", context);
+	}
+}
+
+function open(options: ListenerOptions, socket: Socket): void {
+	const data = socket.getUserData();
+	const connection = new UwsConnection(socket, data.remoteAddress);
+	data.connection = connection;
+	connection.corked(() => {
+		data.handler = options.accept(connection);
+	});
+}
+
+function receive(data: SocketData, message: ArrayBuffer, isBinary: boolean): void {
+	const { connection, handler } = data;
+	if (connection === undefined || handler === undefined) return;
+	connection.corked(() => {
+		if (!isBinary) connection.close(CLOSE_CODES.UNSUPPORTED_DATA);
+		else if (message.byteLength > LIMITS.frameBytesMax) connection.close(CLOSE_CODES.TOO_BIG);
+		else handler.message(new Uint8Array(message));
+	});
+}
+
+/** A close frame has room for 123 bytes; our details are ASCII. */
+function closeReason(detail: string): string {
+	return detail.slice(0, 123);
+}
+
+function respond(options: ListenerOptions, response: UwsResponse, request: UwsRequest): void {
+	let isAborted = false;
+	response.onAborted(() => {
+		isAborted = true;
+	});
+	const copy = copyOf(request);
+	const isHead = copy.method === "HEAD";
+	if (!options.origins.allowsHost(copy.header("host"))) {
+		write(response, FORBIDDEN_HOST, !isHead);
+		return;
+	}
+	void Promise.resolve(copy)
+		.then(options.http)
+		.catch((error: unknown) => {
+			options.onError(error, `${copy.method} ${copy.path}`);
+			return SERVER_ERROR;
+		})
+		.then((answer) => {
+			if (!isAborted) response.cork(() => write(response, answer ?? NOT_FOUND, !isHead));
+		});
+}
+
+/** The library's request is gone after the callback. */
+function copyOf(request: UwsRequest): HttpRequest {
+	const headers = new Map<string, string>();
+	request.forEach((name, value) => {
+		headers.set(name, value);
+	});
+	return {
+		method: request.getCaseSensitiveMethod(),
+		path: request.getUrl(),
+		query: request.getQuery() ?? "",
+		header: (name) => headers.get(name) ?? "",
+	};
+}
+
+function write(response: UwsResponse, answer: HttpResponse, withBody: boolean): void {
+	response.writeStatus(statusLine(answer.status));
+	for (const [name, value] of Object.entries(responseHeaders(answer))) {
+		response.writeHeader(name, value);
+	}
+	const body = answer.body ?? "";
+	if (withBody) response.end(body);
+	// The library leaves such a response unfinished and would abort at the connection's next request.
+	else response.endWithoutBody(Buffer.byteLength(body), true);
+}

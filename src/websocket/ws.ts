@@ -1,0 +1,278 @@
+/**
+ * The transport over node:http and `ws`, for every Node and libc. It behaves like uwebsockets.ts and takes part
+ * in the same tests.
+ *
+ * - Unlike there, memory given to a socket is in use until the write's callback: what is not the transport's own is copied.
+ * - A socket's `drain` event only comes above the stream's high-water mark; callbacks of writes always do.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { WebSocket, WebSocketServer } from "ws";
+
+import { LIMITS } from "../limits.ts";
+import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
+import { SUBPROTOCOL } from "../protocol/operations.ts";
+import {
+	FORBIDDEN_HOST,
+	FORBIDDEN_ORIGIN,
+	type HttpResponse,
+	NOT_FOUND,
+	responseHeaders,
+	SERVER_ERROR,
+	statusLine,
+	UNSUPPORTED_SUBPROTOCOL,
+} from "./http.ts";
+import { chooseSubprotocol } from "./subprotocol.ts";
+import type {
+	Connection,
+	ConnectionHandler,
+	Listener,
+	ListenerOptions,
+	SendResult,
+} from "./transport.ts";
+
+/** How often idle sockets are looked for, in milliseconds. */
+const IDLE_SWEEP_MS = 2_000;
+
+/** How long a closing handshake may take, in milliseconds. */
+const CLOSE_MS_MAX = 2_000;
+
+const SEND_OPTIONS = { binary: true, compress: false, fin: true } as const;
+const FIRST_FRAGMENT_OPTIONS = { binary: true, compress: false, fin: false } as const;
+
+class WsConnection implements Connection {
+	readonly remoteAddress: string;
+	readonly #socket: WebSocket;
+	readonly #stream: Duplex;
+	#handler: ConnectionHandler | undefined;
+	#awaitsDrain = false;
+	#isCorked = false;
+	#lastHeardMs = performance.now();
+	#isPinged = false;
+
+	constructor(socket: WebSocket, stream: Duplex, remoteAddress: string) {
+		this.#socket = socket;
+		this.#stream = stream;
+		this.remoteAddress = remoteAddress;
+	}
+
+	/** Connects library and handler. */
+	attach(handler: ConnectionHandler): void {
+		this.#handler = handler;
+		const heard = () => this.#heard();
+		this.#socket.on("message", (data, isBinary) => {
+			this.#heard();
+			if (this.#socket.readyState !== WebSocket.OPEN) return;
+			if (isBinary) handler.message(data as Buffer);
+			else this.close(CLOSE_CODES.UNSUPPORTED_DATA);
+		});
+		this.#socket.on("ping", heard);
+		this.#socket.on("pong", heard);
+		this.#socket.on("close", (code) => handler.closed(code));
+		// What a peer does wrong ends its connection: the library has answered it, and `close` follows.
+		this.#socket.on("error", () => (this.#awaitsDrain = false));
+	}
+
+	bufferedBytes(): number {
+		return this.#socket.readyState === WebSocket.OPEN ? this.#socket.bufferedAmount : 0;
+	}
+
+	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult {
+		if (this.#socket.readyState !== WebSocket.OPEN) {
+			release?.();
+			return "buffered";
+		}
+		const written = () => {
+			release?.();
+			this.#written();
+		};
+		this.cork(() => {
+			if (body === undefined) this.#socket.send(Buffer.from(header), SEND_OPTIONS, written);
+			else {
+				this.#socket.send(Buffer.from(header), FIRST_FRAGMENT_OPTIONS);
+				this.#socket.send(body, SEND_OPTIONS, written);
+			}
+		});
+		if (this.#isCorked) return "sent";
+		return this.#checkBuffer();
+	}
+
+	cork(write: () => void): void {
+		if (this.#isCorked || this.#socket.readyState !== WebSocket.OPEN) {
+			write();
+			return;
+		}
+		this.#isCorked = true;
+		this.#stream.cork();
+		try {
+			write();
+		} finally {
+			this.#isCorked = false;
+			this.#stream.uncork();
+		}
+		this.#checkBuffer();
+	}
+
+	close(reason: CloseEntry, detail = ""): void {
+		if (this.#socket.readyState !== WebSocket.OPEN) return;
+		this.#socket.close(reason.code, detail.slice(0, 123));
+		setTimeout(() => this.#socket.terminate(), CLOSE_MS_MAX).unref();
+	}
+
+	terminate(): void {
+		this.#socket.terminate();
+	}
+
+	/** Pings a silent peer, and ends it when the ping is not answered. */
+	sweep(nowMs: number): void {
+		const silentMs = nowMs - this.#lastHeardMs;
+		if (silentMs > LIMITS.idleMsMax + LIMITS.pingAnswerMsMax) this.terminate();
+		else if (silentMs > LIMITS.idleMsMax && !this.#isPinged) {
+			this.#isPinged = true;
+			if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
+		}
+	}
+
+	#heard(): void {
+		this.#lastHeardMs = performance.now();
+		this.#isPinged = false;
+	}
+
+	#checkBuffer(): SendResult {
+		if (this.bufferedBytes() === 0) return "sent";
+		this.#awaitsDrain = true;
+		return "buffered";
+	}
+
+	#written(): void {
+		if (!this.#awaitsDrain || this.bufferedBytes() > 0) return;
+		this.#awaitsDrain = false;
+		setImmediate(() => {
+			if (this.#socket.readyState === WebSocket.OPEN) this.#handler?.drained();
+		});
+	}
+}
+
+/** Listens. Rejects when the address cannot be had. */
+export async function listenWithWs(options: ListenerOptions): Promise<Listener> {
+	const connections = new Set<WsConnection>();
+	const webSockets = new WebSocketServer({
+		noServer: true,
+		clientTracking: false,
+		perMessageDeflate: false,
+		maxPayload: LIMITS.frameBytesMax,
+		handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+	});
+	const server = createServer((request, response) => respond(options, request, response));
+	server.on("upgrade", (request, stream, head) => {
+		// Until the library has the stream, its errors (a peer that went away) would be uncaught.
+		stream.on("error", () => stream.destroy());
+		const refusal = refuseUpgrade(options, request);
+		if (refusal !== undefined) {
+			writeRefusal(stream, refusal);
+			return;
+		}
+		webSockets.handleUpgrade(request, stream, head, (socket) => {
+			const connection = new WsConnection(socket, stream, request.socket.remoteAddress ?? "");
+			connections.add(connection);
+			socket.on("close", () => connections.delete(connection));
+			connection.attach(options.accept(connection));
+		});
+	});
+	await listening(server, options);
+	server.on("error", (error) => options.onError(error, "listening"));
+	const sweep = setInterval(() => {
+		const nowMs = performance.now();
+		for (const connection of connections) connection.sweep(nowMs);
+	}, IDLE_SWEEP_MS);
+	sweep.unref();
+	const closed = new Promise<void>((resolve) => server.on("close", resolve));
+	return {
+		transport: "ws",
+		host: options.host,
+		port: (server.address() as AddressInfo).port,
+		stopListening: () => void server.close(),
+		async close() {
+			clearInterval(sweep);
+			server.close();
+			for (const connection of connections) connection.terminate();
+			server.closeAllConnections();
+			await closed;
+		},
+	};
+}
+
+function listening(server: Server, { host, port }: ListenerOptions): Promise<void> {
+	return new Promise((resolve, reject) => {
+		server.once("error", reject);
+		server.listen({ host, port, exclusive: true }, () => {
+			server.off("error", reject);
+			resolve();
+		});
+	});
+}
+
+function refuseUpgrade(
+	{ origins }: ListenerOptions,
+	{ headers, url }: IncomingMessage,
+): HttpResponse | undefined {
+	if (pathAndQuery(url).path !== "/") return NOT_FOUND;
+	if (!origins.allowsUpgrade(headers.origin ?? "", headers.host ?? "")) return FORBIDDEN_ORIGIN;
+	const offered = headers["sec-websocket-protocol"] ?? "";
+	return chooseSubprotocol(offered) === undefined ? UNSUPPORTED_SUBPROTOCOL : undefined;
+}
+
+function writeRefusal(stream: Duplex, refusal: HttpResponse): void {
+	const body = refusal.body ?? "";
+	const headers = {
+		...responseHeaders(refusal),
+		connection: "close",
+		"content-length": `${Buffer.byteLength(body)}`,
+	};
+	const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+	const head = [`HTTP/1.1 ${statusLine(refusal.status)}`, ...lines].join("\r\n");
+	stream.end(Buffer.concat([Buffer.from(`${head}\r\n\r\n`), Buffer.from(body)]));
+}
+
+function respond(
+	options: ListenerOptions,
+	request: IncomingMessage,
+	response: ServerResponse,
+): void {
+	const { method = "GET", headers } = request;
+	const { path, query } = pathAndQuery(request.url);
+	const header = (name: string): string => {
+		const value = headers[name];
+		return Array.isArray(value) ? value.join(", ") : (value ?? "");
+	};
+	if (!options.origins.allowsHost(header("host"))) {
+		write(response, FORBIDDEN_HOST);
+		return;
+	}
+	void Promise.resolve({ method, path, query, header })
+		.then(options.http)
+		.catch((error: unknown) => {
+			options.onError(error, `${method} ${path}`);
+			return SERVER_ERROR;
+		})
+		.then((answer) => write(response, answer ?? NOT_FOUND));
+}
+
+/** node:http itself leaves the body out where the request is HEAD. */
+function write(response: ServerResponse, answer: HttpResponse): void {
+	if (response.destroyed) return;
+	const body = answer.body ?? "";
+	response.writeHead(answer.status, {
+		...responseHeaders(answer),
+		"content-length": Buffer.byteLength(body),
+	});
+	response.end(body);
+}
+
+function pathAndQuery(url = "/"): { path: string; query: string } {
+	const mark = url.indexOf("?");
+	return mark < 0
+		? { path: url, query: "" }
+		: { path: url.slice(0, mark), query: url.slice(mark + 1) };
+}

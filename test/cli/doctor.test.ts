@@ -1,0 +1,65 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { describeChecks } from "../../src/cli/doctor.ts";
+import { checkPort } from "../../src/cli/doctor-machine.ts";
+import { checkStorage, describeFileSystem, describeFlush } from "../../src/cli/doctor-storage.ts";
+
+test("what is wrong comes with the next step", () => {
+	const text = describeChecks([
+		{ name: "node", status: "ok", found: "v22" },
+		{ name: "file system", status: "fail", found: "nfs", next: "use a local disk" },
+	]);
+	expect(text.split("\n").slice(1)).toEqual([
+		"ok    node         v22",
+		"fail  file system  nfs",
+		"      -> use a local disk",
+	]);
+});
+
+test("network file systems fail, unknown ones warn", () => {
+	expect(describeFileSystem(0x6969)).toMatchObject({ status: "fail" });
+	expect(describeFileSystem(0xef53)).toMatchObject({ status: "ok" });
+	expect(describeFileSystem(1)).toMatchObject({ status: "warn", found: "type 0x1" });
+});
+
+test("latencies are told by their distribution", () => {
+	const found = "write + fdatasync of 4096 bytes: p50 1.00 ms, p99 30.00 ms, max 30.00 ms";
+	expect(describeFlush([1, 1, 1, 30])).toMatchObject({ status: "ok", found });
+	expect(describeFlush([30, 30, 30])).toMatchObject({ status: "warn" });
+});
+
+test("probing a data directory that does not exist yet leaves nothing behind", async () => {
+	const parent = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
+	try {
+		const checks = await checkStorage(join(parent, "data", "deeper"));
+		expect(checks.map(({ name }) => name)).toEqual([
+			"file system",
+			"free space",
+			"data directory",
+			"fallocate",
+			"flush latency",
+		]);
+		expect(checks.find(({ name }) => name === "data directory")?.found).toContain(
+			"will be created",
+		);
+		expect(readdirSync(parent)).toEqual([]);
+	} finally {
+		rmSync(parent, { recursive: true });
+	}
+});
+
+test("a port in use is told with the flag that chooses another", async () => {
+	const server = createServer();
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const address = server.address();
+	const port = typeof address === "object" && address !== null ? address.port : 0;
+	const check = await checkPort("websocket port", "--websocket", { host: "127.0.0.1", port });
+	server.close();
+	expect(check.status).toBe("warn");
+	expect(check.next).toContain("--websocket");
+	const free = await checkPort("websocket port", "--websocket", { host: "127.0.0.1", port: 0 });
+	expect(free.status).toBe("ok");
+});

@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+import { exitCodeOf, RecordsFailedError } from "../../src/cli/exit-code.ts";
+import { run } from "../../src/cli/run.ts";
+import { MillraceError } from "../../src/errors.ts";
+
+let stdout: string;
+let stderr: string;
+
+beforeEach(() => {
+	stdout = "";
+	stderr = "";
+	vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+		stdout += String(text);
+		return true;
+	});
+	vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+		stderr += String(text);
+		return true;
+	});
+});
+afterEach(() => {
+	vi.restoreAllMocks();
+});
+
+describe("exit codes", () => {
+	test.each([["--help"], ["topic create --help"], ["--version"]])(
+		"0: millrace %s",
+		async (line) => {
+			expect(await run(line.split(" "))).toBe(0);
+			expect(stdout).not.toBe("");
+		},
+	);
+
+	test.each([
+		["consum t", "Did you mean consume?"],
+		["consume", "missing required argument"],
+		["consume t --form json", "Did you mean --format?"],
+		["consume t --format xml", "Allowed choices are value, json, msgpack"],
+		["consume t --offset 1 --from-beginning", "cannot be used with"],
+		["consume t --offset -1", "Expected a whole number"],
+		["consume t --from-time yesterday", "Expected milliseconds since the epoch"],
+		["consume t --url http://127.0.0.1", "Expected ws://HOST:PORT"],
+		["topic create t --partitions 0", "Expected a whole number from 1"],
+		["topic create t --config flush.ms", "Expected name=value"],
+		["topic alter t", "nothing to alter"],
+		["topic delete t", "confirm with --yes"],
+		["start --num-partitions x", "--num-partitions: x is not a whole number"],
+		["start --config /does/not/exist", "cannot be read"],
+		["produce t --key-separator=", "Expected at least one character"],
+	])("2: millrace %s", async (line, message) => {
+		expect(await run(line.split(" "))).toBe(2);
+		expect(stderr).toContain(message);
+	});
+
+	test("3: a broker that is not there", async () => {
+		expect(await run(["topic", "list", "--url", "ws://127.0.0.1:1"])).toBe(3);
+		expect(stderr).toContain("CONNECTION_LOST");
+	});
+
+	test("1: groups are answered, not ignored", async () => {
+		expect(await run(["group", "describe", "g", "--url", "ws://127.0.0.1:1"])).toBe(1);
+		expect(await run(["consume", "t", "--group", "g"])).toBe(1);
+		expect(stderr).toContain("this version has no consumer groups");
+	});
+
+	test("errors of the table have theirs", () => {
+		const codeOf = (code: ConstructorParameters<typeof MillraceError>[0]) =>
+			exitCodeOf(new MillraceError(code));
+		expect(codeOf("NOT_AUTHENTICATED")).toBe(3);
+		expect(codeOf("DATA_DAMAGED")).toBe(4);
+		expect(codeOf("DATA_DIRECTORY_IN_USE")).toBe(5);
+		expect(codeOf("DATA_DIRECTORY_NEWER")).toBe(5);
+		expect(codeOf("INVALID_CONFIG")).toBe(1);
+		expect(exitCodeOf(new RecordsFailedError(2, new MillraceError("CONNECTION_LOST")))).toBe(3);
+		expect(exitCodeOf(new Error("anything"))).toBe(1);
+	});
+});

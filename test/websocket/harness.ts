@@ -1,0 +1,108 @@
+import { afterAll, beforeAll } from "vitest";
+
+import { systemClock } from "../../src/clock.ts";
+import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { TopicCatalogue } from "../../src/topics/catalogue.ts";
+import { healthHandler } from "../../src/websocket/http.ts";
+import { WebSocketServer, type WebSocketServerOptions } from "../../src/websocket/server.ts";
+import { authenticateAnybody } from "../../src/websocket/session-host.ts";
+import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
+import { MemoryStorage } from "./memory-storage.ts";
+import { RawClient } from "./raw-client.ts";
+
+/** The transports that every protocol test runs over. */
+export const TRANSPORTS = ["uws", "ws"] as const;
+
+/** A server with a catalogue and storage of its own, and the clients that a test opened. */
+export interface Harness {
+	server: WebSocketServer;
+	/** What it was started with. */
+	options: WebSocketServerOptions;
+	catalogue: TopicCatalogue;
+	storage: MemoryStorage;
+	/** What was logged as an error: nothing, in a good run. */
+	errors: unknown[];
+	url: string;
+	http: string;
+	/** A client that has said hello. */
+	client(): Promise<RawClient>;
+	/** A topic of its own, with this many partitions; answers its name. */
+	topic(partitions?: number): Promise<string>;
+}
+
+/** Starts a server before the tests of the enclosing `describe` and stops it behind them. */
+export function serve(
+	transport: "uws" | "ws",
+	overrides: Partial<WebSocketServerOptions> = {},
+): Harness {
+	const clients: RawClient[] = [];
+	let topicCount = 0;
+	const harness: Partial<Harness> = {
+		errors: [],
+		async client() {
+			const client = await RawClient.greeted(harness.url as string);
+			clients.push(client);
+			return client;
+		},
+		async topic(partitions = 1) {
+			const name = `topic-${topicCount++}`;
+			await harness.catalogue?.create({ name, partitions });
+			return name;
+		},
+	};
+	beforeAll(async () => {
+		const storage = new MemoryStorage();
+		const metadata = new EmbeddedMetadataStore(new MemoryMetadataFile());
+		const catalogue = await TopicCatalogue.open(storage, metadata, {
+			partitionsDefault: 1,
+			createsAutomatically: true,
+			onDeletionFailed: (_, error) => harness.errors?.push(error),
+		});
+		const options = serverOptions(transport, storage, catalogue, harness.errors ?? [], overrides);
+		const server = await WebSocketServer.start(options);
+		const { port } = server.address;
+		Object.assign(harness, { storage, catalogue, options, server });
+		harness.url = `ws://127.0.0.1:${port}`;
+		harness.http = `http://127.0.0.1:${port}`;
+	});
+	afterAll(async () => {
+		for (const client of clients) client.close();
+		await harness.server?.close();
+		await harness.catalogue?.close();
+	});
+	return harness as Harness;
+}
+
+function serverOptions(
+	transport: "uws" | "ws",
+	storage: MemoryStorage,
+	catalogue: TopicCatalogue,
+	errors: unknown[],
+	overrides: Partial<WebSocketServerOptions>,
+): WebSocketServerOptions {
+	let nextProducerId = 0;
+	const ignore = () => undefined;
+	return {
+		host: "127.0.0.1",
+		port: 0,
+		transport,
+		allowedOrigins: ["https://console.example.com"],
+		broker: "millrace/test",
+		storage,
+		catalogue,
+		allocateProducerIds: async (count) => {
+			nextProducerId += count;
+			return nextProducerId - count;
+		},
+		describeCluster: () => ({
+			cluster_id: storage.clusterId,
+			controller_id: 0,
+			brokers: [{ id: 0, version: "test", websocket: null, kafka: null }],
+		}),
+		authenticate: authenticateAnybody,
+		http: healthHandler(() => true),
+		clock: systemClock,
+		log: { debug: ignore, warn: ignore, error: (details) => errors.push(details) },
+		...overrides,
+	};
+}

@@ -1,0 +1,138 @@
+import { describe, expect, test } from "vitest";
+
+import { systemClock } from "../../src/clock.ts";
+import { MillraceError } from "../../src/errors.ts";
+import { LIMITS } from "../../src/limits.ts";
+import { serve, TRANSPORTS } from "./harness.ts";
+import { RawClient } from "./raw-client.ts";
+
+describe.each(TRANSPORTS)("hello over %s", (transport) => {
+	const at = serve(transport);
+
+	test("announces the cluster, the limits and a producer identity of its own", async () => {
+		const client = await RawClient.open(at.url);
+		const answer = await client.answer(1, 7, { client: "test/1" });
+		expect(client.socket.protocol).toBe("millrace.v1");
+		expect(answer).toMatchObject({
+			broker: "millrace/test",
+			cluster_id: at.storage.clusterId,
+			producer: { epoch: 0 },
+			limits: {
+				frame_bytes_max: LIMITS.frameBytesMax,
+				in_flight_bytes_max: LIMITS.inFlightBytesMax,
+				credit_bytes_max: LIMITS.creditBytesMax,
+				subscriptions_max: LIMITS.subscriptionsMax,
+			},
+		});
+		expect(answer).not.toHaveProperty("auth_expires_ms");
+		const other = await (await RawClient.open(at.url)).answer(1, 7, { client: "test/1" });
+		expect(other.producer).not.toEqual(answer.producer);
+	});
+
+	test("carries a producer identity on", async () => {
+		const client = await RawClient.open(at.url);
+		const producer = { id: 4_711, epoch: 3 };
+		expect(await client.answer(1, 1, { client: "test", producer })).toMatchObject({ producer });
+	});
+
+	test("a request without sub-protocol is served, one for others only is refused", async () => {
+		const client = await RawClient.open(at.url, {}, []);
+		await client.answer(1, 1, { client: "test" });
+		await expect(RawClient.open(at.url, {}, ["mqtt"])).rejects.toThrow("400");
+	});
+
+	test.each([
+		["another operation first", [9, 1]],
+		["an unknown operation first", [99, 1]],
+		["credit first", [5, 1, 1, 1]],
+	])("%s is closed with 4400", async (_, frame) => {
+		const client = await RawClient.open(at.url);
+		client.send(...frame);
+		const error = await client.take(([operation]) => operation === 130);
+		expect(error.slice(0, 3)).toEqual([130, null, 1000]);
+		expect(await client.closed()).toBe(4400);
+	});
+
+	test.each([
+		["without a client", {}],
+		["with a client that is no string", { client: 5 }],
+		["with a name that is too long", { client: "x".repeat(256) }],
+		["with a producer that is no identity", { client: "test", producer: { id: -1, epoch: 0 } }],
+		["with an epoch out of bounds", { client: "test", producer: { id: 1, epoch: 32_768 } }],
+	])("a hello %s is an error and a close", async (_, options) => {
+		const client = await RawClient.open(at.url);
+		expect(await client.error(1, 1, options)).toBe(1015);
+		expect(await client.closed()).toBe(4400);
+	});
+
+	test("a second hello is an error and the connection goes on", async () => {
+		const client = await at.client();
+		expect(await client.error(1, 2, { client: "test" })).toBe(42);
+		await client.ping();
+	});
+});
+
+describe.each(TRANSPORTS)("a hello that does not come, over %s", (transport) => {
+	let aheadMs = 0;
+	const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+	const at = serve(transport, { clock });
+
+	test("is closed with 4408 after five seconds, and not before", async () => {
+		const late = await RawClient.open(at.url);
+		const greeted = await at.client();
+		aheadMs = LIMITS.helloMsMax - 2_000;
+		await new Promise((resolve) => setTimeout(resolve, 700));
+		expect(late.closeCode).toBeUndefined();
+		aheadMs = LIMITS.helloMsMax;
+		expect(await late.closed()).toBe(4408);
+		await greeted.ping();
+		aheadMs = 0;
+	});
+});
+
+describe.each(TRANSPORTS)("authentication over %s", (transport) => {
+	let expiresMs = 0;
+	const at = serve(transport, {
+		authenticate: async (credentials) => {
+			await new Promise((resolve) => setTimeout(resolve, 20));
+			if (credentials?.token !== "secret") throw new MillraceError("NOT_AUTHENTICATED");
+			return { principal: "tester", expiresMs };
+		},
+	});
+	const good = { scheme: "token", token: "secret" };
+
+	test("a frame before hello's answer is closed with 4400", async () => {
+		const client = await RawClient.open(at.url);
+		client.send(1, 1, { client: "test", auth: good });
+		client.send(9, 2);
+		expect(await client.closed()).toBe(4400);
+	});
+
+	test("wrong and missing credentials are closed with 4401", async () => {
+		for (const auth of [null, { scheme: "token", token: "wrong" }]) {
+			const client = await RawClient.open(at.url);
+			expect(await client.error(1, 1, { client: "test", auth })).toBe(1003);
+			expect(await client.closed()).toBe(4401);
+		}
+	});
+
+	test("credentials that run out are announced, can be renewed, and end the connection", async () => {
+		expiresMs = Date.now() + 30_000;
+		const client = await RawClient.open(at.url);
+		const answer = await client.answer(1, 1, { client: "test", auth: good });
+		expect(answer.auth_expires_ms).toBe(expiresMs);
+		const notice = await client.take(([operation]) => operation === 136);
+		expect(notice).toMatchObject([136, "auth_expiring", { auth_expires_ms: expiresMs }]);
+		expiresMs = Date.now() + 1_000;
+		expect(await client.answer(8, 2, good)).toMatchObject({ auth_expires_ms: expiresMs });
+		expect(await client.closed()).toBe(4401);
+	});
+
+	test("renewal with wrong credentials is an error, then a close", async () => {
+		expiresMs = Date.now() + 1_000_000;
+		const client = await RawClient.open(at.url);
+		await client.answer(1, 1, { client: "test", auth: good });
+		expect(await client.error(8, 2, { scheme: "token", token: "wrong" })).toBe(1003);
+		expect(await client.closed()).toBe(4401);
+	});
+});

@@ -1,0 +1,37 @@
+import { describe, expect, test } from "vitest";
+
+import { serve, TRANSPORTS } from "./harness.ts";
+import { RawClient } from "./raw-client.ts";
+
+describe.each(TRANSPORTS)("a stop over %s", (transport) => {
+	const at = serve(transport);
+
+	test("clients are told to leave, answered, and closed with 1001; nobody can connect any more", async () => {
+		const client = await at.client();
+		const silent = await RawClient.open(at.url);
+		const topic = await at.topic();
+		client.send(3, 5, 2, [[topic, 0, -1, 0, [["last words"]]]]);
+		await client.ping();
+		const stopped = at.server.close();
+		expect((await client.reply(5))[0]).toBe(129);
+		expect((await client.take(([operation]) => operation === 136))[1]).toBe("going_away");
+		expect(await client.closed()).toBe(1001);
+		expect(await silent.closed()).toBe(1001);
+		await stopped;
+		await expect(RawClient.open(at.url)).rejects.toThrow();
+		expect(at.errors).toEqual([]);
+	});
+});
+
+describe.each(TRANSPORTS)("an address in use, over %s", (transport) => {
+	const at = serve(transport);
+	const other = serve(transport);
+
+	test("is refused instead of shared", async () => {
+		const { port } = at.server.address;
+		const { WebSocketServer } = await import("../../src/websocket/server.ts");
+		await expect(
+			WebSocketServer.start({ ...other.options, host: "127.0.0.1", port }),
+		).rejects.toThrow(/listen|EADDRINUSE/);
+	});
+});
