@@ -6,7 +6,9 @@ import { FRAME_HEAD_BYTES_MAX } from "./produce-frame.ts";
 /** Bytes that a stored batch has before its records (record batch version 2). */
 const STORED_HEADER_BYTES = 61;
 
-/** The most by which a stored record is larger than its MessagePack form, headers aside, in bytes. */
+/**
+ * The most by which a stored record is larger than its MessagePack form, headers aside, in bytes.
+ */
 const STORED_RECORD_EXTRA_BYTES = 24;
 
 /** ... and the same for each of its headers. */
@@ -25,8 +27,9 @@ export interface BatchOwner {
 }
 
 /**
- * Records of one partition that travel together and are numbered, stored and answered as one. Its buffer
- * has room before the records, so that a whole frame can go to the socket without being copied.
+ * Records of one partition that travel together and are numbered, stored and answered as one. Its
+ * buffer has room before the records, so that a whole frame can go to the socket without being
+ * copied.
  */
 export class Batch {
 	readonly owner: BatchOwner;

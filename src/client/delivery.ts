@@ -6,8 +6,9 @@ import type { Header } from "./records.ts";
 const TEXT = new TextDecoder();
 
 /**
- * A record as it was delivered. Key, value and headers are decoded when they are asked for; binary ones are
- * views of the delivery, which stays in memory as long as one of them does: copy what you keep for long.
+ * A record as it was delivered. Key, value and headers are decoded when they are asked for; binary
+ * ones are views of the delivery, which stays in memory as long as one of them does: copy what you
+ * keep for long.
  */
 export class ConsumedRecord<Value = unknown> {
 	// Declared, not defined: a defined field is written twice, and these are made by the million.
@@ -53,8 +54,8 @@ export class ConsumedRecord<Value = unknown> {
 	}
 
 	/**
-	 * The value; null for a tombstone. Throws INVALID_RECORD when the stored bytes are not what the consumer's
-	 * codec writes: `valueBytes` has them.
+	 * The value; null for a tombstone. Throws INVALID_RECORD when the stored bytes are not what the
+	 * consumer's codec writes: `valueBytes` has them.
 	 */
 	get value(): Value | null {
 		if (this.decoded === undefined) this.decoded = this.decode();
@@ -108,8 +109,8 @@ export class ConsumedRecord<Value = unknown> {
 }
 
 /**
- * Records that arrived together: of one partition, in the order of their offsets. Iterate over it, as often
- * as you like; each time makes the records anew.
+ * Records that arrived together: of one partition, in the order of their offsets. Iterate over it,
+ * as often as you like; each time makes the records anew.
  */
 export class RecordBatch<Value = unknown> implements Iterable<ConsumedRecord<Value>> {
 	readonly topic: string;
@@ -146,7 +147,10 @@ export class RecordBatch<Value = unknown> implements Iterable<ConsumedRecord<Val
 		this.last = undefined;
 	}
 
-	/** Offset of the last record; -1 without records. Walks over the records unless that was done before. */
+	/**
+	 * Offset of the last record; -1 without records. Walks over the records unless that was done
+	 * before.
+	 */
 	get lastOffset(): number {
 		if (this.last !== undefined) return this.last;
 		const reader = new ByteReader(this.frame, this.recordsStart);
@@ -201,7 +205,9 @@ export class RecordCursor<Value> implements IterableIterator<ConsumedRecord<Valu
 		return this.#reader.position;
 	}
 
-	/** The next record, or undefined behind the last one. Throws MALFORMED_FRAME on a broken delivery. */
+	/**
+	 * The next record, or undefined behind the last one. Throws MALFORMED_FRAME on a broken delivery.
+	 */
 	take(): ConsumedRecord<Value> | undefined {
 		if (this.#remaining === 0) return undefined;
 		let record: ConsumedRecord<Value>;

@@ -55,7 +55,7 @@ describe("connecting", () => {
 		).rejects.toMatchObject({ code: "CONNECTION_LOST" });
 	});
 
-	test("wrong credentials are not tried again; the token is sent, and asked for each time", async () => {
+	test("a token is asked for each time; wrong credentials are not tried again", async () => {
 		let calls = 0;
 		await connected({ token: () => `token-${++calls}` });
 		broker.cut();
@@ -123,7 +123,7 @@ describe("administration", () => {
 		expect((await client.topics.describe("b")).name).toBe("b");
 	});
 
-	test("an error of the broker is typed; a request that was cut off says that nobody knows", async () => {
+	test("the broker's errors are typed; a request that was cut off is retriable", async () => {
 		const client = await connected();
 		await expect(client.topics.describe("absent")).rejects.toMatchObject({
 			name: "MillraceError",
