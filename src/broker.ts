@@ -1,6 +1,6 @@
 /**
- * A broker: storage, the catalogue of topics and the listeners, started in the order in which they need each
- * other and stopped the other way round.
+ * A broker: storage, the catalogue of topics and the listeners, started in the order in which they
+ * need each other and stopped the other way round.
  */
 import {
 	type BrokerAddresses,
@@ -48,9 +48,9 @@ export class Broker {
 	}
 
 	/**
-	 * Stops in order: no new connections, open ones told and closed with 1001, everything flushed, files
-	 * unlocked. Every call waits for the same stop. Rejects when storage could not be closed in order; what was
-	 * acknowledged is safe then, too.
+	 * Stops in order: no new connections, open ones told and closed with 1001, everything flushed,
+	 * files unlocked. Every call waits for the same stop. Rejects when storage could not be closed in
+	 * order; what was acknowledged is safe then, too.
 	 */
 	close(): Promise<void> {
 		this.#closing ??= stopParts(this.#parts);
@@ -70,8 +70,9 @@ interface Parts {
 
 /**
  * Starts a broker; resolves when it serves. Rejects with what storage says of the data directory
- * (DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER, UNSUITABLE_FILE_SYSTEM, DATA_DAMAGED) or with the system's
- * error for an address that cannot be listened on; then everything that was started is stopped again.
+ * (DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER, UNSUITABLE_FILE_SYSTEM, DATA_DAMAGED) or with the
+ * system's error for an address that cannot be listened on; then everything that was started is
+ * stopped again.
  */
 export async function startBroker(
 	config: BrokerConfig,
@@ -83,8 +84,12 @@ export async function startBroker(
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.
 		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);
-		for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
-		parts.catalogue = await openCatalogue(config, storage, logger);
+		try {
+			parts.catalogue = await openCatalogue(config, storage, logger);
+		} finally {
+			// Complete only now: opening the topics recovers their logs.
+			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
+		}
 		parts.server = await startServer(config, parts, parts.catalogue, logger);
 		const { transport, host, port } = parts.server.address;
 		const addresses = reachableAddresses({ host, port }, null);
@@ -148,7 +153,10 @@ function describeCluster(parts: Parts): CallAnswer<"cluster.describe"> {
 	};
 }
 
-/** Stops what has been started, the last first; goes on past failures and rejects with the first of them. */
+/**
+ * Stops what has been started, the last first; goes on past failures and rejects with the first of
+ * them.
+ */
 async function stopParts(parts: Parts): Promise<void> {
 	parts.isReady = false;
 	const failures: unknown[] = [];

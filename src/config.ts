@@ -1,10 +1,12 @@
 /**
- * Every option of the broker, once. An option is a flag (`--num-partitions 3`), an environment variable
- * (`MILLRACE_NUM_PARTITIONS=3`) and a line of the configuration file (`num.partitions=3`); flag wins over
- * environment wins over file wins over default. Options that Kafka has carry Kafka's names.
+ * Every option of the broker, once. An option is a flag (`--num-partitions 3`), an environment
+ * variable (`MILLRACE_NUM_PARTITIONS=3`) and a line of the configuration file (`num.partitions=3`);
+ * flag wins over environment wins over file wins over default. Options that Kafka has carry Kafka's
+ * names.
  *
- * The file is `name=value` lines with `#` comments, the form of Kafka's own server.properties: people who
- * come from there know it, dotted names need no quoting or nesting in it, and it needs no library.
+ * The file is `name=value` lines with `#` comments, the form of Kafka's own server.properties:
+ * people who come from there know it, dotted names need no quoting or nesting in it, and it needs
+ * no library.
  */
 import { readFileSync } from "node:fs";
 
@@ -34,7 +36,9 @@ export interface BrokerConfig {
 	readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
-/** A value that an option does not take, a file that cannot be read, an unknown name: exit code 2. */
+/**
+ * A value that an option does not take, a file that cannot be read, an unknown name: exit code 2.
+ */
 export class ConfigError extends Error {
 	override readonly name = "ConfigError";
 }
@@ -73,7 +77,7 @@ export const OPTIONS: Options = {
 		name: "kafka",
 		placeholder: "HOST:PORT",
 		default: "127.0.0.1:9092",
-		doc: "Where the Kafka protocol will be served; this version keeps the setting and does not listen.",
+		doc: "Where the Kafka protocol will be served; this version only checks the setting.",
 		parse: parseAddress,
 	},
 	advertise: {
@@ -101,14 +105,14 @@ export const OPTIONS: Options = {
 		name: "allowed.origins",
 		placeholder: "ORIGIN,...",
 		default: "",
-		doc: "Web origins whose pages may connect, beside loopback and the listener's own; * allows all.",
+		doc: "Web origins whose pages may connect, beside loopback and our own; * allows all.",
 		parse: parseOrigins,
 	},
 	websocketTransport: {
 		name: "websocket.transport",
 		placeholder: TRANSPORTS.join("|"),
 		default: "auto",
-		doc: "The WebSocket implementation; auto takes uWebSockets.js where it has a binary for this Node.",
+		doc: "The WebSocket library; auto takes uWebSockets.js where it has a binary for this Node.",
 		parse: (text) => parseChoice(text, TRANSPORTS),
 	},
 	logLevel: {
@@ -139,8 +143,8 @@ export interface ConfigSources {
 export interface LoadedConfig {
 	readonly config: BrokerConfig;
 	/**
-	 * MILLRACE_ variables that no option has. They are worth a warning and no refusal: Kubernetes puts
-	 * variables such as MILLRACE_SERVICE_HOST beside a service that is called millrace.
+	 * MILLRACE_ variables that no option has. They are worth a warning and no refusal: Kubernetes
+	 * puts variables such as MILLRACE_SERVICE_HOST beside a service that is called millrace.
 	 */
 	readonly unknownEnvironment: readonly string[];
 }
@@ -168,7 +172,8 @@ export function loadConfig({ flags = {}, environment = {} }: ConfigSources): Loa
 	const unknownEnvironment = Object.keys(environment).filter(
 		(name) => name.startsWith("MILLRACE_") && !known.has(name) && !OTHER_ENVIRONMENT.has(name),
 	);
-	// The loop above has filled in every key of OPTIONS, whose type has exactly those of BrokerConfig.
+	// The loop above has filled in every key of OPTIONS, whose type has exactly those of
+	// BrokerConfig.
 	return { config: values as unknown as BrokerConfig, unknownEnvironment };
 }
 
@@ -194,8 +199,9 @@ function readConfigFile(path: string): Map<string, string> {
 }
 
 /**
- * The lines of a configuration file by option name. Throws ConfigError for a line that is no `name=value`,
- * for a name that no option has and for one that stands there twice; `path` is for the message.
+ * The lines of a configuration file by option name. Throws ConfigError for a line that is no
+ * `name=value`, for a name that no option has and for one that stands there twice; `path` is for
+ * the message.
  */
 export function parseConfigFile(text: string, path: string): Map<string, string> {
 	const names = Object.values(OPTIONS).map(({ name }) => name);

@@ -1,4 +1,7 @@
-/** The package: a broker inside your own process, with the real protocol. The client is `millrace/client`. */
+/**
+ * The package: a broker inside your own process, with the real protocol. The client is
+ * `millrace/client`.
+ */
 import { type Broker, startBroker as startConfigured } from "./broker.ts";
 import { loadConfig } from "./config.ts";
 import { createLogger, silentLogger } from "./log.ts";
@@ -11,7 +14,10 @@ export { MillraceError } from "./errors.ts";
 export interface StartBrokerOptions {
 	/** Where everything is stored. Default `./data`. */
 	readonly dataDir?: string;
-	/** Keep everything in memory and leave nothing behind; for tests. Then `websocket` is at a free port by default. */
+	/**
+	 * Keep everything in memory and leave nothing behind; for tests. Then `websocket` is at a free
+	 * port by default.
+	 */
 	readonly memory?: boolean;
 	/** `HOST:PORT`; port 0 picks a free one. Default `127.0.0.1:4600`, in memory `127.0.0.1:0`. */
 	readonly websocket?: string;
@@ -29,8 +35,8 @@ export interface StartBrokerOptions {
 
 /**
  * Starts a broker in this process; resolves when it can be connected to at `broker.addresses`. The
- * environment is not looked at. Rejects with a ConfigError for an option that makes no sense and with a
- * MillraceError such as DATA_DIRECTORY_IN_USE for a data directory that cannot be served.
+ * environment is not looked at. Rejects with a ConfigError for an option that makes no sense and
+ * with a MillraceError such as DATA_DIRECTORY_IN_USE for a data directory that cannot be served.
  */
 export async function startBroker(options: StartBrokerOptions = {}): Promise<Broker> {
 	const memory = options.memory === true;

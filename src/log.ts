@@ -1,8 +1,8 @@
 /**
  * The log, on stderr: text on a terminal, one JSON object a line elsewhere.
  *
- * Logging never waits and never throws: a reader that has stopped reading, a closed pipe or a full disk
- * costs lines, which are counted and reported when writing works again, never the broker.
+ * Logging never waits and never throws: a reader that has stopped reading, a closed pipe or a full
+ * disk costs lines, which are counted and reported when writing works again, never the broker.
  */
 import { constants, fstatSync, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
@@ -52,9 +52,9 @@ function droppedLine(count: number): string {
 }
 
 /**
- * A function that writes without ever waiting; false means that the text was dropped.
- * A pipe is opened anew, because only so can it be made non-blocking without doing the same to everyone
- * who shares it; a socket (systemd's journal) cannot be and goes through libuv; a file never blocks.
+ * A function that writes without ever waiting; false means that the text was dropped. A pipe is
+ * opened anew, because only so can it be made non-blocking without doing the same to everyone who
+ * shares it; a socket (systemd's journal) cannot be and goes through libuv; a file never blocks.
  */
 function openSink(descriptor: number): (text: string) => boolean {
 	const kind = fstatSync(descriptor);

@@ -1,4 +1,7 @@
-/** Longer names are no slips of the fingers, and comparing them would take a caller's word for the cost. */
+/**
+ * Longer names are no slips of the fingers, and comparing them would take a caller's word for the
+ * cost.
+ */
 const TYPED_CHARACTERS_MAX = 64;
 
 /**

@@ -4,7 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-/** Logs much more than a pipe holds, says so on stdout, waits for a byte on stdin, and logs once more. */
+/**
+ * Logs much more than a pipe holds, says so on stdout, waits for a byte on stdin, and logs once
+ * more.
+ */
 const PROGRAM = `
 	import { createLogger } from ${JSON.stringify(new URL("../dist/log.js", import.meta.url).href)};
 	const logger = createLogger("info");
@@ -24,7 +27,10 @@ afterEach(() => {
 	rmSync(directory, { recursive: true });
 });
 
-/** Runs PROGRAM with this stderr; `whenLogged` is called before its last line. Resolves to the exit code. */
+/**
+ * Runs PROGRAM with this stderr; `whenLogged` is called before its last line. Resolves to the exit
+ * code.
+ */
 function runProgram(stderr: number, whenLogged: () => void): Promise<number | null> {
 	const child = spawn(process.execPath, ["--input-type=module", "--eval", PROGRAM], {
 		stdio: ["pipe", "pipe", stderr],
@@ -56,7 +62,7 @@ function drain(readEnd: number): string {
 	}
 }
 
-test("nobody reads stderr: the program goes on, and the loss is reported once somebody does", async () => {
+test("nobody reads stderr: the program goes on, and the loss is reported later", async () => {
 	const { readEnd, writeEnd } = openPipe();
 	let before = "";
 	const exitCode = await runProgram(writeEnd, () => {

@@ -1,8 +1,8 @@
 import { type Client, connect } from "../client/index.ts";
 
 /**
- * Connects to the broker with the token of MILLRACE_TOKEN, if there is one, runs `work`, and closes the
- * client whatever comes. Rejects with CONNECTION_LOST when the broker cannot be reached.
+ * Connects to the broker with the token of MILLRACE_TOKEN, if there is one, runs `work`, and closes
+ * the client whatever comes. Rejects with CONNECTION_LOST when the broker cannot be reached.
  */
 export async function withClient<Result>(
 	url: string,

@@ -11,12 +11,16 @@ const NODE_MAJORS = [20, 22, 24];
 /** One descriptor a segment that is in use, and one a connection: enough for thousands of both. */
 const OPEN_FILES_WANTED = 65_536;
 
-/** The kernel's own default; windows and segments of a broker with thousands of partitions need no more. */
+/**
+ * The kernel's own default; windows and segments of a broker with thousands of partitions need no
+ * more.
+ */
 const MAP_COUNT_WANTED = 65_530;
 
 export function checkNode(): Check {
 	const name = "node";
-	const found = `${process.version}, ABI ${process.versions.modules}, ${process.platform}-${process.arch}`;
+	const platform = `${process.platform}-${process.arch}`;
+	const found = `${process.version}, ABI ${process.versions.modules}, ${platform}`;
 	const major = Number(process.versions.node.split(".")[0]);
 	if (NODE_MAJORS.includes(major)) return { name, status: "ok", found };
 	const next = `Node ${NODE_MAJORS.join(", ")} are tested; use one of them`;
@@ -57,7 +61,7 @@ export async function checkOpenFiles(): Promise<Check> {
 	const soft = row[1] === "unlimited" ? Number.POSITIVE_INFINITY : Number(row[1]);
 	const found = `at most ${row[1]}`;
 	if (soft >= OPEN_FILES_WANTED) return { name, status: "ok", found };
-	const next = `for thousands of partitions or clients: ulimit -n ${OPEN_FILES_WANTED} (systemd: LimitNOFILE=)`;
+	const next = `for thousands of partitions: LimitNOFILE=${OPEN_FILES_WANTED} or ulimit -n`;
 	return { name, status: "warn", found, next };
 }
 

@@ -1,4 +1,7 @@
-/** `millrace doctor`: whether this machine can run a broker well, check by check, each with the next step. */
+/**
+ * `millrace doctor`: whether this machine can run a broker well, check by check, each with the next
+ * step.
+ */
 import { Command } from "commander";
 
 import { type BrokerConfig, loadConfig } from "../config.ts";
@@ -18,7 +21,10 @@ import { formatTable } from "./table.ts";
 /** One line of the report. */
 export interface Check {
 	readonly name: string;
-	/** `warn`: the broker runs, but not as well as it could; `fail`: it does not run or cannot keep its promises. */
+	/**
+	 * `warn`: the broker runs, but not as well as it could; `fail`: it does not run or cannot keep
+	 * its promises.
+	 */
 	readonly status: "ok" | "warn" | "fail";
 	/** What was found. */
 	readonly found: string;

@@ -21,6 +21,7 @@ export function groupCommand(): Command {
 export function noGroups(): MillraceError {
 	return new MillraceError(
 		"UNSUPPORTED_OPERATION",
-		"this version has no consumer groups; consume partitions by offset (--from-beginning, --offset, --from-time)",
+		"this version has no consumer groups; " +
+			"consume from where you want with --from-beginning, --offset or --from-time",
 	);
 }

@@ -31,9 +31,9 @@ function refuseInexact(value: unknown): void {
 }
 
 /**
- * A decoded MessagePack value as one line of JSON: 64-bit integers keep all their digits, binary becomes
- * base64, timestamps ISO 8601, numbers that JSON lacks (NaN, infinities) null. Throws InexactJsonError
- * for the byte that MessagePack never uses, which the decoder lets pass.
+ * A decoded MessagePack value as one line of JSON: 64-bit integers keep all their digits, binary
+ * becomes base64, timestamps ISO 8601, numbers that JSON lacks (NaN, infinities) null. Throws
+ * InexactJsonError for the byte that MessagePack never uses, which the decoder lets pass.
  */
 export function formatJson(value: unknown): string {
 	if (typeof value === "bigint") return value.toString();

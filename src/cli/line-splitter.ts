@@ -7,8 +7,8 @@ export class LineTooLongError extends Error {
 
 /**
  * Takes a stream of chunks apart into lines, as bytes without their newline. Lines are views of the
- * chunks wherever they can be: a chunk belongs to the splitter's caller's caller from `push` on and must
- * not be written to again.
+ * chunks wherever they can be: a chunk belongs to the splitter's caller's caller from `push` on and
+ * must not be written to again.
  */
 export class LineSplitter {
 	readonly #lineBytesMax: number;
@@ -69,7 +69,7 @@ export class LineSplitter {
 	#check(bytes: number): void {
 		if (bytes <= this.#lineBytesMax) return;
 		throw new LineTooLongError(
-			`line ${this.lineCount + 1} is longer than ${this.#lineBytesMax} bytes, more than a record can hold`,
+			`line ${this.lineCount + 1} is longer than a record can be: ${this.#lineBytesMax} bytes`,
 		);
 	}
 }

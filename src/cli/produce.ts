@@ -145,8 +145,8 @@ function jsonValue(bytes: Uint8Array, lineNumber: number): unknown {
 }
 
 /**
- * Stdin in large pieces. A file is read by a thread; anything else goes through Node's own stream, because
- * a thread that waits for a silent pipe would keep the process from ending.
+ * Stdin in large pieces. A file is read by a thread; anything else goes through Node's own stream,
+ * because a thread that waits for a silent pipe would keep the process from ending.
  */
 function standardInput(): Readable {
 	if (!fstatSync(STDIN).isFile()) return process.stdin;

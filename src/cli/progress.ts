@@ -1,4 +1,6 @@
-/** One line on a terminal's stderr that shows how far long work has come; nothing at all elsewhere. */
+/**
+ * One line on a terminal's stderr that shows how far long work has come; nothing at all elsewhere.
+ */
 const INTERVAL_MS = 200;
 
 export class Progress {
@@ -10,8 +12,8 @@ export class Progress {
 	bytes = 0;
 
 	/**
-	 * `verb` says what becomes of the records, such as "sent". `besideOutput`: records go to stdout, and
-	 * nothing is shown where that is a terminal, too.
+	 * `verb` says what becomes of the records, such as "sent". `besideOutput`: records go to stdout,
+	 * and nothing is shown where that is a terminal, too.
 	 */
 	constructor(verb: string, { besideOutput = false } = {}) {
 		this.#verb = verb;

@@ -57,10 +57,8 @@ function decodeValue(record: ShownRecord, value: Uint8Array): string {
 	try {
 		return formatJson(unpackr.unpack(value));
 	} catch (cause) {
-		throw new RecordFormatError(
-			`the value at offset ${record.offset} of ${record.topic}-${record.partition} is not MessagePack`,
-			{ cause },
-		);
+		const place = `offset ${record.offset} of ${record.topic}-${record.partition}`;
+		throw new RecordFormatError(`the value at ${place} is not MessagePack`, { cause });
 	}
 }
 

@@ -1,4 +1,7 @@
-/** The `millrace` command: its sub-commands, one file each, put together, and failures turned into exit codes. */
+/**
+ * The `millrace` command: its sub-commands, one file each, put together, and failures turned into
+ * exit codes.
+ */
 import { Command } from "commander";
 
 import { VERSION } from "../version.ts";
@@ -35,7 +38,9 @@ function millrace(): Command {
 	return program;
 }
 
-/** Makes every command throw instead of ending the process, so that one place decides the exit code. */
+/**
+ * Makes every command throw instead of ending the process, so that one place decides the exit code.
+ */
 function exitThroughErrors(command: Command): void {
 	command.exitOverride().showHelpAfterError("(--help shows what there is)");
 	for (const child of command.commands) exitThroughErrors(child);

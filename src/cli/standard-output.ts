@@ -43,8 +43,8 @@ export class StandardOutput {
 	}
 
 	/**
-	 * Adds bytes, which are copied, and a newline. Returns a promise when the reader is behind: wait for it
-	 * before writing more. Throws, or rejects, when stdout cannot be written (a full disk).
+	 * Adds bytes, which are copied, and a newline. Returns a promise when the reader is behind: wait
+	 * for it before writing more. Throws, or rejects, when stdout cannot be written (a full disk).
 	 */
 	writeLine(bytes: Uint8Array): Promise<void> | undefined {
 		this.#check();
@@ -66,7 +66,9 @@ export class StandardOutput {
 		return this.#behind && !this.#closed ? this.#settled() : undefined;
 	}
 
-	/** Resolves when everything has been taken, or the reader has gone. Rejects as `writeLine` does. */
+	/**
+	 * Resolves when everything has been taken, or the reader has gone. Rejects as `writeLine` does.
+	 */
 	async end(): Promise<void> {
 		this.#flush();
 		if (!this.#closed && this.#failure === undefined) {
@@ -108,8 +110,9 @@ export class StandardOutput {
 }
 
 /**
- * Node writes to pipes synchronously: a reader that has stopped would hold the event loop, and with it the
- * connection. A pipe is therefore opened anew, non-blocking for us and nobody else who shares it.
+ * Node writes to pipes synchronously: a reader that has stopped would hold the event loop, and with
+ * it the connection. A pipe is therefore opened anew, non-blocking for us and nobody else who
+ * shares it.
  */
 function openStandardOutput(): Writable {
 	if (!fstatSync(STDOUT).isFIFO()) return process.stdout;

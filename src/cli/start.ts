@@ -62,7 +62,10 @@ function firstStopSignal(logger: Logger): Promise<StopSignal> {
 	});
 }
 
-/** After an error that nobody caught nothing in memory can be relied on: recovery is left to the next start. */
+/**
+ * After an error that nobody caught nothing in memory can be relied on: recovery is left to the
+ * next start.
+ */
 function endOnUncaught(logger: Logger): void {
 	process.on("uncaughtException", (error) => {
 		logger.fatal({ err: error }, "an error that nobody caught: the broker ends");

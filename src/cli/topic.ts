@@ -157,7 +157,10 @@ async function confirm(question: string): Promise<boolean> {
 	}
 }
 
-/** Tells people of settings that they have just made and that this version stores without acting on them. */
+/**
+ * Tells people of settings that they have just made and that this version stores without acting on
+ * them.
+ */
 function warnOfPending(
 	topic: TopicDescription | null | undefined,
 	settings: ReadonlyMap<string, string> | undefined,
@@ -175,8 +178,9 @@ function countPartitions(count: number): string {
 /** The head of `describe`, for people: what the topic sets itself is marked. */
 function describeTopic(topic: TopicDescription): string {
 	const settings = topic.configs.map(({ name, value, source }) => [name, value ?? "", source]);
+	const { name, topic_id: topicId, partitions, durability } = topic;
 	return [
-		`${topic.name}  ${topic.topic_id}  ${countPartitions(topic.partitions)}, acked when ${topic.durability}`,
+		`${name}  ${topicId}  ${countPartitions(partitions)}, acked when ${durability}`,
 		"",
 		formatTable(["configuration", "value", "source"], settings),
 	].join("\n");

@@ -13,12 +13,13 @@ export interface MetadataSnapshot {
 }
 
 /**
- * A small, strongly consistent key-value store. Every mutation carries the epoch that its caller has
- * seen, so that a caller who has missed a mutation - today by a bug, in a cluster because another
- * broker wrote - is refused instead of overwriting it.
+ * A small, strongly consistent key-value store. Every mutation carries the epoch that its caller
+ * has seen, so that a caller who has missed a mutation - today by a bug, in a cluster because
+ * another broker wrote - is refused instead of overwriting it.
  *
- * Failure contract: a commit that rejects with INVALID_REQUEST (stale epoch) changed nothing. After any
- * other rejection the change may or may not be there: the caller loads again before it commits again.
+ * Failure contract: a commit that rejects with INVALID_REQUEST (stale epoch) changed nothing. After
+ * any other rejection the change may or may not be there: the caller loads again before it commits
+ * again.
  */
 export interface MetadataStore {
 	/** Reads everything. */

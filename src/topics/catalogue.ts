@@ -1,10 +1,11 @@
 /**
- * The catalogue of topics: a view in memory over the metadata store, and the only place that creates,
- * changes and deletes topics.
+ * The catalogue of topics: a view in memory over the metadata store, and the only place that
+ * creates, changes and deletes topics.
  *
- * Order of a creation: directories, fsync (by the storage core), commit to the metadata store, answer.
- * A crash in between leaves a directory that no entry knows, which the core sets aside at the next start.
- * Order of a deletion: commit a tombstone, answer, remove the files; a crash in between resumes it.
+ * Order of a creation: directories, fsync (by the storage core), commit to the metadata store,
+ * answer. A crash in between leaves a directory that no entry knows, which the core sets aside at
+ * the next start. Order of a deletion: commit a tombstone, answer, remove the files; a crash in
+ * between resumes it.
  *
  * Mutations take turns; reads are plain map look-ups and see only what is durable.
  */
@@ -28,6 +29,7 @@ import {
 	encodeDeletedTopic,
 	encodeTopic,
 	isPartitionCount,
+	type TopicIdentity,
 	type TopicRecord,
 	topicKey,
 } from "./topic-records.ts";
@@ -46,6 +48,10 @@ export interface TopicStorage {
 	addPartitions(topic: TopicHandle, partitions: number): Promise<void>;
 	configureTopic(topic: TopicHandle, config: TopicLogConfig): void;
 	deleteTopic(topic: TopicHandle): Promise<void>;
+	/** Removes the files of a topic that is not open, if there are any. */
+	removeTopicFiles(topicId: string): Promise<void>;
+	/** Moves directories of topics that are not open out of the way. */
+	setAsideUnclaimed(): Promise<void>;
 }
 
 /** A topic as it is now. A new object replaces it at every change. */
@@ -77,7 +83,10 @@ export interface TopicCreation {
 	/** Absent: the broker's `num.partitions`. */
 	readonly partitions?: number;
 	readonly config?: Iterable<readonly [string, string]>;
-	/** Answer the existing topic, whatever its partitions and configuration, instead of TOPIC_ALREADY_EXISTS. */
+	/**
+	 * Answer the existing topic, whatever its partitions and configuration, instead of
+	 * TOPIC_ALREADY_EXISTS.
+	 */
 	readonly ifNotExists?: boolean;
 }
 
@@ -123,9 +132,9 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Loads the catalogue, opens every topic's logs and resumes deletions that a stop interrupted.
-	 * Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when the entries cannot be read, or with what the
-	 * storage core reports.
+	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and has
+	 * directories set aside that no entry knows. Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when
+	 * the entries cannot be read, or with what the storage core reports.
 	 */
 	static async open(
 		storage: TopicStorage,
@@ -135,22 +144,38 @@ export class TopicCatalogue {
 		const snapshot = await metadata.load();
 		const { topics, deleted } = decodeRecords(snapshot.entries);
 		const catalogue = new TopicCatalogue(storage, metadata, options, snapshot.epoch);
-		const records = [...topics, ...deleted];
 		const handles = await storage.openTopics(
-			records.map((record) => ({
-				name: record.name,
-				topicId: record.topicId,
-				partitions: record.partitions,
-				config: topicLogConfig(record.overrides),
+			topics.map((topic) => ({
+				name: topic.name,
+				topicId: topic.topicId,
+				partitions: topic.partitions,
+				config: topicLogConfig(topic.overrides),
 				existing: true,
 			})),
 		);
-		for (const [index, record] of records.entries()) {
-			const topic = openedTopic(record, handles[index]);
-			if (index < topics.length) catalogue.#put(topic);
-			else catalogue.#removeFiles(topic);
+		for (const [index, topic] of topics.entries()) {
+			catalogue.#put(openedTopic(topic, handles[index]));
 		}
+		// What is deleted must be gone first: files that are still there would be set aside for people.
+		const isCleared = await catalogue.#finishDeletions(deleted);
+		if (isCleared) await storage.setAsideUnclaimed();
 		return catalogue;
+	}
+
+	/** Whether the files of all of them are gone. */
+	async #finishDeletions(deleted: readonly TopicIdentity[]): Promise<boolean> {
+		let isCleared = true;
+		for (const topic of deleted) {
+			try {
+				await this.#storage.removeTopicFiles(topic.topicId);
+			} catch (error) {
+				isCleared = false;
+				this.#options.onDeletionFailed(topic.name, error);
+				continue;
+			}
+			await this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }]);
+		}
+		return isCleared;
 	}
 
 	/** The topic of this name, or undefined. */
@@ -185,7 +210,8 @@ export class TopicCatalogue {
 
 	/**
 	 * Creates a topic; resolves once it is durable and served. Rejects with TOPIC_ALREADY_EXISTS,
-	 * INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports; then there is no topic.
+	 * INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports; then there
+	 * is no topic.
 	 */
 	create(creation: TopicCreation): Promise<{ created: boolean; topic: Topic }> {
 		return this.#mutate(async () => {
@@ -248,8 +274,9 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Changes configuration and number of partitions, both or neither; resolves once durable and in force.
-	 * Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports.
+	 * Changes configuration and number of partitions, both or neither; resolves once durable and in
+	 * force. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_CONFIG or what
+	 * storage reports.
 	 */
 	alter(name: string, alteration: TopicAlteration): Promise<Topic> {
 		return this.#mutate(async () => {
@@ -300,13 +327,18 @@ export class TopicCatalogue {
 		});
 	}
 
-	/** Calls `listener` after every change, until the returned function is called. It must not throw. */
+	/**
+	 * Calls `listener` after every change, until the returned function is called. It must not throw.
+	 */
 	onChange(listener: (change: TopicChange) => void): () => void {
 		this.#listeners.add(listener);
 		return () => this.#listeners.delete(listener);
 	}
 
-	/** Refuses further mutations with SHUTTING_DOWN and waits for those under way, deletions of files included. */
+	/**
+	 * Refuses further mutations with SHUTTING_DOWN and waits for those under way, deletions of files
+	 * included.
+	 */
 	async close(): Promise<void> {
 		this.#refusal ??= new MillraceError("SHUTTING_DOWN");
 		await this.#lastMutation;
@@ -359,8 +391,9 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Commits at the epoch that this view stands for. When the store fails in a way that leaves open what
-	 * happened, it is asked; when it cannot say, mutations are refused until the broker is started again.
+	 * Commits at the epoch that this view stands for. When the store fails in a way that leaves open
+	 * what happened, it is asked; when it cannot say, mutations are refused until the broker is
+	 * started again.
 	 */
 	async #commit(changes: MetadataChange[]): Promise<void> {
 		try {

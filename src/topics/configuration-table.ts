@@ -1,6 +1,7 @@
 /**
- * Every topic configuration name, once, in three classes: works; accepted at the one value that is true
- * of this broker; refused with the reason. Names, types, defaults and bounds are Kafka's (4.x), but for:
+ * Every topic configuration name, once, in three classes: works; accepted at the one value that is
+ * true of this broker; refused with the reason. Names, types, defaults and bounds are Kafka's
+ * (4.x), but for:
  *
  * - `flush.messages` is 1 by default (Kafka: 2^63-1): an ack means flushed.
  * - `max.message.bytes` ends at the largest batch that the log stores.
@@ -9,7 +10,10 @@
  */
 import { LIMITS } from "../limits.ts";
 
-/** How a value is written. LONG values are 64-bit exact and therefore bigint wherever they are numbers. */
+/**
+ * How a value is written. LONG values are 64-bit exact and therefore bigint wherever they are
+ * numbers.
+ */
 export type ValueType =
 	| { readonly kind: "boolean" }
 	| {
@@ -36,7 +40,10 @@ interface AcceptedEntry {
 export interface WorkingEntry extends AcceptedEntry {
 	readonly class: "works";
 	readonly value: ValueType;
-	/** Set where the value is kept and answered but nothing acts on it in this version: says what does not happen. */
+	/**
+	 * Set where the value is kept and answered but nothing acts on it in this version: says what does
+	 * not happen.
+	 */
 	readonly pending?: string;
 }
 
@@ -66,6 +73,16 @@ const boolean = { type: "BOOLEAN", value: { kind: "boolean" } } as const;
 const choice = (...choices: string[]) =>
 	({ type: "STRING", value: { kind: "choice", choices } }) as const;
 
+const list = (...choices: string[]) =>
+	({ type: "LIST", value: { kind: "choices", choices } }) as const;
+const RATIO = { type: "DOUBLE", value: { kind: "double", minimum: 0, maximum: 1 } } as const;
+/** 1 to 9, and -1 for the codec's own default. */
+const GZIP_LEVEL = {
+	type: "INT",
+	value: { kind: "integer", minimum: -1n, maximum: 9n, except: 0n },
+} as const;
+const COMPRESSIONS = ["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"] as const;
+
 /** A name that works. */
 const works = (
 	shape: Pick<WorkingEntry, "type" | "value">,
@@ -90,6 +107,7 @@ const fixed = (
 
 const refused = (reason: string): RefusedEntry => ({ class: "refused", reason });
 
+const NO_DELAY = "files are unlinked at once in this version";
 const NO_DELETION = "nothing is deleted by age or size in this version";
 const NO_COMPACTION =
 	"logs are not compacted in this version; a compacted topic only requires keys";
@@ -99,30 +117,33 @@ const GONE = "Kafka 4.0 removed it; record batches are always stored in format v
 
 // biome-ignore format: a table, one entry a name, sorted by name
 const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
-	"cleanup.policy": works({ type: "LIST", value: { kind: "choices", choices: ["compact", "delete"] } }, "delete",
+	"cleanup.policy": works(list("compact", "delete"), "delete",
 		"What becomes of old data: deleted by age and size, compacted by key, or both.", NO_COMPACTION),
-	"compression.gzip.level": works({ type: "INT", value: { kind: "integer", minimum: -1n, maximum: 9n, except: 0n } }, "-1",
+	"compression.gzip.level": works(GZIP_LEVEL, "-1",
 		"Level for compression.type=gzip, 1 to 9; -1 is the codec's own default."),
 	"compression.lz4.level": works(int(1n, 17n), "9", "Level for compression.type=lz4."),
-	"compression.type": works(choice("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), "producer",
+	"compression.type": works(choice(...COMPRESSIONS), "producer",
 		"How batches are stored; producer keeps what the producer sent."),
 	"compression.zstd.level": works(int(-131_072n, 22n), "3", "Level for compression.type=zstd."),
 	"delete.retention.ms": works(long(0n), "86400000",
 		"How long a compacted topic keeps tombstones, in milliseconds.", NO_COMPACTION),
 	"file.delete.delay.ms": works(long(0n), "60000",
-		"How long a deleted segment's file stays, in milliseconds.", "files are unlinked at once in this version"),
+		"How long a deleted segment's file stays, in milliseconds.", NO_DELAY),
 	"flush.messages": works(long(1n), "1",
-		"Records after which the log is flushed. 1: before every ack, and only flushed records are visible."),
+		"Records after which the log is flushed. 1: always before an ack, and before readers see it."),
 	"flush.ms": works(long(0n), LONG_MAX.toString(),
 		"Milliseconds after which written records are flushed at the latest."),
 	"follower.replication.throttled.replicas": fixed("LIST", "",
 		"Replicas whose replication is throttled on the follower's side.", ONE_NODE),
-	"index.interval.bytes": works(int(0n), "4096", "Bytes of log between two entries of the offset index."),
+	"index.interval.bytes": works(int(0n), "4096",
+		"Bytes of log between two entries of the offset index."),
 	"internal.segment.bytes": refused("it exists for Kafka's own tests; use segment.bytes"),
 	"leader.replication.throttled.replicas": fixed("LIST", "",
 		"Replicas whose replication is throttled on the leader's side.", ONE_NODE),
-	"local.retention.bytes": fixed("LONG", "-2", "Bytes kept locally when there is a remote tier.", NO_TIERS),
-	"local.retention.ms": fixed("LONG", "-2", "Milliseconds kept locally when there is a remote tier.", NO_TIERS),
+	"local.retention.bytes": fixed("LONG", "-2",
+		"Bytes kept locally when there is a remote tier.", NO_TIERS),
+	"local.retention.ms": fixed("LONG", "-2",
+		"Milliseconds kept locally when there is a remote tier.", NO_TIERS),
 	"max.compaction.lag.ms": works(long(1n), LONG_MAX.toString(),
 		"Milliseconds after which a record must be open to compaction.", NO_COMPACTION),
 	"max.message.bytes": works(int(0n, BigInt(LIMITS.batchBytesMax)), "1048588",
@@ -137,29 +158,33 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 		"Kafka 4.0 removed it; use message.timestamp.before.max.ms and message.timestamp.after.max.ms"),
 	"message.timestamp.type": works(choice("CreateTime", "LogAppendTime"), "CreateTime",
 		"Whose timestamp a record carries: the producer's or the broker's at append."),
-	"min.cleanable.dirty.ratio": works({ type: "DOUBLE", value: { kind: "double", minimum: 0, maximum: 1 } }, "0.5",
+	"min.cleanable.dirty.ratio": works(RATIO, "0.5",
 		"Share of a compacted log that must be dirty before it is compacted.", NO_COMPACTION),
 	"min.compaction.lag.ms": works(long(0n), "0",
 		"Milliseconds for which a record stays out of compaction.", NO_COMPACTION),
 	"min.insync.replicas": works(int(1n), "1",
 		"Replicas that must have a record before an ack of all; above 1 one node refuses such acks."),
 	"preallocate": works(boolean, "false", "Allocate a segment's blocks when it is created."),
-	"remote.log.copy.disable": fixed("BOOLEAN", "false", "Stop copying segments to the remote tier.", NO_TIERS),
+	"remote.log.copy.disable": fixed("BOOLEAN", "false",
+		"Stop copying segments to the remote tier.", NO_TIERS),
 	"remote.log.delete.on.disable": fixed("BOOLEAN", "false",
 		"Delete remote segments when the remote tier is switched off.", NO_TIERS),
-	"remote.storage.enable": fixed("BOOLEAN", "false", "Keep closed segments in a remote tier.", NO_TIERS),
+	"remote.storage.enable": fixed("BOOLEAN", "false",
+		"Keep closed segments in a remote tier.", NO_TIERS),
 	"retention.bytes": works(long(LONG_MIN), "-1",
 		"Bytes of a partition that are kept; -1: no limit.", NO_DELETION),
 	"retention.ms": works(long(-1n), "604800000",
 		"Milliseconds for which records are kept; -1: for ever.", NO_DELETION),
-	"segment.bytes": works(int(1_048_576n), "1073741824", "Bytes after which a new segment is started."),
+	"segment.bytes": works(int(1_048_576n), "1073741824",
+		"Bytes after which a new segment is started."),
 	"segment.index.bytes": fixed("INT", "10485760", "Size of a segment's offset index.",
 		"an index is as large as its segment needs"),
 	"segment.jitter.ms": fixed("LONG", "0", "Random time taken off segment.ms.",
 		"segments are rolled when they are due"),
 	"segment.ms": works(long(1n), "604800000", "Milliseconds after which a new segment is started."),
 	"unclean.leader.election.enable": fixed("BOOLEAN", "false",
-		"Let a replica that is behind become leader.", "acked records are never given up for availability"),
+		"Let a replica that is behind become leader.",
+		"acked records are never given up for availability"),
 };
 
 /** By name, in the order of the names. */

@@ -159,7 +159,9 @@ export function describeConfiguration(overrides: TopicOverrides): ConfigurationD
 	return descriptions;
 }
 
-/** What the storage core needs of a topic's configuration: LONG values saturate at 2^53-1, "never". */
+/**
+ * What the storage core needs of a topic's configuration: LONG values saturate at 2^53-1, "never".
+ */
 export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 	const text = (name: string) => effectiveValue(overrides, name);
 	const number = (name: string) => saturated(text(name));

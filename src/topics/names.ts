@@ -23,8 +23,8 @@ export function checkTopicName(name: string): void {
 }
 
 /**
- * What two names share that Kafka does not allow beside each other: its metrics cannot tell `.` from `_`,
- * and tools that mirror topics rely on that.
+ * What two names share that Kafka does not allow beside each other: its metrics cannot tell `.`
+ * from `_`, and tools that mirror topics rely on that.
  */
 export function collisionKey(name: string): string {
 	return name.replaceAll(".", "_");

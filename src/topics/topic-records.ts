@@ -2,7 +2,7 @@
  * How the catalogue writes itself into the metadata store, as JSON in UTF-8:
  *
  *     topics/NAME           { format, topic_id, partitions, config }     a topic
- *     deleted-topics/UUID   { format, name, partitions, config }         one whose files are still going away
+ *     deleted-topics/UUID   { format, name }                             its files may still be there
  *
  * Configuration values are strings, so that 64-bit ones stay exact.
  */
@@ -15,10 +15,14 @@ const TOPIC_PREFIX = "topics/";
 const DELETED_PREFIX = "deleted-topics/";
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** What is stored of a topic. */
-export interface TopicRecord {
+/** Which topic: one of this name, until it is deleted. */
+export interface TopicIdentity {
 	readonly name: string;
 	readonly topicId: string;
+}
+
+/** What is stored of a topic. */
+export interface TopicRecord extends TopicIdentity {
 	readonly partitions: number;
 	readonly overrides: TopicOverrides;
 }
@@ -37,25 +41,21 @@ export function encodeTopic(topic: TopicRecord): Uint8Array {
 }
 
 /** The value under `deletedTopicKey`. */
-export function encodeDeletedTopic(topic: TopicRecord): Uint8Array {
-	return encode({
-		format: FORMAT,
-		name: topic.name,
-		partitions: topic.partitions,
-		config: Object.fromEntries(topic.overrides),
-	});
+export function encodeDeletedTopic({ name }: TopicIdentity): Uint8Array {
+	return encode({ format: FORMAT, name });
 }
 
 /**
- * The topics and the unfinished deletions among `entries`; keys of others are left alone.
- * Throws DATA_DAMAGED for a record that is not as described above, DATA_DIRECTORY_NEWER for a newer format.
+ * The topics and the unfinished deletions among `entries`; keys of others are left alone. Throws
+ * DATA_DAMAGED for a record that is not as described above, DATA_DIRECTORY_NEWER for a newer
+ * format.
  */
 export function decodeRecords(entries: ReadonlyMap<string, Uint8Array>): {
 	topics: TopicRecord[];
-	deleted: TopicRecord[];
+	deleted: TopicIdentity[];
 } {
 	const topics: TopicRecord[] = [];
-	const deleted: TopicRecord[] = [];
+	const deleted: TopicIdentity[] = [];
 	for (const [key, value] of entries) {
 		if (key.startsWith(TOPIC_PREFIX)) {
 			const fields = decode(key, value);
@@ -63,7 +63,7 @@ export function decodeRecords(entries: ReadonlyMap<string, Uint8Array>): {
 			topics.push(record(key, name, fields.topic_id, fields));
 		} else if (key.startsWith(DELETED_PREFIX)) {
 			const fields = decode(key, value);
-			deleted.push(record(key, fields.name, key.slice(DELETED_PREFIX.length), fields));
+			deleted.push(identity(key, fields.name, key.slice(DELETED_PREFIX.length)));
 		}
 	}
 	return { topics, deleted };
@@ -95,8 +95,6 @@ function record(
 	fields: Record<string, unknown>,
 ): TopicRecord {
 	const { partitions, config } = fields;
-	if (typeof name !== "string") throw damaged(key, "has no name");
-	if (typeof topicId !== "string" || !UUID.test(topicId)) throw damaged(key, "has no topic id");
 	if (!isPartitionCount(partitions)) throw damaged(key, "has no number of partitions");
 	if (!isObject(config)) throw damaged(key, "has no configuration");
 	const overrides = new Map<string, string>();
@@ -104,7 +102,13 @@ function record(
 		if (typeof value !== "string") throw damaged(key, `has no text for ${option}`);
 		overrides.set(option, value);
 	}
-	return { name, topicId, partitions, overrides };
+	return { ...identity(key, name, topicId), partitions, overrides };
+}
+
+function identity(key: string, name: unknown, topicId: unknown): TopicIdentity {
+	if (typeof name !== "string") throw damaged(key, "has no name");
+	if (typeof topicId !== "string" || !UUID.test(topicId)) throw damaged(key, "has no topic id");
+	return { name, topicId };
 }
 
 /** Whether `count` may be the number of a topic's partitions. */

@@ -31,7 +31,7 @@ function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> 
 }
 
 describe("creating topics", () => {
-	test("a created topic is there after a restart with its id, partitions and configuration", async () => {
+	test("a created topic is there after a restart, as it was", async () => {
 		const catalogue = await open();
 		const {
 			topic: { topicId },
@@ -44,6 +44,7 @@ describe("creating topics", () => {
 		storage = new FakeTopicStorage();
 		const again = await open();
 		expect(storage.calls).toEqual(["open orders 3 existing"]);
+		expect(storage.setAsideAfter).toEqual([storage.calls]);
 		expect(again.get("orders")).toMatchObject({ topicId, partitions: 3 });
 		const retention = again
 			.describe("orders")
@@ -51,7 +52,7 @@ describe("creating topics", () => {
 		expect(retention?.value).toBe("9223372036854775807");
 	});
 
-	test("directories come before the metadata, and a topic whose commit fails is gone from storage", async () => {
+	test("directories come before the metadata; when its commit fails they go again", async () => {
 		const catalogue = await open();
 		file.failNextCommit = "before";
 		await expect(catalogue.create({ name: "a" })).rejects.toMatchObject({
@@ -134,7 +135,7 @@ describe("creating topics", () => {
 		});
 	});
 
-	test("a second topic of the name is refused, unless asked to be content with the first", async () => {
+	test("a second topic of the name is refused, unless the first will do", async () => {
 		const catalogue = await open();
 		const first = await catalogue.create({ name: "a", partitions: 2 });
 		expect(first.created).toBe(true);
@@ -167,7 +168,7 @@ test("checking alone says the same and does nothing", async () => {
 });
 
 describe("automatic creation", () => {
-	test("many first users of a name get one topic, with the broker's number of partitions", async () => {
+	test("many first users of a name get one topic, with num.partitions partitions", async () => {
 		const catalogue = await open({ partitionsDefault: 4 });
 		const topics = await Promise.all(Array.from({ length: 20 }, () => catalogue.resolve("a")));
 		expect(new Set(topics).size).toBe(1);
@@ -242,15 +243,32 @@ describe("deleting topics", () => {
 
 	test("a deletion that a stop interrupted is finished by the next start", async () => {
 		const catalogue = await open();
-		await catalogue.create({ name: "a", partitions: 2 });
+		const { topic } = await catalogue.create({ name: "a", partitions: 2 });
 		storage.deletionGate = new Promise(() => undefined);
 		await catalogue.delete("a");
 		storage = new FakeTopicStorage();
 		const again = await open();
 		expect(again.list()).toEqual([]);
 		await again.close();
-		expect(storage.calls).toEqual(["open a 2 existing", "delete a", "gone a"]);
+		// Before unknown directories are set aside: these are not unknown.
+		expect(storage.setAsideAfter).toEqual([[`remove ${topic.topicId}`]]);
 		expect(file.entries.size).toBe(0);
+	});
+
+	test("an interrupted deletion that fails again is reported, and nothing is set aside", async () => {
+		const catalogue = await open();
+		await catalogue.create({ name: "a" });
+		storage.deletionGate = Promise.reject(new Error("unlink failed"));
+		await catalogue.delete("a");
+		await catalogue.close();
+		const gate = storage.deletionGate;
+		storage = new FakeTopicStorage();
+		storage.deletionGate = gate;
+		const again = await open();
+		expect(failures).toHaveLength(2);
+		expect(storage.setAsideAfter).toEqual([]);
+		await again.close();
+		expect([...file.entries.keys()]).toEqual([expect.stringMatching(/^deleted-topics\//)]);
 	});
 
 	test("a failed removal of files is reported and keeps its tombstone", async () => {

@@ -78,7 +78,7 @@ describe("topic configuration", () => {
 		expect(() => checkSetting("x".repeat(1_000_000), "1")).toThrow(refused(/x{100}\.\.\.$/));
 	});
 
-	test("what can only be one value is accepted at it and refused at any other with the reason", () => {
+	test("what can only be one value is refused at any other, with the reason", () => {
 		expect(checkSetting("unclean.leader.election.enable", "FALSE")).toBe("false");
 		expect(() => checkSetting("unclean.leader.election.enable", "true")).toThrow(
 			refused(/never given up/),

@@ -6,6 +6,8 @@ type Spec = Parameters<TopicStorage["openTopics"]>[0][number];
 /** Storage that only remembers what it was told, in order. */
 export class FakeTopicStorage implements TopicStorage {
 	readonly calls: string[] = [];
+	/** For each time that unknown directories were set aside, what had been called before. */
+	readonly setAsideAfter: string[][] = [];
 	readonly specs = new Map<TopicHandle, Spec>();
 	/** While set, deletions of files wait for it. */
 	deletionGate: Promise<void> | undefined;
@@ -38,5 +40,14 @@ export class FakeTopicStorage implements TopicStorage {
 		this.calls.push(`delete ${this.specs.get(topic)?.name}`);
 		await this.deletionGate;
 		this.calls.push(`gone ${this.specs.get(topic)?.name}`);
+	}
+
+	async removeTopicFiles(topicId: string): Promise<void> {
+		await this.deletionGate;
+		this.calls.push(`remove ${topicId}`);
+	}
+
+	async setAsideUnclaimed(): Promise<void> {
+		this.setAsideAfter.push([...this.calls]);
 	}
 }
