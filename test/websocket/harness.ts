@@ -47,10 +47,12 @@ export interface Harness {
 	topic(partitions?: number): Promise<string>;
 }
 
+type Overrides = Partial<WebSocketServerOptions>;
+
 /** Starts a server before the tests of the enclosing `describe` and stops it behind them. */
 export function serve(
 	transport: "uws" | "ws",
-	overrides: Partial<WebSocketServerOptions> = {},
+	overrides: Overrides | ((storage: Storage) => Overrides) = {},
 ): Harness {
 	const clients: RawClient[] = [];
 	let topicCount = 0;
@@ -106,7 +108,7 @@ function serverOptions(
 	storage: Storage,
 	catalogue: TopicCatalogue,
 	errors: unknown[],
-	overrides: Partial<WebSocketServerOptions>,
+	overrides: Overrides | ((storage: Storage) => Overrides),
 ): WebSocketServerOptions {
 	const ignore = () => undefined;
 	return {
@@ -127,6 +129,6 @@ function serverOptions(
 		http: healthHandler(() => true),
 		clock: systemClock,
 		log: { debug: ignore, warn: ignore, error: (details) => errors.push(details) },
-		...overrides,
+		...(typeof overrides === "function" ? overrides(storage) : overrides),
 	};
 }
