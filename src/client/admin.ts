@@ -29,7 +29,9 @@ export interface CreateTopicOptions extends RequestOptions {
 	readonly validateOnly?: boolean;
 }
 
-/** Makes one call; rejects with the broker's MillraceError, or CONNECTION_LOST when no answer came. */
+/**
+ * Makes one call; rejects with the broker's MillraceError, or CONNECTION_LOST when no answer came.
+ */
 export async function call<Name extends CallName>(
 	link: Link,
 	name: Name,
@@ -50,7 +52,9 @@ export class Topics {
 		this.#link = link;
 	}
 
-	/** Creates a topic; `created` is false where it was there already (`ifNotExists`) or only checked. */
+	/**
+	 * Creates a topic; `created` is false where it was there already (`ifNotExists`) or only checked.
+	 */
 	async create(
 		name: string,
 		options: CreateTopicOptions = {},
@@ -64,13 +68,12 @@ export class Topics {
 		return await call(this.#link, "topics.create", takes, options);
 	}
 
-	/** All topics, in the order of their names; internal ones on request. */
-	async list(options: RequestOptions & { internal?: boolean } = {}): Promise<TopicSummary[]> {
+	/** All topics, in the order of their names. */
+	async list(options: RequestOptions = {}): Promise<TopicSummary[]> {
 		const topics: TopicSummary[] = [];
 		for (;;) {
-			const takes: CallArguments<"topics.list"> = { internal: options.internal ?? false };
 			const last = topics.at(-1);
-			if (last !== undefined) takes.after = last.name;
+			const takes = last === undefined ? {} : { after: last.name };
 			const answer = await call(this.#link, "topics.list", takes, options);
 			topics.push(...answer.topics);
 			if (!answer.more || answer.topics.length === 0) return topics;
@@ -118,7 +121,10 @@ export class Offsets {
 		this.#link = link;
 	}
 
-	/** Offset of an end of the log, or of the first record at or after a time (null: none is that young). */
+	/**
+	 * Offset of an end of the log, or of the first record at or after a time (null: none is that
+	 * young).
+	 */
 	async find(
 		topic: string,
 		partition: number,

@@ -1,12 +1,14 @@
 import { SEQUENCE_NONE } from "../protocol/operations.ts";
 import { ByteWriter } from "./byte-writer.ts";
-import { isCompletion, type Waiting } from "./completion.ts";
+import type { Waiting } from "./completion.ts";
 import { FRAME_HEAD_BYTES_MAX } from "./produce-frame.ts";
 
 /** Bytes that a stored batch has before its records (record batch version 2). */
 const STORED_HEADER_BYTES = 61;
 
-/** The most by which a stored record is larger than its MessagePack form, headers aside, in bytes. */
+/**
+ * The most by which a stored record is larger than its MessagePack form, headers aside, in bytes.
+ */
 const STORED_RECORD_EXTRA_BYTES = 24;
 
 /** ... and the same for each of its headers. */
@@ -25,8 +27,9 @@ export interface BatchOwner {
 }
 
 /**
- * Records of one partition that travel together and are numbered, stored and answered as one. Its buffer
- * has room before the records, so that a whole frame can go to the socket without being copied.
+ * Records of one partition that travel together and are numbered, stored and answered as one. Its
+ * buffer has room before the records, so that a whole frame can go to the socket without being
+ * copied.
  */
 export class Batch {
 	readonly owner: BatchOwner;
@@ -37,7 +40,7 @@ export class Batch {
 	readonly deadlineMs: number;
 	/** When it was begun, on the same clock. */
 	readonly createdMs: number;
-	/** Who waits for each record, and as which of its records. */
+	/** Who waits for each record, and as which of its records: only of those that somebody awaits. */
 	readonly completions: Waiting[] = [];
 	readonly positions: number[] = [];
 	count = 0;
@@ -85,13 +88,17 @@ export class Batch {
 		);
 	}
 
-	/** Counts a record whose bytes were just written behind the others. */
-	added(completion: Waiting, position: number, headerFields: number): void {
+	/**
+	 * Counts a record whose bytes were just written behind the others.
+	 * @param awaited whether `waiting` is a completion, or the record itself
+	 */
+	added(waiting: Waiting, awaited: boolean, position: number, headerFields: number): void {
 		this.count++;
 		this.#headerFields += headerFields;
-		this.awaited ||= isCompletion(completion);
-		this.completions.push(completion);
-		this.positions.push(position);
+		this.completions.push(waiting);
+		if (!awaited) return;
+		this.awaited = true;
+		this.positions[this.count - 1] = position;
 	}
 
 	/** Takes the last record out again, whose bytes began at `start`; returns them, as a view. */
@@ -100,7 +107,7 @@ export class Batch {
 		this.count--;
 		this.#headerFields -= headerFields;
 		this.completions.pop();
-		this.positions.pop();
+		this.positions.length = Math.min(this.positions.length, this.count);
 		this.buffer.length = start;
 		return bytes;
 	}

@@ -3,9 +3,10 @@ import { FrameError } from "../protocol/reader.ts";
 /**
  * A position in a delivery or a stored value, and the reads that move it on.
  *
- * Where `FrameReader` reads the envelopes of frames, this reads what is in them: records at millions a
- * second, and values with the timestamp extension and deep nesting, which envelopes do not have. Every
- * length is checked against the end before it is used; what is not understood throws FrameError.
+ * Where `FrameReader` reads the envelopes of frames, this reads what is in them: records at
+ * millions a second, and values with the timestamp extension and deep nesting, which envelopes do
+ * not have. Every length is checked against the end before it is used; what is not understood
+ * throws FrameError.
  */
 
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -20,7 +21,10 @@ const TWO_TO_32 = 4_294_967_296;
 
 const FLOAT_VIEW = new DataView(new ArrayBuffer(8));
 
-/** Bytes behind the marker of fixed-width elements 0xca to 0xd8 (floats, integers, fixed extensions). */
+/**
+ * Bytes behind the marker of fixed-width elements 0xca to 0xd8 (floats, integers, fixed
+ * extensions).
+ */
 const FIXED_BYTES = [4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 2, 3, 5, 9, 17];
 
 export class ByteReader {
@@ -93,7 +97,10 @@ export class ByteReader {
 		return count;
 	}
 
-	/** The length of the binary value that begins here, or -1 for nil; the position is then at its bytes. */
+	/**
+	 * The length of the binary value that begins here, or -1 for nil; the position is then at its
+	 * bytes.
+	 */
 	binaryHeader(): number {
 		const marker = this.#byte();
 		if (marker === 0xc0) return -1;

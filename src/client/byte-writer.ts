@@ -1,14 +1,17 @@
 /**
  * A growing buffer that records are written into, one element after the other.
  *
- * Where `FrameWriter` writes whole small frames, this writes the bodies of produce frames: it begins
- * behind room that is left for the frame's head, its length can be set back when a record is refused, and
- * its buffer goes to the socket as it is. Nothing is allocated for an element; the buffer doubles when full.
+ * Where `FrameWriter` writes whole small frames, this writes the bodies of produce frames: it
+ * begins behind room that is left for the frame's head, its length can be set back when a record is
+ * refused, and its buffer goes to the socket as it is. Nothing is allocated for an element; the
+ * buffer doubles when full.
  */
 
 const ENCODER = new TextEncoder();
 
-/** Strings up to this length are written by a loop: below it the call into `encodeInto` costs more. */
+/**
+ * Strings up to this length are written by a loop: below it the call into `encodeInto` costs more.
+ */
 const LOOP_CHARACTERS_MAX = 40;
 
 /** Binary values up to this length are copied by a loop: `Uint8Array.set` costs more below it. */
@@ -178,7 +181,9 @@ export class ByteWriter {
 		}
 	}
 
-	/** Writes a short ASCII string with its header; false, with nothing written, if it is not ASCII. */
+	/**
+	 * Writes a short ASCII string with its header; false, with nothing written, if it is not ASCII.
+	 */
 	#asciiBehind(value: string, start: number, characters: number): boolean {
 		const header = characters < 32 ? 1 : 2;
 		for (let index = 0; index < characters; index++) {

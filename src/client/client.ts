@@ -22,14 +22,16 @@ export interface ConnectOptions {
 	/** Name and version of the program, for the broker's log. Default "millrace-client". */
 	clientName?: string;
 	/**
-	 * Masking of what is sent, on Node: "auto" (default) masks with zeroes over loopback and TLS, where no
-	 * intermediary can be confused, and randomly elsewhere. Random masking costs most of the produce rate.
+	 * Masking of what is sent, on Node: "auto" (default) masks with zeroes over loopback and TLS,
+	 * where no intermediary can be confused, and randomly elsewhere. Random masking costs most of the
+	 * produce rate.
 	 */
 	mask?: "auto" | "zero" | "random";
 }
 
 /**
- * A client of one broker: one connection for all its producers and consumers, made again whenever it is lost.
+ * A client of one broker: one connection for all its producers and consumers, made again whenever
+ * it is lost.
  */
 export class Client {
 	readonly topics: Topics;
@@ -99,8 +101,9 @@ export class Client {
 	}
 
 	/**
-	 * Ends consumers, flushes producers, closes the connection. Rejects with what `flush()` of a producer
-	 * rejects with, when all is closed; aborting the signal closes without waiting for the flush.
+	 * Ends consumers, flushes producers, closes the connection. Rejects with what `flush()` of a
+	 * producer rejects with, when all is closed; aborting the signal closes without waiting for the
+	 * flush.
 	 */
 	async close(options: { signal?: AbortSignal } = {}): Promise<void> {
 		const closing = [...this.#consumers, ...this.#producers].map((each) => each.close());
@@ -108,13 +111,13 @@ export class Client {
 			const results = await withSignal(Promise.allSettled(closing), options.signal);
 			for (const result of results) if (result.status === "rejected") throw result.reason;
 		} finally {
-			this.#link.close(new MillraceError("CLOSED", "the client"));
+			await this.#link.close(new MillraceError("CLOSED", "the client"));
 		}
 	}
 
 	/** @internal Ends at once: what is not settled fails with `cause` behind it. */
 	destroy(cause: unknown): void {
-		this.#link.close(new MillraceError("CLOSED", "the client", { cause }));
+		void this.#link.close(new MillraceError("CLOSED", "the client", { cause }));
 	}
 
 	#refuseIfClosed(): void {

@@ -8,14 +8,22 @@ import { writeValue } from "./value-writer.ts";
 export interface Codec<Value> {
 	/** The bytes to store; they are copied before `encode` is called again. */
 	encode(value: Value): Uint8Array;
-	/** The value of stored bytes; `bytes` is a view that is only valid as long as the delivery is held. */
+	/**
+	 * The value of stored bytes; `bytes` is a view that is only valid as long as the delivery is
+	 * held.
+	 */
 	decode(bytes: Uint8Array): Value;
 }
 
-/** `messagepack` is the default; `json` and `string` store UTF-8, `bytes` stores a Uint8Array as it is. */
+/**
+ * `messagepack` is the default; `json` and `string` store UTF-8, `bytes` stores a Uint8Array as it
+ * is.
+ */
 export type CodecName = "messagepack" | "bytes" | "json" | "string";
 
-/** A codec as the producer and the consumer use it: it writes into and reads from larger buffers. */
+/**
+ * A codec as the producer and the consumer use it: it writes into and reads from larger buffers.
+ */
 export interface ValueCodec<Value> {
 	/** The format of produce entries whose values it wrote. */
 	readonly bodyFormat: number;

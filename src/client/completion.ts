@@ -1,8 +1,8 @@
 import type { Ack, RecordToSend } from "./records.ts";
 
 /**
- * Whoever waits for records that were taken in. A record given to `write()` has no completion of its own:
- * the record itself stands in its place, and is told about only when it fails.
+ * Whoever waits for records that were taken in. A record given to `write()` has no completion of
+ * its own: the record itself stands in its place, and is told about only when it fails.
  */
 export interface Completion {
 	/** The record that was the caller's number `position` is stored. */

@@ -13,6 +13,9 @@ const SILENCE_MS_MAX = 10_000;
 /** ... and is given up when it does not answer for so long, in milliseconds. */
 const PING_ANSWER_MS_MAX = 15_000;
 
+/** A closing handshake that takes longer is cut short, in milliseconds. */
+const CLOSING_MS_MAX = 2_000;
+
 const UINT32_MAX = 4_294_967_295;
 
 /** One element of a produce answer. */
@@ -42,8 +45,8 @@ interface Waiting {
 }
 
 /**
- * One WebSocket from hello to its end: sends frames, matches answers to requests, notices when the other
- * side is gone. Knows nothing of producing and consuming, and never reconnects.
+ * One WebSocket from hello to its end: sends frames, matches answers to requests, notices when the
+ * other side is gone. Knows nothing of producing and consuming, and never reconnects.
  */
 export class Connection {
 	readonly #socket: Socket;
@@ -60,6 +63,9 @@ export class Connection {
 	#watchdog: ReturnType<typeof setInterval> | undefined;
 	#hello: { resolve(answer: HelloAnswer): void; reject(error: MillraceError): void } | undefined;
 
+	readonly #ended: Promise<void>;
+	#tellEnded!: () => void;
+
 	/** Resolves to what hello answered; rejects when the connection ends first. */
 	readonly ready: Promise<HelloAnswer>;
 
@@ -74,6 +80,9 @@ export class Connection {
 		this.#events = events;
 		this.#options = hello;
 		this.#credentials = credentials;
+		this.#ended = new Promise((resolve) => {
+			this.#tellEnded = resolve;
+		});
 		this.ready = new Promise((resolve, reject) => {
 			this.#hello = { resolve, reject };
 		});
@@ -114,9 +123,14 @@ export class Connection {
 		if (!this.#closed) this.#write([OPERATION.credit, subscription, records, bytes]);
 	}
 
-	/** Ends the connection in order. */
-	close(reason: string): void {
-		this.#socket.close(CLOSE_CODES.NORMAL.code, reason);
+	/** Ends the connection in order; resolves when it has ended. */
+	async close(): Promise<void> {
+		if (this.#closed) return;
+		this.#socket.close(CLOSE_CODES.NORMAL.code, "");
+		const closed = new MillraceError("CLOSED");
+		const timer = setTimeout(() => this.abandon(closed), CLOSING_MS_MAX);
+		await this.#ended;
+		clearTimeout(timer);
 	}
 
 	/** Gives the connection up at once: its other end does not answer, or it broke the protocol. */
@@ -216,6 +230,7 @@ export class Connection {
 	#end(code: number, reason: string, cause: unknown): void {
 		if (this.#closed) return;
 		this.#closed = true;
+		this.#tellEnded();
 		clearInterval(this.#watchdog);
 		const known = Object.values(CLOSE_CODES).find((entry) => entry.code === code);
 		const error = this.#brokerError ?? closeError(code, reason, cause);

@@ -4,7 +4,10 @@ import type { OutOfRangePolicy } from "../protocol/operations.ts";
 import type { Codec, CodecName } from "./codecs.ts";
 import type { Gap } from "./subscription.ts";
 
-/** Where to begin: an end of the log, an offset, or the first record at or after a time (ms since 1970). */
+/**
+ * Where to begin: an end of the log, an offset, or the first record at or after a time (ms since
+ * 1970).
+ */
 export type Start =
 	| "earliest"
 	| "latest"
@@ -21,7 +24,9 @@ export interface ConsumerOptions<Value> {
 	topics: string | TopicSelection | readonly (string | TopicSelection)[];
 	/** Where to begin in each partition. Default "latest". */
 	from?: Start | ((topic: string, partition: number) => Start);
-	/** "end": finish at the ends that the partitions have when the consumer starts. Default: never. */
+	/**
+	 * "end": finish at the ends that the partitions have when the consumer starts. Default: never.
+	 */
 	until?: "end";
 	/** How values are decoded. Default "messagepack". */
 	codec?: CodecName | Codec<Value>;
@@ -33,11 +38,13 @@ export interface ConsumerOptions<Value> {
 	 */
 	onOutOfRange?: OutOfRangePolicy;
 	/**
-	 * Told when records cannot be had. Without it the iterator throws the gap's error; iterating again goes on
-	 * behind the gap.
+	 * Told when records cannot be had. Without it the iterator throws the gap's error; iterating
+	 * again goes on behind the gap.
 	 */
 	onGap?: (gap: Gap) => void;
-	/** Told when all records of a partition that were visible have been taken; again after each time. */
+	/**
+	 * Told when all records of a partition that were visible have been taken; again after each time.
+	 */
 	onCaughtUp?: (topic: string, partition: number, highWatermark: number) => void;
 	/** Ends the iteration with the signal's reason. */
 	signal?: AbortSignal;

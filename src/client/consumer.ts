@@ -20,7 +20,10 @@ import type { Link, LinkUser } from "./link.ts";
 import { type Item, Subscription } from "./subscription.ts";
 import type { TopicDirectory, TopicInfo } from "./topic-directory.ts";
 
-/** A subscription that the broker could not serve for now is tried again after so long, in milliseconds. */
+/**
+ * A subscription that the broker could not serve for now is tried again after so long, in
+ * milliseconds.
+ */
 const RESUBSCRIBE_MS = 500;
 
 /** Credit in records: as good as none, the bytes are what counts. */
@@ -46,9 +49,9 @@ interface Waiter<Value> {
 }
 
 /**
- * Reads records of one or more topics: `for await (const record of consumer)`, or by batches. Records of a
- * partition come in order, partitions in turn; after a lost connection it goes on where it was. Made by
- * `client.consumer()`.
+ * Reads records of one or more topics: `for await (const record of consumer)`, or by batches.
+ * Records of a partition come in order, partitions in turn; after a lost connection it goes on
+ * where it was. Made by `client.consumer()`.
  */
 export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<ConsumedRecord<Value>> {
 	readonly #context: ConsumerContext;
@@ -81,8 +84,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	/**
-	 * Subscribes; resolves when every partition has its position. Iterating does it by itself: call it where
-	 * "from now on" must mean a certain moment, or before `seek`.
+	 * Subscribes; resolves when every partition has its position. Iterating does it by itself: call
+	 * it where "from now on" must mean a certain moment, or before `seek`.
 	 */
 	ready(): Promise<void> {
 		if (this.#finished !== undefined) return Promise.reject(this.#closedError());

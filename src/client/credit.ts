@@ -1,6 +1,6 @@
 /**
- * The credit of one subscription as the client sees it. Records and bytes are given back when the application
- * has taken them, in portions, so that a frame of credit stands for many records.
+ * The credit of one subscription as the client sees it. Records and bytes are given back when the
+ * application has taken them, in portions, so that a frame of credit stands for many records.
  */
 export class Credit {
 	/** What a subscription starts with, and what its credit never exceeds. */

@@ -6,20 +6,22 @@ import type { Header } from "./records.ts";
 const TEXT = new TextDecoder();
 
 /**
- * A record as it was delivered. Key, value and headers are decoded when they are asked for; binary ones are
- * views of the delivery, which stays in memory as long as one of them does: copy what you keep for long.
+ * A record as it was delivered. Key, value and headers are decoded when they are asked for; binary
+ * ones are views of the delivery, which stays in memory as long as one of them does: copy what you
+ * keep for long.
  */
 export class ConsumedRecord<Value = unknown> {
-	readonly offset: number;
+	// Declared, not defined: a defined field is written twice, and these are made by the million.
+	declare readonly offset: number;
 	/** Milliseconds since 1970. */
-	readonly timestamp: number;
-	private readonly batch: RecordBatch<Value>;
-	private readonly keyStart: number;
-	private readonly keyEnd: number;
-	private readonly valueStart: number;
-	private readonly valueEnd: number;
-	private readonly headersStart: number;
-	private decoded: Value | null | undefined;
+	declare readonly timestamp: number;
+	declare private readonly batch: RecordBatch<Value>;
+	declare private readonly keyStart: number;
+	declare private readonly keyEnd: number;
+	declare private readonly valueStart: number;
+	declare private readonly valueEnd: number;
+	declare private readonly headersStart: number;
+	declare private decoded: Value | null | undefined;
 
 	/** @internal Starts of -1 stand for nil, and for no headers. */
 	constructor(
@@ -52,8 +54,8 @@ export class ConsumedRecord<Value = unknown> {
 	}
 
 	/**
-	 * The value; null for a tombstone. Throws INVALID_RECORD when the stored bytes are not what the consumer's
-	 * codec writes: `valueBytes` has them.
+	 * The value; null for a tombstone. Throws INVALID_RECORD when the stored bytes are not what the
+	 * consumer's codec writes: `valueBytes` has them.
 	 */
 	get value(): Value | null {
 		if (this.decoded === undefined) this.decoded = this.decode();
@@ -107,8 +109,8 @@ export class ConsumedRecord<Value = unknown> {
 }
 
 /**
- * Records that arrived together: of one partition, in the order of their offsets. Iterate over it, as often
- * as you like; each time makes the records anew.
+ * Records that arrived together: of one partition, in the order of their offsets. Iterate over it,
+ * as often as you like; each time makes the records anew.
  */
 export class RecordBatch<Value = unknown> implements Iterable<ConsumedRecord<Value>> {
 	readonly topic: string;
@@ -145,10 +147,21 @@ export class RecordBatch<Value = unknown> implements Iterable<ConsumedRecord<Val
 		this.last = undefined;
 	}
 
-	/** Offset of the last record; -1 without records. Walks over the records unless that was done before. */
+	/**
+	 * Offset of the last record; -1 without records. Walks over the records unless that was done
+	 * before.
+	 */
 	get lastOffset(): number {
-		if (this.last === undefined) for (const { offset } of this) this.last = offset;
-		return this.last ?? -1;
+		if (this.last !== undefined) return this.last;
+		const reader = new ByteReader(this.frame, this.recordsStart);
+		let delta = -1 - this.baseOffset;
+		for (let index = 0; index < this.length; index++) {
+			const fields = reader.arrayHeader();
+			delta = reader.integer();
+			for (let field = 1; field < fields; field++) reader.skip();
+		}
+		this.last = this.baseOffset + delta;
+		return this.last;
 	}
 
 	/** @internal Set by whoever has walked over all records. */
@@ -192,7 +205,9 @@ export class RecordCursor<Value> implements IterableIterator<ConsumedRecord<Valu
 		return this.#reader.position;
 	}
 
-	/** The next record, or undefined behind the last one. Throws MALFORMED_FRAME on a broken delivery. */
+	/**
+	 * The next record, or undefined behind the last one. Throws MALFORMED_FRAME on a broken delivery.
+	 */
 	take(): ConsumedRecord<Value> | undefined {
 		if (this.#remaining === 0) return undefined;
 		let record: ConsumedRecord<Value>;

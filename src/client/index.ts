@@ -5,8 +5,9 @@ import { openNodeSocket } from "./node-socket.ts";
 export * from "./public.ts";
 
 /**
- * Connects to a broker, such as `ws://127.0.0.1:4600`. Makes one attempt and rejects with why it failed
- * (CONNECTION_LOST, NOT_AUTHENTICATED); once it has succeeded, the client reconnects by itself.
+ * Connects to a broker, such as `ws://127.0.0.1:4600`. Makes one attempt and rejects with why it
+ * failed (CONNECTION_LOST, NOT_AUTHENTICATED); once it has succeeded, the client reconnects by
+ * itself.
  */
 export function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
 	return connectWith(openNodeSocket, url, options);

@@ -41,8 +41,9 @@ export interface LinkUser {
 export type LinkState = "connecting" | "ready" | "closed";
 
 /**
- * Keeps one connection to the broker: makes it, makes it again with jittered waits when it is lost, carries
- * the producer identity from one to the next, renews credentials. Its users bring their own state back.
+ * Keeps one connection to the broker: makes it, makes it again with jittered waits when it is lost,
+ * carries the producer identity from one to the next, renews credentials. Its users bring their own
+ * state back.
  */
 export class Link {
 	readonly #url: string;
@@ -114,7 +115,10 @@ export class Link {
 		return withSignal(waiting, signal);
 	}
 
-	/** One request on the connection, or on the next one: never repeated, as it may have been carried out. */
+	/**
+	 * One request on the connection, or on the next one: never repeated, as it may have been carried
+	 * out.
+	 */
 	async request(
 		operation: number,
 		fields: FrameValue[],
@@ -137,16 +141,20 @@ export class Link {
 		this.#connection?.abandon(new MillraceError("CONNECTION_LOST", reason));
 	}
 
-	/** Ends it all; requests that wait are rejected with `error`. */
-	close(error: MillraceError): void {
+	/**
+	 * Ends it all: requests that wait are rejected with `error`. Resolves when the connection has
+	 * ended.
+	 */
+	async close(error: MillraceError): Promise<void> {
 		if (this.#state === "closed") return;
 		this.#state = "closed";
 		this.#closedError = error;
 		clearTimeout(this.#timer);
 		clearTimeout(this.#renewTimer);
-		this.#connection?.close("");
+		const closing = this.#connection?.close();
 		for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
 		for (const user of [...this.#users]) user.failed?.(error);
+		await closing;
 	}
 
 	#dial(retry: boolean): Connection {
@@ -212,7 +220,7 @@ export class Link {
 		this.lastError = error;
 		if (this.#state === "closed") return;
 		if (!reconnect) {
-			this.close(error);
+			void this.close(error); // there is no connection whose end it could wait for
 			return;
 		}
 		this.#state = "connecting";

@@ -9,16 +9,18 @@ const RETRY_MS_FIRST = 20;
 const RETRY_MS_MAX = 2_000;
 
 /**
- * Whether the numbering of a partition has a hole: sequence numbers that were given to records which
- * will not be sent again.
- * - "clean": the broker refused them, or never got them: what follows can be numbered again from there.
+ * Whether the numbering of a partition has a hole: sequence numbers that were given to records
+ * which will not be sent again.
+ * - "clean": the broker refused them, or never got them: what follows can be numbered again from
+ * there.
  * - "dirty": they may be stored or on their way: what follows needs another producer identity.
  */
 export type Hole = "none" | "clean" | "dirty";
 
 /**
- * The batches of one partition that are not settled, oldest first, and their numbering. Those in flight
- * come first; after a failure nothing is sent until all in flight are answered, so that order is kept.
+ * The batches of one partition that are not settled, oldest first, and their numbering. Those in
+ * flight come first; after a failure nothing is sent until all in flight are answered, so that
+ * order is kept.
  */
 export class PartitionQueue {
 	readonly topic: string;

@@ -16,8 +16,9 @@ export const FRAME_HEAD_BYTES_MAX = 1 + 1 + 5 + 1 + 3 + 1 + 2 + TOPIC_NAME_BYTES
 const HEAD = new ByteWriter(FRAME_HEAD_BYTES_MAX);
 
 /**
- * A produce frame of these batches, which have their sequence numbers. With one batch it is the batch's
- * own buffer, from somewhere inside the room before its records on; with several their records are copied.
+ * A produce frame of these batches, which have their sequence numbers. With one batch it is the
+ * batch's own buffer, from somewhere inside the room before its records on; with several their
+ * records are copied.
  */
 export function produceFrame(
 	id: number,
@@ -53,7 +54,9 @@ function writeFrameHead(writer: ByteWriter, id: number, ack: number | null, entr
 	writer.arrayHeader(entries);
 }
 
-/** Topics go by name: an alias would not outlive the connection, or the topic's being created anew. */
+/**
+ * Topics go by name: an alias would not outlive the connection, or the topic's being created anew.
+ */
 function writeEntryHead(writer: ByteWriter, batch: Batch): void {
 	writer.arrayHeader(5);
 	writer.string(batch.topic);

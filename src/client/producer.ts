@@ -25,7 +25,9 @@ export interface ProducerOptions<Value> {
 	deliveryTimeoutMs?: number;
 	/** Encoded records that may wait in memory, in bytes. Default 32 MiB. */
 	bufferBytesMax?: number;
-	/** Told of each record given to `write()` that failed. Without it `flush()` and `close()` reject. */
+	/**
+	 * Told of each record given to `write()` that failed. Without it `flush()` and `close()` reject.
+	 */
 	onError?: (record: RecordToSend<Value>, error: Error) => void;
 }
 
@@ -54,8 +56,8 @@ interface Destination {
 }
 
 /**
- * Writes records to topics: each exactly once in order per partition and key, batched as the load wants it,
- * through lost connections. Made by `client.producer()`.
+ * Writes records to topics: each exactly once in order per partition and key, batched as the load
+ * wants it, through lost connections. Made by `client.producer()`.
  */
 export class Producer<Value = unknown> implements BatchOwner {
 	readonly ack: number | null;
@@ -112,8 +114,8 @@ export class Producer<Value = unknown> implements BatchOwner {
 	}
 
 	/**
-	 * Sends one record. Rejects with UNREPRESENTABLE_VALUE, MESSAGE_TOO_LARGE, BUFFER_FULL (await `drained()`
-	 * and send it again), DELIVERY_TIMEOUT, or what the broker refused it with.
+	 * Sends one record. Rejects with UNREPRESENTABLE_VALUE, MESSAGE_TOO_LARGE, BUFFER_FULL (await
+	 * `drained()` and send it again), DELIVERY_TIMEOUT, or what the broker refused it with.
 	 */
 	send(record: RecordToSend<Value>): Promise<Ack> {
 		const completion = new SendCompletion();
@@ -127,9 +129,9 @@ export class Producer<Value = unknown> implements BatchOwner {
 	}
 
 	/**
-	 * Sends many records to a topic; the acks are in the order of the records. Rejects with the first failure
-	 * once all are settled: the others are stored. A record that cannot be encoded ends the call there: it and
-	 * those behind it are not sent.
+	 * Sends many records to a topic; the acks are in the order of the records. Rejects with the first
+	 * failure once all are settled: the others are stored. A record that cannot be encoded ends the
+	 * call there: it and those behind it are not sent.
 	 */
 	sendBatch(topic: string, records: readonly Omit<RecordToSend<Value>, "topic">[]): Promise<Ack[]> {
 		const completion = new SendBatchCompletion(records.length);
@@ -148,9 +150,9 @@ export class Producer<Value = unknown> implements BatchOwner {
 	}
 
 	/**
-	 * Takes a record in without a promise for it: the fastest way to write many. false: the buffer is above
-	 * `bufferBytesMax`, await `drained()` before the next one. Throws what `send` rejects with at once
-	 * (BUFFER_FULL if that was not awaited); later failures go to `onError`.
+	 * Takes a record in without a promise for it: the fastest way to write many. false: the buffer is
+	 * above `bufferBytesMax`, await `drained()` before the next one. Throws what `send` rejects with
+	 * at once (BUFFER_FULL if that was not awaited); later failures go to `onError`.
 	 */
 	write(record: RecordToSend<Value>): boolean {
 		this.#refuseIfFull();
@@ -167,8 +169,8 @@ export class Producer<Value = unknown> implements BatchOwner {
 	}
 
 	/**
-	 * Resolves when every record taken in so far is stored or has failed. Rejects with the first failure of a
-	 * `write()` since the last call, if there is no `onError`.
+	 * Resolves when every record taken in so far is stored or has failed. Rejects with the first
+	 * failure of a `write()` since the last call, if there is no `onError`.
 	 */
 	async flush(options: { signal?: AbortSignal } = {}): Promise<void> {
 		await withSignal(this.#settleAll(), options.signal);
@@ -309,7 +311,10 @@ export class Producer<Value = unknown> implements BatchOwner {
 		return batch;
 	}
 
-	/** A record was written to `batch` from `start` on: counts it, and keeps the batch within its bounds. */
+	/**
+	 * A record was written to `batch` from `start` on: counts it, and keeps the batch within its
+	 * bounds.
+	 */
 	#added(
 		batch: Batch,
 		info: TopicInfo,
@@ -319,19 +324,22 @@ export class Producer<Value = unknown> implements BatchOwner {
 		position: number,
 	): void {
 		const bytes = batch.buffer.length - start;
-		batch.added(waiting, position, headerFields);
+		const awaited = isCompletion(waiting);
+		batch.added(waiting, awaited, position, headerFields);
 		const most = Math.min(BATCH_BYTES_TARGET, info.maxMessageBytes);
 		let target = batch;
-		if (batch.count > 1 && batch.storedBytesMax > most) {
+		let storedBytesMax = batch.storedBytesMax;
+		if (batch.count > 1 && storedBytesMax > most) {
 			const moved = batch.removeLast(start, headerFields);
 			this.#sender.full(batch);
 			target = this.#sender.openBatch(this, batch.topic, batch.partition);
 			target.buffer.raw(moved);
-			target.added(waiting, position, headerFields);
+			target.added(waiting, awaited, position, headerFields);
+			storedBytesMax = target.storedBytesMax;
 		}
-		this.#batches.add(target);
+		if (target.count === 1) this.#batches.add(target);
 		this.#bufferedBytes += bytes;
-		if (target.storedBytesMax >= most) this.#sender.full(target);
+		if (storedBytesMax >= most) this.#sender.full(target);
 		else this.#sender.schedule();
 	}
 

@@ -11,8 +11,8 @@ const TIMESTAMP_MS_MAX = Number.MAX_SAFE_INTEGER;
 const HEADERS_MAX = 1_024;
 
 /**
- * Writes records as produce frames carry them: `[value, key?, timestamp_ms?, headers?]`. A key is taken
- * first, as it decides where the record is written.
+ * Writes records as produce frames carry them: `[value, key?, timestamp_ms?, headers?]`. A key is
+ * taken first, as it decides where the record is written.
  */
 export class RecordWriter {
 	readonly #key = new ByteWriter(256);
@@ -42,8 +42,8 @@ export class RecordWriter {
 	}
 
 	/**
-	 * Writes `record` with the key that was taken; returns how many headers it has. Throws what the codec
-	 * throws, or INVALID_ARGUMENT; the caller sets the writer's length back then.
+	 * Writes `record` with the key that was taken; returns how many headers it has. Throws what the
+	 * codec throws, or INVALID_ARGUMENT; the caller sets the writer's length back then.
 	 */
 	write<Value>(writer: ByteWriter, record: RecordToSend<Value>, codec: ValueCodec<Value>): number {
 		const { value, timestamp, headers } = record;

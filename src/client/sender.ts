@@ -15,15 +15,17 @@ export const BATCH_BYTES_TARGET = 262_144;
 const ALONE_BYTES_MIN = 32_768;
 
 /**
- * So many frames are sent however small they are; beyond that a frame waits until it is worth sending or
- * an answer comes. This is what makes batches grow with the load, without a timer.
+ * So many frames are sent however small they are; beyond that a frame waits until it is worth
+ * sending or an answer comes. This is what makes batches grow with the load, without a timer.
  */
 const SMALL_FRAMES_IN_FLIGHT_MAX = 2;
 
 /** Worth sending in any case, in bytes. */
 const FRAME_BYTES_WORTHWHILE = 65_536;
 
-/** A batch takes records for at most this part of their delivery timeout, so that it ends as one. */
+/**
+ * A batch takes records for at most this part of their delivery timeout, so that it ends as one.
+ */
 const OPEN_PART_MAX = 0.01;
 
 /** Failures after which the records may be stored all the same. */
@@ -39,9 +41,10 @@ interface Frame {
 }
 
 /**
- * Sends the batches of all producers of a client, each partition's in order and exactly once: numbers
- * them, keeps what is in flight within the broker's bounds, repeats what was not answered, and renews the
- * producer identity when the numbering of a partition cannot go on (see `PartitionQueue`).
+ * Sends the batches of all producers of a client, each partition's in order and exactly once:
+ * numbers them, keeps what is in flight within the broker's bounds, repeats what was not answered,
+ * and renews the producer identity when the numbering of a partition cannot go on (see
+ * `PartitionQueue`).
  */
 export class Sender implements LinkUser {
 	readonly #link: Link;
@@ -55,7 +58,9 @@ export class Sender implements LinkUser {
 	#hello: HelloAnswer | undefined;
 	#identity: ProducerIdentity | undefined;
 	#inFlightBytes = 0;
-	/** The present identity is used up: number nothing more, resolve what is unresolved, then renew. */
+	/**
+	 * The present identity is used up: number nothing more, resolve what is unresolved, then renew.
+	 */
 	#renewing = false;
 	#pumpScheduled = false;
 	#sweepTimer: ReturnType<typeof setTimeout> | undefined;
@@ -142,14 +147,15 @@ export class Sender implements LinkUser {
 	produced(id: number, reached: number, results: ProduceResult[]): void {
 		const frame = this.#takeFrame(id);
 		if (frame === undefined) return;
-		const short = new MillraceError("UNKNOWN_SERVER_ERROR", "an answer of another length");
 		for (const [index, batch] of frame.batches.entries()) {
 			const result = results[index];
 			const queue = this.#queue(batch.topic, batch.partition);
 			queue.answered(batch);
-			if (result === undefined) this.#refused(queue, batch, short);
-			else if (result.code === CODES.NONE.code) this.#stored(queue, batch, result, reached);
-			else this.#refused(queue, batch, MillraceError.fromNumber(result.code));
+			if (result?.code === CODES.NONE.code) this.#stored(queue, batch, result, reached);
+			else {
+				const code = result?.code ?? CODES.UNKNOWN_SERVER_ERROR.code;
+				this.#refused(queue, batch, MillraceError.fromNumber(code));
+			}
 		}
 		this.#settled(frame);
 	}

@@ -14,20 +14,24 @@ export interface Socket {
 export interface SocketEvents {
 	opened(): void;
 	message(bytes: Uint8Array): void;
-	/** The connection is over, or never came to be. Called once; `cause` is what the platform tells. */
+	/**
+	 * The connection is over, or never came to be. Called once; `cause` is what the platform tells.
+	 */
 	closed(code: number, reason: string, cause: unknown): void;
 }
 
 export interface SocketOptions {
 	/**
-	 * Node only (browsers mask by themselves): "zero" sends a masking key of zeroes, which costs nothing,
-	 * "random" a random one, which protects intermediaries that look into plain traffic; "auto" is zero over
-	 * loopback and TLS, where there are none.
+	 * Node only (browsers mask by themselves): "zero" sends a masking key of zeroes, which costs
+	 * nothing, "random" a random one, which protects intermediaries that look into plain traffic;
+	 * "auto" is zero over loopback and TLS, where there are none.
 	 */
 	mask: "auto" | "zero" | "random";
 }
 
 export type OpenSocket = (url: string, options: SocketOptions, events: SocketEvents) => Socket;
 
-/** The largest message taken from the broker, in bytes: a delivery of one largest batch, with room. */
+/**
+ * The largest message taken from the broker, in bytes: a delivery of one largest batch, with room.
+ */
 export const MESSAGE_BYTES_MAX = 16_777_216;

@@ -14,7 +14,10 @@ export interface StagedRecord {
 	readonly deadlineMs: number;
 }
 
-/** The records that wait for their topic to be opened, in order, and those whose time runs out meanwhile. */
+/**
+ * The records that wait for their topic to be opened, in order, and those whose time runs out
+ * meanwhile.
+ */
 export class StagedRecords {
 	#records: StagedRecord[] = [];
 	#timer: ReturnType<typeof setTimeout> | undefined;

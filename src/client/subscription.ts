@@ -42,11 +42,17 @@ export class Subscription<Value> {
 	readonly topic: string;
 	readonly partition: number;
 	readonly topicId: string;
-	/** Its number on the connection; another one each time it subscribes, so that what is late is told apart. */
+	/**
+	 * Its number on the connection; another one each time it subscribes, so that what is late is told
+	 * apart.
+	 */
 	number = -1;
 	/** Where to begin when nothing was taken yet. */
 	start: StartPosition;
-	/** Offset of the next record for the application; undefined until the broker has said where that is. */
+	/**
+	 * Offset of the next record for the application; undefined until the broker has said where that
+	 * is.
+	 */
 	position: number | undefined;
 	/** Ends before this offset. */
 	endOffset = Number.POSITIVE_INFINITY;
@@ -81,7 +87,10 @@ export class Subscription<Value> {
 		});
 	}
 
-	/** Where delivery is to go on behind these items of this subscription, which have not been taken yet. */
+	/**
+	 * Where delivery is to go on behind these items of this subscription, which have not been taken
+	 * yet.
+	 */
 	resumeAt(waiting: Iterable<Item<Value>>): StartPosition {
 		let next = this.position;
 		for (const item of waiting) {

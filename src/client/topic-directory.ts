@@ -19,8 +19,8 @@ export interface TopicInfo {
 type Listener = (topic: TopicInfo) => void;
 
 /**
- * The topics in use: opened once a connection, so that the broker tells of new partitions, and looked up
- * again after a reconnection.
+ * The topics in use: opened once a connection, so that the broker tells of new partitions, and
+ * looked up again after a reconnection.
  */
 export class TopicDirectory implements LinkUser {
 	readonly #link: Link;

@@ -6,10 +6,10 @@ import type { ByteWriter } from "./byte-writer.ts";
 const DATE_MS_MAX = 8_640_000_000_000_000;
 
 /**
- * Writes a value as MessagePack, and refuses with UNREPRESENTABLE_VALUE what would not come back equal:
- * functions, symbols, bigint, undefined elements, class instances, Map and Set, strings with a lone
- * surrogate, invalid dates, cycles. Properties that are undefined are left out and read as undefined
- * afterwards; -0 becomes 0; a Buffer comes back as Uint8Array.
+ * Writes a value as MessagePack, and refuses with UNREPRESENTABLE_VALUE what would not come back
+ * equal: functions, symbols, bigint, undefined elements, class instances, Map and Set, strings with
+ * a lone surrogate, invalid dates, cycles. Properties that are undefined are left out and read as
+ * undefined afterwards; -0 becomes 0; a Buffer comes back as Uint8Array.
  */
 export function writeValue(writer: ByteWriter, value: unknown, nesting = 0): void {
 	switch (typeof value) {

@@ -18,7 +18,10 @@ export interface TopicConfigEntry {
 	pending: string | null;
 }
 
-/** Offsets of one partition; `high_watermark` is where reading ends, `flushed` what survives a power cut. */
+/**
+ * Offsets of one partition; `high_watermark` is where reading ends, `flushed` what survives a power
+ * cut.
+ */
 export interface PartitionOffsets {
 	partition: number;
 	log_start: number;

@@ -22,7 +22,7 @@ export const CLOSE_CODES = {
 	UNSUPPORTED_DATA: entry(1003, false, "a text message: frames are binary"),
 	TOO_BIG: entry(1009, false, "a message larger than frame_bytes_max"),
 	RESTART: entry(1012, true, "the broker restarts; connect again after a moment"),
-	MALFORMED: entry(4400, false, "a message that is not a frame: its operation or its id cannot be read, or it breaks the order of hello"),
+	MALFORMED: entry(4400, false, "no frame: operation or id cannot be read, or hello is not first"),
 	NOT_AUTHENTICATED: entry(4401, false, "credentials are missing, wrong or expired"),
 	FORBIDDEN: entry(4403, false, "the origin or the principal is not allowed here"),
 	HELLO_LATE: entry(4408, true, "no hello within 5 s"),

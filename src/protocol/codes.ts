@@ -1,6 +1,6 @@
 /**
- * Every error code that Millrace can answer with: Kafka's number where Kafka has the error, from 1000 on
- * for its own. This table is the only one; `native/core/src/generated.rs` and the table in
+ * Every error code that Millrace can answer with: Kafka's number where Kafka has the error, from
+ * 1000 on for its own. This table is the only one; `native/core/src/generated.rs` and the table in
  * `docs/websocket-protocol.md` are made from it by `npm run generate`.
  */
 export interface CodeEntry {

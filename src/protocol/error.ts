@@ -19,8 +19,9 @@ export function codeName(number: number): CodeName {
 }
 
 /**
- * Every error of Millrace, in the broker and in the SDK alike. Decide by `code` or `retriable`, never by
- * the message, which is for people: the code's own text, then what is particular behind a colon.
+ * Every error of Millrace, in the broker and in the SDK alike. Decide by `code` or `retriable`,
+ * never by the message, which is for people: the code's own text, then what is particular behind a
+ * colon.
  */
 export class MillraceError extends Error {
 	override readonly name = "MillraceError";

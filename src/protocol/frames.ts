@@ -25,7 +25,9 @@ export interface HelloOptions {
 	/** Name and version of the client, for the broker's log. */
 	client: string;
 	auth?: Credentials;
-	/** The identity from an earlier connection, to carry on with; left out, a new one is handed out. */
+	/**
+	 * The identity from an earlier connection, to carry on with; left out, a new one is handed out.
+	 */
 	producer?: ProducerIdentity;
 }
 

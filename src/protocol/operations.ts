@@ -1,6 +1,6 @@
 /**
- * The vocabulary of the WebSocket protocol, as numbers and names: what stands first in a frame and in its
- * enumerated fields. `docs/websocket-protocol.md` tells what each frame means.
+ * The vocabulary of the WebSocket protocol, as numbers and names: what stands first in a frame and
+ * in its enumerated fields. `docs/websocket-protocol.md` tells what each frame means.
  */
 
 /** The WebSocket sub-protocol that a client asks for. */
@@ -28,13 +28,19 @@ export const OPERATION = {
 	notice: 136,
 } as const;
 
-/** How durable a produce frame's records must be before it is answered; nil in the frame = as the topic promises. */
+/**
+ * How durable a produce frame's records must be before it is answered; nil in the frame = as the
+ * topic promises.
+ */
 export const ACK = { none: 0, written: 1, flushed: 2, replicated: 3 } as const;
 
 /** How the body of a produce entry is to be taken. */
 export const BODY_FORMAT = { bytes: 0, msgpack: 1, batch: 2 } as const;
 
-/** A produce entry's partition when the broker is to choose: by key, or one partition a frame without keys. */
+/**
+ * A produce entry's partition when the broker is to choose: by key, or one partition a frame
+ * without keys.
+ */
 export const PARTITION_BY_KEY = -1;
 
 /** A produce entry's base sequence when it is not idempotent. */

@@ -1,4 +1,7 @@
-/** What a frame's generic values decode to. Integers beyond 2^53-1 are bigint; maps have no prototype. */
+/**
+ * What a frame's generic values decode to. Integers beyond 2^53-1 are bigint; maps have no
+ * prototype.
+ */
 export type DecodedValue =
 	| null
 	| boolean
@@ -27,7 +30,10 @@ export class FrameError extends Error {
 /** Nesting of a frame's own structure; the frame's outer array is the first level. */
 export const NESTING_MAX = 16;
 
-/** The part that is used here of a class which Node and browsers have alike; no library's types are needed for it. */
+/**
+ * The part that is used here of a class which Node and browsers have alike; no library's types are
+ * needed for it.
+ */
 interface Utf8Decoder {
 	decode(bytes: Uint8Array): string;
 }
@@ -40,9 +46,9 @@ const UINT32 = 4_294_967_296;
 const NO_BYTES = new Uint8Array(0);
 
 /**
- * Reads MessagePack from bytes that nobody has checked: every length is bounded by the bytes that are left
- * before anything is allocated, nesting is bounded, extension types are refused. Throws FrameError.
- * Binaries are views of the frame, valid as long as its memory is.
+ * Reads MessagePack from bytes that nobody has checked: every length is bounded by the bytes that
+ * are left before anything is allocated, nesting is bounded, extension types are refused. Throws
+ * FrameError. Binaries are views of the frame, valid as long as its memory is.
  */
 export class FrameReader {
 	private buffer: Uint8Array = NO_BYTES;
@@ -52,7 +58,10 @@ export class FrameReader {
 	/** Where the next element begins, in bytes. */
 	position = 0;
 
-	/** `valuesMax`: how many elements `value` and `skip` take of one frame; building millions stalls a loop. */
+	/**
+	 * `valuesMax`: how many elements `value` and `skip` take of one frame; building millions stalls a
+	 * loop.
+	 */
 	constructor(bytes: Uint8Array = NO_BYTES, valuesMax = Number.POSITIVE_INFINITY) {
 		this.valuesMax = valuesMax;
 		this.reset(bytes);
@@ -97,7 +106,10 @@ export class FrameReader {
 		return marker === 0xc3;
 	}
 
-	/** A whole number within +-(2^53-1). A float that holds one counts: JavaScript encoders write such. */
+	/**
+	 * A whole number within +-(2^53-1). A float that holds one counts: JavaScript encoders write
+	 * such.
+	 */
 	integer(): number {
 		const start = this.position;
 		const value = this.scalar();
@@ -127,8 +139,8 @@ export class FrameReader {
 	}
 
 	/**
-	 * Elements that a frame's outer array claims to have. They may not be there: what stands first can be read
-	 * even so, and tells whom to answer that the frame is cut short.
+	 * Elements that a frame's outer array claims to have. They may not be there: what stands first
+	 * can be read even so, and tells whom to answer that the frame is cut short.
 	 */
 	frameHeader(): number {
 		const marker = this.peek();
@@ -182,7 +194,10 @@ export class FrameReader {
 		return this.nil() ? null : this.binary();
 	}
 
-	/** Whatever comes next, whole. `depth` is how many arrays and maps of the frame are open around it. */
+	/**
+	 * Whatever comes next, whole. `depth` is how many arrays and maps of the frame are open around
+	 * it.
+	 */
 	value(depth = 1): DecodedValue {
 		this.count();
 		const marker = this.peek();

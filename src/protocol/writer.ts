@@ -15,8 +15,8 @@ const INT64_MAX = 2n ** 63n - 1n;
 const UINT32 = 4_294_967_296;
 
 /**
- * Writes MessagePack into one buffer that grows and is used again, frame after frame: `reset()`, the elements
- * in order, `finish()`. The caller keeps counts and elements in agreement.
+ * Writes MessagePack into one buffer that grows and is used again, frame after frame: `reset()`,
+ * the elements in order, `finish()`. The caller keeps counts and elements in agreement.
  */
 export class FrameWriter {
 	private buffer: Uint8Array;
@@ -113,7 +113,8 @@ export class FrameWriter {
 
 	/** A string as UTF-8; lone surrogates become U+FFFD, as TextEncoder has it. */
 	string(value: string): this {
-		// Three bytes a UTF-16 unit is the most that UTF-8 needs; the header is written once the length is known.
+		// Three bytes a UTF-16 unit is the most that UTF-8 needs; the header is written once the length
+		// is known.
 		const bytesMost = value.length * 3;
 		this.ensure(bytesMost + 5);
 		const headerBytes = value.length < 11 ? 1 : value.length < 86 ? 2 : bytesMost < 0x10000 ? 3 : 5;

@@ -2,8 +2,8 @@ import { MillraceError } from "../errors.ts";
 import type { DecodedMap, DecodedValue } from "../protocol/reader.ts";
 
 /**
- * A map that a client sent, read by name: absent and nil are the same, unknown names are ignored, and what is
- * of the wrong type or out of bounds is INVALID_ARGUMENT with its name.
+ * A map that a client sent, read by name: absent and nil are the same, unknown names are ignored,
+ * and what is of the wrong type or out of bounds is INVALID_ARGUMENT with its name.
  */
 export class Arguments {
 	readonly #map: DecodedMap;

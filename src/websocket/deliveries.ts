@@ -3,8 +3,8 @@ import { LIMITS } from "../limits.ts";
 /** A session as the one who gives it its turns sees it. */
 export interface DeliveringSession {
 	/**
-	 * One delivery for each subscription that is due, up to about `bytesMax` each; returns what was sent, in
-	 * bytes. Enqueues itself again when there is more and its socket takes it.
+	 * One delivery for each subscription that is due, up to about `bytesMax` each; returns what was
+	 * sent, in bytes. Enqueues itself again when there is more and its socket takes it.
 	 */
 	deliver(bytesMax: number): number;
 	/** Looks whether a backed-up socket has drained, in case nobody told. */
@@ -15,8 +15,8 @@ export interface DeliveringSession {
 const DELIVERY_OVERHEAD_BYTES = 4_096;
 
 /**
- * Sessions with something to deliver take turns, on the loop's immediate phase. A turn of the loop sends so
- * much at most, so that requests are read in between, however many subscribers there are.
+ * Sessions with something to deliver take turns, on the loop's immediate phase. A turn of the loop
+ * sends so much at most, so that requests are read in between, however many subscribers there are.
  */
 export class Deliveries {
 	/** In the order in which they are due; a Set keeps that order and knows its members. */

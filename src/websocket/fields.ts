@@ -1,9 +1,9 @@
 import { type DecodedMap, FrameError, type FrameReader } from "../protocol/reader.ts";
 
 /**
- * The elements of one frame behind operation and id, in order. A handler takes those it knows, then calls
- * `end()`, which passes over trailing elements of newer versions and makes sure that the frame is whole.
- * Everything that can fail for the frame's sake has failed by then.
+ * The elements of one frame behind operation and id, in order. A handler takes those it knows, then
+ * calls `end()`, which passes over trailing elements of newer versions and makes sure that the
+ * frame is whole. Everything that can fail for the frame's sake has failed by then.
  */
 export class Fields {
 	readonly #reader: FrameReader;

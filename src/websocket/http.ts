@@ -64,7 +64,8 @@ export function responseHeaders(response: HttpResponse): Record<string, string> 
 }
 
 /**
- * `/live`: the process runs. `/ready`: it serves; 503 while it starts or stops, so that a balancer looks elsewhere.
+ * `/live`: the process runs. `/ready`: it serves; 503 while it starts or stops, so that a balancer
+ * looks elsewhere.
  */
 export function healthHandler(isReady: () => boolean): HttpHandler {
 	return ({ method, path }) => {

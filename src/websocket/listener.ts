@@ -3,8 +3,8 @@ import { listenWithUwebsockets } from "./uwebsockets.ts";
 import { listenWithWs } from "./ws.ts";
 
 /**
- * Listens with the transport asked for. "auto" takes uWebSockets.js where its binary loads, else `ws`; "uws"
- * rejects where it does not load.
+ * Listens with the transport asked for. "auto" takes uWebSockets.js where its binary loads, else
+ * `ws`; "uws" rejects where it does not load.
  */
 export async function listen(
 	transport: "auto" | "uws" | "ws",

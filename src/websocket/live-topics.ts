@@ -17,8 +17,8 @@ export type SessionCatalogue = Pick<
 >;
 
 /**
- * One topic, by its id, for as long as anybody holds this object: what an alias or a subscription stands for.
- * The catalogue replaces its topics at every change; this follows.
+ * One topic, by its id, for as long as anybody holds this object: what an alias or a subscription
+ * stands for. The catalogue replaces its topics at every change; this follows.
  */
 export class LiveTopic {
 	current: Topic;
@@ -35,7 +35,10 @@ export class LiveTopics {
 	readonly #byId = new Map<string, LiveTopic>();
 	readonly #stop: () => void;
 
-	/** `onChange` is told of changes to topics that somebody uses here, once the live topic shows them. */
+	/**
+	 * `onChange` is told of changes to topics that somebody uses here, once the live topic shows
+	 * them.
+	 */
 	constructor(catalogue: SessionCatalogue, onChange: (topic: LiveTopic, before: Topic) => void) {
 		this.#catalogue = catalogue;
 		this.#stop = catalogue.onChange((change) => {

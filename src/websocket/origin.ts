@@ -1,8 +1,9 @@
 /**
- * Who may open a WebSocket or ask over HTTP. Any web page can reach a port on its visitor's machine, and
- * browsers have no same-origin rule for WebSocket; so requests that name an origin are checked before the
- * upgrade. A page can also make its own name resolve to this machine: therefore a `Host` that is a name
- * counts only when it is known here, while an IP address cannot be forged that way.
+ * Who may open a WebSocket or ask over HTTP. Any web page can reach a port on its visitor's
+ * machine, and browsers have no same-origin rule for WebSocket; so requests that name an origin are
+ * checked before the upgrade. A page can also make its own name resolve to this machine: therefore
+ * a `Host` that is a name counts only when it is known here, while an IP address cannot be forged
+ * that way.
  */
 import { isIP } from "node:net";
 
@@ -35,7 +36,9 @@ export function originPolicy(listenHost: string, listed: readonly string[]): Ori
 	};
 }
 
-/** "example.com:8080" of "https://example.com:8080"; undefined for anything that is no web origin. */
+/**
+ * "example.com:8080" of "https://example.com:8080"; undefined for anything that is no web origin.
+ */
 function authorityOf(origin: string): string | undefined {
 	return /^https?:\/\/([^/?#@\s]+)$/.exec(origin)?.[1];
 }

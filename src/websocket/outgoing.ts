@@ -1,4 +1,7 @@
-/** The frames that the broker sends, written into the loop's writer; the bytes are valid until its next use. */
+/**
+ * The frames that the broker sends, written into the loop's writer; the bytes are valid until its
+ * next use.
+ */
 import type { MillraceError } from "../errors.ts";
 import type { EndedDetailsMap, ErrorDetailsMap } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";

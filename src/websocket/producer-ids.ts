@@ -1,7 +1,10 @@
 /** How many ids are reserved at once: a reservation is a durable write, a hello should not be. */
 const BLOCK_COUNT = 1_000;
 
-/** Hands out producer ids, each once; those that are reserved and not handed out when the broker stops are lost. */
+/**
+ * Hands out producer ids, each once; those that are reserved and not handed out when the broker
+ * stops are lost.
+ */
 export class ProducerIds {
 	readonly #allocate: (count: number) => Promise<number>;
 	#next = 0;

@@ -1,8 +1,12 @@
-/** The WebSocket side of the broker: a listener, its sessions, and what they share on this event loop. */
+/**
+ * The WebSocket side of the broker: a listener, its sessions, and what they share on this event
+ * loop.
+ */
 import type { Clock } from "../clock.ts";
 import { LIMITS } from "../limits.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import { CLOSE_CODES } from "../protocol/close-codes.ts";
+import { FrameReader } from "../protocol/reader.ts";
 import { FrameWriter } from "../protocol/writer.ts";
 import type { Topic } from "../topics/catalogue.ts";
 import { Deliveries } from "./deliveries.ts";
@@ -37,7 +41,10 @@ export interface WebSocketServerOptions {
 /** How often deadlines and backed-up sockets are looked at, in milliseconds. */
 const SWEEP_MS = 500;
 
-/** How long a stop waits for requests to be answered, and then for closing handshakes, in milliseconds. */
+/**
+ * How long a stop waits for requests to be answered, and then for closing handshakes, in
+ * milliseconds.
+ */
 const LEAVE_MS_MAX = 2_000;
 const LEAVE_POLL_MS = 10;
 
@@ -66,12 +73,16 @@ export class WebSocketServer {
 			nextProducerId: () => producerIds.next(),
 			describeCluster,
 			writer: new FrameWriter(LIMITS.deliveryBytesSmall),
+			reader: new FrameReader(undefined, LIMITS.requestValuesMax),
 		};
 		this.#sweep = setInterval(() => this.#sweepSessions(), SWEEP_MS);
 		this.#sweep.unref();
 	}
 
-	/** Listens and serves. Rejects when the address cannot be had or the transport asked for does not load. */
+	/**
+	 * Listens and serves. Rejects when the address cannot be had or the transport asked for does not
+	 * load.
+	 */
 	static async start(options: WebSocketServerOptions): Promise<WebSocketServer> {
 		const server = new WebSocketServer(options);
 		try {
@@ -108,8 +119,9 @@ export class WebSocketServer {
 	}
 
 	/**
-	 * Takes no more connections, tells clients to leave, answers what is outstanding, closes with 1001, and resolves
-	 * when no socket is left; after at most some four seconds, whatever clients do.
+	 * Takes no more connections, tells clients to leave, answers what is outstanding, closes with
+	 * 1001, and resolves when no socket is left; after at most some four seconds, whatever clients
+	 * do.
 	 */
 	async close(): Promise<void> {
 		this.#listening.stopListening();

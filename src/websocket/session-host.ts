@@ -1,7 +1,7 @@
 /** What sessions need of the broker around them; one for each event loop. */
 import type { Clock } from "../clock.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
-import type { DecodedMap } from "../protocol/reader.ts";
+import type { DecodedMap, FrameReader } from "../protocol/reader.ts";
 import type { FrameWriter } from "../protocol/writer.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Deliveries } from "./deliveries.ts";
@@ -60,6 +60,10 @@ export interface SessionHost {
 	/** A producer id that was never handed out before. */
 	readonly nextProducerId: () => Promise<number>;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
-	/** One writer for all frames of the loop: written, sent, and free again before anybody else runs. */
+	/**
+	 * One writer for all frames of the loop: written, sent, and free again before anybody else runs.
+	 */
 	readonly writer: FrameWriter;
+	/** One reader likewise: a frame is read to its end before anybody else runs. */
+	readonly reader: FrameReader;
 }

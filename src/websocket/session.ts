@@ -1,13 +1,13 @@
 /**
- * One connection: hello, requests and their answers, limits, and turns of its subscriptions. What a client does
- * wrong ends its own connection at most.
+ * One connection: hello, requests and their answers, limits, and turns of its subscriptions. What a
+ * client does wrong ends its own connection at most.
  */
 import { asMillraceError, MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import type { ProducerIdentity } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";
-import { FrameError, FrameReader } from "../protocol/reader.ts";
+import { FrameError, type FrameReader } from "../protocol/reader.ts";
 import type { DeliveringSession } from "./deliveries.ts";
 import { Fields } from "./fields.ts";
 import { credit } from "./handlers/credit.ts";
@@ -28,7 +28,6 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	readonly aliases: TopicAliases;
 	readonly subscriptions = new Map<number, Subscription>();
 	readonly #connection: Connection;
-	readonly #reader = new FrameReader(undefined, LIMITS.requestValuesMax);
 	readonly #onClosed: (session: Session) => void;
 	readonly #openedMs: number;
 	/** Ids of requests that are answered on a later turn. */
@@ -74,7 +73,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		try {
 			this.#dispatch(frame);
 		} catch (error) {
-			// Requests report their failures themselves: this is a bug. It costs the connection, not the broker.
+			// Requests report their failures themselves: this is a bug. It costs the connection, not the
+			// broker.
 			this.host.log.error({ err: error, remote: this.#connection.remoteAddress }, "frame failed");
 			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
 		}
@@ -90,10 +90,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	closed(code: number): void {
 		if (this.#state === "closed") return;
 		this.#state = "closed";
-		this.host.deliveries.remove(this);
-		for (const subscription of this.subscriptions.values()) subscription.stop();
-		this.subscriptions.clear();
-		this.#due.clear();
+		this.#stopDelivering();
 		this.host.log.debug({ code, remote: this.#connection.remoteAddress }, "connection closed");
 		this.#onClosed(this);
 	}
@@ -198,7 +195,9 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		this.#inFlightBytes += bytes;
 	}
 
-	/** A request that was outstanding is being answered; false when there is nobody left to answer. */
+	/**
+	 * A request that was outstanding is being answered; false when there is nobody left to answer.
+	 */
 	settle(id: number, bytes = 0): boolean {
 		this.#outstanding.delete(id);
 		this.#inFlightBytes -= bytes;
@@ -230,14 +229,11 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		if (this.#state === "closed") return;
 		if (error !== undefined) this.send(errorFrame(this.host.writer, null, error));
 		this.#connection.close(reason, error?.code);
-	}
-
-	terminate(): void {
-		this.#connection.terminate();
+		this.#stopDelivering();
 	}
 
 	#dispatch(frame: Uint8Array): void {
-		const reader = this.#reader.reset(frame);
+		const reader = this.host.reader.reset(frame);
 		let elements: number;
 		let operation: number;
 		try {
@@ -269,8 +265,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		const isKnown = handler !== undefined || operation === OPERATION.produce;
 		let id: number;
 		try {
-			if (elements < 2) throw new FrameError("the id is missing", this.#reader.position);
-			id = this.#reader.uint32();
+			if (elements < 2) throw new FrameError("the id is missing", this.host.reader.position);
+			id = this.host.reader.uint32();
 		} catch (error) {
 			if (isKnown) this.#refuseFrame(error);
 			else this.#refuseOperation(null, operation);
@@ -282,7 +278,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		else if (handler === undefined) this.#produce(id, frame);
 		else {
 			if (operation === OPERATION.hello && this.#state === "silent") this.#state = "greeting";
-			this.#answerWith(id, () => handler(this, new Fields(this.#reader, elements - 2)));
+			this.#answerWith(id, () => handler(this, new Fields(this.host.reader, elements - 2)));
 		}
 	}
 
@@ -362,6 +358,13 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		}
 	}
 
+	#stopDelivering(): void {
+		this.host.deliveries.remove(this);
+		for (const subscription of this.subscriptions.values()) subscription.stop();
+		this.subscriptions.clear();
+		this.#due.clear();
+	}
+
 	#backUp(): void {
 		if (!this.#isBackedUp && this.#state !== "closed") {
 			this.#isBackedUp = true;
@@ -369,6 +372,6 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		}
 		if (this.#connection.bufferedBytes() <= LIMITS.sendBufferBytesMax) return;
 		this.host.log.warn({ remote: this.#connection.remoteAddress }, "answers are not read");
-		this.#connection.close(CLOSE_CODES.OVER_LIMIT, "answers are not read");
+		this.close(CLOSE_CODES.OVER_LIMIT);
 	}
 }

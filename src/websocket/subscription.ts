@@ -1,6 +1,6 @@
 /**
- * One subscription: a position in a partition, credit, and what it waits for. It holds no records; what it has not
- * delivered is in the log.
+ * One subscription: a position in a partition, credit, and what it waits for. It holds no records;
+ * what it has not delivered is in the log.
  */
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
@@ -28,8 +28,8 @@ export interface SubscriptionTarget {
 }
 
 /**
- * "starting": its first offset is being looked up. "idle": without credit. "due": has its turn coming.
- * "waiting": for records or for pages.
+ * "starting": its first offset is being looked up. "idle": without credit. "due": has its turn
+ * coming. "waiting": for records or for pages.
  */
 type State = "starting" | "idle" | "due" | "waiting" | "ended";
 

@@ -1,6 +1,7 @@
 /**
- * The seam between a WebSocket library and the sessions: connections that carry binary messages, and plain
- * HTTP requests on the same port. Two implementations behave alike: uwebsockets.ts and ws.ts.
+ * The seam between a WebSocket library and the sessions: connections that carry binary messages,
+ * and plain HTTP requests on the same port. Two implementations behave alike: uwebsockets.ts and
+ * ws.ts.
  */
 import type { CloseEntry } from "../protocol/close-codes.ts";
 import type { HttpHandler } from "./http.ts";
@@ -16,23 +17,24 @@ export interface Connection {
 	/** Bytes handed to `send` that the kernel has not taken yet. */
 	bufferedBytes(): number;
 	/**
-	 * Sends `header` and `body` as one binary message. The memory of `header` may be used again at once;
-	 * that of `body` is lent until `release` is called, which happens exactly once, whatever becomes of the connection.
+	 * Sends `header` and `body` as one binary message. The memory of `header` may be used again at
+	 * once; that of `body` is lent until `release` is called, which happens exactly once, whatever
+	 * becomes of the connection.
 	 */
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult;
 	/** Gathers what `write` sends into as few system calls as possible. */
 	cork(write: () => void): void;
 	/** Sends a close frame behind everything that was sent; `closed` follows. */
 	close(reason: CloseEntry, detail?: string): void;
-	/** Ends the connection at once, without a close frame; `closed` follows. */
-	terminate(): void;
 }
 
 /** What the owner of a connection is told. None of these may throw. */
 export interface ConnectionHandler {
 	/** A whole binary message. Its memory is valid only during the call. */
 	message(frame: Uint8Array): void;
-	/** Nothing is buffered any more; called on a turn of its own after `send` had answered "buffered". */
+	/**
+	 * Nothing is buffered any more; called on a turn of its own after `send` had answered "buffered".
+	 */
 	drained(): void;
 	/** The connection is gone; the last call. */
 	closed(code: number): void;

@@ -2,10 +2,10 @@
  * The transport over uWebSockets.js.
  *
  * - A message's memory belongs to the library again when the callback returns.
- * - The library calls `drain` from inside its own write loop; sending from there can hang the session for good. So it
- *   only schedules.
- * - A message beyond `maxPayloadLength` ends the connection without a close frame. The library is therefore told
- *   twice the bound that holds, and what lies between is refused here with 1009.
+ * - The library calls `drain` from inside its own write loop; sending from there can hang the
+ *   session for good. So it only schedules.
+ * - A message beyond `maxPayloadLength` ends the connection without a close frame. The library is
+ *   therefore told twice the bound that holds, and what lies between is refused here with 1009.
  * - `publish` is never used: it skips receivers that are slow.
  */
 import type {
@@ -67,10 +67,15 @@ interface SocketData {
 
 type Socket = WebSocket<SocketData> & FragmentedSends;
 
-/** The library counts in whole seconds: it pings at idleTimeout - 16 s and gives up at idleTimeout. */
+/**
+ * The library counts in whole seconds: it pings at idleTimeout - 16 s and gives up at idleTimeout.
+ */
 const IDLE_TIMEOUT_SECONDS = (LIMITS.idleMsMax + LIMITS.pingAnswerMsMax) / 1_000;
 
-/** Beyond this the library closes: far above what a session lets wait, so that it never drops a message. */
+/**
+ * Beyond this the library closes: far above what a session lets wait, so that it never drops a
+ * message.
+ */
 const BACKPRESSURE_BYTES_MAX = LIMITS.sendBufferBytesMax + 4 * LIMITS.frameBytesMax;
 
 class UwsConnection implements Connection {
@@ -132,10 +137,6 @@ class UwsConnection implements Connection {
 
 	close(reason: CloseEntry, detail = ""): void {
 		if (!this.#isClosed) this.#socket.end(reason.code, closeReason(detail));
-	}
-
-	terminate(): void {
-		if (!this.#isClosed) this.#socket.close();
 	}
 
 	/** The library has let go of the socket: touching it again would throw. */

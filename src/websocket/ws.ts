@@ -1,9 +1,11 @@
 /**
- * The transport over node:http and `ws`, for every Node and libc. It behaves like uwebsockets.ts and takes part
- * in the same tests.
+ * The transport over node:http and `ws`, for every Node and libc. It behaves like uwebsockets.ts
+ * and takes part in the same tests.
  *
- * - Unlike there, memory given to a socket is in use until the write's callback: what is not the transport's own is copied.
- * - A socket's `drain` event only comes above the stream's high-water mark; callbacks of writes always do.
+ * - Unlike there, memory given to a socket is in use until the write's callback: what is not the
+ *   transport's own is copied.
+ * - A socket's `drain` event only comes above the stream's high-water mark; callbacks of writes
+ *   always do.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -120,6 +122,7 @@ class WsConnection implements Connection {
 		setTimeout(() => this.#socket.terminate(), CLOSE_MS_MAX).unref();
 	}
 
+	/** Ends the connection at once, without a close frame. */
 	terminate(): void {
 		this.#socket.terminate();
 	}

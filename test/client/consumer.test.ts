@@ -120,7 +120,7 @@ describe("reading", () => {
 		}
 	});
 
-	test("a value that the codec cannot read throws where it is read; the record goes on", async () => {
+	test("a value that the codec cannot read throws where it is read", async () => {
 		broker.append("a", 0, [Uint8Array.of(0xc1), "x"]);
 		const consumer = client.consumer({ topics: "a", from: "earliest", until: "end" });
 		for await (const record of consumer) {
@@ -153,7 +153,7 @@ describe("reading", () => {
 });
 
 describe("credit", () => {
-	test("only what is taken is replaced: a reader that stops gets no more than its share", async () => {
+	test("a reader that stops gets no more than its share", async () => {
 		const value = Buffer.alloc(1_000);
 		broker.append("a", 0, Array(2_000).fill(value));
 		const consumer = client.consumer({
@@ -240,7 +240,7 @@ describe("when something goes wrong", () => {
 		expect(broker.hellos.length).toBeGreaterThan(4);
 	});
 
-	test("a damaged range throws once with its error, and the next loop goes on behind it", async () => {
+	test("a damaged range throws once; the next loop goes on behind it", async () => {
 		broker.append("a", 0, numbered(300));
 		broker.partition("a").damaged = [120, 140];
 		const consumer = consumerOf({ until: "end" });
@@ -262,7 +262,7 @@ describe("when something goes wrong", () => {
 		expect(gaps).toMatchObject([{ topic: "a", partition: 0, from: 0, to: 290 }]);
 	});
 
-	test("an offset that is gone: error by default, a gap and on where that is asked for", async () => {
+	test("an offset that is gone: an error, or a gap where that is asked for", async () => {
 		broker.append("a", 0, numbered(100));
 		broker.partition("a").logStart = 50;
 		const consumer = consumerOf({ from: { offset: 10 } });
@@ -283,7 +283,7 @@ describe("when something goes wrong", () => {
 		expect(gaps[0]).toMatchObject({ from: 10, to: 50, error: { code: "OFFSET_OUT_OF_RANGE" } });
 	});
 
-	test("a topic that does not exist throws; deleted and created again ends the partition", async () => {
+	test("a topic that is absent, or deleted and created again, throws", async () => {
 		await expect(take(consumerOf({ topics: "absent" }), 1)).rejects.toMatchObject({
 			code: "UNKNOWN_TOPIC_OR_PARTITION",
 			topic: "absent",
@@ -297,7 +297,7 @@ describe("when something goes wrong", () => {
 		await expect(take(consumer, 1)).rejects.toMatchObject({ code: "TOPIC_DELETED", topic: "a" });
 	});
 
-	test("a subscription that the broker ends with an error throws behind what had arrived", async () => {
+	test("an ended subscription throws behind what had arrived", async () => {
 		broker.append("a", 0, numbered(3));
 		const consumer = consumerOf();
 		await consumer.ready();

@@ -79,8 +79,8 @@ const LIMITS = {
 };
 
 /**
- * A broker in memory that speaks the real frames, read and written by another MessagePack library, numbers
- * batches as the core does, keeps credit, and fails where the test says.
+ * A broker in memory that speaks the real frames, read and written by another MessagePack library,
+ * numbers batches as the core does, keeps credit, and fails where the test says.
  */
 export class ScriptedBroker {
 	readonly topics = new Map<string, Topic>();

@@ -116,7 +116,7 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 		}
 	});
 
-	test("credentials that run out are announced, can be renewed, and end the connection", async () => {
+	test("credentials that run out are announced, can be renewed, and end it", async () => {
 		expiresMs = Date.now() + 30_000;
 		const client = await RawClient.open(at.url);
 		const answer = await client.answer(1, 1, { client: "test", auth: good });

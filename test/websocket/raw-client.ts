@@ -10,7 +10,9 @@ export type Frame = DecodedValue[];
 
 const WAIT_MS_MAX = 10_000;
 
-/** A client without manners of its own: it sends what the test says and keeps what comes, in order. */
+/**
+ * A client without manners of its own: it sends what the test says and keeps what comes, in order.
+ */
 export class RawClient {
 	readonly socket: WebSocket;
 	readonly frames: Frame[] = [];

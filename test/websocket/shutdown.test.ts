@@ -6,7 +6,7 @@ import { RawClient } from "./raw-client.ts";
 describe.each(TRANSPORTS)("a stop over %s", (transport) => {
 	const at = serve(transport);
 
-	test("clients are told to leave, answered, and closed with 1001; nobody can connect any more", async () => {
+	test("clients are told, answered, and closed with 1001; nobody comes any more", async () => {
 		const client = await at.client();
 		const silent = await RawClient.open(at.url);
 		const topic = await at.topic();

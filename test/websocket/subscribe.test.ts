@@ -34,7 +34,7 @@ async function settled(client: RawClient): Promise<void> {
 describe.each(TRANSPORTS)("subscribe over %s", (transport) => {
 	const at = serve(transport);
 
-	test("delivers what is there and what comes, and says each time that it has caught up", async () => {
+	test("delivers what is there and what comes, and says when it has caught up", async () => {
 		const client = await at.client();
 		const topic = await at.topic();
 		await client.produce(topic, ["a", "b"]);
@@ -133,7 +133,7 @@ describe.each(TRANSPORTS)("subscribe over %s", (transport) => {
 		expect(await client.error(6, 1, 1)).toBe(1006);
 	});
 
-	test("a deleted topic ends its subscriptions and its alias, also when its name is taken again", async () => {
+	test("a deleted topic ends its subscriptions and its alias for good", async () => {
 		const client = await at.client();
 		const topic = await at.topic();
 		const { alias } = await client.answer(2, 1, topic);
@@ -256,7 +256,7 @@ describe.each(TRANSPORTS)("credit over %s", (transport) => {
 		expect(firstThird.size).toBe(4);
 	});
 
-	test("a client that does not read holds up nobody, and gets all its records when it reads", async () => {
+	test("a client that does not read holds up nobody and loses nothing", async () => {
 		const slow = await at.client();
 		const quick = await at.client();
 		const topic = await at.topic();

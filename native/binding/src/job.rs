@@ -9,7 +9,7 @@ use napi::{
 use crate::error::to_js;
 
 /// A closure to be called once on Node's thread pool.
-pub(crate) struct Job<T>(Option<Box<dyn FnOnce() -> Result<T> + Send>>);
+pub struct Job<T>(Option<Box<dyn FnOnce() -> Result<T> + Send>>);
 
 impl<T> Job<T> {
     /// A promise of what `work` returns.

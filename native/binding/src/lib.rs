@@ -9,9 +9,9 @@
 
 mod error;
 mod handles;
-mod job;
-mod metadata;
-mod produce;
-mod read;
+pub mod job;
+pub mod metadata;
+pub mod produce;
+pub mod read;
 mod scratch;
-mod store;
+pub mod store;

@@ -1,8 +1,8 @@
 //! Produce frames.
 
-use millrace_core::registry::{
-    plan,
-    produce::{Frame, ProducerIdentity},
+use millrace_core::{
+    layout,
+    registry::produce::{Frame, ProducerIdentity},
 };
 use napi::bindgen_prelude::Float64ArraySlice;
 use napi_derive::napi;
@@ -72,7 +72,7 @@ pub fn append(
     let head = [
         f64::from(outcome.token),
         f64::from(outcome.reached),
-        (spreads.len() / plan::SPREAD_STRIDE) as f64,
+        (spreads.len() / layout::SPREAD_STRIDE) as f64,
     ];
     for (slot, value) in scratch::numbers(&mut result)
         .iter_mut()

@@ -1,7 +1,10 @@
 //! Reading.
 #![expect(unsafe_code, reason = "mapped memory becomes ArrayBuffers here")]
 
-use millrace_core::registry::deliver::{Outcome, ReadRequest};
+use millrace_core::{
+    layout,
+    registry::deliver::{Outcome, ReadRequest},
+};
 use napi::{
     Env,
     bindgen_prelude::{ArrayBuffer, Float64ArraySlice, Uint8ArraySlice},
@@ -14,27 +17,7 @@ use crate::{
     store::whole,
 };
 
-/// Status of a read: a frame or a view is there.
-#[napi]
-pub const READ_DATA: u32 = 0;
-/// Status of a read: nothing behind the offset is visible yet.
-#[napi]
-pub const READ_AT_END: u32 = 1;
-/// Status of a read: ask again when the token's event comes.
-#[napi]
-pub const READ_LOADING: u32 = 2;
-/// Status of a read: not an offset of this log.
-#[napi]
-pub const READ_OUT_OF_RANGE: u32 = 3;
-/// Status of a read: a damaged range; read on behind it.
-#[napi]
-pub const READ_GAP: u32 = 4;
-/// Status of a read: the frame is larger than the buffer; take it with `takeFrame`.
-#[napi]
-pub const READ_LARGE: u32 = 5;
-
-/// Reads records into `output` as one whole frame. `result` gets: status, next offset, records,
-/// bytes of the records, high watermark, token, log start, bytes of the frame.
+/// Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers.
 #[napi]
 #[expect(
     clippy::too_many_arguments,
@@ -72,9 +55,13 @@ pub fn read_records(
     if let Some(target) = scratch::bytes(&mut output).get_mut(..frame.len()) {
         target.copy_from_slice(frame);
     } else {
-        set(&mut numbers, 0, f64::from(READ_LARGE));
+        set(
+            &mut numbers,
+            layout::READ_STATUS,
+            layout::READ_STATUS_LARGE as f64,
+        );
     }
-    set(&mut numbers, 7, frame.len() as f64);
+    set(&mut numbers, layout::READ_FRAME_BYTES, frame.len() as f64);
     write(scratch::numbers(&mut result), &numbers);
     Ok(())
 }
@@ -92,8 +79,8 @@ pub fn take_frame(channel: u32, mut output: Uint8ArraySlice<'_>) -> napi::Result
     Ok(())
 }
 
-/// Finds whole batches in mapped memory. `result` gets what `readRecords` gives, then the id of
-/// the window that holds them (see `mapWindow`), where in it they begin, and their bytes.
+/// Finds whole batches in mapped memory; `result` gets the `READ_*` numbers. The window named
+/// there is had from `mapWindow`.
 #[napi]
 #[expect(
     clippy::too_many_arguments,
@@ -148,6 +135,12 @@ pub fn map_window<'env>(
     Ok(Some(buffer))
 }
 
+/// Unmaps a window at once: the buffer is left with no bytes.
+#[napi]
+pub fn detach_window(buffer: ArrayBuffer<'_>) -> napi::Result<()> {
+    buffer.detach()
+}
+
 /// Whether the high watermark has not passed `offset` yet; then an event of kind 2 comes once it
 /// has.
 #[napi]
@@ -165,66 +158,56 @@ pub fn watch(
         .map_err(|error| to_js(&error))
 }
 
-const NUMBERS: usize = 11;
-
-/// The outcome as the numbers that `readRecords` and `readBatches` document.
-fn numbers(outcome: &Outcome) -> [f64; NUMBERS] {
-    let status = |status: u32| f64::from(status);
+/// The outcome as the numbers that src/storage/layout.ts describes.
+fn numbers(outcome: &Outcome) -> [f64; layout::READ_STRIDE] {
+    let mut numbers = [0.0; layout::READ_STRIDE];
+    let mut set = |index: usize, value: f64| set(&mut numbers, index, value);
     match outcome {
         Outcome::Records {
             records,
             bytes,
             next_offset,
             high_watermark,
-        } => [
-            status(READ_DATA),
-            *next_offset as f64,
-            f64::from(*records),
-            *bytes as f64,
-            *high_watermark as f64,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-        ],
-        Outcome::Batches(batches) => [
-            status(READ_DATA),
-            batches.next_offset as f64,
-            f64::from(batches.record_count),
-            batches.range.len() as f64,
-            batches.high_watermark as f64,
-            0.0,
-            0.0,
-            0.0,
-            batches.window.id as f64,
-            batches.range.start as f64,
-            batches.range.len() as f64,
-        ],
-        Outcome::AtEnd { high_watermark } => with(READ_AT_END, &[(4, *high_watermark as f64)]),
-        Outcome::Loading { token } => with(READ_LOADING, &[(5, f64::from(*token))]),
-        Outcome::Gap { to_offset } => with(READ_GAP, &[(1, *to_offset as f64)]),
+        } => {
+            set(layout::READ_NEXT_OFFSET, *next_offset as f64);
+            set(layout::READ_RECORDS, f64::from(*records));
+            set(layout::READ_BYTES, *bytes as f64);
+            set(layout::READ_HIGH_WATERMARK, *high_watermark as f64);
+        }
+        Outcome::Batches(batches) => {
+            set(layout::READ_NEXT_OFFSET, batches.next_offset as f64);
+            set(layout::READ_RECORDS, f64::from(batches.record_count));
+            set(layout::READ_BYTES, batches.range.len() as f64);
+            set(layout::READ_HIGH_WATERMARK, batches.high_watermark as f64);
+            set(layout::READ_WINDOW, batches.window.id as f64);
+            set(layout::READ_VIEW_START, batches.range.start as f64);
+            set(layout::READ_VIEW_BYTES, batches.range.len() as f64);
+        }
+        Outcome::AtEnd { high_watermark } => {
+            set(layout::READ_STATUS, layout::READ_STATUS_AT_END as f64);
+            set(layout::READ_HIGH_WATERMARK, *high_watermark as f64);
+        }
+        Outcome::Loading { token } => {
+            set(layout::READ_STATUS, layout::READ_STATUS_LOADING as f64);
+            set(layout::READ_TOKEN, f64::from(*token));
+        }
+        Outcome::Gap { to_offset } => {
+            set(layout::READ_STATUS, layout::READ_STATUS_GAP as f64);
+            set(layout::READ_NEXT_OFFSET, *to_offset as f64);
+        }
         Outcome::OutOfRange {
             log_start,
             high_watermark,
-        } => with(
-            READ_OUT_OF_RANGE,
-            &[(4, *high_watermark as f64), (6, *log_start as f64)],
-        ),
-    }
-}
-
-fn with(status: u32, fields: &[(usize, f64)]) -> [f64; NUMBERS] {
-    let mut numbers = [0.0; NUMBERS];
-    set(&mut numbers, 0, f64::from(status));
-    for (index, value) in fields {
-        set(&mut numbers, *index, *value);
+        } => {
+            set(layout::READ_STATUS, layout::READ_STATUS_OUT_OF_RANGE as f64);
+            set(layout::READ_LOG_START, *log_start as f64);
+            set(layout::READ_HIGH_WATERMARK, *high_watermark as f64);
+        }
     }
     numbers
 }
 
-fn set(numbers: &mut [f64; NUMBERS], index: usize, value: f64) {
+fn set(numbers: &mut [f64], index: usize, value: f64) {
     if let Some(slot) = numbers.get_mut(index) {
         *slot = value;
     }

@@ -17,6 +17,8 @@ pub mod recovery;
 pub mod registry;
 pub mod segment;
 
+pub use generated::layout;
+
 /// Hard caps shared with TypeScript.
 pub mod limits {
     pub use crate::generated::*;

@@ -1,4 +1,7 @@
-/** Every call of operation 7, by name. A call takes what it needs out of `parameters` and answers with a map. */
+/**
+ * Every call of operation 7, by name. A call takes what it needs out of `parameters` and answers
+ * with a map.
+ */
 import type { CallName } from "../../protocol/calls.ts";
 import type { Arguments } from "../arguments.ts";
 import type { AnswerMap } from "../outgoing.ts";

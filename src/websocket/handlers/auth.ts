@@ -1,4 +1,7 @@
-/** 8 auth: `[8, id, {scheme, ...}]` -> `[128, id, {auth_expires_ms?}]`. Wrong credentials end the connection. */
+/**
+ * 8 auth: `[8, id, {scheme, ...}]` -> `[128, id, {auth_expires_ms?}]`. Wrong credentials end the
+ * connection.
+ */
 import { asMillraceError } from "../../errors.ts";
 import { CLOSE_CODES } from "../../protocol/close-codes.ts";
 import type { DecodedMap } from "../../protocol/reader.ts";

@@ -1,4 +1,6 @@
-/** 7 call: `[7, id, name, arguments]` -> `[128, id, map]`. The calls themselves are in ../calls/. */
+/**
+ * 7 call: `[7, id, name, arguments]` -> `[128, id, map]`. The calls themselves are in ../calls/.
+ */
 import { MillraceError } from "../../errors.ts";
 import { Arguments } from "../arguments.ts";
 import { CALLS } from "../calls/table.ts";

@@ -1,6 +1,6 @@
 /**
- * 5 credit: `[5, sub, records, bytes]`, without an answer. Credit for a subscription that is not there is
- * ignored: it may have ended while the frame was on its way.
+ * 5 credit: `[5, sub, records, bytes]`, without an answer. Credit for a subscription that is not
+ * there is ignored: it may have ended while the frame was on its way.
  */
 import { LIMITS } from "../../limits.ts";
 import type { Fields } from "../fields.ts";

@@ -1,6 +1,7 @@
 /**
- * 1 hello: `[1, id, {client, auth?, producer?}]` -> `[128, id, {broker, cluster_id, features, producer, limits}]`.
- * First frame of a connection, once. Hands out a producer identity, or takes the one that is carried on.
+ * 1 hello: `[1, id, {client, auth?, producer?}]` -> `[128, id, {broker, cluster_id, features,
+ * producer, limits}]`. First frame of a connection, once. Hands out a producer identity, or takes
+ * the one that is carried on.
  */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";

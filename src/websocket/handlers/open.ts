@@ -1,6 +1,7 @@
 /**
- * 2 open: `[2, id, name, {create?}]` -> `[128, id, {alias, topic_id, partitions, max_message_bytes, durability}]`.
- * Creates the topic where the broker creates automatically and the client does not forbid it.
+ * 2 open: `[2, id, name, {create?}]` -> `[128, id, {alias, topic_id, partitions, max_message_bytes,
+ * durability}]`. Creates the topic where the broker creates automatically and the client does not
+ * forbid it.
  */
 import { Arguments } from "../arguments.ts";
 import { durabilityOf } from "../calls/topic-description.ts";

@@ -2,8 +2,8 @@
  * 3 produce: `[3, id, ack, [[topic, partition, base_sequence, format, body], ...]]`
  * -> `[129, id, reached, [[code, partition, base_offset, append_time_ms], ...]]`.
  *
- * The core takes the frame apart and stores it; here it is only decided where each entry may go. Entries and
- * results are rows of the core's plan: nothing here looks at a record.
+ * The core takes the frame apart and stores it; here it is only decided where each entry may go.
+ * Entries and results are rows of the core's plan: nothing here looks at a record.
  */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";

@@ -1,8 +1,11 @@
 /**
- * 4 subscribe: `[4, id, sub, topic, partition, start, {format?, on_out_of_range?, isolation?, credit?}]`
- * -> `[128, id, {offset, log_start, high_watermark}]`. Deliveries follow the answer: they are sent on later turns.
+ * 4 subscribe: `[4, id, sub, topic, partition, start, {format?, on_out_of_range?, isolation?,
+ * credit?}]`
+ * -> `[128, id, {offset, log_start, high_watermark}]`. Deliveries follow the answer: they are sent
+ * on later turns.
  *
- * The subscription exists from the moment the frame is read, so that credit which is on its way counts.
+ * The subscription exists from the moment the frame is read, so that credit which is on its way
+ * counts.
  */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";

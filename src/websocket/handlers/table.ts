@@ -1,6 +1,6 @@
 /**
- * Every operation that is answered with a map, by number. Two are elsewhere: produce (hot, its own answer) and
- * credit (no answer).
+ * Every operation that is answered with a map, by number. Two are elsewhere: produce (hot, its own
+ * answer) and credit (no answer).
  */
 import { OPERATION } from "../../protocol/operations.ts";
 import type { Fields } from "../fields.ts";
@@ -15,8 +15,8 @@ import { subscribe } from "./subscribe.ts";
 import { unsubscribe } from "./unsubscribe.ts";
 
 /**
- * Takes its fields out of the frame before it returns or awaits anything: the frame's memory is gone afterwards.
- * What it throws or rejects with is answered as an error.
+ * Takes its fields out of the frame before it returns or awaits anything: the frame's memory is
+ * gone afterwards. What it throws or rejects with is answered as an error.
  */
 export type RequestHandler = (session: Session, fields: Fields) => AnswerMap | Promise<AnswerMap>;
 

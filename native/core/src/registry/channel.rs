@@ -16,17 +16,18 @@ use parking_lot::Mutex;
 
 use crate::{
     error::Code,
+    layout,
     log::waiters::{Acknowledge, Watch},
     messagepack::Delivered,
 };
 
 /// An event as the loop gets it: kind, then two numbers whose meaning the kind tells.
-pub type Event = [f64; 3];
+pub type Event = [f64; layout::EVENT_STRIDE];
 
 /// `[EVENT_TOKEN, token, code]`: what the token stands for is done (code 0) or failed.
-pub const EVENT_TOKEN: u32 = 1;
+const EVENT_TOKEN: f64 = layout::EVENT_TOKEN as f64;
 /// `[EVENT_VISIBLE, topic, partition]`: a watched high watermark has passed the offset asked for.
-pub const EVENT_VISIBLE: u32 = 2;
+const EVENT_VISIBLE: f64 = layout::EVENT_VISIBLE as f64;
 
 /// Deliveries made by another thread that wait to be picked up; readers that went away leave
 /// theirs behind, so their number is bounded.
@@ -64,17 +65,20 @@ impl Channel {
         }
     }
 
-    /// Moves events into `numbers`, three each, oldest first, as many as fit; returns how many
+    /// Moves events into `numbers`, [`layout::EVENT_STRIDE`] each, oldest first, as many as fit; returns how many
     /// numbers were written. Call again until that is 0.
     pub fn drain_into(&self, numbers: &mut [f64]) -> usize {
         // Lowered first: an event posted after this line wakes the loop once more.
         self.is_woken.store(false, Ordering::Release);
         let mut events = self.events.lock();
-        let count = events.len().min(numbers.len() / 3);
-        for (slot, event) in numbers.chunks_exact_mut(3).zip(events.drain(..count)) {
+        let count = events.len().min(numbers.len() / layout::EVENT_STRIDE);
+        for (slot, event) in numbers
+            .chunks_exact_mut(layout::EVENT_STRIDE)
+            .zip(events.drain(..count))
+        {
             slot.copy_from_slice(&event);
         }
-        count * 3
+        count * layout::EVENT_STRIDE
     }
 
     /// A number, not 0, that is not in use by anything recent.
@@ -89,11 +93,7 @@ impl Channel {
 
     /// Posts that the work behind a token is done.
     pub fn post_done(&self, token: u32, code: Code) {
-        self.post([
-            f64::from(EVENT_TOKEN),
-            f64::from(token),
-            f64::from(code.number()),
-        ]);
+        self.post([EVENT_TOKEN, f64::from(token), f64::from(code.number())]);
     }
 }
 
@@ -135,7 +135,7 @@ impl PendingFrame {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             let code = f64::from(self.code.load(Ordering::Acquire));
             self.channel
-                .post([f64::from(EVENT_TOKEN), f64::from(self.token), code]);
+                .post([EVENT_TOKEN, f64::from(self.token), code]);
         }
     }
 }
@@ -162,7 +162,6 @@ pub struct PartitionWatch {
 impl Watch for PartitionWatch {
     fn wake(&self) {
         let (topic, partition) = (f64::from(self.topic), f64::from(self.partition));
-        self.channel
-            .post([f64::from(EVENT_VISIBLE), topic, partition]);
+        self.channel.post([EVENT_VISIBLE, topic, partition]);
     }
 }

@@ -6,7 +6,6 @@
 pub mod channel;
 pub mod deliver;
 pub mod directory;
-pub mod plan;
 pub mod produce;
 
 use std::{

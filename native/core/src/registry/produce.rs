@@ -5,13 +5,12 @@ use std::{ops::Range, sync::Arc};
 use super::{
     Store, Topic,
     channel::{Channel, PendingFrame},
-    plan,
 };
 use crate::{
     batch::{Producer, validate},
     compression::Codec,
     error::{Code, Error, Result},
-    limits,
+    layout, limits,
     log::{Log, append::Appended, config::LogConfig},
     messagepack::{
         BuildOptions, Envelope, Format, ProduceEntry, Splitter, TopicReference, build_batch,
@@ -74,30 +73,42 @@ pub struct ProduceScratch {
 const OUTPUT_BYTES_KEPT_MAX: usize = 1 << 20;
 
 impl ProduceScratch {
-    /// Takes a frame apart and describes its entries in `plan` (layout in [`plan`]).
+    /// Takes a frame apart and describes its entries in `plan` (layout in [`layout`]).
     /// Returns the envelope and the number of entries.
     ///
     /// # Errors
     /// [`Code::MalformedFrame`], [`Code::LimitExceeded`].
     pub fn decode(&mut self, frame: &[u8], plan: &mut [f64]) -> Result<(Envelope, usize)> {
         let envelope = decode_envelope(frame, &mut self.entries)?;
-        for (entry, row) in self.entries.iter().zip(plan.chunks_exact_mut(plan::STRIDE)) {
+        for (entry, row) in self
+            .entries
+            .iter()
+            .zip(plan.chunks_exact_mut(layout::PLAN_STRIDE))
+        {
             row.fill(0.0);
             let (alias, name) = match &entry.topic {
                 TopicReference::Alias(alias) => (f64::from(*alias), 0..0),
                 TopicReference::Name(range) => (-1.0, range.clone()),
             };
-            set(row, plan::TOPIC_ALIAS, alias);
-            set(row, plan::TOPIC_START, size(name.start));
-            set(row, plan::TOPIC_BYTES, size(name.len()));
-            set(row, plan::PARTITION, f64::from(entry.partition));
-            set(row, plan::BASE_SEQUENCE, f64::from(entry.base_sequence));
-            set(row, plan::FORMAT, f64::from(entry.format as u8));
-            set(row, plan::BODY_START, size(entry.body.start));
-            set(row, plan::BODY_BYTES, size(entry.body.len()));
-            set(row, plan::RECORD_COUNT, f64::from(entry.record_count));
-            set(row, plan::BASE_OFFSET, -1.0);
-            set(row, plan::APPEND_TIME_MS, -1.0);
+            set(row, layout::PLAN_TOPIC_ALIAS, alias);
+            set(row, layout::PLAN_TOPIC_START, size(name.start));
+            set(row, layout::PLAN_TOPIC_BYTES, size(name.len()));
+            set(row, layout::PLAN_PARTITION, f64::from(entry.partition));
+            set(
+                row,
+                layout::PLAN_BASE_SEQUENCE,
+                f64::from(entry.base_sequence),
+            );
+            set(row, layout::PLAN_FORMAT, f64::from(entry.format as u8));
+            set(row, layout::PLAN_BODY_START, size(entry.body.start));
+            set(row, layout::PLAN_BODY_BYTES, size(entry.body.len()));
+            set(
+                row,
+                layout::PLAN_RECORD_COUNT,
+                f64::from(entry.record_count),
+            );
+            set(row, layout::PLAN_BASE_OFFSET, -1.0);
+            set(row, layout::PLAN_APPEND_TIME_MS, -1.0);
         }
         Ok((envelope, self.entries.len()))
     }
@@ -108,14 +119,16 @@ impl ProduceScratch {
         self.spreads.clear();
         let mut work = FrameWork {
             frame,
+            entry: -1.0,
             pending: None,
             reached: ACK_FLUSHED,
         };
-        for row in plan.chunks_exact_mut(plan::STRIDE).take(count) {
-            if get(row, plan::CODE) == 0.0
+        for row in plan.chunks_exact_mut(layout::PLAN_STRIDE).take(count) {
+            work.entry += 1.0;
+            if get(row, layout::PLAN_CODE) == 0.0
                 && let Err(error) = work.append_entry(self, row)
             {
-                set(row, plan::CODE, f64::from(error.code().number()));
+                set(row, layout::PLAN_CODE, f64::from(error.code().number()));
             }
         }
         if self.output.capacity() > OUTPUT_BYTES_KEPT_MAX {
@@ -136,7 +149,7 @@ impl ProduceScratch {
     }
 
     /// Rows about the entries of the last frame that went to several partitions (layout in
-    /// [`plan`]).
+    /// [`layout`]).
     pub fn spreads(&self) -> &[f64] {
         &self.spreads
     }
@@ -145,30 +158,35 @@ impl ProduceScratch {
 /// One frame being appended.
 struct FrameWork<'a> {
     frame: &'a Frame<'a>,
+    /// Index of the entry at work.
+    entry: f64,
     pending: Option<Arc<PendingFrame>>,
     reached: u8,
 }
 
 impl FrameWork<'_> {
     fn append_entry(&mut self, scratch: &mut ProduceScratch, row: &mut [f64]) -> Result<()> {
-        let topic = self.frame.store.topic(number(row, plan::TOPIC_HANDLE)?)?;
+        let topic = self
+            .frame
+            .store
+            .topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
         let config = topic.config();
         self.check_replicas(&config)?;
-        let start = position(row, plan::BODY_START)?;
-        let bytes = position(row, plan::BODY_BYTES)?;
+        let start = position(row, layout::PLAN_BODY_START)?;
+        let bytes = position(row, layout::PLAN_BODY_BYTES)?;
         let body = self
             .frame
             .bytes
             .get(start..start.saturating_add(bytes))
             .ok_or_else(|| Error::new(Code::MalformedFrame, "a body outside its frame"))?;
-        let format = match number(row, plan::FORMAT)? {
+        let format = match number(row, layout::PLAN_FORMAT)? {
             0 => Format::Bytes,
             1 => Format::MessagePack,
             _ => Format::Batch,
         };
-        let partition = get(row, plan::PARTITION);
+        let partition = get(row, layout::PLAN_PARTITION);
         if partition >= 0.0 {
-            let partition = number(row, plan::PARTITION)?;
+            let partition = number(row, layout::PLAN_PARTITION)?;
             let log = topic.log(partition)?;
             let appended = self.append_body(scratch, &log, &config, row, body, format)?;
             set_result(row, f64::from(partition), &appended);
@@ -241,12 +259,7 @@ impl FrameWork<'_> {
             &mut scratch.output,
         )?;
         let is_spread = parts.len() > 1;
-        set(row, plan::RESULT_PARTITION, -1.0);
-        set(
-            row,
-            plan::SPREAD_START,
-            size(scratch.spreads.len() / plan::SPREAD_STRIDE),
-        );
+        set(row, layout::PLAN_RESULT_PARTITION, -1.0);
         for part in parts {
             let batch = whole(&scratch.output, part.built.range.clone())?;
             let appended = topic.log(part.partition).and_then(|log| {
@@ -264,25 +277,29 @@ impl FrameWork<'_> {
                 Err(error) => (error.code(), -1.0),
             };
             let code = f64::from(code.number());
-            if code != 0.0 && get(row, plan::CODE) == 0.0 {
-                set(row, plan::CODE, code);
+            if code != 0.0 && get(row, layout::PLAN_CODE) == 0.0 {
+                set(row, layout::PLAN_CODE, code);
             }
             if let Ok(appended) = &appended {
-                set(row, plan::APPEND_TIME_MS, time(appended.append_time_ms));
+                set(
+                    row,
+                    layout::PLAN_APPEND_TIME_MS,
+                    time(appended.append_time_ms),
+                );
             }
             let count = f64::from(part.built.record_count);
             scratch
                 .spreads
-                .extend_from_slice(&[code, partition, base_offset, count]);
-            let rows = get(row, plan::SPREAD_COUNT);
-            set(row, plan::SPREAD_COUNT, rows + 1.0);
+                .extend_from_slice(&[self.entry, code, partition, base_offset, count]);
+            let rows = get(row, layout::PLAN_SPREAD);
+            set(row, layout::PLAN_SPREAD, rows + 1.0);
         }
         Ok(())
     }
 
     fn build_options(&self, config: &LogConfig, row: &[f64]) -> Result<BuildOptions> {
-        let base_sequence = get(row, plan::BASE_SEQUENCE);
-        let is_numbered = base_sequence >= 0.0 && get(row, plan::PARTITION) >= 0.0;
+        let base_sequence = get(row, layout::PLAN_BASE_SEQUENCE);
+        let is_numbered = base_sequence >= 0.0 && get(row, layout::PLAN_PARTITION) >= 0.0;
         if is_numbered && self.frame.producer.id < 0 {
             let detail = "a sequence number without a producer id from hello";
             return Err(Error::new(Code::UnknownProducerId, detail));
@@ -337,9 +354,13 @@ fn whole(output: &[u8], range: Range<usize>) -> Result<&[u8]> {
 }
 
 fn set_result(row: &mut [f64], partition: f64, appended: &Appended) {
-    set(row, plan::RESULT_PARTITION, partition);
-    set(row, plan::BASE_OFFSET, size64(appended.base_offset));
-    set(row, plan::APPEND_TIME_MS, time(appended.append_time_ms));
+    set(row, layout::PLAN_RESULT_PARTITION, partition);
+    set(row, layout::PLAN_BASE_OFFSET, size64(appended.base_offset));
+    set(
+        row,
+        layout::PLAN_APPEND_TIME_MS,
+        time(appended.append_time_ms),
+    );
 }
 
 fn get(row: &[f64], field: usize) -> f64 {

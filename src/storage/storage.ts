@@ -1,0 +1,509 @@
+/**
+ * The logs of one data directory, as one event loop sees them.
+ *
+ * Requests cross into the core once a frame, as flat numbers (layout.ts); what has to wait for a disk comes
+ * back as a token whose event arrives on a later turn, one wake-up for all that happened until then.
+ */
+
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import type { MetadataChange } from "../metadata/metadata-store.ts";
+import { loadNative } from "../native.ts";
+import type { NativeBinding } from "../native-binding.ts";
+import {
+	EVENT_STRIDE,
+	EVENT_TOKEN,
+	FRAME_RESULT_STRIDE,
+	PLAN_STRIDE,
+	READ_BYTES,
+	READ_FRAME_BYTES,
+	READ_HIGH_WATERMARK,
+	READ_LOG_START,
+	READ_NEXT_OFFSET,
+	READ_RECORDS,
+	READ_STATUS,
+	READ_STATUS_DATA,
+	READ_STATUS_LARGE,
+	READ_STRIDE,
+	READ_TOKEN,
+	READ_VIEW_BYTES,
+	READ_VIEW_START,
+	READ_WINDOW,
+	SPREAD_STRIDE,
+} from "./layout.ts";
+import { call, callAsync, fromNative } from "./native-error.ts";
+import { PartitionWatches } from "./partition-watches.ts";
+import { ReadWindows } from "./read-windows.ts";
+import { nativeConfig, type TopicLogConfig } from "./topic-log-config.ts";
+
+export type { TopicLogConfig } from "./topic-log-config.ts";
+
+/** A topic of the core's registry: a small number, the same in every thread. */
+export type TopicHandle = number & { readonly topicHandle: unique symbol };
+
+export interface StorageOptions {
+	/** The data directory; created when missing, locked while it is open. */
+	readonly dataDir: string;
+	/** Keep everything in memory instead; gone when it is closed. */
+	readonly memory?: boolean;
+	/** With `memory`: bytes after which the disk counts as full. Absent: no bound. */
+	readonly memoryBytesMax?: number;
+	/** Threads that flush. */
+	readonly flushThreadsMax?: number;
+	/** Descriptors to keep open. */
+	readonly descriptorsMax?: number;
+}
+
+/** A topic to open. */
+export interface TopicSpec {
+	readonly name: string;
+	readonly topicId: string;
+	readonly partitions: number;
+	readonly config: TopicLogConfig;
+	/** The catalogue knows it already: its directories must be there. */
+	readonly existing: boolean;
+}
+
+/** What recovery did to one partition or directory. */
+export interface RecoveryEntry {
+	readonly subject: string;
+	/** What was found and done, for people. */
+	readonly detail: string;
+}
+
+export interface PartitionOffsets {
+	/** First offset that can be read. */
+	readonly logStart: number;
+	/** Offset behind the last record that consumers see. */
+	readonly highWatermark: number;
+	/** Offset behind the last record. */
+	readonly logEnd: number;
+	/** Offset behind the last record that is known to be durable. */
+	readonly flushed: number;
+	readonly leaderEpoch: number;
+}
+
+/** The envelope of a produce frame. */
+export interface ProduceEnvelope {
+	id: number;
+	/** The durability asked for; -1: the topic's own. */
+	ack: number;
+	entryCount: number;
+}
+
+export type ReadStatus =
+	| "data"
+	| "at_end"
+	| "loading"
+	| "out_of_range"
+	| "gap"
+	| "deleted"
+	| "failed";
+
+/** The outcome of a read: one reused object, to be looked at before the next call. */
+export interface ReadResult {
+	status: ReadStatus;
+	/** Records: a view of a scratch buffer, good until the next read. Batches: a lent view of the mapping. */
+	data: Uint8Array | null;
+	/** Where to read on. */
+	nextOffset: number;
+	records: number;
+	/** Bytes as credit counts them. */
+	bytes: number;
+	highWatermark: number;
+	/** "loading": read again once `onToken` fired. */
+	token: number;
+	/** "gap": the offsets from here to `gapTo` are damaged. */
+	gapFrom: number;
+	gapTo: number;
+	/** "out_of_range": the first offset that there is. */
+	logStart: number;
+	/** "deleted", "failed": the error's number. */
+	code: number;
+}
+
+const STATUSES: readonly ReadStatus[] = ["data", "at_end", "loading", "out_of_range", "gap"];
+const EVENTS_DRAINED_MAX = 1024;
+/** Room for a delivery and the front of its frame. A frame of one larger batch gets a buffer of its own. */
+const SCRATCH_BYTES = LIMITS.deliveryBytesMax + 65_536;
+const SPREAD_ROWS_MAX = 65_536;
+const FLUSH_THREADS_MAX = 16;
+const DESCRIPTORS_MAX = 4096;
+
+export class Storage {
+	/** Rows about the entries of the produce frame at work; see layout.ts. */
+	readonly plan = new Float64Array(LIMITS.produceEntriesMax * PLAN_STRIDE);
+	/** Rows about entries that went to several partitions. */
+	readonly spread: Float64Array;
+	readonly clusterId: string;
+
+	readonly #native: NativeBinding;
+	readonly #store: number;
+	readonly #channel: number;
+	readonly #frameResult = new Float64Array(FRAME_RESULT_STRIDE + SPREAD_ROWS_MAX * SPREAD_STRIDE);
+	readonly #readNumbers = new Float64Array(READ_STRIDE);
+	readonly #offsetNumbers = new Float64Array(5);
+	readonly #events = new Float64Array(EVENTS_DRAINED_MAX * EVENT_STRIDE);
+	readonly #scratch = new Uint8Array(SCRATCH_BYTES);
+	readonly #envelope: ProduceEnvelope = { id: 0, ack: -1, entryCount: 0 };
+	readonly #tokens = new Map<number, (code: number) => void>();
+	readonly #watches: PartitionWatches;
+	readonly #windows: ReadWindows;
+	readonly #recovered: RecoveryEntry[] = [];
+	readonly #read: ReadResult = {
+		status: "at_end",
+		data: null,
+		nextOffset: 0,
+		records: 0,
+		bytes: 0,
+		highWatermark: 0,
+		token: 0,
+		gapFrom: 0,
+		gapTo: 0,
+		logStart: 0,
+		code: 0,
+	};
+	#isClosed = false;
+
+	private constructor(native: NativeBinding, store: number) {
+		this.#native = native;
+		this.#store = store;
+		this.spread = this.#frameResult.subarray(FRAME_RESULT_STRIDE);
+		this.clusterId = native.clusterId(store);
+		this.#channel = native.openChannel(() => this.#drain());
+		this.#watches = new PartitionWatches({
+			arm: (topic, partition, offset) => this.#arm(topic, partition, offset),
+			highWatermark: (topic, partition) => this.#highWatermark(topic, partition),
+		});
+		this.#windows = new ReadWindows({
+			map: (id) => native.mapWindow(store, id),
+			detach: (buffer) => native.detachWindow(buffer),
+		});
+	}
+
+	/**
+	 * Opens or creates a data directory. Rejects with DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER,
+	 * UNSUITABLE_FILE_SYSTEM, DATA_DAMAGED, DISK_FULL or KAFKA_STORAGE_ERROR.
+	 */
+	static async open(options: StorageOptions): Promise<Storage> {
+		const native = loadNative();
+		const store = await callAsync(() =>
+			native.openStore({
+				dataDirectory: options.dataDir,
+				memory: options.memory ?? false,
+				memoryBytesMax: options.memoryBytesMax ?? 0,
+				flushThreadsMax: options.flushThreadsMax ?? FLUSH_THREADS_MAX,
+				descriptorsMax: options.descriptorsMax ?? DESCRIPTORS_MAX,
+			}),
+		);
+		return new Storage(native, store);
+	}
+
+	/** What recovery did since the directory was opened, to every topic opened until now. */
+	get recoveryReport(): readonly RecoveryEntry[] {
+		if (!this.#isClosed) this.#recovered.push(...this.#native.takeRecoveryReport(this.#store));
+		return this.#recovered;
+	}
+
+	/**
+	 * Flushes everything, notes the clean stop and unlocks the directory. Rejects when something could not
+	 * be made durable; the directory is unlocked all the same.
+	 */
+	async close(): Promise<void> {
+		if (this.#isClosed) return;
+		this.#isClosed = true;
+		this.#windows.clear();
+		try {
+			await callAsync(() => this.#native.closeStore(this.#store));
+		} finally {
+			this.#drain();
+			this.#native.closeChannel(this.#channel);
+		}
+	}
+
+	/** Opens topics, creating what is missing, durably; handles are in the order of `specs`. */
+	async openTopics(specs: readonly TopicSpec[]): Promise<TopicHandle[]> {
+		const handles = await callAsync(() =>
+			this.#native.openTopics(
+				this.#store,
+				specs.map(({ name, topicId, partitions, config, existing }) => ({
+					name,
+					topicId,
+					partitions,
+					config: nativeConfig(config),
+					isExisting: existing,
+				})),
+			),
+		);
+		return handles as TopicHandle[];
+	}
+
+	/** Grows a topic to `partitions`, durably. */
+	addPartitions(topic: TopicHandle, partitions: number): Promise<void> {
+		return callAsync(() => this.#native.addPartitions(this.#store, topic, partitions));
+	}
+
+	/** Changes a topic's configuration from the next append on. */
+	configureTopic(topic: TopicHandle, config: TopicLogConfig): void {
+		call(() => this.#native.configureTopic(this.#store, topic, nativeConfig(config)));
+	}
+
+	/** Ends a topic; its handle is dead at once, its files are gone when the promise resolves. */
+	deleteTopic(topic: TopicHandle): Promise<void> {
+		this.#windows.dropTopic(topic);
+		return callAsync(() => this.#native.deleteTopic(this.#store, topic));
+	}
+
+	/** Removes what is left of a topic whose deletion was interrupted by a stop. */
+	removeTopicFiles(topicId: string): Promise<void> {
+		return callAsync(() => this.#native.removeTopicFiles(this.#store, topicId));
+	}
+
+	/** Moves directories that no open topic claims out of the way; the recovery report names them. */
+	setAsideUnclaimed(): Promise<void> {
+		return callAsync(() => this.#native.setAsideUnclaimed(this.#store));
+	}
+
+	/** Throws UNKNOWN_TOPIC_OR_PARTITION. */
+	offsets(topic: TopicHandle, partition: number): PartitionOffsets {
+		const numbers = this.#offsetNumbers;
+		call(() => this.#native.partitionOffsets(this.#store, topic, partition, numbers));
+		const [logStart = 0, highWatermark = 0, logEnd = 0, flushed = 0, leaderEpoch = 0] = numbers;
+		return { logStart, highWatermark, logEnd, flushed, leaderEpoch };
+	}
+
+	/** The first visible record at or after a time; null when there is none. */
+	async offsetForTimestamp(
+		topic: TopicHandle,
+		partition: number,
+		timestampMs: number,
+	): Promise<{ offset: number; timestampMs: number } | null> {
+		const [offset, foundMs] = await callAsync(() =>
+			this.#native.offsetForTime(this.#store, topic, partition, timestampMs),
+		);
+		if (offset === undefined || foundMs === undefined) return null;
+		return { offset, timestampMs: foundMs };
+	}
+
+	/** Takes a produce frame apart into `plan`. Throws MALFORMED_FRAME, LIMIT_EXCEEDED. */
+	decodeProduce(frame: Uint8Array): ProduceEnvelope {
+		const numbers = this.#frameResult;
+		try {
+			this.#native.decodeProduce(this.#channel, frame, this.plan, numbers);
+		} catch (thrown) {
+			throw fromNative(thrown);
+		}
+		const envelope = this.#envelope;
+		envelope.id = numbers[0] as number;
+		envelope.ack = numbers[1] as number;
+		envelope.entryCount = numbers[2] as number;
+		return envelope;
+	}
+
+	/**
+	 * Appends the first `entryCount` entries of `plan`, made from `frame`, and notes there and in `spread`
+	 * what became of them. Returns 0 when all that was asked for is reached, else the token to wait for.
+	 * The frame's memory is not kept.
+	 */
+	append(
+		frame: Uint8Array,
+		entryCount: number,
+		ack: number,
+		producerId: number,
+		producerEpoch: number,
+	): number {
+		const numbers = this.#frameResult;
+		try {
+			this.#native.append(
+				this.#store,
+				this.#channel,
+				frame,
+				this.plan,
+				entryCount,
+				ack,
+				producerId,
+				producerEpoch,
+				numbers,
+			);
+		} catch (thrown) {
+			throw fromNative(thrown);
+		}
+		return numbers[0] as number;
+	}
+
+	/** The durability that the last append reaches: 0 none, 1 written, 2 flushed. */
+	get reached(): number {
+		return this.#frameResult[1] as number;
+	}
+
+	/** Calls `done` once, on a later turn, with 0 or the number of the error that ended the wait. */
+	onToken(token: number, done: (code: number) => void): void {
+		this.#tokens.set(token, done);
+	}
+
+	/** Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a cancel. */
+	watch(topic: TopicHandle, partition: number, offset: number, wake: () => void): () => void {
+		return this.#watches.add(topic, partition, offset, wake);
+	}
+
+	/**
+	 * Reads records as one whole frame `[131, sub, ...]`: at most `recordsMax` and `bytesMax`, but always one.
+	 */
+	readRecords(
+		topic: TopicHandle,
+		partition: number,
+		offset: number,
+		sub: number,
+		recordsMax: number,
+		bytesMax: number,
+	): ReadResult {
+		const numbers = this.#readNumbers;
+		try {
+			this.#native.readRecords(
+				this.#store,
+				this.#channel,
+				topic,
+				partition,
+				offset,
+				sub,
+				recordsMax,
+				bytesMax,
+				this.#scratch,
+				numbers,
+			);
+		} catch (thrown) {
+			return this.#failed(thrown);
+		}
+		const result = this.#outcome(offset);
+		if (numbers[READ_STATUS] === READ_STATUS_LARGE) {
+			result.status = "data";
+			result.data = new Uint8Array(numbers[READ_FRAME_BYTES] as number);
+			this.#native.takeFrame(this.#channel, result.data);
+		} else if (result.status === "data") {
+			result.data = this.#scratch.subarray(0, numbers[READ_FRAME_BYTES]);
+		}
+		return result;
+	}
+
+	/**
+	 * Finds whole batches in mapped memory, at most `bytesMax` of them but always one. The view is lent: it
+	 * is given back by `release`, and nobody writes to it.
+	 */
+	readBatches(topic: TopicHandle, partition: number, offset: number, bytesMax: number): ReadResult {
+		const numbers = this.#readNumbers;
+		for (;;) {
+			try {
+				this.#native.readBatches(
+					this.#store,
+					this.#channel,
+					topic,
+					partition,
+					offset,
+					bytesMax,
+					numbers,
+				);
+			} catch (thrown) {
+				return this.#failed(thrown);
+			}
+			const result = this.#outcome(offset);
+			if (numbers[READ_STATUS] !== READ_STATUS_DATA) return result;
+			const [window, start, bytes] = [READ_WINDOW, READ_VIEW_START, READ_VIEW_BYTES].map(
+				(index) => numbers[index] as number,
+			) as [number, number, number];
+			result.data = this.#windows.lend(window, topic, start, bytes);
+			// Another thread made the core give the window up since: the read maps it anew.
+			if (result.data !== null) return result;
+		}
+	}
+
+	/** Gives a view from `readBatches` back. */
+	release(view: Uint8Array): void {
+		this.#windows.release(view);
+	}
+
+	/** Everything that the control plane stored, and its epoch. */
+	metadataLoad(): { epoch: number; entries: [key: string, value: Uint8Array][] } {
+		const { epoch, entries } = call(() => this.#native.metadataLoad(this.#store));
+		return { epoch, entries: entries.map(({ key, value }) => [key, value ?? new Uint8Array()]) };
+	}
+
+	/** Applies all changes or none, durably; resolves to the new epoch. Rejects with INVALID_REQUEST. */
+	metadataCommit(expectedEpoch: number, changes: readonly MetadataChange[]): Promise<number> {
+		return callAsync(() =>
+			this.#native.metadataCommit(
+				this.#store,
+				expectedEpoch,
+				changes.map(({ key, value }) => (value === null ? { key } : { key, value })),
+			),
+		);
+	}
+
+	/** Takes `count` producer ids that nobody had before; resolves to the first. */
+	allocateProducerIds(count: number): Promise<number> {
+		return callAsync(() => this.#native.allocateProducerIds(this.#store, count));
+	}
+
+	#outcome(offset: number): ReadResult {
+		const numbers = this.#readNumbers;
+		const result = this.#read;
+		const status = numbers[READ_STATUS] as number;
+		result.status = STATUSES[status] ?? "data";
+		result.data = null;
+		result.nextOffset = numbers[READ_NEXT_OFFSET] as number;
+		result.records = numbers[READ_RECORDS] as number;
+		result.bytes = numbers[READ_BYTES] as number;
+		result.highWatermark = numbers[READ_HIGH_WATERMARK] as number;
+		result.token = numbers[READ_TOKEN] as number;
+		result.logStart = numbers[READ_LOG_START] as number;
+		result.gapFrom = offset;
+		result.gapTo = result.nextOffset;
+		result.code = 0;
+		return result;
+	}
+
+	#failed(thrown: unknown): ReadResult {
+		const error = fromNative(thrown);
+		const result = this.#read;
+		const isGone = error.code === "TOPIC_DELETED" || error.code === "UNKNOWN_TOPIC_OR_PARTITION";
+		result.status = isGone ? "deleted" : "failed";
+		result.data = null;
+		result.code = error.number;
+		return result;
+	}
+
+	#arm(topic: number, partition: number, offset: number): boolean {
+		try {
+			return this.#native.watch(this.#store, this.#channel, topic, partition, offset);
+		} catch {
+			// The topic is gone: whoever waits finds out by reading.
+			return false;
+		}
+	}
+
+	#highWatermark(topic: number, partition: number): number {
+		try {
+			return this.offsets(topic as TopicHandle, partition).highWatermark;
+		} catch (error) {
+			if (error instanceof MillraceError) return Number.POSITIVE_INFINITY;
+			throw error;
+		}
+	}
+
+	#drain(): void {
+		const events = this.#events;
+		for (;;) {
+			const count = this.#native.drainChannel(this.#channel, events);
+			if (count === 0) return;
+			for (let index = 0; index < count; index += EVENT_STRIDE) {
+				const [kind, first = 0, second = 0] = events.subarray(index, index + EVENT_STRIDE);
+				if (kind === EVENT_TOKEN) {
+					const done = this.#tokens.get(first);
+					this.#tokens.delete(first);
+					done?.(second);
+				} else {
+					this.#watches.advance(first, second);
+				}
+			}
+		}
+	}
+}

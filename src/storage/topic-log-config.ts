@@ -1,0 +1,54 @@
+/** The part of a topic's configuration that its logs act on, and its form for the core. */
+import type { NativeTopicConfig } from "../native-binding.ts";
+
+/** Numbers; LONG values saturate at 2^53-1, which means never. Names are Kafka's. */
+export interface TopicLogConfig {
+	flushMessages: number;
+	flushMs: number;
+	segmentBytes: number;
+	segmentMs: number;
+	indexIntervalBytes: number;
+	maxMessageBytes: number;
+	/** `cleanup.policy` holds `compact`. */
+	compacted: boolean;
+	timestampType: "CreateTime" | "LogAppendTime";
+	timestampBeforeMsMax: number;
+	timestampAfterMsMax: number;
+	preallocate: boolean;
+	compression: "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd";
+	/** Level for the codec; null: its default. */
+	compressionLevel: number | null;
+	retentionMs: number;
+	retentionBytes: number;
+	minInsyncReplicas: number;
+}
+
+const CODEC_NUMBERS = {
+	producer: -1,
+	uncompressed: 0,
+	gzip: 1,
+	snappy: 2,
+	lz4: 3,
+	zstd: 4,
+} as const satisfies Record<TopicLogConfig["compression"], number>;
+
+/** The configuration as the core takes it. */
+export function nativeConfig(config: TopicLogConfig): NativeTopicConfig {
+	const { compressionLevel } = config;
+	return {
+		flushMessages: config.flushMessages,
+		flushMs: config.flushMs,
+		segmentBytes: config.segmentBytes,
+		segmentMs: config.segmentMs,
+		indexIntervalBytes: config.indexIntervalBytes,
+		messageBytesMax: config.maxMessageBytes,
+		isCompacted: config.compacted,
+		isLogAppendTime: config.timestampType === "LogAppendTime",
+		timestampBeforeMsMax: config.timestampBeforeMsMax,
+		timestampAfterMsMax: config.timestampAfterMsMax,
+		codec: CODEC_NUMBERS[config.compression],
+		...(compressionLevel === null ? {} : { compressionLevel }),
+		minInsyncReplicas: config.minInsyncReplicas,
+		writer: "automatic",
+	};
+}

@@ -1,0 +1,124 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { WebSocket } from "ws";
+
+import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
+import { listen } from "../../src/websocket/listener.ts";
+import { originPolicy } from "../../src/websocket/origin.ts";
+import type { Connection, Listener } from "../../src/websocket/transport.ts";
+import { TRANSPORTS } from "./harness.ts";
+
+const BODY_BYTES = 1_000_000;
+
+describe.each(TRANSPORTS)("the transport %s", (transport) => {
+	let listener: Listener | undefined;
+
+	afterEach(async () => {
+		await listener?.close();
+		listener = undefined;
+	});
+
+	/** A connection of both sides, and what the server's side is told. */
+	async function pair() {
+		const told = { drained: 0, closed: [] as number[], messages: [] as string[] };
+		const accepted = new Promise<Connection>((resolve) => {
+			void listen(transport, {
+				host: "127.0.0.1",
+				port: 0,
+				origins: originPolicy("127.0.0.1", []),
+				http: () => undefined,
+				onError: (error) => told.messages.push(`${error}`),
+				accept(connection) {
+					resolve(connection);
+					return {
+						message: (frame) => told.messages.push(Buffer.from(frame).toString()),
+						drained: () => told.drained++,
+						closed: (code) => told.closed.push(code),
+					};
+				},
+			}).then((listening) => {
+				listener = listening;
+				client = new WebSocket(`ws://127.0.0.1:${listening.port}`, ["millrace.v1"]);
+				client.on("message", (data: Buffer) => received.push(data));
+			});
+		});
+		const received: Buffer[] = [];
+		let client: WebSocket | undefined;
+		const connection = await accepted;
+		return { connection, client: client as WebSocket, received, told };
+	}
+
+	test("header and body are one message; the header's memory is free at once", async () => {
+		const { connection, received } = await pair();
+		const header = Buffer.from("head:");
+		let releases = 0;
+		connection.cork(() => {
+			for (let index = 0; index < 3; index++) {
+				header[4] = 0x30 + index;
+				connection.send(header, Buffer.from(`body ${index}`), () => releases++);
+			}
+			connection.send(header);
+			header.fill(0);
+		});
+		await expect
+			.poll(() => received.map(String))
+			.toEqual(["head0body 0", "head1body 1", "head2body 2", "head2"]);
+		expect(releases).toBe(3);
+	});
+
+	test("a full socket says so, drains, and gives every body back once", async () => {
+		const { connection, client, received, told } = await pair();
+		await new Promise((resolve) => client.once("open", resolve));
+		client.pause();
+		const body = Buffer.alloc(BODY_BYTES, 7);
+		let sends = 0;
+		let releases = 0;
+		let result = "sent";
+		while (result === "sent") {
+			sends++;
+			result = connection.send(Buffer.from([sends]), body, () => releases++);
+		}
+		expect(connection.bufferedBytes()).toBeGreaterThan(0);
+		expect(told.drained).toBe(0);
+		client.resume();
+		await expect.poll(() => told.drained).toBeGreaterThan(0);
+		expect(connection.bufferedBytes()).toBe(0);
+		await expect.poll(() => received.length).toBe(sends);
+		expect(releases).toBe(sends);
+		expect(received.every((message, index) => message[0] === index + 1)).toBe(true);
+		expect(received.every((message) => message.length === BODY_BYTES + 1)).toBe(true);
+	});
+
+	test("a client that vanishes with bodies on their way leaves none behind", async () => {
+		const { connection, client, told } = await pair();
+		await new Promise((resolve) => client.once("open", resolve));
+		client.pause();
+		let sends = 0;
+		let releases = 0;
+		while (sends < 100 && connection.bufferedBytes() < 5 * BODY_BYTES) {
+			sends++;
+			connection.send(Buffer.from("h"), Buffer.alloc(BODY_BYTES), () => releases++);
+		}
+		client.terminate();
+		await expect.poll(() => told.closed).toEqual([1006]);
+		await expect.poll(() => releases).toBe(sends);
+		expect(connection.send(Buffer.from("late"), Buffer.from("body"), () => releases++)).toBe(
+			"buffered",
+		);
+		expect(releases).toBe(sends + 1);
+		connection.cork(() => connection.send(Buffer.from("late")));
+		connection.close(CLOSE_CODES.NORMAL);
+		expect(connection.bufferedBytes()).toBe(0);
+		expect(told.messages).toEqual([]);
+	});
+
+	test("close sends its code behind everything that was sent", async () => {
+		const { connection, client, received } = await pair();
+		const closed = new Promise((resolve) =>
+			client.once("close", (code, reason) => resolve([code, `${reason}`])),
+		);
+		connection.send(Buffer.from("last"));
+		connection.close(CLOSE_CODES.OVER_LIMIT, "x".repeat(200));
+		expect(await closed).toEqual([4413, "x".repeat(123)]);
+		expect(received.map(String)).toEqual(["last"]);
+	});
+});
