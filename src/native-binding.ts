@@ -19,8 +19,8 @@ export interface NativeBinding {
 	decodeProduce(channel: number, frame: Uint8Array, plan: Float64Array, result: Float64Array): void;
 	/**
 	 * Appends the first `count` entries of `plan`, made from `frame`, and notes there what became of
-	 * them. `ack` is -1 for the topic's own. Writes the token to wait for (0: none) and the
-	 * durability reached to `result`, then the rows about spread entries, after their number.
+	 * them. `ack` is -1 for the topic's own. `result` gets the `FRAME_*` numbers, then the rows about
+	 * spread entries.
 	 */
 	append(
 		store: number,
@@ -33,6 +33,11 @@ export interface NativeBinding {
 		producerEpoch: number,
 		result: Float64Array,
 	): void;
+	/**
+	 * Takes what became of a frame that another thread appended, once its token is done: rows to
+	 * `plan`, the rest to `result` as `append` does. Whether there was any.
+	 */
+	takeAppended(channel: number, token: number, plan: Float64Array, result: Float64Array): boolean;
 	/** Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers. */
 	readRecords(
 		store: number,
@@ -118,6 +123,8 @@ export interface NativeBinding {
 		partition: number,
 		timestampMs: number,
 	): Promise<Float64Array>;
+	/** Reads every batch of a data directory that no broker uses. */
+	verifyDataDirectory(dataDirectory: string): Promise<NativeVerifyReport>;
 }
 
 /** One key and its value. */
@@ -202,4 +209,24 @@ export interface NativeRecoveryEntry {
 	subject: string;
 	/** What was found, for people. */
 	detail: string;
+}
+
+/** Something that cannot be read. */
+export interface NativeFinding {
+	/** The partition. */
+	subject: string;
+	/** What is wrong and where, for people. */
+	detail: string;
+}
+
+/** What a check of a data directory found. */
+export interface NativeVerifyReport {
+	/** Logs read. */
+	logCount: number;
+	/** Records in whole batches. */
+	recordCount: number;
+	/** Bytes of whole batches. */
+	bytes: number;
+	/** Damage. */
+	findings: Array<NativeFinding>;
 }

@@ -42,19 +42,21 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	const { producer } = session;
 	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
 	if (ack === ACK.none) return;
-	const answer = writeAnswer(writer, id, storage, entryCount);
 	if (token === 0) {
-		session.send(answer);
+		session.send(writeAnswer(writer, id, storage, entryCount));
 		return;
 	}
-	// The plan is used again by the next frame, so the answer is made now and kept.
-	const kept = answer.slice();
+	// The plan is used again by the next frame, so the answer is made now and kept, unless another thread
+	// still has to fill the plan in.
+	const { isElsewhere } = storage;
+	const kept = isElsewhere ? null : writeAnswer(writer, id, storage, entryCount).slice();
 	const bytes = frame.length;
 	session.await(id, bytes);
 	storage.onToken(token, (code) => {
+		if (isElsewhere) storage.takeAppended(token);
 		if (!session.settle(id, bytes)) return;
-		if (code === CODES.NONE.code) session.send(kept);
-		else session.fail(id, MillraceError.fromNumber(code));
+		if (code !== CODES.NONE.code) session.fail(id, MillraceError.fromNumber(code));
+		else session.send(kept ?? writeAnswer(writer, id, storage, entryCount));
 	});
 }
 
