@@ -32,6 +32,16 @@ const CREDIT_RECORDS = 1_000_000;
 /** Credit in bytes of one partition, however many there are. */
 const CREDIT_BYTES_MIN = 16_384;
 
+/**
+ * What has arrived is given out for at most so long before other events get their turn, in ms:
+ * promises that are resolved already would otherwise keep timers and sockets waiting until nothing
+ * is left.
+ */
+const TURN_MS_MAX = 4;
+
+/** The clock is looked at once in so many records, a power of two. */
+const TURN_CHECK_RECORDS = 64;
+
 /** What the client lends its consumers. */
 export interface ConsumerContext {
 	readonly link: Link;
@@ -69,6 +79,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	#lent: (Item<Value> & { kind: "batch" }) | undefined;
 	#started: Promise<void> | undefined;
 	#finished: { error: unknown } | undefined;
+	#given = 0;
+	#turnEndMs = 0;
 	readonly #aborted = (): void => this.#abort();
 
 	/** @internal */
@@ -273,6 +285,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	async #subscribe(subscription: Subscription<Value>, connection: Connection): Promise<void> {
 		const { topic, partition } = subscription;
 		for (const item of subscription.early.splice(0)) this.#arrived(item);
+		this.#byNumber.delete(subscription.number);
 		const number = this.#context.takeNumber();
 		subscription.number = number;
 		subscription.answered = false;
@@ -402,7 +415,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	#next(batch: boolean): Promise<unknown> {
-		if (this.#waiters.size === 0) {
+		if (this.#waiters.size === 0 && !this.#turnIsOver(batch)) {
 			try {
 				const value = batch ? this.#takeBatch() : this.#takeRecord();
 				if (value !== undefined) return Promise.resolve({ done: false, value });
@@ -416,6 +429,20 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 			// A failure to start rejects the waiter.
 			this.ready().catch(() => undefined);
 		});
+	}
+
+	/** Whether others are to get their turn first; if so, what waits is woken after that. */
+	#turnIsOver(batch: boolean): boolean {
+		this.#given = (this.#given + 1) % TURN_CHECK_RECORDS;
+		if (!batch && this.#given !== 0) return false;
+		if (performance.now() < this.#turnEndMs) return false;
+		inNextTurn(() => {
+			this.#turnEndMs = performance.now() + TURN_MS_MAX;
+			this.#wake();
+			const finished = this.#finished;
+			if (finished !== undefined) this.#endWaiters(finished.error);
+		});
+		return true;
 	}
 
 	#endResult({ error }: { error: unknown }): Promise<unknown> {
@@ -575,6 +602,10 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		this.#context.forget(this);
 		this.#queue.extract(() => true);
 		this.#current = undefined;
+		this.#endWaiters(error);
+	}
+
+	#endWaiters(error: unknown): void {
 		if (error !== undefined) this.#reject(error);
 		for (let waiter = this.#waiters.shift(); waiter; waiter = this.#waiters.shift()) {
 			waiter.resolve({ done: true, value: undefined });
@@ -601,4 +632,12 @@ class ConsumerIterator<Element> implements AsyncIterableIterator<Element> {
 	[Symbol.asyncIterator](): this {
 		return this;
 	}
+}
+
+/** Runs `work` when pending events have had their turn. */
+function inNextTurn(work: () => void): void {
+	const { setImmediate } = globalThis as { setImmediate?: (work: () => void) => void };
+	// Browsers have no setImmediate; a timeout of 0 is the next best there.
+	if (setImmediate === undefined) setTimeout(work, 0);
+	else setImmediate(work);
 }
