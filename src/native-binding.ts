@@ -118,6 +118,8 @@ export interface NativeBinding {
 		partition: number,
 		timestampMs: number,
 	): Promise<Float64Array>;
+	/** Reads every batch of a data directory that no broker uses. */
+	verifyDataDirectory(dataDirectory: string): Promise<NativeVerifyReport>;
 }
 
 /** One key and its value. */
@@ -202,4 +204,24 @@ export interface NativeRecoveryEntry {
 	subject: string;
 	/** What was found, for people. */
 	detail: string;
+}
+
+/** Something that cannot be read. */
+export interface NativeFinding {
+	/** The partition. */
+	subject: string;
+	/** What is wrong and where, for people. */
+	detail: string;
+}
+
+/** What a check of a data directory found. */
+export interface NativeVerifyReport {
+	/** Logs read. */
+	logCount: number;
+	/** Records in whole batches. */
+	recordCount: number;
+	/** Bytes of whole batches. */
+	bytes: number;
+	/** Damage. */
+	findings: Array<NativeFinding>;
 }

@@ -8,6 +8,7 @@ use millrace_core::{
     env::Env as CoreEnv,
     error::{Code, Error},
     log::config::{LogConfig, WriterChoice},
+    recovery::verify::{self, Finding},
     registry::{Store, StoreOptions, TopicSpec, channel::Channel},
 };
 use napi::{
@@ -261,6 +262,46 @@ pub fn offset_for_time(
         let numbers = found.map(|found| vec![found.offset as f64, found.timestamp_ms as f64]);
         Ok(Float64Array::new(numbers.unwrap_or_default()))
     }))
+}
+
+/// Something that cannot be read.
+#[napi(object)]
+pub struct NativeFinding {
+    /// The partition.
+    pub subject: String,
+    /// What is wrong and where, for people.
+    pub detail: String,
+}
+
+/// What a check of a data directory found.
+#[napi(object)]
+pub struct NativeVerifyReport {
+    /// Logs read.
+    pub log_count: f64,
+    /// Records in whole batches.
+    pub record_count: f64,
+    /// Bytes of whole batches.
+    pub bytes: f64,
+    /// Damage.
+    pub findings: Vec<NativeFinding>,
+}
+
+/// Reads every batch of a data directory that no broker uses.
+#[napi(ts_return_type = "Promise<NativeVerifyReport>")]
+pub fn verify_data_directory(data_directory: String) -> AsyncTask<Job<NativeVerifyReport>> {
+    Job::start(move || {
+        let report = verify::verify_data_directory(&CoreEnv::system(), data_directory.as_ref())?;
+        let findings = report
+            .findings
+            .into_iter()
+            .map(|Finding { subject, detail }| NativeFinding { subject, detail });
+        Ok(NativeVerifyReport {
+            log_count: report.log_count as f64,
+            record_count: report.record_count as f64,
+            bytes: report.bytes as f64,
+            findings: findings.collect(),
+        })
+    })
 }
 
 fn spec(spec: NativeTopicSpec) -> napi::Result<TopicSpec> {

@@ -493,7 +493,7 @@ struct Stored {
 }
 
 /// Bytes from `from` to the last one that is not zero: zeros were only allocated ahead.
-fn bytes_written_behind(file: &dyn File, from: u64, to: u64) -> std::io::Result<u64> {
+pub(crate) fn bytes_written_behind(file: &dyn File, from: u64, to: u64) -> std::io::Result<u64> {
     let mut buffer = vec![0; ZERO_CHECK_BYTES];
     let mut position = from;
     let mut last = from;

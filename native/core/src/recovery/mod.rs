@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod scan;
+pub mod verify;
 
 /// What happened to stored data at the last open. Nothing is dropped without one of these.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,6 +52,19 @@ pub struct PartitionFile {
     pub partition: u32,
 }
 
+impl PartitionFile {
+    /// Reads the file of a partition's directory; `None` when it is missing or not readable.
+    ///
+    /// # Errors
+    /// An I/O error other than a missing file.
+    pub fn load(env: &Env, directory: &Path) -> Result<Option<Self>> {
+        let path = directory.join(PARTITION_FILE);
+        let bytes = read_whole(&*env.files, &path, JSON_BYTES_MAX)
+            .map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+}
+
 /// An open, locked data directory.
 pub struct DataDirectory {
     /// Its path.

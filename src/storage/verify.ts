@@ -1,0 +1,28 @@
+/** Checking a data directory that no broker uses. */
+import { loadNative } from "../native.ts";
+import { callAsync } from "./native-error.ts";
+
+/** Something that cannot be read. */
+export interface VerifyFinding {
+	/** The partition. */
+	readonly subject: string;
+	/** What is wrong and where, for people. */
+	readonly detail: string;
+}
+
+export interface VerifyReport {
+	readonly logCount: number;
+	/** Records in whole batches. */
+	readonly recordCount: number;
+	/** Bytes of whole batches. */
+	readonly bytes: number;
+	readonly findings: readonly VerifyFinding[];
+}
+
+/**
+ * Reads every batch of every log in `dataDir` and changes nothing. Rejects with DATA_DIRECTORY_IN_USE,
+ * DATA_DIRECTORY_NEWER, DATA_DAMAGED (the directory itself) or KAFKA_STORAGE_ERROR.
+ */
+export function verifyDataDirectory(dataDir: string): Promise<VerifyReport> {
+	return callAsync(() => loadNative().verifyDataDirectory(dataDir));
+}
