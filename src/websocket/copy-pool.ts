@@ -1,6 +1,7 @@
 /**
- * Memory for copies of frames on their way into sockets. A delivery is some hundred kilobytes: with a fresh
- * buffer for each, the garbage of a few hundred readers would be most of the broker's memory.
+ * Memory for copies of frames on their way into sockets. A delivery is some hundred kilobytes: with
+ * a fresh buffer for each, the garbage of a few hundred readers would be most of the broker's
+ * memory.
  */
 export class CopyPool {
 	readonly #bufferBytes: number;
