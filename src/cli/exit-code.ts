@@ -38,7 +38,10 @@ export class RecordsFailedError extends Error {
 	}
 }
 
-/** A failure that the log has told of already: nothing more is said, the cause decides the exit code. */
+/**
+ * A failure that the log has told of already: nothing more is said, the cause decides the exit
+ * code.
+ */
 export class LoggedError extends Error {
 	override readonly name = "LoggedError";
 }

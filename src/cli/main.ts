@@ -2,7 +2,8 @@
 import { EXIT } from "./exit-code.ts";
 import { run } from "./run.ts";
 
-// A reader that has seen enough (`| head`) is no failure, and without one there is nothing left to do.
+// A reader that has seen enough (`| head`) is no failure, and without one there is nothing left to
+// do.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	if (error.code === "EPIPE") process.exit(EXIT.done);
 	throw error;

@@ -88,7 +88,8 @@ describe("the command against a broker", () => {
 		const lines = Buffer.from(`${"line\n".repeat(200_000)}`);
 		await millrace(["produce", "many", ...url], lines);
 		const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
-		const script = `"$0" "$1" consume many --from-beginning --url "$2" | head -n 1; echo "\${PIPESTATUS[0]}"`;
+		const consume = `"$0" "$1" consume many --from-beginning --url "$2"`;
+		const script = `${consume} | head -n 1; echo "\${PIPESTATUS[0]}"`;
 		const child = spawn("bash", ["-c", script, process.execPath, main, broker.url]);
 		let output = "";
 		child.stdout.on("data", (chunk) => {

@@ -15,7 +15,9 @@ afterEach(() => {
 	rmSync(dataDir, { recursive: true });
 });
 
-/** Leaves 100 records of 1 KiB in batches of their own behind, and answers the file that has them. */
+/**
+ * Leaves 100 records of 1 KiB in batches of their own behind, and answers the file that has them.
+ */
 async function storeRecords(): Promise<string> {
 	const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0" });
 	const client = await connect(broker.addresses.websocket);
