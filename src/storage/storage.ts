@@ -167,6 +167,7 @@ export class Storage {
 		code: 0,
 	};
 	#isClosed = false;
+	#isChannelClosed = false;
 
 	private constructor(native: NativeBinding, store: number) {
 		this.#native = native;
@@ -220,6 +221,7 @@ export class Storage {
 			await callAsync(() => this.#native.closeStore(this.#store));
 		} finally {
 			this.#drain();
+			this.#isChannelClosed = true;
 			this.#native.closeChannel(this.#channel);
 		}
 	}
@@ -506,6 +508,8 @@ export class Storage {
 	}
 
 	#drain(): void {
+		// A wake-up that was on its way when the channel was closed.
+		if (this.#isChannelClosed) return;
 		const events = this.#events;
 		for (;;) {
 			const count = this.#native.drainChannel(this.#channel, events);
