@@ -59,7 +59,8 @@ test("headers, tombstones and times are stored", async () => {
 		headers: { a: "1", b: null },
 	});
 	const { offset } = await producer.send({ topic: "shapes", value: "é" });
-	const seen: { timestamp: number; headers: unknown[] }[] = [];
+	const seen: { keyText: string | null; value: unknown; timestamp: number; headers: unknown[] }[] =
+		[];
 	const consumer = client.consumer<string>({
 		topics: "shapes",
 		codec: "string",
