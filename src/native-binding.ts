@@ -19,8 +19,8 @@ export interface NativeBinding {
 	decodeProduce(channel: number, frame: Uint8Array, plan: Float64Array, result: Float64Array): void;
 	/**
 	 * Appends the first `count` entries of `plan`, made from `frame`, and notes there what became of
-	 * them. `ack` is -1 for the topic's own. Writes the token to wait for (0: none) and the
-	 * durability reached to `result`, then the rows about spread entries, after their number.
+	 * them. `ack` is -1 for the topic's own. `result` gets the `FRAME_*` numbers, then the rows about
+	 * spread entries.
 	 */
 	append(
 		store: number,
@@ -33,6 +33,11 @@ export interface NativeBinding {
 		producerEpoch: number,
 		result: Float64Array,
 	): void;
+	/**
+	 * Takes what became of a frame that another thread appended, once its token is done: rows to
+	 * `plan`, the rest to `result` as `append` does. Whether there was any.
+	 */
+	takeAppended(channel: number, token: number, plan: Float64Array, result: Float64Array): boolean;
 	/** Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers. */
 	readRecords(
 		store: number,

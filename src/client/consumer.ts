@@ -473,7 +473,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 					this.#caughtUp(subscription, item.highWatermark);
 					break;
 				default:
-					if (this.#subscriptions.every(({ done }) => done)) this.#finishAfterError();
+					if (this.#subscriptions.every(({ done }) => done)) this.#finishAfter(item.error);
 					throw item.error;
 			}
 		}
@@ -529,8 +529,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	/** With an end asked for, the last partition's error is the end; else `seek` may go on. */
-	#finishAfterError(): void {
-		if (this.#options.until === "end") this.#finish(undefined);
+	#finishAfter(error: MillraceError): void {
+		if (this.#options.until === "end") this.#finish(error);
 	}
 
 	#unsubscribe({ number }: Subscription<Value>): void {

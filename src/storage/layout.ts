@@ -50,8 +50,14 @@ export const SPREAD_BASE_OFFSET = 3;
 /** Records of the part. */
 export const SPREAD_RECORD_COUNT = 4;
 
-/** Numbers that a call about a frame returns ahead of the spreads. */
-export const FRAME_RESULT_STRIDE = 3;
+/** Numbers that an append returns ahead of the spreads. */
+export const FRAME_STRIDE = 3;
+/** The token to wait for, or 0. */
+export const FRAME_TOKEN = 0;
+/** The durability that the frame reaches: 0 none, 1 written, 2 flushed. */
+export const FRAME_REACHED = 1;
+/** 1 when another thread appends the rest: the plan is filled in once the token is done. */
+export const FRAME_IS_ELSEWHERE = 2;
 
 /** Numbers that describe the outcome of a read. */
 export const READ_STRIDE = 11;

@@ -13,7 +13,10 @@ import type { NativeBinding } from "../native-binding.ts";
 import {
 	EVENT_STRIDE,
 	EVENT_TOKEN,
-	FRAME_RESULT_STRIDE,
+	FRAME_IS_ELSEWHERE,
+	FRAME_REACHED,
+	FRAME_STRIDE,
+	FRAME_TOKEN,
 	PLAN_STRIDE,
 	READ_BYTES,
 	READ_FRAME_BYTES,
@@ -140,7 +143,7 @@ export class Storage {
 	readonly #native: NativeBinding;
 	readonly #store: number;
 	readonly #channel: number;
-	readonly #frameResult = new Float64Array(FRAME_RESULT_STRIDE + SPREAD_ROWS_MAX * SPREAD_STRIDE);
+	readonly #frameResult = new Float64Array(FRAME_STRIDE + SPREAD_ROWS_MAX * SPREAD_STRIDE);
 	readonly #readNumbers = new Float64Array(READ_STRIDE);
 	readonly #offsetNumbers = new Float64Array(5);
 	readonly #events = new Float64Array(EVENTS_DRAINED_MAX * EVENT_STRIDE);
@@ -168,7 +171,7 @@ export class Storage {
 	private constructor(native: NativeBinding, store: number) {
 		this.#native = native;
 		this.#store = store;
-		this.spread = this.#frameResult.subarray(FRAME_RESULT_STRIDE);
+		this.spread = this.#frameResult.subarray(FRAME_STRIDE);
 		this.clusterId = native.clusterId(store);
 		this.#channel = native.openChannel(() => this.#drain());
 		this.#watches = new PartitionWatches({
@@ -328,12 +331,25 @@ export class Storage {
 		} catch (thrown) {
 			throw fromNative(thrown);
 		}
-		return numbers[0] as number;
+		return numbers[FRAME_TOKEN] as number;
 	}
 
 	/** The durability that the last append reaches: 0 none, 1 written, 2 flushed. */
 	get reached(): number {
-		return this.#frameResult[1] as number;
+		return this.#frameResult[FRAME_REACHED] as number;
+	}
+
+	/**
+	 * Whether another thread is appending part of the last frame, because it would have held the event loop
+	 * up: then `plan`, `spread` and `reached` are filled in by `takeAppended` once the token is done.
+	 */
+	get isElsewhere(): boolean {
+		return this.#frameResult[FRAME_IS_ELSEWHERE] === 1;
+	}
+
+	/** Fills `plan`, `spread` and `reached` in for a frame that another thread appended. */
+	takeAppended(token: number): void {
+		call(() => this.#native.takeAppended(this.#channel, token, this.plan, this.#frameResult));
 	}
 
 	/** Calls `done` once, on a later turn, with 0 or the number of the error that ended the wait. */

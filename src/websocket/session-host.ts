@@ -12,6 +12,7 @@ export type SessionStorage = Pick<
 	| "append"
 	| "clusterId"
 	| "decodeProduce"
+	| "isElsewhere"
 	| "offsetForTimestamp"
 	| "offsets"
 	| "onToken"
@@ -22,6 +23,7 @@ export type SessionStorage = Pick<
 	| "recoveryReport"
 	| "release"
 	| "spread"
+	| "takeAppended"
 	| "watch"
 >;
 

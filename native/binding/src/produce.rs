@@ -1,9 +1,6 @@
 //! Produce frames.
 
-use millrace_core::{
-    layout,
-    registry::produce::{Frame, ProducerIdentity},
-};
+use millrace_core::registry::produce::{Frame, Outcome, ProducerIdentity};
 use napi::bindgen_prelude::Float64ArraySlice;
 use napi_derive::napi;
 
@@ -33,13 +30,9 @@ pub fn decode_produce(
 }
 
 /// Appends the first `count` entries of `plan`, made from `frame`, and notes there what became of
-/// them. `ack` is -1 for the topic's own. Writes the token to wait for (0: none) and the
-/// durability reached to `result`, then the rows about spread entries, after their number.
+/// them. `ack` is -1 for the topic's own. `result` gets the `FRAME_*` numbers, then the rows about
+/// spread entries.
 #[napi]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "flat arguments cost no object a frame"
-)]
 pub fn append(
     store: u32,
     channel: u32,
@@ -68,17 +61,43 @@ pub fn append(
     let outcome = buffers
         .produce
         .append(&frame, scratch::numbers(&mut plan), count);
-    let spreads = buffers.produce.spreads();
+    let result = scratch::numbers(&mut result);
+    write_outcome(result, &outcome, buffers.produce.spreads());
+    Ok(())
+}
+
+/// Takes what became of a frame that another thread appended, once its token is done: rows to
+/// `plan`, the rest to `result` as `append` does. Whether there was any.
+#[napi]
+pub fn take_appended(
+    channel: u32,
+    token: u32,
+    mut plan: Float64ArraySlice<'_>,
+    mut result: Float64ArraySlice<'_>,
+) -> napi::Result<bool> {
+    let state = handles::event_loop(channel)?;
+    let Some(appended) = state.channel.take_appended(token) else {
+        return Ok(false);
+    };
+    for (slot, value) in scratch::numbers(&mut plan).iter_mut().zip(&appended.plan) {
+        *slot = *value;
+    }
+    let outcome = Outcome {
+        token,
+        reached: appended.reached,
+        is_elsewhere: true,
+    };
+    write_outcome(scratch::numbers(&mut result), &outcome, &appended.spreads);
+    Ok(true)
+}
+
+fn write_outcome(result: &mut [f64], outcome: &Outcome, spreads: &[f64]) {
     let head = [
         f64::from(outcome.token),
         f64::from(outcome.reached),
-        (spreads.len() / layout::SPREAD_STRIDE) as f64,
+        f64::from(u8::from(outcome.is_elsewhere)),
     ];
-    for (slot, value) in scratch::numbers(&mut result)
-        .iter_mut()
-        .zip(head.iter().chain(spreads))
-    {
+    for (slot, value) in result.iter_mut().zip(head.iter().chain(spreads)) {
         *slot = *value;
     }
-    Ok(())
 }

@@ -19,10 +19,6 @@ use crate::{
 
 /// Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers.
 #[napi]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "flat arguments cost no object a delivery"
-)]
 pub fn read_records(
     store: u32,
     channel: u32,
@@ -82,10 +78,6 @@ pub fn take_frame(channel: u32, mut output: Uint8ArraySlice<'_>) -> napi::Result
 /// Finds whole batches in mapped memory; `result` gets the `READ_*` numbers. The window named
 /// there is had from `mapWindow`.
 #[napi]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "flat arguments cost no object a delivery"
-)]
 pub fn read_batches(
     store: u32,
     channel: u32,

@@ -360,8 +360,14 @@ pub mod layout {
     pub const SPREAD_BASE_OFFSET: usize = 3;
     /// Records of the part.
     pub const SPREAD_RECORD_COUNT: usize = 4;
-    /// Numbers that a call about a frame returns ahead of the spreads.
-    pub const FRAME_RESULT_STRIDE: usize = 3;
+    /// Numbers that an append returns ahead of the spreads.
+    pub const FRAME_STRIDE: usize = 3;
+    /// The token to wait for, or 0.
+    pub const FRAME_TOKEN: usize = 0;
+    /// The durability that the frame reaches: 0 none, 1 written, 2 flushed.
+    pub const FRAME_REACHED: usize = 1;
+    /// 1 when another thread appends the rest: the plan is filled in once the token is done.
+    pub const FRAME_IS_ELSEWHERE: usize = 2;
     /// Numbers that describe the outcome of a read.
     pub const READ_STRIDE: usize = 11;
     /// One of the READ_STATUS values.

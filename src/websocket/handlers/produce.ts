@@ -42,19 +42,21 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	const { producer } = session;
 	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
 	if (ack === ACK.none) return;
-	const answer = writeAnswer(writer, id, storage, entryCount);
 	if (token === 0) {
-		session.send(answer);
+		session.send(writeAnswer(writer, id, storage, entryCount));
 		return;
 	}
-	// The plan is used again by the next frame, so the answer is made now and kept.
-	const kept = answer.slice();
+	// The plan is used again by the next frame, so the answer is made now and kept, unless another thread
+	// still has to fill the plan in.
+	const { isElsewhere } = storage;
+	const kept = isElsewhere ? null : writeAnswer(writer, id, storage, entryCount).slice();
 	const bytes = frame.length;
 	session.await(id, bytes);
 	storage.onToken(token, (code) => {
+		if (isElsewhere) storage.takeAppended(token);
 		if (!session.settle(id, bytes)) return;
-		if (code === CODES.NONE.code) session.send(kept);
-		else session.fail(id, MillraceError.fromNumber(code));
+		if (code !== CODES.NONE.code) session.fail(id, MillraceError.fromNumber(code));
+		else session.send(kept ?? writeAnswer(writer, id, storage, entryCount));
 	});
 }
 
@@ -66,6 +68,8 @@ function admit(
 	frame: Uint8Array,
 	ack: number,
 ): number {
+	// What the answer says of an entry that fails; the core puts the true one where it stores.
+	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	const alias = plan[row + PLAN_TOPIC_ALIAS] as number;
 	const topic = alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
 	if (topic === undefined) {

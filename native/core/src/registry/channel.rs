@@ -11,11 +11,14 @@ use std::{
     },
 };
 
+use hashbrown::HashMap;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use super::produce::AppendedFrame;
 use crate::{
     error::Code,
+    flush::work::WorkPool,
     layout,
     log::waiters::{Acknowledge, Watch},
     messagepack::Delivered,
@@ -42,6 +45,9 @@ pub struct Channel {
     is_woken: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
     token: AtomicU32,
+    /// The one thread for produce work that would hold the loop up: it keeps the order.
+    pub(super) appender: WorkPool,
+    appended: Mutex<HashMap<u32, AppendedFrame>>,
     pub(super) deliveries: Mutex<LruCache<DeliveryKey, (Vec<u8>, Delivered)>>,
 }
 
@@ -53,6 +59,8 @@ impl Channel {
             is_woken: AtomicBool::new(false),
             wake,
             token: AtomicU32::new(0),
+            appender: WorkPool::new("millrace-append", 1),
+            appended: Mutex::default(),
             deliveries: Mutex::new(LruCache::new(DELIVERIES_MAX)),
         })
     }
@@ -89,6 +97,16 @@ impl Channel {
                 return token;
             }
         }
+    }
+
+    /// Keeps what became of a frame until the loop takes it.
+    pub(super) fn keep_appended(&self, token: u32, appended: AppendedFrame) {
+        self.appended.lock().insert(token, appended);
+    }
+
+    /// Takes what became of a frame that another thread appended, once its token is done.
+    pub fn take_appended(&self, token: u32) -> Option<AppendedFrame> {
+        self.appended.lock().remove(&token)
     }
 
     /// Posts that the work behind a token is done.

@@ -7,15 +7,14 @@ use super::{
     channel::{Channel, DeliveryKey, PartitionWatch},
 };
 use crate::{
-    batch::{BatchHeader, HEADER_BYTES},
-    compression::{Codec, decompressed_bytes_estimate},
+    batch::HEADER_BYTES,
     error::{Code, Result},
     limits,
     log::{
         Log,
         read::{Batches, ColdRange, Read},
     },
-    messagepack::{Damaged, Delivered, DeliveryRequest, deliver},
+    messagepack::{Damaged, Delivered, DeliveryRequest, deliver, deliver_within},
 };
 
 /// Batches that expand to more than this are taken apart by another thread.
@@ -96,32 +95,33 @@ impl Store {
             request.subscription,
         );
         let high_watermark = log.high_watermark();
+        let mut offset = request.offset;
         let made = channel.deliveries.lock().pop(&key);
         if let Some((frame, delivered)) = made {
-            output.extend_from_slice(&frame);
-            return Ok(records(&delivered, high_watermark));
+            if delivered.records > 0 {
+                output.extend_from_slice(&frame);
+                return Ok(records(&delivered, high_watermark));
+            }
+            // Nothing in it was to be delivered: read on behind it.
+            offset = u64::try_from(delivered.next_offset).unwrap_or(offset);
         }
-        let mut offset = request.offset;
         loop {
             let batches = match log.read(offset, bytes_to_read(request))? {
                 Read::Batches(batches) => batches,
                 other => return Ok(self.without_batches(channel, other)),
             };
-            if is_costly(batches.bytes()) {
-                return Ok(self.deliver_elsewhere(channel, &log, request, offset, batches));
-            }
-            match deliver(
-                batches.bytes(),
-                &delivery_request(request, offset, &batches),
-                output,
-            ) {
-                Ok(delivered) if delivered.records > 0 => {
+            let delivery = delivery_request(request, offset, &batches);
+            let bytes_max = DECOMPRESSED_ON_LOOP_BYTES_MAX;
+            match deliver_within(batches.bytes(), &delivery, bytes_max, output) {
+                Ok(Some(delivered)) if delivered.records > 0 => {
                     return Ok(records(&delivered, batches.high_watermark));
                 }
-                Ok(delivered) => {
+                Ok(Some(_)) => {
                     // Nothing but control batches or holes: read on behind them.
-                    let next = u64::try_from(delivered.next_offset).unwrap_or(offset);
-                    offset = next.max(batches.next_offset).max(offset + 1);
+                    offset = batches.next_offset.max(offset + 1);
+                }
+                Ok(None) => {
+                    return Ok(self.deliver_elsewhere(channel, &log, request, offset, batches));
                 }
                 Err(damaged) => return Ok(set_aside(&log, &batches, &damaged, offset)),
             }
@@ -185,7 +185,11 @@ impl Store {
             let mut frame = Vec::new();
             let delivery = delivery_request(&request, offset, &batches);
             match deliver(batches.bytes(), &delivery, &mut frame) {
-                Ok(delivered) if delivered.records > 0 => {
+                Ok(mut delivered) => {
+                    if delivered.records == 0 {
+                        let next = batches.next_offset.max(offset + 1);
+                        delivered.next_offset = i64::try_from(next).unwrap_or(i64::MAX);
+                    }
                     let key = (
                         request.topic,
                         request.partition,
@@ -194,8 +198,6 @@ impl Store {
                     );
                     channel.deliveries.lock().put(key, (frame, delivered));
                 }
-                // Found out again, cheaply, by the next read.
-                Ok(_) => {}
                 Err(damaged) => drop(set_aside(&log, &batches, &damaged, offset)),
             }
             channel.post_done(token, Code::None);
@@ -253,21 +255,6 @@ fn records(delivered: &Delivered, high_watermark: u64) -> Outcome {
         next_offset: u64::try_from(delivered.next_offset).unwrap_or(0),
         high_watermark,
     }
-}
-
-/// Whether the first batch would hold the event loop up.
-fn is_costly(batches: &[u8]) -> bool {
-    let Ok(header) = BatchHeader::read(batches) else {
-        return false;
-    };
-    let Ok(codec) = header.attributes.codec() else {
-        return false;
-    };
-    let section = batches
-        .get(HEADER_BYTES..header.batch_bytes())
-        .unwrap_or_default();
-    codec != Codec::None
-        && decompressed_bytes_estimate(codec, section) > DECOMPRESSED_ON_LOOP_BYTES_MAX
 }
 
 /// Sets a batch aside that cannot be delivered, so that readers go on behind it.

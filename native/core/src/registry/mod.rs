@@ -75,6 +75,8 @@ pub struct Topic {
     logs: RwLock<Vec<Arc<Log>>>,
     /// Where the next records without a key go.
     sticky: AtomicU32,
+    /// Produce frames about this topic that another thread is appending.
+    frames_elsewhere: AtomicU32,
 }
 
 impl Topic {
@@ -228,6 +230,7 @@ impl Store {
                 config: RwLock::new(Arc::new(spec.config.clone())),
                 logs: RwLock::new(of_topic),
                 sticky: AtomicU32::new(0),
+                frames_elsewhere: AtomicU32::new(0),
             };
             numbers.push(self.add_topic(topic)?);
         }

@@ -1,13 +1,16 @@
 //! Appending a produce frame: all its entries in one call.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Store, Topic,
     channel::{Channel, PendingFrame},
 };
 use crate::{
-    batch::{Producer, validate},
+    batch::{Producer, validate, validate_within},
     compression::Codec,
     error::{Code, Error, Result},
     layout, limits,
@@ -20,6 +23,8 @@ use crate::{
 
 /// What an ack asks for, as the wire has it. `None` is the topic's own promise.
 pub type Ack = Option<u8>;
+/// Not answered at all.
+pub const ACK_NONE: u8 = 0;
 /// Acked once the records are in the page cache and ordered.
 pub const ACK_WRITTEN: u8 = 1;
 /// Acked after fdatasync.
@@ -35,6 +40,8 @@ pub struct Outcome {
     /// The durability that every entry without an error has when the token is done:
     /// 0 none, 1 written, 2 flushed.
     pub reached: u8,
+    /// Some entries are appended by another thread: the plan is not filled in yet.
+    pub is_elsewhere: bool,
 }
 
 /// Who produces.
@@ -49,7 +56,7 @@ pub struct ProducerIdentity {
 /// A frame to append.
 pub struct Frame<'a> {
     /// Where to.
-    pub store: &'a Store,
+    pub store: &'a Arc<Store>,
     /// Who is told of flushes.
     pub channel: &'a Arc<Channel>,
     /// The frame that the plan was made from.
@@ -68,6 +75,13 @@ pub struct ProduceScratch {
     splitter: Splitter,
     spreads: Vec<f64>,
 }
+
+/// Batches that expand to more than this are validated by another thread.
+const DECOMPRESSED_ON_LOOP_BYTES_MAX: u64 = 128 << 10;
+/// Entries with more bytes than these are compressed by another thread.
+const GZIP_ON_LOOP_BYTES_MAX: usize = 16 << 10;
+const SNAPPY_AND_ZSTD_ON_LOOP_BYTES_MAX: usize = 32 << 10;
+const LZ4_ON_LOOP_BYTES_MAX: usize = 64 << 10;
 
 /// Output buffers larger than this are given back after the frame.
 const OUTPUT_BYTES_KEPT_MAX: usize = 1 << 20;
@@ -115,36 +129,80 @@ impl ProduceScratch {
 
     /// Appends the first `count` entries of `plan` and notes there what became of each. Entries
     /// whose code is set are left alone; one that fails does not hinder the others.
+    ///
+    /// From the first entry on that would hold the event loop up (a large compression or
+    /// decompression), or that has to stay behind one that did, the rest is done by another
+    /// thread: then the results are had from [`Channel::take_appended`] once the token is done.
     pub fn append(&mut self, frame: &Frame<'_>, plan: &mut [f64], count: usize) -> Outcome {
         self.spreads.clear();
-        let mut work = FrameWork {
-            frame,
-            entry: -1.0,
-            pending: None,
-            reached: ACK_FLUSHED,
-        };
-        for row in plan.chunks_exact_mut(layout::PLAN_STRIDE).take(count) {
-            work.entry += 1.0;
-            if get(row, layout::PLAN_CODE) == 0.0
-                && let Err(error) = work.append_entry(self, row)
-            {
-                set(row, layout::PLAN_CODE, f64::from(error.code().number()));
+        let mut work = FrameWork::new(frame, true);
+        for (index, row) in plan
+            .chunks_exact_mut(layout::PLAN_STRIDE)
+            .take(count)
+            .enumerate()
+        {
+            if work.append_row(self, index, row) == Progress::Elsewhere {
+                let rows = count * layout::PLAN_STRIDE;
+                let plan = plan.get(..rows).unwrap_or_default();
+                return self.append_elsewhere(work, plan, index);
             }
         }
-        if self.output.capacity() > OUTPUT_BYTES_KEPT_MAX {
-            self.output = Vec::new();
-        }
+        self.trim();
+        let reached = work.reached();
         let token = work.pending.map_or(0, |pending| {
             pending.release();
             pending.token()
         });
         Outcome {
             token,
-            reached: if frame.ack == Some(0) {
-                0
-            } else {
-                work.reached
+            reached,
+            is_elsewhere: false,
+        }
+    }
+
+    /// Hands the entries from `first` on to the channel's own thread, which keeps their order.
+    fn append_elsewhere(&self, work: FrameWork<'_>, plan: &[f64], first: usize) -> Outcome {
+        let frame = work.frame;
+        let channel = frame.channel;
+        let pending = work.pending.unwrap_or_else(|| PendingFrame::new(channel));
+        let token = pending.token();
+        let topics: Vec<_> = plan
+            .chunks_exact(layout::PLAN_STRIDE)
+            .skip(first)
+            .filter(|row| get(row, layout::PLAN_CODE) == 0.0)
+            .filter_map(|row| number(row, layout::PLAN_TOPIC_HANDLE).ok())
+            .filter_map(|topic| frame.store.topic(topic).ok())
+            .collect();
+        for topic in &topics {
+            topic.frames_elsewhere.fetch_add(1, Ordering::AcqRel);
+        }
+        let job = FrameElsewhere {
+            store: Arc::clone(frame.store),
+            channel: Arc::clone(channel),
+            bytes: frame.bytes.to_vec(),
+            ack: frame.ack,
+            producer: frame.producer,
+            appended: AppendedFrame {
+                plan: plan.to_vec(),
+                spreads: self.spreads.clone(),
+                reached: work.reached,
             },
+            pending,
+            topics,
+            first,
+        };
+        channel.appender.spawn(Box::new(move || job.run()));
+        Outcome {
+            token,
+            reached: 0,
+            is_elsewhere: true,
+        }
+    }
+
+    /// Gives a buffer back that one large frame made large.
+    fn trim(&mut self) {
+        if self.output.capacity() > OUTPUT_BYTES_KEPT_MAX {
+            self.output = Vec::new();
         }
     }
 
@@ -155,21 +213,126 @@ impl ProduceScratch {
     }
 }
 
+/// What became of a frame that another thread appended.
+#[derive(Debug, Default)]
+pub struct AppendedFrame {
+    /// Its rows.
+    pub plan: Vec<f64>,
+    /// Rows about entries that went to several partitions.
+    pub spreads: Vec<f64>,
+    /// As in [`Outcome::reached`].
+    pub reached: u8,
+}
+
+/// The rest of a frame, on its way to another thread.
+struct FrameElsewhere {
+    store: Arc<Store>,
+    channel: Arc<Channel>,
+    bytes: Vec<u8>,
+    ack: Ack,
+    producer: ProducerIdentity,
+    appended: AppendedFrame,
+    pending: Arc<PendingFrame>,
+    topics: Vec<Arc<Topic>>,
+    first: usize,
+}
+
+impl FrameElsewhere {
+    fn run(mut self) {
+        let frame = Frame {
+            store: &self.store,
+            channel: &self.channel,
+            bytes: &self.bytes,
+            ack: self.ack,
+            producer: self.producer,
+        };
+        let mut scratch = ProduceScratch {
+            spreads: self.appended.spreads,
+            ..ProduceScratch::default()
+        };
+        let mut work = FrameWork::new(&frame, false);
+        work.pending = Some(Arc::clone(&self.pending));
+        work.reached = self.appended.reached;
+        let rows = self.appended.plan.chunks_exact_mut(layout::PLAN_STRIDE);
+        for (index, row) in rows.enumerate().skip(self.first) {
+            work.append_row(&mut scratch, index, row);
+        }
+        self.appended.reached = work.reached();
+        self.appended.spreads = scratch.spreads;
+        // From here on the loop may append to these topics itself again: all of this is in.
+        for topic in &self.topics {
+            topic.frames_elsewhere.fetch_sub(1, Ordering::AcqRel);
+        }
+        if self.ack != Some(ACK_NONE) {
+            self.channel
+                .keep_appended(self.pending.token(), self.appended);
+        }
+        self.pending.release();
+    }
+}
+
+/// Whether an entry was dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Done,
+    /// Nothing was done: it has to be another thread.
+    Elsewhere,
+}
+
 /// One frame being appended.
 struct FrameWork<'a> {
     frame: &'a Frame<'a>,
+    /// Large work is left to another thread.
+    is_on_loop: bool,
     /// Index of the entry at work.
     entry: f64,
     pending: Option<Arc<PendingFrame>>,
     reached: u8,
 }
 
-impl FrameWork<'_> {
-    fn append_entry(&mut self, scratch: &mut ProduceScratch, row: &mut [f64]) -> Result<()> {
+impl<'a> FrameWork<'a> {
+    fn new(frame: &'a Frame<'a>, is_on_loop: bool) -> Self {
+        Self {
+            frame,
+            is_on_loop,
+            entry: 0.0,
+            pending: None,
+            reached: ACK_FLUSHED,
+        }
+    }
+
+    fn reached(&self) -> u8 {
+        if self.frame.ack == Some(ACK_NONE) {
+            ACK_NONE
+        } else {
+            self.reached
+        }
+    }
+
+    fn append_row(
+        &mut self,
+        scratch: &mut ProduceScratch,
+        index: usize,
+        row: &mut [f64],
+    ) -> Progress {
+        if get(row, layout::PLAN_CODE) != 0.0 {
+            return Progress::Done;
+        }
+        self.entry = size(index);
+        self.append_entry(scratch, row).unwrap_or_else(|error| {
+            set(row, layout::PLAN_CODE, f64::from(error.code().number()));
+            Progress::Done
+        })
+    }
+
+    fn append_entry(&mut self, scratch: &mut ProduceScratch, row: &mut [f64]) -> Result<Progress> {
         let topic = self
             .frame
             .store
             .topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
+        if self.is_on_loop && topic.frames_elsewhere.load(Ordering::Acquire) > 0 {
+            return Ok(Progress::Elsewhere);
+        }
         let config = topic.config();
         self.check_replicas(&config)?;
         let start = position(row, layout::PLAN_BODY_START)?;
@@ -184,23 +347,57 @@ impl FrameWork<'_> {
             1 => Format::MessagePack,
             _ => Format::Batch,
         };
-        let partition = get(row, layout::PLAN_PARTITION);
-        if partition >= 0.0 {
-            let partition = number(row, layout::PLAN_PARTITION)?;
-            let log = topic.log(partition)?;
-            let appended = self.append_body(scratch, &log, &config, row, body, format)?;
-            set_result(row, f64::from(partition), &appended);
-            return Ok(());
-        }
+        let is_by_key = get(row, layout::PLAN_PARTITION) < 0.0;
         if format == Format::Batch {
             // A ready batch is opaque: its keys do not choose, it sticks as a whole.
-            let partition = topic.next_sticky();
-            let log = topic.log(partition)?;
-            let appended = self.append_body(scratch, &log, &config, row, body, format)?;
-            set_result(row, f64::from(partition), &appended);
-            return Ok(());
+            let partition = if is_by_key {
+                topic.next_sticky()
+            } else {
+                number(row, layout::PLAN_PARTITION)?
+            };
+            return self.append_batch(&topic, &config, row, partition, body);
         }
-        self.append_spread(scratch, &topic, &config, row, body, format)
+        if self.is_on_loop && compresses_long(&config, bytes) {
+            return Ok(Progress::Elsewhere);
+        }
+        if is_by_key {
+            self.append_spread(scratch, &topic, &config, row, body, format)?;
+            return Ok(Progress::Done);
+        }
+        let partition = number(row, layout::PLAN_PARTITION)?;
+        let log = topic.log(partition)?;
+        scratch.output.clear();
+        let options = self.build_options(&config, row)?;
+        let built = build_batch(body, format, &options, &mut scratch.output)?;
+        let batch = whole(&scratch.output, built.range)?;
+        let appended = log.append(batch, built.max_timestamp_ms)?;
+        self.wait_for(&log, &config, &appended);
+        set_result(row, f64::from(partition), &appended);
+        Ok(Progress::Done)
+    }
+
+    fn append_batch(
+        &mut self,
+        topic: &Topic,
+        config: &LogConfig,
+        row: &mut [f64],
+        partition: u32,
+        batch: &[u8],
+    ) -> Result<Progress> {
+        let log = topic.log(partition)?;
+        let rules = config.rules(self.frame.store.shared().env.clock.wall_ms());
+        let summary = if self.is_on_loop {
+            match validate_within(batch, &rules, DECOMPRESSED_ON_LOOP_BYTES_MAX)? {
+                Some(summary) => summary,
+                None => return Ok(Progress::Elsewhere),
+            }
+        } else {
+            validate(batch, &rules)?
+        };
+        let appended = log.append(batch, summary.max_timestamp_ms)?;
+        self.wait_for(&log, config, &appended);
+        set_result(row, f64::from(partition), &appended);
+        Ok(Progress::Done)
     }
 
     /// One broker is one replica: a topic that wants more takes no record that asks for all.
@@ -211,29 +408,6 @@ impl FrameWork<'_> {
             return Err(Error::new(Code::NotEnoughReplicas, detail));
         }
         Ok(())
-    }
-
-    fn append_body(
-        &mut self,
-        scratch: &mut ProduceScratch,
-        log: &Arc<Log>,
-        config: &LogConfig,
-        row: &[f64],
-        body: &[u8],
-        format: Format,
-    ) -> Result<Appended> {
-        let rules = config.rules(self.frame.store.shared().env.clock.wall_ms());
-        let appended = if format == Format::Batch {
-            let summary = validate(body, &rules)?;
-            log.append(body, summary.max_timestamp_ms)?
-        } else {
-            scratch.output.clear();
-            let options = self.build_options(config, row)?;
-            let built = build_batch(body, format, &options, &mut scratch.output)?;
-            log.append(whole(&scratch.output, built.range)?, built.max_timestamp_ms)?
-        };
-        self.wait_for(log, config, &appended);
-        Ok(appended)
     }
 
     /// Records of one entry over several partitions, by key.
@@ -337,12 +511,20 @@ impl FrameWork<'_> {
     }
 }
 
+/// Whether compressing `bytes` of records takes longer than the event loop may be held.
+fn compresses_long(config: &LogConfig, bytes: usize) -> bool {
+    match config.codec {
+        None | Some(Codec::None) => false,
+        Some(Codec::Gzip) => bytes > GZIP_ON_LOOP_BYTES_MAX,
+        Some(Codec::Snappy | Codec::Zstd) => bytes > SNAPPY_AND_ZSTD_ON_LOOP_BYTES_MAX,
+        Some(Codec::Lz4) => bytes > LZ4_ON_LOOP_BYTES_MAX,
+    }
+}
+
 impl Topic {
     /// The partition for the next records without a key: another one each time.
     fn next_sticky(&self) -> u32 {
-        let turn = self
-            .sticky
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let turn = self.sticky.fetch_add(1, Ordering::Relaxed);
         turn.checked_rem(self.partition_count()).unwrap_or(0)
     }
 }
