@@ -511,6 +511,8 @@ export class Storage {
 	}
 
 	#drain(): void {
+		// A wake-up that was on its way when the channel was closed.
+		if (this.#isChannelClosed) return;
 		const events = this.#events;
 		for (;;) {
 			const count = this.#native.drainChannel(this.#channel, events);
