@@ -11,6 +11,9 @@ import type { OpenSocket, SocketOptions } from "./socket.ts";
 /** Credentials are renewed this long before they run out, in milliseconds. */
 const RENEW_BEFORE_MS = 30_000;
 
+/** A connection that lasts so long was a good one: the next wait is the shortest again, in ms. */
+const STABLE_MS = 5_000;
+
 /** setTimeout fires at once beyond this, in milliseconds. */
 const TIMER_MS_MAX = 2_147_483_647;
 
@@ -58,6 +61,7 @@ export class Link {
 	#identity: ProducerIdentity | undefined;
 	#state: LinkState = "connecting";
 	#closedError: MillraceError | undefined;
+	#attachedMs = 0;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#renewTimer: ReturnType<typeof setTimeout> | undefined;
 	/** Why the latest attempt failed; told to those who gave up waiting. */
@@ -205,7 +209,7 @@ export class Link {
 	}
 
 	#attach(connection: Connection, hello: HelloAnswer): void {
-		this.#backoff.reset();
+		this.#attachedMs = performance.now();
 		this.#state = "ready";
 		this.#hello = hello;
 		this.#identity = hello.producer;
@@ -224,7 +228,10 @@ export class Link {
 			return;
 		}
 		this.#state = "connecting";
-		if (attached) for (const user of [...this.#users]) user.detached?.();
+		if (attached) {
+			if (performance.now() - this.#attachedMs > STABLE_MS) this.#backoff.reset();
+			for (const user of [...this.#users]) user.detached?.();
+		}
 		this.#timer = setTimeout(() => this.#dial(true), this.#backoff.nextMs());
 	}
 

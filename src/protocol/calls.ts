@@ -45,15 +45,10 @@ export interface TopicDescription extends TopicSummary {
 
 /** One thing that recovery found at the last start. */
 export interface RecoveryFinding {
-	/** What was done, such as "tail_cut", "range_quarantined", "directory_set_aside". */
-	kind: string;
-	topic?: string | null;
-	partition?: number | null;
-	/** The offsets concerned, where there are any: from inclusive, to exclusive. */
-	from?: number | null;
-	to?: number | null;
-	/** For people. */
-	message: string;
+	/** The partition or directory concerned. */
+	subject: string;
+	/** What was found and done, for people. */
+	detail: string;
 }
 
 /** Takes, answers: by the call's name. */

@@ -68,6 +68,8 @@ function admit(
 	frame: Uint8Array,
 	ack: number,
 ): number {
+	// What the answer says of an entry that fails; the core puts the true one where it stores.
+	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	const alias = plan[row + PLAN_TOPIC_ALIAS] as number;
 	const topic = alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
 	if (topic === undefined) {
