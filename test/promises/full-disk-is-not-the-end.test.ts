@@ -9,16 +9,16 @@ import { expect, test } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import { BrokerProcess, runCommand } from "../broker-process.ts";
-import { missingMounts, type Mount, mountMemory, mountNewImage } from "../mounts.ts";
+import { type Mount, missingMounts, mountMemory, mountNewImage } from "../mounts.ts";
 import { RawClient } from "../websocket/raw-client.ts";
 
-const MIBIBYTE = 1_048_576;
+const MEBIBYTE = 1_048_576;
 const VALUE_BYTES = 50_000;
 const FULL = CODES.DISK_FULL.code;
 
 const FILE_SYSTEMS: [name: string, mount: () => Mount][] = [
-	["tmpfs", () => mountMemory(24 * MIBIBYTE)],
-	["ext4", () => mountNewImage(32 * MIBIBYTE)],
+	["tmpfs", () => mountMemory(12 * MEBIBYTE)],
+	["ext4", () => mountNewImage(16 * MEBIBYTE)],
 ];
 
 /** Topics are written through both writers: pwrite by default, a mapping where acks do not flush. */
@@ -43,8 +43,8 @@ test.for(
 	const stored = { ballast: new Map(), kept: new Map() } satisfies Record<string, Stored>;
 
 	// As far as the disk goes: half of it into each topic.
-	expect(await fill(raw, "ballast", stored.ballast, 8 * MIBIBYTE)).toBe(0);
-	expect(await fill(raw, "kept", stored.kept, 64 * MIBIBYTE)).toBe(FULL);
+	expect(await fill(raw, "ballast", stored.ballast, 4 * MEBIBYTE)).toBe(0);
+	expect(await fill(raw, "kept", stored.kept, 64 * MEBIBYTE)).toBe(FULL);
 	expect(stored.kept.size).toBeGreaterThan(50);
 
 	// It stays an error as long as the disk is full, in every topic; then smaller records may fit.
@@ -58,7 +58,7 @@ test.for(
 	const waiting = sendOne(client, "kept", 20_000);
 	await client.topics.delete("ballast");
 	expect(await waiting).toMatchObject({ partition: 0 });
-	expect(await fill(raw, "kept", stored.kept, 4 * MIBIBYTE)).toBe(0);
+	expect(await fill(raw, "kept", stored.kept, 2 * MEBIBYTE)).toBe(0);
 	await expectServed(client, { kept: stored.kept });
 
 	raw.close();

@@ -29,13 +29,18 @@ const CUTS_SHORT = 2;
 const LOADS = [
 	{ topic: "flushed", configs: {}, durability: undefined },
 	{ topic: "relaxed", configs: { "flush.messages": 1_000_000 }, durability: "flushed" },
-	{ topic: "mapped", configs: { "flush.ms": 200, "segment.bytes": 1_048_576 }, durability: "flushed" },
+	{
+		topic: "mapped",
+		configs: { "flush.ms": 200, "segment.bytes": 1_048_576 },
+		durability: "flushed",
+	},
 ] as const satisfies { topic: string; configs: object; durability: Durability | undefined }[];
 
 /** A record by where it was stored. */
 type Places = Map<string, string>;
 
-const place = (topic: string, partition: number, offset: number) => `${topic} ${partition} ${offset}`;
+const place = (topic: string, partition: number, offset: number) =>
+	`${topic} ${partition} ${offset}`;
 
 test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 	"power cut %i: what was acknowledged as flushed, and what consumers saw, is there",
