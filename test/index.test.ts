@@ -38,7 +38,7 @@ async function sendAndRead(broker: Broker, topic: string, value: unknown): Promi
 }
 
 describe("a broker in this process", () => {
-	test("in memory: the real protocol at a free port, several side by side, nothing on disk", async () => {
+	test("in memory: the real protocol, several side by side, nothing on disk", async () => {
 		const [first, second] = await Promise.all([
 			start({ memory: true, dataDir: join(directory, "unused") }),
 			start({ memory: true }),
@@ -50,7 +50,7 @@ describe("a broker in this process", () => {
 		expect(readdirSync(directory)).toEqual([]);
 	});
 
-	test("on disk: what was acknowledged is there after a restart, as is the cluster's id", async () => {
+	test("on disk: what was acknowledged is there after a restart", async () => {
 		const options = { dataDir: directory, websocket: "127.0.0.1:0" };
 		const first = await start(options);
 		await sendAndRead(first, "orders", "one");

@@ -22,6 +22,11 @@ export class UsageError extends Error {
 	override readonly name = "UsageError";
 }
 
+/** A check has found damage: exit code 4. */
+export class DamageFoundError extends Error {
+	override readonly name = "DamageFoundError";
+}
+
 /** Records that a command was to store and that were not; the cause is the first one's failure. */
 export class RecordsFailedError extends Error {
 	override readonly name = "RecordsFailedError";
@@ -33,7 +38,10 @@ export class RecordsFailedError extends Error {
 	}
 }
 
-/** A failure that the log has told of already: nothing more is said, the cause decides the exit code. */
+/**
+ * A failure that the log has told of already: nothing more is said, the cause decides the exit
+ * code.
+ */
 export class LoggedError extends Error {
 	override readonly name = "LoggedError";
 }
@@ -45,6 +53,7 @@ export function exitCodeOf(thrown: unknown): number {
 	if (thrown instanceof RecordsFailedError || thrown instanceof LoggedError) {
 		return exitCodeOf(thrown.cause);
 	}
+	if (thrown instanceof DamageFoundError) return EXIT.damaged;
 	if (!(thrown instanceof MillraceError)) return EXIT.failed;
 	switch (thrown.code) {
 		case "CONNECTION_LOST":

@@ -15,8 +15,8 @@ import { Progress } from "./progress.ts";
 const STDIN = 0;
 
 /**
- * Records that wait for their acks, in bytes: enough to keep a disk busy, little enough that the lines
- * of which they consist are still young when the garbage collector meets them.
+ * Records that wait for their acks, in bytes: enough to keep a disk busy, little enough that the
+ * lines of which they consist are still young when the garbage collector meets them.
  */
 const BUFFER_BYTES_MAX = 8_388_608;
 

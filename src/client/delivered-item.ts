@@ -7,8 +7,9 @@ import { RecordBatch } from "./delivery.ts";
 import type { Item, Subscription } from "./subscription.ts";
 
 /**
- * What a frame about a subscription brings: an `error` item for one that ended, undefined for what this
- * version does not know. The reader stands behind the subscription's number. Throws FrameError.
+ * What a frame about a subscription brings: an `error` item for one that ended, undefined for what
+ * this version does not know. The reader stands behind the subscription's number. Throws
+ * FrameError.
  */
 export function deliveredItem<Value>(
 	operation: number,

@@ -91,7 +91,13 @@ export class Link {
 
 	/** Makes the first connection: one attempt, which rejects with why it failed. */
 	async start(): Promise<void> {
-		const connection = this.#dial(false);
+		let connection: Connection;
+		try {
+			connection = this.#dial(false);
+		} catch (cause) {
+			// Such as a page under https that wants plain ws.
+			throw refusedUrl(this.#url, cause);
+		}
 		await connection.ready;
 	}
 
@@ -267,4 +273,8 @@ export class Link {
 			this.lastError = new MillraceError("NOT_AUTHENTICATED", "renewal failed", { cause: error });
 		}
 	}
+}
+
+function refusedUrl(url: string, cause: unknown): MillraceError {
+	return new MillraceError("INVALID_ARGUMENT", `${url} is not accepted`, { cause });
 }

@@ -2,7 +2,7 @@ import { CODES, type CodeName } from "../protocol/codes.ts";
 import { MillraceError } from "../protocol/error.ts";
 import type { HelloAnswer, ProducerIdentity } from "../protocol/frames.ts";
 import { Batch, type BatchOwner, BufferPool } from "./batch.ts";
-import type { Connection, ProduceResult } from "./connection.ts";
+import { type Connection, type ProduceResult, REQUESTS_UNANSWERED_MAX } from "./connection.ts";
 import type { Link, LinkUser } from "./link.ts";
 import { PartitionQueue } from "./partition-queue.ts";
 import { FRAME_HEAD_BYTES_MAX, produceFrame } from "./produce-frame.ts";
@@ -195,7 +195,8 @@ export class Sender implements LinkUser {
 		const connection = this.#connection;
 		const limits = this.#hello?.limits;
 		if (connection === undefined || limits === undefined) return;
-		while (this.#frames.size < limits.in_flight_requests_max) {
+		const framesMax = Math.max(1, limits.in_flight_requests_max - REQUESTS_UNANSWERED_MAX);
+		while (this.#frames.size < framesMax) {
 			const batches = this.#collect(limits.produce_entries_max);
 			const [first] = batches;
 			if (first === undefined) return;

@@ -35,6 +35,8 @@ export interface TopicSummary {
 	name: string;
 	topic_id: string;
 	partitions: number;
+	/** Kept by the broker for itself. */
+	internal: boolean;
 }
 
 export interface TopicDescription extends TopicSummary {
@@ -73,6 +75,8 @@ export interface Calls {
 			after?: string;
 			/** Most topics in one answer, 1 to 1,000; default 1,000. */
 			limit?: number;
+			/** true: also those that the broker keeps for itself. */
+			internal?: boolean;
 		};
 		/** In the order of their names' code units. */
 		answers: { topics: TopicSummary[]; more: boolean };

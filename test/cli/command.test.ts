@@ -1,10 +1,14 @@
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { connect as connectSocket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { BrokerProcess, millrace } from "./millrace-process.ts";
+
+/** Bytes of every value in no order that anyone would notice. */
+function everyByte(count: number): Uint8Array {
+	return Uint8Array.from({ length: count }, (_, index) => Math.imul(index, 2_654_435_761) >>> 24);
+}
 
 describe("the command against a broker", () => {
 	let broker: BrokerProcess;
@@ -27,7 +31,7 @@ describe("the command against a broker", () => {
 		["no UTF-8", Buffer.from([0xff, 0xfe, 0x0a, 0x00, 0x0a]), undefined],
 		["nothing", Buffer.alloc(0), undefined],
 		["long lines", Buffer.from(`${"x".repeat(900_000)}\n${"y".repeat(900_000)}\n`), undefined],
-		["random bytes", Buffer.concat([randomBytes(300_000), Buffer.from("\n")]), undefined],
+		["every byte", Buffer.concat([everyByte(300_000), Buffer.from("\n")]), undefined],
 	])("what goes in comes out: %s", async (name, input, expected = input) => {
 		const topic = `bytes-${name.replaceAll(" ", "-")}`;
 		const result = await millrace(["produce", topic, ...url], input);
@@ -84,7 +88,8 @@ describe("the command against a broker", () => {
 		const lines = Buffer.from(`${"line\n".repeat(200_000)}`);
 		await millrace(["produce", "many", ...url], lines);
 		const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
-		const script = `"$0" "$1" consume many --from-beginning --url "$2" | head -n 1; echo "\${PIPESTATUS[0]}"`;
+		const consume = `"$0" "$1" consume many --from-beginning --url "$2"`;
+		const script = `${consume} | head -n 1; echo "\${PIPESTATUS[0]}"`;
 		const child = spawn("bash", ["-c", script, process.execPath, main, broker.url]);
 		let output = "";
 		child.stdout.on("data", (chunk) => {
@@ -95,6 +100,18 @@ describe("the command against a broker", () => {
 		});
 		await new Promise((resolve) => child.once("close", resolve));
 		expect(output).toBe("line\n0\n");
+	});
+
+	test("what cannot be written is a failure of the one who wanted to write", async () => {
+		const script = `"$0" "$1" topic list --url "$2" >/dev/full; echo $?`;
+		const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+		const child = spawn("bash", ["-c", script, process.execPath, main, broker.url]);
+		let output = "";
+		child.stdout.on("data", (chunk) => {
+			output += chunk;
+		});
+		await new Promise((resolve) => child.once("close", resolve));
+		expect(output).toBe("1\n");
 	});
 
 	test("topics from creation to deletion", async () => {

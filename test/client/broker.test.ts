@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
 import { type Broker, type StartBrokerOptions, startBroker } from "../../src/index.ts";
+import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 
 let broker: Broker;
 let client: Client;
@@ -59,7 +60,8 @@ test("headers, tombstones and times are stored", async () => {
 		headers: { a: "1", b: null },
 	});
 	const { offset } = await producer.send({ topic: "shapes", value: "é" });
-	const seen: { timestamp: number; headers: unknown[] }[] = [];
+	const seen: { keyText: string | null; value: unknown; timestamp: number; headers: unknown[] }[] =
+		[];
 	const consumer = client.consumer<string>({
 		topics: "shapes",
 		codec: "string",
@@ -117,9 +119,10 @@ test("an offset beyond the log is out of range, typed", async () => {
 	await consumer.close();
 });
 
-test.each(["uws", "ws"] as const)(
-	"through restarts of the broker on %s every record is stored once and read once",
-	async (websocketTransport) => {
+describe.each(TRANSPORTS)("on %s", (websocketTransport) => {
+	requireTransport(websocketTransport);
+
+	test("through restarts of the broker every record is stored once and read once", async () => {
 		const dataDir = await mkdtemp(join(tmpdir(), "millrace-client-"));
 		const options = { dataDir, websocketTransport } satisfies StartBrokerOptions;
 		let durable = await startBroker({ ...options, websocket: "127.0.0.1:0" });
@@ -155,5 +158,5 @@ test.each(["uws", "ws"] as const)(
 			await durable.close();
 			await rm(dataDir, { recursive: true, force: true });
 		}
-	},
-);
+	});
+});

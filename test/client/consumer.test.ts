@@ -156,20 +156,15 @@ test("a busy loop over records lets timers fire", async () => {
 	broker.append("a", 0, numbered(4_000));
 	const consumer = consumerOf({ until: "end" });
 	await consumer.ready();
-	let latest = performance.now();
-	let gapMsMax = 0;
-	const timer = setInterval(() => {
-		gapMsMax = Math.max(gapMsMax, performance.now() - latest);
-		latest = performance.now();
-	}, 1);
+	let ticks = 0;
+	const timer = setInterval(() => ticks++, 1);
 	for await (const record of consumer) {
 		const until = performance.now() + 0.05;
 		while (performance.now() < until) void record;
 	}
 	clearInterval(timer);
-	// 4,000 records of 50 us are 200 ms of work; a slow machine gets some slack.
-	expect(gapMsMax).toBeLessThan(100);
-	expect(gapMsMax).toBeGreaterThan(0);
+	// 200 ms of work, all of which has arrived before: without pauses there would be no tick at all.
+	expect(ticks).toBeGreaterThan(5);
 });
 
 describe("credit", () => {

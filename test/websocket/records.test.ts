@@ -214,13 +214,14 @@ describe.each(TRANSPORTS)("records over %s", (transport) => {
 			const changed = Uint8Array.from(batch);
 			changed[index] = (changed[index] as number) ^ 0x41;
 			const [code] = await store(client, target, 0, -1, 2, changed);
-			// Base offset, length and leader epoch lie outside the checksum: the broker assigns two of them.
+			// Base offset, length and leader epoch lie outside the checksum: the broker assigns two of
+			// them.
 			if (index >= 17) expect(code).not.toBe(0);
 		}
 		await client.ping();
 	});
 
-	test("lengths that lie inside a produce frame are refused and the connection goes on", async () => {
+	test("lengths that lie in a produce frame are refused and the connection goes on", async () => {
 		const client = await at.client();
 		const topic = await at.topic();
 		const frame = encode([3, 5, 1, [[topic, 0, -1, 0, [["value", "key"]]]]]);

@@ -41,13 +41,16 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	}
 	const { producer } = session;
 	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
-	if (ack === ACK.none) return;
+	if (ack === ACK.none) {
+		if (token !== 0 && storage.isElsewhere) holdUnanswered(session, token, frame.length);
+		return;
+	}
 	if (token === 0) {
 		session.send(writeAnswer(writer, id, storage, entryCount));
 		return;
 	}
-	// The plan is used again by the next frame, so the answer is made now and kept, unless another thread
-	// still has to fill the plan in.
+	// The plan is used again by the next frame, so the answer is made now and kept, unless another
+	// thread still has to fill the plan in.
 	const { isElsewhere } = storage;
 	const kept = isElsewhere ? null : writeAnswer(writer, id, storage, entryCount).slice();
 	const bytes = frame.length;
@@ -57,6 +60,16 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 		if (!session.settle(id, bytes)) return;
 		if (code !== CODES.NONE.code) session.fail(id, MillraceError.fromNumber(code));
 		else session.send(kept ?? writeAnswer(writer, id, storage, entryCount));
+	});
+}
+
+/** Counts a frame that nobody waits for, but another thread still works on, as in flight. */
+function holdUnanswered(session: Session, token: number, bytes: number): void {
+	const { storage } = session.host;
+	session.await(null, bytes);
+	storage.onToken(token, () => {
+		storage.takeAppended(token);
+		session.settle(null, bytes);
 	});
 }
 
