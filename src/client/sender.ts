@@ -262,6 +262,7 @@ export class Sender implements LinkUser {
 		const { code, retryAfterMs } = refusal;
 		const error = new MillraceError(code, "", { topic, partition, cause: refusal });
 		queue.draining = true;
+		queue.refusal = refusal;
 		switch (code) {
 			case "OUT_OF_ORDER_SEQUENCE_NUMBER":
 				// Not stored. Behind a batch that failed this is a consequence; as the first it is a hole.
@@ -367,7 +368,7 @@ export class Sender implements LinkUser {
 	#expire(queue: PartitionQueue, batch: Batch): void {
 		const { topic, partition } = batch;
 		const what = batch.unresolved ? "it was sent and not answered" : "it was not stored";
-		const cause = this.#link.lastError;
+		const cause = queue.refusal ?? this.#link.lastError;
 		const details = { topic, partition, ...(cause === undefined ? {} : { cause }) };
 		this.#giveUp(queue, batch, new MillraceError("DELIVERY_TIMEOUT", what, details));
 	}
