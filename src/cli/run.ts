@@ -5,6 +5,7 @@
 import { Command, CommanderError } from "commander";
 
 import { VERSION } from "../version.ts";
+import { benchCommand } from "./bench.ts";
 import { consumeCommand } from "./consume.ts";
 import { doctorCommand } from "./doctor.ts";
 import { describeFailure, EXIT, exitCodeOf, LoggedError } from "./exit-code.ts";
@@ -24,6 +25,7 @@ function millrace(): Command {
 		produceCommand,
 		consumeCommand,
 		groupCommand,
+		benchCommand,
 		verifyCommand,
 		doctorCommand,
 	]) {
