@@ -38,7 +38,9 @@ const binOf = (packageName, name = packageName) => {
 
 async function build() {
 	if ((await run(process.execPath, ["native/build.mjs"])) !== 0) return false;
-	return (await run(process.execPath, [binOf("typescript", "tsc"), "--build", "src/cli", "bench"])) === 0;
+	return (
+		(await run(process.execPath, [binOf("typescript", "tsc"), "--build", "src/cli", "bench"])) === 0
+	);
 }
 
 /** Each of these returns { passed, failed, skipped: { reason: count } }. */
