@@ -67,6 +67,7 @@ async function testRust() {
 			"test",
 			"--manifest-path=native/Cargo.toml",
 			"--locked",
+			"--release",
 			"--package=millrace-core",
 			"--no-fail-fast",
 		],

@@ -167,13 +167,17 @@ export class Storage {
 		code: 0,
 	};
 	#isClosed = false;
+	#isChannelClosed = false;
 
 	private constructor(native: NativeBinding, store: number) {
 		this.#native = native;
 		this.#store = store;
 		this.spread = this.#frameResult.subarray(FRAME_STRIDE);
 		this.clusterId = native.clusterId(store);
-		this.#channel = native.openChannel(() => this.#drain());
+		// A wake-up may still be on its way when the channel is closed.
+		this.#channel = native.openChannel(() => {
+			if (!this.#isChannelClosed) this.#drain();
+		});
 		this.#watches = new PartitionWatches({
 			arm: (topic, partition, offset) => this.#arm(topic, partition, offset),
 			highWatermark: (topic, partition) => this.#highWatermark(topic, partition),
@@ -220,6 +224,7 @@ export class Storage {
 			await callAsync(() => this.#native.closeStore(this.#store));
 		} finally {
 			this.#drain();
+			this.#isChannelClosed = true;
 			this.#native.closeChannel(this.#channel);
 		}
 	}
@@ -506,6 +511,8 @@ export class Storage {
 	}
 
 	#drain(): void {
+		// A wake-up that was on its way when the channel was closed.
+		if (this.#isChannelClosed) return;
 		const events = this.#events;
 		for (;;) {
 			const count = this.#native.drainChannel(this.#channel, events);

@@ -132,9 +132,9 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and has
-	 * directories set aside that no entry knows. Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when
-	 * the entries cannot be read, or with what the storage core reports.
+	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and
+	 * has directories set aside that no entry knows. Rejects with DATA_DAMAGED or
+	 * DATA_DIRECTORY_NEWER when the entries cannot be read, or with what the storage core reports.
 	 */
 	static async open(
 		storage: TopicStorage,

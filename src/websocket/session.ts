@@ -189,17 +189,15 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		if (this.#state === "serving") this.send(noticeFrame(this.host.writer, kind, notice));
 	}
 
-	/** `id` and, of produce, `bytes` are outstanding until `settle`. */
-	await(id: number, bytes = 0): void {
-		this.#outstanding.add(id);
+	/** `id` (null: of nobody who waits) and, of produce, `bytes` are outstanding until `settle`. */
+	await(id: number | null, bytes = 0): void {
+		if (id !== null) this.#outstanding.add(id);
 		this.#inFlightBytes += bytes;
 	}
 
-	/**
-	 * A request that was outstanding is being answered; false when there is nobody left to answer.
-	 */
-	settle(id: number, bytes = 0): boolean {
-		this.#outstanding.delete(id);
+	/** What was outstanding is done; false when there is nobody left to answer. */
+	settle(id: number | null, bytes = 0): boolean {
+		if (id !== null) this.#outstanding.delete(id);
 		this.#inFlightBytes -= bytes;
 		return this.#state !== "closed";
 	}

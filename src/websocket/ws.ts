@@ -15,6 +15,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import { SUBPROTOCOL } from "../protocol/operations.ts";
+import { CopyPool } from "./copy-pool.ts";
 import {
 	FORBIDDEN_HOST,
 	FORBIDDEN_ORIGIN,
@@ -42,6 +43,9 @@ const CLOSE_MS_MAX = 2_000;
 
 const SEND_OPTIONS = { binary: true, compress: false, fin: true } as const;
 const FIRST_FRAGMENT_OPTIONS = { binary: true, compress: false, fin: false } as const;
+
+/** Of a delivery with the front of its frame; some for what is on its way at any moment. */
+const copies = new CopyPool(LIMITS.deliveryBytesMax + 65_536, 16);
 
 class WsConnection implements Connection {
 	readonly remoteAddress: string;
@@ -85,14 +89,16 @@ class WsConnection implements Connection {
 			release?.();
 			return "buffered";
 		}
+		const copy = copies.copy(header);
 		const written = () => {
+			copies.release(copy);
 			release?.();
 			this.#written();
 		};
 		this.cork(() => {
-			if (body === undefined) this.#socket.send(Buffer.from(header), SEND_OPTIONS, written);
+			if (body === undefined) this.#socket.send(copy, SEND_OPTIONS, written);
 			else {
-				this.#socket.send(Buffer.from(header), FIRST_FRAGMENT_OPTIONS);
+				this.#socket.send(copy, FIRST_FRAGMENT_OPTIONS);
 				this.#socket.send(body, SEND_OPTIONS, written);
 			}
 		});

@@ -5,11 +5,12 @@ import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
 import { listen } from "../../src/websocket/listener.ts";
 import { originPolicy } from "../../src/websocket/origin.ts";
 import type { Connection, Listener } from "../../src/websocket/transport.ts";
-import { TRANSPORTS } from "./harness.ts";
+import { requireTransport, TRANSPORTS } from "./harness.ts";
 
 const BODY_BYTES = 1_000_000;
 
 describe.each(TRANSPORTS)("the transport %s", (transport) => {
+	requireTransport(transport);
 	let listener: Listener | undefined;
 
 	afterEach(async () => {

@@ -33,8 +33,12 @@ export async function createTopic(session: Session, parameters: Arguments): Prom
 export function listTopics(session: Session, parameters: Arguments): AnswerMap {
 	const after = parameters.optionalString("after") ?? "";
 	const limit = parameters.optionalInteger("limit", 1, TOPICS_LISTED_MAX) ?? TOPICS_LISTED_MAX;
-	const behind = session.host.catalogue.list().filter(({ name }) => name > after);
-	const topics = behind.slice(0, limit).map((topic) => ({ ...summaryOf(topic) }));
+	const withInternal = parameters.boolean("internal", false);
+	const behind = session.host.catalogue
+		.list()
+		.map((topic) => ({ ...summaryOf(topic) }))
+		.filter(({ name, internal }) => name > after && (withInternal || !internal));
+	const topics = behind.slice(0, limit);
 	return { topics, more: behind.length > limit } satisfies CallAnswer<"topics.list">;
 }
 

@@ -41,13 +41,16 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	}
 	const { producer } = session;
 	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
-	if (ack === ACK.none) return;
+	if (ack === ACK.none) {
+		if (token !== 0 && storage.isElsewhere) holdUnanswered(session, token, frame.length);
+		return;
+	}
 	if (token === 0) {
 		session.send(writeAnswer(writer, id, storage, entryCount));
 		return;
 	}
-	// The plan is used again by the next frame, so the answer is made now and kept, unless another thread
-	// still has to fill the plan in.
+	// The plan is used again by the next frame, so the answer is made now and kept, unless another
+	// thread still has to fill the plan in.
 	const { isElsewhere } = storage;
 	const kept = isElsewhere ? null : writeAnswer(writer, id, storage, entryCount).slice();
 	const bytes = frame.length;
@@ -60,6 +63,16 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	});
 }
 
+/** Counts a frame that nobody waits for, but another thread still works on, as in flight. */
+function holdUnanswered(session: Session, token: number, bytes: number): void {
+	const { storage } = session.host;
+	session.await(null, bytes);
+	storage.onToken(token, () => {
+		storage.takeAppended(token);
+		session.settle(null, bytes);
+	});
+}
+
 /** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
 function admit(
 	session: Session,
@@ -68,6 +81,8 @@ function admit(
 	frame: Uint8Array,
 	ack: number,
 ): number {
+	// What the answer says of an entry that fails; the core puts the true one where it stores.
+	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	const alias = plan[row + PLAN_TOPIC_ALIAS] as number;
 	const topic = alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
 	if (topic === undefined) {

@@ -86,12 +86,9 @@ impl SegmentIndex {
             })
     }
 
-    /// The first entry whose position lies behind `position`, if any.
-    pub fn first_behind(&self, position: u32) -> Option<OffsetEntry> {
-        let count = self
-            .offsets
-            .partition_point(|entry| entry.position <= position);
-        self.offsets.get(count).copied()
+    /// The offset entries, rising.
+    pub fn entries(&self) -> &[OffsetEntry] {
+        &self.offsets
     }
 
     /// A relative offset before which every record is earlier than `timestamp_ms`.
@@ -109,28 +106,6 @@ impl SegmentIndex {
     pub fn largest(&self) -> Option<TimeEntry> {
         self.largest
     }
-
-    /// Forgets every entry at or behind `position`, for a log that was cut there.
-    /// The largest timestamp is lowered to that of the last entry kept.
-    pub fn truncate(&mut self, position: u32) {
-        let keep = self
-            .offsets
-            .partition_point(|entry| entry.position < position);
-        let end = self.offsets.get(keep).map(|entry| entry.relative_offset);
-        self.offsets.truncate(keep);
-        if let Some(end) = end {
-            let keep_times = self
-                .times
-                .partition_point(|entry| entry.relative_offset < end);
-            self.times.truncate(keep_times);
-        }
-        self.largest = self.times.last().copied();
-    }
-
-    /// Number of offset entries.
-    pub fn entry_count(&self) -> usize {
-        self.offsets.len()
-    }
 }
 
 #[cfg(test)]
@@ -143,7 +118,7 @@ mod tests {
         for batch in 0..100u32 {
             index.note(batch * 10, batch * 1000, 1000, i64::from(batch), 4000);
         }
-        assert_eq!(index.entry_count(), 25);
+        assert_eq!(index.entries().len(), 25);
         assert_eq!(
             index.at_or_before(45),
             OffsetEntry {
@@ -158,13 +133,6 @@ mod tests {
                 position: 0
             }
         );
-        assert_eq!(
-            index.first_behind(4000),
-            Some(OffsetEntry {
-                relative_offset: 80,
-                position: 8000
-            })
-        );
     }
 
     #[test]
@@ -178,17 +146,5 @@ mod tests {
         assert_eq!(index.before_time(10), 1);
         assert_eq!(index.before_time(31), 3);
         assert_eq!(index.largest().map(|entry| entry.timestamp_ms), Some(40));
-    }
-
-    #[test]
-    fn a_cut_forgets_what_lies_behind_it() {
-        let mut index = SegmentIndex::default();
-        for batch in 0..10u32 {
-            index.note(batch, batch * 100, 100, i64::from(batch), 0);
-        }
-        index.truncate(500);
-        assert_eq!(index.entry_count(), 5);
-        assert_eq!(index.at_or_before(9).position, 400);
-        assert_eq!(index.largest().map(|entry| entry.timestamp_ms), Some(4));
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         BatchHeader, HEADER_BYTES, TimestampType,
         header::{assign, set_log_append_time, set_max_timestamp},
     },
-    env::OpenMode,
+    env::{File, OpenMode},
     error::{Code, Error, Result},
     log::config::WriterChoice,
     producer::{ProducerBatch, Verdict},
@@ -72,9 +72,9 @@ impl Log {
     /// - [`Code::DiskFull`], [`Code::KafkaStorageError`]: nothing was appended.
     /// - [`Code::TopicDeleted`].
     pub fn append(self: &Arc<Self>, batch: &[u8], max_timestamp_ms: i64) -> Result<Appended> {
-        let config = self.config();
         let header = BatchHeader::read(batch)?;
         let mut tail = self.tail.lock();
+        let config = self.config();
         self.check_usable()?;
         let producer = producer_of(&header);
         if let Some(producer) = &producer
@@ -118,7 +118,7 @@ impl Log {
         let bytes = batch.len() as u64;
         let offset_count = u64::from(record_count(header));
         self.roll_if_needed(tail, config, bytes, offset_count, now_ms)?;
-        self.choose_writer(tail, config)?;
+        let file = self.choose_writer(tail, config)?;
         let base_offset = tail.end.offset;
         let Some((head, rest)) = batch.split_first_chunk::<HEADER_BYTES>() else {
             return Err(Error::new(
@@ -151,10 +151,10 @@ impl Log {
                 "no segment to append to",
             ));
         };
-        if let Err(error) = active.writer.append(&[&head, rest], position) {
+        if let Err(error) = active.writer.append(&file, &[&head, rest], position) {
             let failure = Error::io(format_args!("appending to {}", self.label), &error);
             // What was written of it must not come back to life behind a later batch.
-            if let Err(error) = active.writer.cut(position) {
+            if let Err(error) = active.writer.cut(&*file, position) {
                 let what = format_args!("erasing a failed append of {}", self.label);
                 self.poison_with(Error::io(what, &error));
             }
@@ -242,14 +242,16 @@ impl Log {
         match tail.unsynced.last_mut() {
             Some(last) if last.segment.id == active.segment.id => last.closing = Some(closing),
             _ => {
-                // Clean since its last flush; the flusher opens it again to seal it.
-                if let Ok(file) = active.segment.file(&self.shared.files) {
-                    let closing = Some(closing);
-                    tail.unsynced.push(Unsynced {
+                // Clean since its last flush. Left unsealed, it is read again at the next start.
+                match active.segment.file(&self.shared.files) {
+                    Ok(file) => tail.unsynced.push(Unsynced {
                         segment: active.segment,
                         file,
-                        closing,
-                    });
+                        closing: Some(closing),
+                    }),
+                    Err(_) => {
+                        self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             }
         }
@@ -276,9 +278,9 @@ impl Log {
         let work = Arc::clone(&self.shared.work);
         let is_mapped = wants_mapped(config, tail.rate.bytes_per_second);
         let writer: Box<dyn SegmentWriter> = if is_mapped {
-            Box::new(MappedWriter::new(Arc::clone(&file), work, 0))
+            Box::new(MappedWriter::new(&file, work, 0))
         } else {
-            Box::new(PwriteWriter::new(Arc::clone(&file), work, 0))
+            Box::new(PwriteWriter::new(work, 0))
         };
         tail.end = Position {
             offset: base_offset,
@@ -302,49 +304,54 @@ impl Log {
         Ok(())
     }
 
-    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced.
-    fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<()> {
+    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced: from
+    /// then on the log holds it open, so that no error of its write-back is lost before its flush.
+    fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<Arc<dyn File>> {
         let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
         let position = tail.end.position;
         let Some(active) = &mut tail.active else {
-            return Ok(());
+            return Err(Error::new(
+                Code::UnknownServerError,
+                "no segment to append to",
+            ));
         };
-        let is_noted = tail
+        let noted = tail
             .unsynced
             .last()
-            .is_some_and(|u| u.segment.id == active.segment.id);
-        if is_noted && wants_mapped == active.is_mapped {
-            return Ok(());
-        }
-        let file = active.segment.file(&self.shared.files).map_err(|error| {
-            Error::io(
-                format_args!("opening {}", active.segment.log_path().display()),
-                &error,
-            )
-        })?;
-        if !is_noted {
-            let segment = Arc::clone(&active.segment);
-            tail.unsynced.push(Unsynced {
-                segment,
-                file: Arc::clone(&file),
-                closing: None,
-            });
-        }
+            .filter(|unsynced| unsynced.segment.id == active.segment.id)
+            .map(|unsynced| Arc::clone(&unsynced.file));
+        let file = match noted {
+            Some(file) => file,
+            None => {
+                let file = active.segment.file(&self.shared.files).map_err(|error| {
+                    Error::io(
+                        format_args!("opening {}", active.segment.log_path().display()),
+                        &error,
+                    )
+                })?;
+                tail.unsynced.push(Unsynced {
+                    segment: Arc::clone(&active.segment),
+                    file: Arc::clone(&file),
+                    closing: None,
+                });
+                file
+            }
+        };
         if wants_mapped != active.is_mapped {
             let work = Arc::clone(&self.shared.work);
-            active.is_mapped = wants_mapped;
             active.writer = if wants_mapped {
-                Box::new(MappedWriter::new(file, work, position))
+                Box::new(MappedWriter::new(&file, work, position))
             } else {
                 // Gives back what was allocated ahead of the tail.
                 active
                     .writer
-                    .cut(position)
+                    .cut(&*file, position)
                     .map_err(|error| Error::io(format_args!("trimming {}", self.label), &error))?;
-                Box::new(PwriteWriter::new(file, work, position))
+                Box::new(PwriteWriter::new(work, position))
             };
+            active.is_mapped = wants_mapped;
         }
-        Ok(())
+        Ok(file)
     }
 }
 
@@ -386,7 +393,10 @@ fn relative(value: u64, base: u64) -> Result<u32> {
 }
 
 fn offset_number(offset: u64) -> Result<i64> {
-    i64::try_from(offset).map_err(|_| Error::new(Code::UnknownServerError, "offsets are used up"))
+    i64::try_from(offset)
+        .ok()
+        .filter(|number| *number < i64::MAX - i64::from(i32::MAX))
+        .ok_or_else(|| Error::new(Code::UnknownServerError, "offsets are used up"))
 }
 
 fn epoch_number(epoch: u32) -> Result<i32> {

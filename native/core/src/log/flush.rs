@@ -6,7 +6,7 @@ use super::{Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
     error::{Code, Error, Result},
     flush::scheduler::{Flush, FlushState},
-    index::file::Coverage,
+    index::{SegmentIndex, file::Coverage},
     producer::{ProducerStates, snapshot},
     segment::Segment,
 };
@@ -16,6 +16,14 @@ struct Group {
     end: Position,
     files: Vec<Unsynced>,
     is_directory_dirty: bool,
+    /// Index and producers as they are at `end`, when it is time to store them.
+    snapshot: Option<Snapshot>,
+}
+
+struct Snapshot {
+    segment: Arc<Segment>,
+    index: SegmentIndex,
+    producers: ProducerStates,
 }
 
 impl Flush for Log {
@@ -54,6 +62,9 @@ impl Log {
         if let Some(error) = self.poison() {
             return Err(error);
         }
+        if self.ended() == Some(Code::TopicDeleted) {
+            return Ok(());
+        }
         let mut group = self.take_group();
         for Unsynced {
             segment,
@@ -63,12 +74,15 @@ impl Log {
         {
             if let Some(closing) = closing {
                 // Trims what was allocated ahead, so that a sealed file is exactly its batches.
-                closing.writer.cut(closing.end.position).map_err(|error| {
-                    Error::io(
-                        format_args!("trimming {}", segment.log_path().display()),
-                        &error,
-                    )
-                })?;
+                closing
+                    .writer
+                    .cut(&**file, closing.end.position)
+                    .map_err(|error| {
+                        Error::io(
+                            format_args!("trimming {}", segment.log_path().display()),
+                            &error,
+                        )
+                    })?;
             }
             file.sync_data().map_err(|error| {
                 Error::io(
@@ -106,10 +120,24 @@ impl Log {
         tail.is_flush_timer_set = false;
         let is_directory_dirty = std::mem::take(&mut tail.is_directory_dirty);
         let files = std::mem::take(&mut tail.unsynced);
+        // Taken at the end that this flush makes durable: a snapshot that told of records which a
+        // power cut then took would have their repetitions taken for duplicates.
+        let snapshot = (tail.bytes_since_snapshot >= SNAPSHOT_INTERVAL_BYTES)
+            .then(|| tail.active.as_ref())
+            .flatten()
+            .map(|active| Snapshot {
+                segment: Arc::clone(&active.segment),
+                index: active.segment.loaded_index().unwrap_or_default(),
+                producers: tail.producers.clone(),
+            });
+        if snapshot.is_some() {
+            tail.bytes_since_snapshot = 0;
+        }
         Group {
             end,
             files,
             is_directory_dirty,
+            snapshot,
         }
     }
 
@@ -136,39 +164,29 @@ impl Log {
                 log_bytes: closing.end.position,
                 next_offset: closing.end.offset,
             };
-            let stored = segment.store_index(&self.shared.files, coverage);
+            let index = segment.loaded_index().unwrap_or_default();
+            let stored = segment.store_index(&self.shared.files, &index, coverage);
             self.shared.files.forget(segment.id);
             stored.map_err(|error| {
                 Error::io(format_args!("storing the index of {}", self.label), &error)
             })?;
             self.store_producers(&closing.producers, closing.end.offset)?;
         }
-        self.snapshot_if_due()
+        group.snapshot.map_or(Ok(()), |snapshot| {
+            let Snapshot {
+                segment,
+                index,
+                producers,
+            } = &snapshot;
+            self.store_snapshots(segment, index, producers, group.end)
+        })
     }
 
-    fn snapshot_if_due(&self) -> Result<()> {
-        let (end, segment, producers) = {
-            let mut tail = self.tail.lock();
-            if tail.bytes_since_snapshot < SNAPSHOT_INTERVAL_BYTES {
-                return Ok(());
-            }
-            tail.bytes_since_snapshot = 0;
-            let Some(active) = &tail.active else {
-                return Ok(());
-            };
-            (
-                tail.end,
-                Arc::clone(&active.segment),
-                tail.producers.clone(),
-            )
-        };
-        self.store_snapshots(&segment, &producers, end)
-    }
-
-    /// Stores the active segment's index and the producers' state as they are at `end`.
+    /// Stores the active segment's index and the producers' state as they were at `end`.
     pub(super) fn store_snapshots(
         &self,
         segment: &Segment,
+        index: &SegmentIndex,
         producers: &ProducerStates,
         end: Position,
     ) -> Result<()> {
@@ -178,7 +196,7 @@ impl Log {
             next_offset: end.offset,
         };
         segment
-            .store_index(&self.shared.files, coverage)
+            .store_index(&self.shared.files, index, coverage)
             .map_err(|error| {
                 Error::io(format_args!("storing the index of {}", self.label), &error)
             })?;

@@ -49,14 +49,18 @@ impl Log {
         if active.is_mapped {
             let failed =
                 |error: std::io::Error| Error::io(format_args!("trimming {}", self.label), &error);
-            active.writer.cut(end.position).map_err(failed)?;
-            active
-                .segment
-                .file(&self.shared.files)
-                .and_then(|f| f.sync_data())
-                .map_err(failed)?;
+            let file = active.segment.file(&self.shared.files).map_err(failed)?;
+            active.writer.cut(&*file, end.position).map_err(failed)?;
+            file.sync_data().map_err(failed)?;
         }
-        self.store_snapshots(&active.segment, &producers, end)?;
+        let index = active.segment.loaded_index().unwrap_or_default();
+        // A hint, like every index: what cannot be stored is found out again at the next start.
+        if self
+            .store_snapshots(&active.segment, &index, &producers, end)
+            .is_err()
+        {
+            self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+        }
         self.forget_caches();
         Ok(end)
     }

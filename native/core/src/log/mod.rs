@@ -11,6 +11,7 @@ mod flush;
 mod lifecycle;
 pub mod open;
 pub mod read;
+pub(crate) mod recover;
 pub mod time;
 pub mod waiters;
 
@@ -26,7 +27,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     env::{Env, File},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     flush::{
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
@@ -36,6 +37,9 @@ use crate::{
 };
 use config::LogConfig;
 use waiters::{AckQueue, Acknowledge, Watch, WatchList};
+
+/// No record has this offset or a larger one: offsets are signed on the wire and on disk.
+pub const OFFSET_MAX: u64 = i64::MAX as u64;
 
 /// What all logs of a data directory share.
 pub struct LogShared {
@@ -81,7 +85,8 @@ pub struct LogOffsets {
 
 /// One partition's log.
 ///
-/// Failure contract: an append that fails leaves the log as it was. A failed fdatasync, or a tail
+/// Failure contract: an append that fails leaves the log as it was (only a power cut before the next
+/// flush can bring it back, and then whole). A failed fdatasync, or a tail
 /// that could not be erased, poisons the log: every later append and flush fails with the same
 /// error until the log is opened and verified again; reads of what is visible go on.
 pub struct Log {
@@ -177,7 +182,11 @@ impl Log {
     /// Changes the configuration; it counts from the next append on.
     pub fn configure(self: &Arc<Self>, config: Arc<LogConfig>) {
         let must_flush = config.is_flushed_before_ack();
-        *self.config.write() = config;
+        {
+            // No append is under way with what was in force until now.
+            let _tail = self.tail.lock();
+            *self.config.write() = config;
+        }
         if must_flush {
             self.mark_dirty();
         }
@@ -222,8 +231,10 @@ impl Log {
     }
 
     fn poison_with(&self, error: Error) {
-        let code = error.code();
-        self.poison.write().get_or_insert(error);
+        // Whatever it was, a full disk included, does not go away by itself.
+        let code = Code::KafkaStorageError;
+        let poison = Error::new(code, error.detail());
+        self.poison.write().get_or_insert(poison);
         self.acks.fail(code);
     }
 

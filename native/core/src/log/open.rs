@@ -5,38 +5,28 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Active, Log, LogConfig, LogShared, Position, Tail,
+    Active, Log, LogConfig, LogShared, OFFSET_MAX, Position, Tail,
     append::RateMeter,
     read::Hints,
     waiters::{AckQueue, WatchList},
 };
 use crate::{
     batch::TimestampType,
-    env::{
-        DirectoryEntry, File, OpenMode,
-        transfer::{read_full, read_whole, replace_durably},
-    },
+    env::{DirectoryEntry, FileSystem},
     error::{Error, Result},
     flush::scheduler::FlushState,
-    index::{SegmentIndex, file as index_file, file::Coverage},
+    index::file as index_file,
     producer::{ProducerStates, snapshot},
-    recovery::{
-        RecoveryEntry, RecoveryEvent,
-        scan::{ScanStart, ScanState, scan},
-    },
-    segment::{DamagedRange, Segment, writer::PwriteWriter},
+    recovery::{RecoveryEntry, RecoveryEvent},
+    segment::{Segment, writer::PwriteWriter},
 };
-
-/// A `.damage` file larger than this is not one of ours.
-const DAMAGE_FILE_BYTES_MAX: u64 = 16 << 20;
-const ZERO_CHECK_BYTES: usize = 64 << 10;
 
 /// What a log is opened with.
 pub struct OpenLog {
@@ -52,12 +42,6 @@ pub struct OpenLog {
     pub checkpoint: Option<Position>,
     /// The checkpoint was written by a clean stop: nothing has to be read.
     pub was_clean: bool,
-}
-
-/// One segment brought to memory.
-struct Opened {
-    segment: Arc<Segment>,
-    end: Position,
 }
 
 impl Log {
@@ -79,8 +63,9 @@ impl Log {
             open: &open,
             entries,
         };
-        let bases = opener.segment_bases();
+        let bases = opener.segment_bases_without_blanks()?;
         let mut producers = opener.producers_before(&bases)?;
+        let snapshot_offset = producers.offset;
         let mut segments = Vec::with_capacity(bases.len());
         let mut end = Position::default();
         for (index, &base_offset) in bases.iter().enumerate() {
@@ -95,9 +80,15 @@ impl Log {
             }
             segments.push(opened.segment);
         }
-        opener.remove_stale_hints(end.offset)?;
+        opener.remove_stale_hints(&bases, end.offset)?;
+        if snapshot_offset > end.offset {
+            // The producers' state told of records that are gone. Now that it is gone too, the
+            // state is made from what is there.
+            return Self::open(shared, open, report);
+        }
         let log_start = bases.first().copied().unwrap_or(0);
-        let active = opener.active(segments.last(), end)?;
+        let active = opener.active(segments.last(), end);
+        let last_append_ms = opener.last_append_ms(&segments)?;
         let tail = Tail {
             end,
             active,
@@ -106,7 +97,7 @@ impl Log {
             is_directory_dirty: false,
             records_unflushed: 0,
             is_flush_timer_set: false,
-            last_append_ms: opener.last_append_ms(segments.last()),
+            last_append_ms,
             bytes_since_snapshot: 0,
             rate: RateMeter::default(),
         };
@@ -134,15 +125,23 @@ impl Log {
     }
 }
 
-struct Opener<'a> {
-    shared: &'a LogShared,
-    open: &'a OpenLog,
+pub(super) struct Opener<'a> {
+    pub(super) shared: &'a LogShared,
+    pub(super) open: &'a OpenLog,
     /// What the directory held when the log was opened.
     entries: Vec<DirectoryEntry>,
 }
 
 impl Opener<'_> {
-    fn failed(&self, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    pub(super) fn files(&self) -> &dyn FileSystem {
+        &*self.shared.env.files
+    }
+
+    pub(super) fn note_hint_failure(&self) {
+        self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, path: &Path) -> impl Fn(std::io::Error) -> Error {
         let path = path.display().to_string();
         move |error| Error::io(format_args!("opening {path}"), &error)
     }
@@ -155,6 +154,7 @@ impl Opener<'_> {
             .filter_map(|entry| entry.name.strip_suffix(extension)?.strip_suffix('.'))
             .filter(|stem| stem.len() == 20)
             .filter_map(|stem| stem.parse().ok())
+            .filter(|number| *number < OFFSET_MAX)
             .collect();
         numbers.sort_unstable();
         numbers
@@ -165,7 +165,50 @@ impl Opener<'_> {
         self.numbers("log")
     }
 
-    fn quarantined(&self, from_offset: u64, to_offset: u64, bytes: u64) -> RecoveryEntry {
+    /// Size of a segment's file when the log was opened.
+    pub(super) fn file_bytes(&self, base_offset: u64) -> u64 {
+        let name = Segment::file_name(base_offset, "log");
+        let mut entries = self.entries.iter();
+        entries
+            .find(|entry| entry.name == name)
+            .map_or(0, |entry| entry.bytes)
+    }
+
+    /// Base offsets of the segments, without those at the end that hold nothing: they are removed,
+    /// so that offsets that were lost with a tail are not taken for damage before them. The first
+    /// segment stays in any case: its name tells where the log goes on.
+    fn segment_bases_without_blanks(&self) -> Result<Vec<u64>> {
+        let mut bases = self.segment_bases();
+        while let [_, .., last] = bases.as_slice()
+            && self.is_blank(*last)?
+        {
+            let path = Segment::new(&self.open.directory, *last).log_path();
+            self.files()
+                .remove_file(&path)
+                .map_err(self.failed(&path))?;
+            bases.pop();
+        }
+        let is_changed = bases.len() < self.segment_bases().len();
+        // A process before this one may have created files and not lived to sync their names.
+        if is_changed || (!self.open.was_clean && !bases.is_empty()) {
+            self.sync_directory()?;
+        }
+        Ok(bases)
+    }
+
+    fn sync_directory(&self) -> Result<()> {
+        let directory = &self.open.directory;
+        self.files()
+            .sync_directory(directory)
+            .map_err(self.failed(directory))
+    }
+
+    pub(super) fn quarantined(
+        &self,
+        from_offset: u64,
+        to_offset: u64,
+        bytes: u64,
+    ) -> RecoveryEntry {
         RecoveryEntry {
             subject: self.open.label.clone(),
             event: RecoveryEvent::Quarantined {
@@ -177,51 +220,56 @@ impl Opener<'_> {
     }
 
     /// Removes what tells of records behind the end: appended anew, other records would have
-    /// their offsets, and a later recovery would believe the old snapshot.
-    fn remove_stale_hints(&self, end_offset: u64) -> Result<()> {
+    /// their offsets, and a later recovery would believe the old snapshot or index.
+    fn remove_stale_hints(&self, bases: &[u64], end_offset: u64) -> Result<()> {
         let directory = &self.open.directory;
-        let files = &*self.shared.env.files;
-        let mut is_changed = false;
-        for offset in self
-            .numbers("snapshot")
-            .into_iter()
-            .filter(|offset| *offset > end_offset)
-        {
-            let path = directory.join(Segment::file_name(offset, "snapshot"));
-            files.remove_file(&path).map_err(self.failed(&path))?;
-            is_changed = true;
+        let mut stale = Vec::new();
+        for offset in self.numbers("snapshot") {
+            if offset > end_offset {
+                stale.push(directory.join(Segment::file_name(offset, "snapshot")));
+            }
         }
-        for base_offset in self.numbers("index") {
+        for base_offset in self.numbers("damage") {
+            if !bases.contains(&base_offset) {
+                stale.push(Segment::new(directory, base_offset).path("damage"));
+            }
+        }
+        let mut indexed = self.numbers("index");
+        indexed.extend(self.numbers("timeindex"));
+        indexed.sort_unstable();
+        indexed.dedup();
+        for base_offset in indexed {
             let segment = Segment::new(directory, base_offset);
-            let is_last_or_gone = self
-                .segment_bases()
-                .last()
-                .is_none_or(|l| base_offset >= *l);
-            if !is_last_or_gone {
-                continue;
+            if self.is_stale_index(&segment, bases, end_offset)? {
+                stale.extend([segment.path("index"), segment.path("timeindex")]);
             }
-            let paths = [segment.path("index"), segment.path("timeindex")];
-            let [index_path, time_index_path] = &paths;
-            let is_stale = index_file::load(files, index_path, time_index_path)
-                .map_err(self.failed(index_path))?
-                .is_none_or(|(_, coverage)| coverage.next_offset > end_offset);
-            if is_stale {
-                for path in &paths {
-                    match files.remove_file(path) {
-                        Err(error) if error.kind() != ErrorKind::NotFound => {
-                            return Err(self.failed(path)(error));
-                        }
-                        _ => is_changed = true,
-                    }
+        }
+        for path in &stale {
+            match self.files().remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(self.failed(path)(error));
                 }
+                _ => {}
             }
         }
-        if is_changed {
-            files
-                .sync_directory(directory)
-                .map_err(self.failed(directory))?;
+        if stale.is_empty() {
+            Ok(())
+        } else {
+            self.sync_directory()
         }
-        Ok(())
+    }
+
+    fn is_stale_index(&self, segment: &Segment, bases: &[u64], end_offset: u64) -> Result<bool> {
+        if !bases.contains(&segment.base_offset) {
+            return Ok(true);
+        }
+        if bases.last() != Some(&segment.base_offset) {
+            return Ok(false);
+        }
+        let index_path = segment.path("index");
+        let loaded = index_file::load(self.files(), &index_path, &segment.path("timeindex"))
+            .map_err(self.failed(&index_path))?;
+        Ok(loaded.is_none_or(|(_, coverage)| coverage.next_offset > end_offset))
     }
 
     /// Producer state where the last segment begins, or the newest stored before that.
@@ -240,7 +288,7 @@ impl Opener<'_> {
         })
     }
 
-    fn snapshot(&self, offset: u64) -> Result<Option<ProducerStates>> {
+    pub(super) fn snapshot(&self, offset: u64) -> Result<Option<ProducerStates>> {
         let path = self
             .open
             .directory
@@ -251,262 +299,35 @@ impl Opener<'_> {
             .map(|(states, _)| states))
     }
 
-    fn segment(
-        &self,
-        base_offset: u64,
-        next_base: Option<u64>,
-        producers: &mut Stored,
-        report: &mut Vec<RecoveryEntry>,
-    ) -> Result<Opened> {
-        let segment = Arc::new(Segment::new(&self.open.directory, base_offset));
-        let path = segment.log_path();
-        let failed = self.failed(&path);
-        let files = &*self.shared.env.files;
-        let name = Segment::file_name(base_offset, "log");
-        let file_bytes = self
-            .entries
-            .iter()
-            .find(|entry| entry.name == name)
-            .map_or(0, |entry| entry.bytes);
-        let stored = index_file::load(files, &segment.path("index"), &segment.path("timeindex"))
-            .map_err(&failed)?
-            .filter(|(_, coverage)| coverage.log_bytes <= file_bytes);
-        segment.set_damaged(self.known_damage(&segment)?);
-        if let Some((_, coverage)) = &stored
-            && coverage.sealed
-            && coverage.log_bytes == file_bytes
-            && next_base.is_some()
-            && producers.offset >= coverage.next_offset
-        {
-            segment.set_end_position(coverage.log_bytes);
-            segment.set_stored();
-            let end = Position {
-                offset: coverage.next_offset,
-                segment_base: base_offset,
-                position: coverage.log_bytes,
-            };
-            return Ok(Opened { segment, end });
-        }
-        let file = files.open(&path, OpenMode::ReadWrite).map_err(&failed)?;
-        let end = self.scan(&segment, &*file, stored, next_base, producers, report)?;
-        if next_base.is_some() {
-            self.seal(&segment, &*file, end)?;
-        }
-        Ok(Opened { segment, end })
-    }
-
-    /// Reads the part of a segment that nothing vouches for, and erases what lies behind it.
-    fn scan(
-        &self,
-        segment: &Segment,
-        file: &dyn File,
-        stored: Option<(SegmentIndex, Coverage)>,
-        next_base: Option<u64>,
-        producers: &mut Stored,
-        report: &mut Vec<RecoveryEntry>,
-    ) -> Result<Position> {
-        let path = segment.log_path();
-        let failed = self.failed(&path);
-        let base_offset = segment.base_offset;
-        let vouched = self.vouched_position(segment, stored.as_ref().map(|(_, c)| *c));
-        // Index and producer state have to go on from the same point.
-        let mut resumed = None;
-        if let Some((index, coverage)) = stored
-            && coverage.log_bytes <= vouched
-            && let Some(states) = self.snapshot(coverage.next_offset)?
-        {
-            *producers = Stored {
-                states,
-                offset: coverage.next_offset,
-            };
-            resumed = Some((index, coverage));
-        }
-        let (mut index, position, next_offset) = match resumed {
-            Some((index, coverage)) => (index, coverage.log_bytes, coverage.next_offset),
-            None => (SegmentIndex::default(), 0, base_offset),
-        };
-        let offset_max = next_base.unwrap_or(u64::MAX);
-        let start = ScanStart {
-            position,
-            next_offset,
-            offset_max,
-            trusted_position: vouched,
-        };
-        let known_damage = segment.damaged();
-        let mut state = ScanState {
-            index: &mut index,
-            producers: &mut producers.states,
-            index_interval_bytes: self.open.config.index_interval_bytes,
-            base_offset,
-        };
-        let scanned = scan(file, &start, &known_damage, &mut state).map_err(&failed)?;
-        producers.offset = scanned.next_offset;
-        if scanned.damaged != known_damage {
-            self.report_damage(segment, &known_damage, &scanned.damaged, report)?;
-        }
-        self.erase_behind(
-            segment,
-            file,
-            scanned.end_position,
-            scanned.next_offset,
-            report,
-        )?;
-        segment.set_index(index);
-        segment.set_damaged(scanned.damaged);
-        segment.set_end_position(scanned.end_position);
-        Ok(Position {
-            offset: scanned.next_offset,
-            segment_base: base_offset,
-            position: scanned.end_position,
-        })
-    }
-
-    /// Up to where the checkpoint, a clean stop or a seal vouches for the segment.
-    fn vouched_position(&self, segment: &Segment, coverage: Option<Coverage>) -> u64 {
-        let by_seal = coverage
-            .filter(|coverage| coverage.sealed)
-            .map(|c| c.log_bytes);
-        let by_checkpoint = self
-            .open
-            .checkpoint
-            .filter(|checkpoint| checkpoint.segment_base == segment.base_offset)
-            .map(|checkpoint| checkpoint.position);
-        by_seal.max(by_checkpoint).unwrap_or(0)
-    }
-
-    fn known_damage(&self, segment: &Segment) -> Result<Vec<DamagedRange>> {
-        let path = segment.path("damage");
-        let bytes = read_whole(&*self.shared.env.files, &path, DAMAGE_FILE_BYTES_MAX)
-            .map_err(self.failed(&path))?;
-        // Only what is known already; a file that cannot be read is found out again by the scan.
-        Ok(bytes
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default())
-    }
-
-    fn report_damage(
-        &self,
-        segment: &Segment,
-        known: &[DamagedRange],
-        found: &[DamagedRange],
-        report: &mut Vec<RecoveryEntry>,
-    ) -> Result<()> {
-        let path = segment.path("damage");
-        let bytes = serde_json::to_vec(found).map_err(|error| {
-            Error::io(
-                format_args!("writing {}", path.display()),
-                &std::io::Error::other(error),
-            )
-        })?;
-        let name = Segment::file_name(segment.base_offset, "damage");
-        replace_durably(&*self.shared.env.files, &self.open.directory, &name, &bytes)
-            .map_err(self.failed(&path))?;
-        for range in found.iter().filter(|range| !known.contains(range)) {
-            let bytes = range.to_position.saturating_sub(range.from_position);
-            report.push(self.quarantined(range.from_offset, range.to_offset, bytes));
-        }
-        Ok(())
-    }
-
-    /// Cuts the file at `end` and makes everything before it durable. Done before the log serves
-    /// or accepts anything: an old whole batch behind the tail must not come back to life behind
-    /// a later append of the same length.
-    fn erase_behind(
-        &self,
-        segment: &Segment,
-        file: &dyn File,
-        end: u64,
-        next_offset: u64,
-        report: &mut Vec<RecoveryEntry>,
-    ) -> Result<()> {
-        let path = segment.log_path();
-        let failed = self.failed(&path);
-        let file_bytes = file.len().map_err(&failed)?;
-        if file_bytes > end {
-            let lost = bytes_written_behind(file, end, file_bytes).map_err(&failed)?;
-            if lost > 0 {
-                report.push(RecoveryEntry {
-                    subject: self.open.label.clone(),
-                    event: RecoveryEvent::TailErased {
-                        offset: next_offset,
-                        bytes: lost,
-                    },
-                });
-            }
-            file.truncate(end).map_err(&failed)?;
-            return file.sync_data().map_err(&failed);
-        }
-        if self.open.was_clean {
-            Ok(())
-        } else {
-            file.sync_data().map_err(&failed)
-        }
-    }
-
-    /// Closes a segment that was rolled but not sealed when the broker stopped.
-    fn seal(&self, segment: &Segment, file: &dyn File, end: Position) -> Result<()> {
-        let path = segment.log_path();
-        file.sync_data().map_err(self.failed(&path))?;
-        let coverage = Coverage {
-            sealed: true,
-            log_bytes: end.position,
-            next_offset: end.offset,
-        };
-        segment
-            .store_index(&self.shared.files, coverage)
-            .map_err(self.failed(&path))
-    }
-
     /// Where the broker's clock stamps the records, it must not go back behind the last one.
-    fn last_append_ms(&self, last: Option<&Arc<Segment>>) -> i64 {
-        let mut largest_ms = 0;
-        if self.open.config.timestamp_type == TimestampType::LogAppendTime
-            && let Some(segment) = last
-        {
-            segment.update_index(|index| {
-                largest_ms = index.largest().map_or(0, |largest| largest.timestamp_ms);
-            });
+    fn last_append_ms(&self, segments: &[Arc<Segment>]) -> Result<i64> {
+        if self.open.config.timestamp_type != TimestampType::LogAppendTime {
+            return Ok(0);
         }
-        largest_ms
+        for segment in segments.iter().rev() {
+            let largest = segment
+                .with_index(&self.shared.files, |index| index.largest())
+                .map_err(self.failed(&segment.path("index")))?;
+            if let Some(largest) = largest {
+                return Ok(largest.timestamp_ms);
+            }
+        }
+        Ok(0)
     }
 
-    fn active(&self, last: Option<&Arc<Segment>>, end: Position) -> Result<Option<Active>> {
-        let Some(segment) = last else { return Ok(None) };
-        let path = segment.log_path();
-        let file = segment
-            .file(&self.shared.files)
-            .map_err(self.failed(&path))?;
-        let writer = PwriteWriter::new(file, Arc::clone(&self.shared.work), end.position);
-        Ok(Some(Active {
-            segment: Arc::clone(segment),
+    fn active(&self, last: Option<&Arc<Segment>>, end: Position) -> Option<Active> {
+        let writer = PwriteWriter::new(Arc::clone(&self.shared.work), end.position);
+        Some(Active {
+            segment: Arc::clone(last?),
             writer: Box::new(writer),
             is_mapped: false,
             created_ms: self.shared.env.clock.wall_ms(),
-        }))
+        })
     }
 }
 
 /// Producer state and the offset that it belongs to.
-struct Stored {
-    states: ProducerStates,
-    offset: u64,
-}
-
-/// Bytes from `from` to the last one that is not zero: zeros were only allocated ahead.
-pub(crate) fn bytes_written_behind(file: &dyn File, from: u64, to: u64) -> std::io::Result<u64> {
-    let mut buffer = vec![0; ZERO_CHECK_BYTES];
-    let mut position = from;
-    let mut last = from;
-    while position < to {
-        let read = read_full(file, &mut buffer, position)?;
-        if read == 0 {
-            break;
-        }
-        let chunk = buffer.get(..read).unwrap_or_default();
-        if let Some(index) = chunk.iter().rposition(|byte| *byte != 0) {
-            last = position + index as u64 + 1;
-        }
-        position += read as u64;
-    }
-    Ok(last - from)
+pub(super) struct Stored {
+    pub(super) states: ProducerStates,
+    pub(super) offset: u64,
 }

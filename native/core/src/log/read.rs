@@ -137,7 +137,8 @@ impl Log {
     /// Finds the batches from `offset` on: as many whole ones as fit `bytes_max`, but always one.
     ///
     /// # Errors
-    /// [`Code::TopicDeleted`], or [`Code::KafkaStorageError`] where a file cannot be mapped.
+    /// [`Code::TopicDeleted`], [`Code::KafkaStorageError`] where a file cannot be mapped, or
+    /// [`Code::DataDamaged`] where what should be a batch is none.
     pub fn read(&self, offset: u64, bytes_max: u64) -> Result<Read> {
         if let Some(code) = self.ended() {
             return Err(Error::new(code, self.label.clone()));
@@ -205,28 +206,36 @@ impl Log {
             )
         };
         let hint = self.hints.lock().take(offset);
+        // Where the index says that a batch begins, and its offset: believed once it is seen there.
+        let mut indexed = None;
         let mut position = match hint {
             Some(hint) if hint.segment_base == segment.base_offset => hint.position,
             _ => {
                 if !segment.has_index(&self.shared.files) {
-                    let segment = Arc::clone(segment);
-                    return Ok(Some(Read::Cold(ColdRange {
-                        segment,
-                        position: 0,
-                        bytes: 0,
-                    })));
+                    return Ok(Some(cold(segment, 0, 0)));
                 }
                 let relative =
                     u32::try_from(offset.saturating_sub(segment.base_offset)).unwrap_or(u32::MAX);
                 let entry = segment
                     .with_index(&self.shared.files, |index| index.at_or_before(relative))
                     .map_err(failed)?;
-                u64::from(entry.position)
+                let position = u64::from(entry.position);
+                indexed = Some((
+                    position,
+                    segment.base_offset + u64::from(entry.relative_offset),
+                ))
+                .filter(|_| position > 0);
+                position
             }
         };
         let mut wanted = bytes_max;
         loop {
             if position + HEADER_BYTES as u64 > end {
+                if indexed.take().is_some_and(|(at, _)| at == position) {
+                    segment.distrust_index();
+                    position = 0;
+                    continue;
+                }
                 return Ok(None);
             }
             if let Some(damage) = segment.damage_at_or_behind(position)
@@ -251,6 +260,20 @@ impl Log {
                     needed.min(end - position),
                 )
                 .map_err(failed)?;
+            if let Some((at, indexed_offset)) = indexed
+                && at == position
+            {
+                match self.is_batch_at(&window, position, indexed_offset)? {
+                    None => return Ok(Some(cold(segment, position, bytes_max))),
+                    Some(true) => {}
+                    Some(false) => {
+                        segment.distrust_index();
+                        position = 0;
+                    }
+                }
+                indexed = None;
+                continue;
+            }
             match self.walk(segment, window, position, end, offset, bytes_max)? {
                 Walk::Batches {
                     window,
@@ -277,12 +300,7 @@ impl Log {
                     return Ok(Some(Read::Batches(batches)));
                 }
                 Walk::Cold { position, bytes } => {
-                    let segment = Arc::clone(segment);
-                    return Ok(Some(Read::Cold(ColdRange {
-                        segment,
-                        position,
-                        bytes,
-                    })));
+                    return Ok(Some(cold(segment, position, bytes)));
                 }
                 Walk::On {
                     position: further,
@@ -381,6 +399,20 @@ impl Log {
         })
     }
 
+    /// Whether the batch of `offset` begins at `position`; `None` when that is not in memory.
+    fn is_batch_at(&self, window: &Window, position: u64, offset: u64) -> Result<Option<bool>> {
+        let start = to_memory(position - window.start)?;
+        let head = start..start + HEADER_BYTES;
+        if !self.is_resident(window, head.clone())? {
+            return Ok(None);
+        }
+        let header = window.mapping.slice(head).map(BatchHeader::read);
+        let is_there = header.is_some_and(|header| {
+            header.is_ok_and(|header| u64::try_from(header.base_offset) == Ok(offset))
+        });
+        Ok(Some(is_there))
+    }
+
     fn is_resident(&self, window: &Window, range: Range<usize>) -> Result<bool> {
         window
             .mapping
@@ -410,6 +442,14 @@ impl Log {
         damaged.insert(index, range);
         batches.segment.set_damaged(damaged);
     }
+}
+
+fn cold(segment: &Arc<Segment>, position: u64, bytes: u64) -> Read {
+    Read::Cold(ColdRange {
+        segment: Arc::clone(segment),
+        position,
+        bytes,
+    })
 }
 
 enum Walk {

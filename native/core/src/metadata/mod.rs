@@ -15,6 +15,7 @@ use crate::{
         transfer::{read_full, write_full},
     },
     error::{Code, Error, Result},
+    recovery::rewrite::rewrite,
 };
 
 /// The file's name in the data directory.
@@ -56,7 +57,12 @@ impl MetadataFile {
         let file = env
             .files
             .open(&path, OpenMode::OpenOrCreate)
-            .and_then(|file| env.files.sync_directory(data_directory).map(|()| file))
+            .and_then(|file| {
+                env.files.sync_directory(data_directory)?;
+                rewrite(&*file, 0, file.len()?)?;
+                file.sync_data()?;
+                Ok(file)
+            })
             .map_err(|error| Error::io(format_args!("opening {}", path.display()), &error))?;
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)

@@ -1,24 +1,64 @@
 //! Reading a segment batch by batch to find out how far it is whole.
 
+use std::io;
+
 use crate::{
-    batch::{BatchHeader, HEADER_BYTES, header::LENGTH_OVERHEAD_BYTES},
+    batch::{
+        BatchHeader, HEADER_BYTES, TimestampType,
+        header::{LENGTH_OVERHEAD_BYTES, MAGIC_VALUE},
+    },
     env::{File, transfer::read_full},
     index::SegmentIndex,
-    log::append::{producer_of, record_count},
+    log::{
+        OFFSET_MAX,
+        append::{producer_of, record_count},
+    },
     producer::ProducerStates,
     segment::DamagedRange,
 };
 
-/// What the scan starts from.
-pub struct ScanStart {
-    /// Position of the first batch to look at.
+/// A position at which a batch with a known offset begins, or will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// Bytes from the segment's start.
     pub position: u64,
-    /// Offset that it must have.
-    pub next_offset: u64,
+    /// Offset of the batch there.
+    pub offset: u64,
+}
+
+/// What the scan starts from.
+#[derive(Debug, Clone)]
+pub struct ScanStart {
+    /// The first batch to look at.
+    pub from: Mark,
     /// Offsets from here on belong to the next segment.
     pub offset_max: u64,
-    /// Before this position headers are believed; from it on checksums are verified.
-    pub trusted_position: u64,
+    /// How far the segment is known to have been durable: before it headers are believed, and
+    /// nothing before it is ever given up as an unfinished append. From it on checksums are verified.
+    pub durable: Option<Mark>,
+    /// Where batches may begin, for finding what follows damage: checked before they are used.
+    pub marks: Vec<Mark>,
+    /// Batches before this offset are in the producers' state already.
+    pub producers_from: u64,
+    /// The time now: when producers whose own clock stamped the records count as last seen.
+    pub now_ms: i64,
+}
+
+impl ScanStart {
+    /// Reads a whole segment and believes nothing.
+    pub fn at(base_offset: u64, now_ms: i64) -> Self {
+        Self {
+            from: Mark {
+                position: 0,
+                offset: base_offset,
+            },
+            offset_max: OFFSET_MAX,
+            durable: None,
+            marks: Vec::new(),
+            producers_from: base_offset,
+            now_ms,
+        }
+    }
 }
 
 /// What the scan found.
@@ -28,7 +68,7 @@ pub struct Scanned {
     pub end_position: u64,
     /// Offset behind its last record.
     pub next_offset: u64,
-    /// Ranges in between that are damaged.
+    /// Ranges in between that are damaged, from the start of the scan on.
     pub damaged: Vec<DamagedRange>,
 }
 
@@ -46,79 +86,61 @@ pub struct ScanState<'a> {
 
 /// Reads batches one behind the other until one is not whole and none follows it.
 ///
-/// A batch counts if its base offset is the expected one (a later one where a known damaged range
-/// ends), its length and count are in bounds, and - from the trusted position on - its checksum
-/// holds. Behind the first that does not count, a whole batch with a later base offset is looked
-/// for where the length field or the index point, never by searching bytes: a record may contain
-/// a forged batch.
+/// A batch counts if its base offset is the expected one, its length and count are in bounds and,
+/// from the durable position on, its checksum holds. Behind the first that does not count, a
+/// whole batch with a later base offset is looked for where the length field or a mark points,
+/// never by searching bytes: a record may contain a forged batch.
 ///
 /// # Errors
 /// An I/O error while reading.
-pub fn scan(
-    file: &dyn File,
-    start: &ScanStart,
-    known_damage: &[DamagedRange],
-    state: &mut ScanState<'_>,
-) -> std::io::Result<Scanned> {
-    let file_bytes = file.len()?;
-    let mut position = start.position;
-    let mut next_offset = start.next_offset;
-    let mut damaged: Vec<DamagedRange> = known_damage
-        .iter()
-        .copied()
-        .filter(|range| range.to_position <= position)
-        .collect();
-    let mut buffer = Vec::new();
+pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io::Result<Scanned> {
+    let mut reader = BatchReader::new(file)?;
+    let durable_position = start.durable.map_or(0, |mark| mark.position);
+    let mut next = start.from;
+    let mut damaged = Vec::new();
     loop {
-        if let Some(known) = known_damage
-            .iter()
-            .find(|range| range.from_position == position)
+        let verify = next.position >= durable_position;
+        if let Some(header) = reader.whole_batch(next.position, verify)?
+            && u64::try_from(header.base_offset) == Ok(next.offset)
+            && next.offset < start.offset_max
         {
-            damaged.push(*known);
-            position = known.to_position;
-            next_offset = known.to_offset;
+            note(start, state, &header, next.position);
+            next.position += header.batch_bytes() as u64;
+            next.offset += u64::from(record_count(&header));
             continue;
         }
-        let verify = position >= start.trusted_position;
-        if let Some(header) = whole_batch(file, file_bytes, position, verify, &mut buffer)?
-            && u64::try_from(header.base_offset) == Ok(next_offset)
-            && next_offset < start.offset_max
-        {
-            note(state, &header, position);
-            position += header.batch_bytes() as u64;
-            next_offset += u64::from(record_count(&header));
-            continue;
-        }
-        let Some((further, header)) = find_behind(
-            file,
-            file_bytes,
-            position,
-            next_offset,
-            state.index,
-            &mut buffer,
-        )?
-        .filter(|(_, header)| {
-            u64::try_from(header.base_offset).is_ok_and(|base| base < start.offset_max)
-        }) else {
+        let Some(further) = reader.find_behind(next, start)? else {
             return Ok(Scanned {
-                end_position: position,
-                next_offset,
+                end_position: next.position,
+                next_offset: next.offset,
                 damaged,
             });
         };
-        let to_offset = u64::try_from(header.base_offset).unwrap_or(next_offset);
         damaged.push(DamagedRange {
-            from_offset: next_offset,
-            to_offset,
-            from_position: position,
-            to_position: further,
+            from_offset: next.offset,
+            to_offset: further.offset,
+            from_position: next.position,
+            to_position: further.position,
         });
-        position = further;
-        next_offset = to_offset;
+        next = further;
     }
 }
 
-fn note(state: &mut ScanState<'_>, header: &BatchHeader, position: u64) {
+/// Whether a segment holds anything that belongs to it: a whole batch, or a whole one behind
+/// damage.
+///
+/// # Errors
+/// An I/O error while reading.
+pub fn holds_batches(file: &dyn File, start: &ScanStart) -> io::Result<bool> {
+    let mut reader = BatchReader::new(file)?;
+    let first = reader.whole_batch(start.from.position, true)?;
+    if first.is_some_and(|header| u64::try_from(header.base_offset) == Ok(start.from.offset)) {
+        return Ok(true);
+    }
+    Ok(reader.find_behind(start.from, start)?.is_some())
+}
+
+fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, position: u64) {
     let base_offset = u64::try_from(header.base_offset).unwrap_or(state.base_offset);
     let relative = u32::try_from(base_offset.saturating_sub(state.base_offset)).unwrap_or(u32::MAX);
     let relative_position = u32::try_from(position).unwrap_or(u32::MAX);
@@ -129,83 +151,132 @@ fn note(state: &mut ScanState<'_>, header: &BatchHeader, position: u64) {
         header.max_timestamp,
         state.index_interval_bytes,
     );
+    if base_offset < start.producers_from {
+        return;
+    }
     if let Some(producer) = producer_of(header) {
         let next_offset = base_offset + u64::from(record_count(header));
+        // A producer's own clock says nothing about when it was last here: believed, it could have
+        // the producer forgotten at the next roll, and its next repetition stored twice.
+        let seen_ms = match header.attributes.timestamp_type() {
+            TimestampType::LogAppendTime => header.max_timestamp,
+            TimestampType::CreateTime => start.now_ms,
+        };
         state
             .producers
-            .note(&producer, base_offset, next_offset, header.max_timestamp);
+            .note(&producer, base_offset, next_offset, seen_ms);
     }
 }
 
-/// The batch at `position`, if it is there whole.
-fn whole_batch(
-    file: &dyn File,
+/// Reads batches of one segment into a reused buffer.
+struct BatchReader<'f> {
+    file: &'f dyn File,
     file_bytes: u64,
-    position: u64,
-    verify: bool,
-    buffer: &mut Vec<u8>,
-) -> std::io::Result<Option<BatchHeader>> {
-    let mut head = [0; HEADER_BYTES];
-    if read_full(file, &mut head, position)? < HEADER_BYTES {
-        return Ok(None);
+    buffer: Vec<u8>,
+}
+
+impl<'f> BatchReader<'f> {
+    fn new(file: &'f dyn File) -> io::Result<Self> {
+        Ok(Self {
+            file,
+            file_bytes: file.len()?,
+            buffer: Vec::new(),
+        })
     }
-    let Ok(header) = BatchHeader::read(&head) else {
-        return Ok(None);
-    };
-    let is_sound = header.last_offset_delta >= 0
-        && header.record_count >= 0
-        && i64::from(header.record_count) <= i64::from(header.last_offset_delta) + 1
-        && position + header.batch_bytes() as u64 <= file_bytes;
-    if !is_sound {
-        return Ok(None);
-    }
-    if verify {
-        buffer.resize(header.batch_bytes(), 0);
-        let read = read_full(file, buffer, position)?;
-        if read < header.batch_bytes() || header.verify_crc(buffer).is_err() {
+
+    /// The batch at `position`, if it is there whole.
+    fn whole_batch(&mut self, position: u64, verify: bool) -> io::Result<Option<BatchHeader>> {
+        let mut head = [0; HEADER_BYTES];
+        if read_full(self.file, &mut head, position)? < HEADER_BYTES {
             return Ok(None);
         }
+        let Ok(header) = BatchHeader::read(&head) else {
+            return Ok(None);
+        };
+        let is_sound = (0..OFFSET_MAX as i64).contains(&header.last_offset())
+            && header.base_offset >= 0
+            && header.last_offset_delta >= 0
+            && header.record_count >= 0
+            && i64::from(header.record_count) <= i64::from(header.last_offset_delta) + 1
+            && position + header.batch_bytes() as u64 <= self.file_bytes;
+        if !is_sound {
+            return Ok(None);
+        }
+        if verify && !self.has_good_checksum(&header, position)? {
+            return Ok(None);
+        }
+        Ok(Some(header))
     }
-    Ok(Some(header))
+
+    fn has_good_checksum(&mut self, header: &BatchHeader, position: u64) -> io::Result<bool> {
+        self.buffer.resize(header.batch_bytes(), 0);
+        let read = read_full(self.file, &mut self.buffer, position)?;
+        Ok(read == header.batch_bytes() && header.verify_crc(&self.buffer).is_ok())
+    }
+
+    /// Where the log goes on behind a batch at `damaged` that does not count: at the nearest whole
+    /// batch with a later offset, else at the durable end.
+    fn find_behind(&mut self, damaged: Mark, start: &ScanStart) -> io::Result<Option<Mark>> {
+        let mut candidates: Vec<(u64, Option<u64>)> = start
+            .marks
+            .iter()
+            .filter(|mark| mark.position >= damaged.position)
+            .map(|mark| (mark.position, Some(mark.offset)))
+            .collect();
+        if let Some(position) = self.position_by_length(damaged)? {
+            candidates.push((position, None));
+        }
+        candidates.sort_unstable();
+        for (position, offset) in candidates {
+            let Some(header) = self.whole_batch(position, true)? else {
+                continue;
+            };
+            let found = u64::try_from(header.base_offset).unwrap_or(0);
+            let is_wanted = found > damaged.offset
+                && found < start.offset_max
+                && offset.is_none_or(|offset| offset == found);
+            if is_wanted {
+                return Ok(Some(Mark {
+                    position,
+                    offset: found,
+                }));
+            }
+        }
+        // What was durable was acked and seen: its offsets are never given to other records.
+        Ok(start
+            .durable
+            .filter(|end| end.offset > damaged.offset && end.offset <= start.offset_max)
+            .filter(|end| end.position >= damaged.position)
+            .map(|end| Mark {
+                position: end.position.min(self.file_bytes).max(damaged.position),
+                offset: end.offset,
+            }))
+    }
+
+    /// Where the batch behind a damaged one begins by the damaged one's length field, if that field
+    /// is sure to be the batch's own. A field that is half written could point into a record, where
+    /// a producer may have put a batch of its making: it is believed only if the fields around it
+    /// are there too, or if the checksum proves it.
+    fn position_by_length(&mut self, damaged: Mark) -> io::Result<Option<u64>> {
+        let mut head = [0; HEADER_BYTES];
+        if read_full(self.file, &mut head, damaged.position)? < HEADER_BYTES {
+            return Ok(None);
+        }
+        let has_place = head.first_chunk() == Some(&damaged.offset.to_be_bytes());
+        let magic = head.get_mut(MAGIC_POSITION);
+        let has_magic = magic.is_some_and(|magic| {
+            let had = i8::from_be_bytes([*magic]) == MAGIC_VALUE;
+            [*magic] = MAGIC_VALUE.to_be_bytes();
+            had
+        });
+        let Ok(header) = BatchHeader::read(&head) else {
+            return Ok(None);
+        };
+        let is_sure =
+            (has_place && has_magic) || self.has_good_checksum(&header, damaged.position)?;
+        Ok(is_sure.then(|| damaged.position + header.batch_bytes() as u64))
+    }
 }
 
-/// The first whole batch behind a damaged one at `position`, with a base offset behind
-/// `next_offset`: where the damaged one's length says, else where the index knows of one.
-fn find_behind(
-    file: &dyn File,
-    file_bytes: u64,
-    position: u64,
-    next_offset: u64,
-    index: &SegmentIndex,
-    buffer: &mut Vec<u8>,
-) -> std::io::Result<Option<(u64, BatchHeader)>> {
-    let mut head = [0; HEADER_BYTES];
-    let mut candidates = Vec::new();
-    if read_full(file, &mut head, position)? == HEADER_BYTES {
-        let length = head
-            .get(8..12)
-            .and_then(|field| <[u8; 4]>::try_from(field).ok());
-        let length = length.map_or(0, u32::from_be_bytes);
-        if length > 0 {
-            candidates.push(position + u64::from(length) + LENGTH_OVERHEAD_BYTES as u64);
-        }
-    }
-    let mut behind = u32::try_from(position).unwrap_or(u32::MAX);
-    while let Some(entry) = index.first_behind(behind) {
-        candidates.push(u64::from(entry.position));
-        behind = entry.position;
-    }
-    // The nearest first: a length that lies must not skip batches that the index knows of.
-    candidates.sort_unstable();
-    for candidate in candidates {
-        if candidate + HEADER_BYTES as u64 > file_bytes {
-            continue;
-        }
-        if let Some(header) = whole_batch(file, file_bytes, candidate, true, buffer)?
-            && u64::try_from(header.base_offset).is_ok_and(|offset| offset > next_offset)
-        {
-            return Ok(Some((candidate, header)));
-        }
-    }
-    Ok(None)
-}
+/// Where the header's magic lies: behind length and leader epoch.
+const MAGIC_POSITION: usize = LENGTH_OVERHEAD_BYTES + 4;

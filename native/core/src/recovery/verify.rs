@@ -90,19 +90,14 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
         let log_path = path.join(Segment::file_name(base_offset, "log"));
         let failed = |error| Error::io(format_args!("reading {}", log_path.display()), &error);
         let file: Arc<dyn File> = env.files.open(&log_path, OpenMode::Read).map_err(failed)?;
-        let start = ScanStart {
-            position: 0,
-            next_offset: base_offset,
-            offset_max: u64::MAX,
-            trusted_position: 0,
-        };
+        let start = ScanStart::at(base_offset, 0);
         let mut state = ScanState {
             index: &mut SegmentIndex::default(),
             producers: &mut ProducerStates::default(),
             index_interval_bytes: 4096,
             base_offset,
         };
-        let scanned = scan(&*file, &start, &[], &mut state).map_err(failed)?;
+        let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
         let mut lost = 0;
         for range in &scanned.damaged {
             let bytes = range.to_position - range.from_position;
@@ -116,7 +111,7 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
             ));
             report.bytes = report.bytes.saturating_sub(bytes);
         }
-        let behind = crate::log::open::bytes_written_behind(
+        let behind = crate::log::recover::bytes_written_behind(
             &*file,
             scanned.end_position,
             file.len().map_err(failed)?,

@@ -73,8 +73,8 @@ impl Channel {
         }
     }
 
-    /// Moves events into `numbers`, [`layout::EVENT_STRIDE`] each, oldest first, as many as fit; returns how many
-    /// numbers were written. Call again until that is 0.
+    /// Moves events into `numbers`, [`layout::EVENT_STRIDE`] each, oldest first, as many as fit;
+    /// returns how many numbers were written. Call again until that is 0.
     pub fn drain_into(&self, numbers: &mut [f64]) -> usize {
         // Lowered first: an event posted after this line wakes the loop once more.
         self.is_woken.store(false, Ordering::Release);

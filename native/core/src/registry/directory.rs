@@ -85,6 +85,7 @@ impl DataDirectory {
         let failed =
             |error: std::io::Error| Error::io(format_args!("opening {}", path.display()), &error);
         env.files.create_directory(path).map_err(failed)?;
+        sync_ancestors(env, path).map_err(failed)?;
         if let FileSystemKind::Network(name) = env.files.kind(path).map_err(failed)? {
             let detail = format!(
                 "{} is on {name}: its fsync and locks do not keep what a log needs; \
@@ -216,6 +217,32 @@ impl DataDirectory {
             .map_err(|error| Error::io(format_args!("moving {}", from.display()), &error))?;
         Ok(to)
     }
+}
+
+/// Makes the name of the data directory, and of every directory that was made on the way to it,
+/// durable: without its name all that is in it is lost. Those above it that this process may not
+/// open, or that lie on something that cannot be synced, were not made by it.
+fn sync_ancestors(env: &Env, path: &Path) -> std::io::Result<()> {
+    for ancestor in path.ancestors().skip(1) {
+        let is_relative_root = ancestor.as_os_str().is_empty();
+        let directory = if is_relative_root {
+            Path::new(".")
+        } else {
+            ancestor
+        };
+        match env.files.sync_directory(directory) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied
+                        | ErrorKind::InvalidInput
+                        | ErrorKind::Unsupported
+                        | ErrorKind::ReadOnlyFilesystem
+                ) => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn remove_tree(env: &Env, path: &Path) -> std::io::Result<()> {

@@ -25,7 +25,7 @@ use crate::{
     error::{Code, Error, Result},
     flush::{scheduler::FlushScheduler, work::WorkPool},
     limits,
-    log::{Log, LogOffsets, LogShared, config::LogConfig, open::OpenLog},
+    log::{Log, LogOffsets, LogShared, Position, config::LogConfig, open::OpenLog},
     metadata::MetadataFile,
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
     segment::{cache::FileCache, maps::WindowCache},
@@ -73,6 +73,8 @@ pub struct Topic {
     pub topic_id: Uuid,
     config: RwLock<Arc<LogConfig>>,
     logs: RwLock<Vec<Arc<Log>>>,
+    /// Held while partitions are added or the topic ends: one of these at a time.
+    changing: Mutex<()>,
     /// Where the next records without a key go.
     sticky: AtomicU32,
     /// Produce frames about this topic that another thread is appending.
@@ -120,6 +122,11 @@ pub struct Store {
     topics: RwLock<Vec<Option<Arc<Topic>>>>,
     report: Mutex<Vec<RecoveryEntry>>,
     checkpointed: Mutex<Checkpoint>,
+    /// A log was found shorter than the checkpoint says: what is appended now must not be believed
+    /// durable by the old one.
+    is_checkpoint_stale: AtomicBool,
+    /// Held while topics are opened, so that none is opened twice.
+    opening: Mutex<()>,
     checkpoint_failures: AtomicU64,
     is_closed: AtomicBool,
     recovery_threads_max: usize,
@@ -175,6 +182,8 @@ impl Store {
             topics: RwLock::default(),
             report: Mutex::default(),
             checkpointed: Mutex::new(checkpointed),
+            is_checkpoint_stale: AtomicBool::new(false),
+            opening: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             recovery_threads_max: if threads_max == 0 {
@@ -211,15 +220,19 @@ impl Store {
     /// Returns their numbers in the order of `specs`. Waits for the disk.
     ///
     /// # Errors
-    /// The first failure; none of the topics is then open.
+    /// [`Code::TopicAlreadyExists`] for a topic that is open, or the first failure; none of the
+    /// topics is then open.
     pub fn open_topics(self: &Arc<Self>, specs: &[TopicSpec]) -> Result<Vec<u32>> {
+        let _one_at_a_time = self.opening.lock();
         self.check_open()?;
+        self.check_not_open(specs)?;
         let mut jobs = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             self.prepare_directories(spec, 0)?;
             jobs.extend((0..spec.partitions).map(|partition| (index, partition)));
         }
         let mut logs = self.open_logs(specs, &jobs)?;
+        self.replace_stale_checkpoint()?;
         let mut numbers = Vec::with_capacity(specs.len());
         for spec in specs.iter().rev() {
             let of_topic =
@@ -229,6 +242,7 @@ impl Store {
                 topic_id: spec.topic_id,
                 config: RwLock::new(Arc::new(spec.config.clone())),
                 logs: RwLock::new(of_topic),
+                changing: Mutex::default(),
                 sticky: AtomicU32::new(0),
                 frames_elsewhere: AtomicU32::new(0),
             };
@@ -243,7 +257,11 @@ impl Store {
     /// # Errors
     /// [`Code::InvalidPartitions`] when it would not grow, or why they could not be created.
     pub fn add_partitions(self: &Arc<Self>, topic: u32, partitions: u32) -> Result<()> {
-        let topic = self.topic(topic)?;
+        let number = topic;
+        let topic = self.topic(number)?;
+        let _one_at_a_time = topic.changing.lock();
+        // It may have ended meanwhile.
+        self.topic(number)?;
         let count = topic.partition_count();
         if partitions <= count {
             let detail = format!("{} has {count} partitions already", topic.name);
@@ -261,7 +279,33 @@ impl Store {
             .map(|partition| (0, partition))
             .collect();
         let added = self.open_logs(std::slice::from_ref(&spec), &jobs)?;
-        topic.logs.write().extend(added);
+        let mut logs = topic.logs.write();
+        // The configuration may have changed meanwhile; later changes find the new logs.
+        for log in &added {
+            log.configure(topic.config());
+        }
+        logs.extend(added);
+        Ok(())
+    }
+
+    fn check_not_open(&self, specs: &[TopicSpec]) -> Result<()> {
+        let topics = self.topics.read();
+        for (index, spec) in specs.iter().enumerate() {
+            let mut others = specs.iter().take(index).map(|other| other.topic_id);
+            let mut open = topics.iter().flatten().map(|topic| topic.topic_id);
+            if others.any(|id| id == spec.topic_id) || open.any(|id| id == spec.topic_id) {
+                let detail = format!("{} ({}) is open", spec.name, spec.topic_id);
+                return Err(Error::new(Code::TopicAlreadyExists, detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn replace_stale_checkpoint(&self) -> Result<()> {
+        if self.is_checkpoint_stale.load(Ordering::Acquire) {
+            self.write_checkpoint()?;
+            self.is_checkpoint_stale.store(false, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -343,13 +387,22 @@ impl Store {
             was_clean: recovered.is_some_and(|checkpoint| checkpoint.is_clean),
         };
         let mut report = Vec::new();
+        let checkpoint = open.checkpoint;
         let log = Log::open(Arc::clone(&self.shared), open, &mut report)?;
+        let place = |position: Position| (position.segment_base, position.position);
+        if let (Some(before), Some(now)) = (checkpoint, log.checkpoint_position())
+            && place(now) < place(before)
+        {
+            self.is_checkpoint_stale.store(true, Ordering::Release);
+        }
         self.report.lock().append(&mut report);
         Ok(log)
     }
 
     fn add_topic(&self, topic: Topic) -> Result<u32> {
         let mut topics = self.topics.write();
+        // Looked at under the lock under which `close` takes the topics: none escapes it.
+        self.check_open()?;
         let number = u32::try_from(topics.len())
             .map_err(|_| Error::new(Code::UnknownServerError, "topic numbers are used up"))?;
         topics.push(Some(Arc::new(topic)));
@@ -410,6 +463,7 @@ impl Store {
     /// [`Code::UnknownTopicOrPartition`], or why files could not be removed.
     pub fn delete_topic(&self, number: u32) -> Result<()> {
         let topic = self.topic(number)?;
+        let _one_at_a_time = topic.changing.lock();
         if let Ok(index) = usize::try_from(number)
             && let Some(slot) = self.topics.write().get_mut(index)
         {
@@ -500,7 +554,8 @@ impl Store {
             }
         }
         let mut last = self.checkpointed.lock();
-        if *last == current {
+        // Nothing replaces the one that a clean stop wrote.
+        if *last == current || self.is_closed.load(Ordering::Acquire) {
             return Ok(());
         }
         current.store(&*self.shared.env.files, &self.directory.path)?;
@@ -523,6 +578,7 @@ impl Store {
         let mut failure = None;
         let topics = std::mem::take(&mut *self.topics.write());
         for topic in topics.into_iter().flatten() {
+            let _one_at_a_time = topic.changing.lock();
             let logs = std::mem::take(&mut *topic.logs.write());
             for (partition, log) in logs.iter().enumerate() {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);

@@ -14,7 +14,7 @@ use crate::{
     compression::Codec,
     error::{Code, Error, Result},
     layout, limits,
-    log::{Log, append::Appended, config::LogConfig},
+    log::{Log, append::Appended, config::LogConfig, waiters::Acknowledge},
     messagepack::{
         BuildOptions, Envelope, Format, ProduceEntry, Splitter, TopicReference, build_batch,
         decode_envelope,
@@ -187,8 +187,7 @@ impl ProduceScratch {
                 spreads: self.spreads.clone(),
                 reached: work.reached,
             },
-            pending,
-            topics,
+            end: FrameEnd { topics, pending },
             first,
         };
         channel.appender.spawn(Box::new(move || job.run()));
@@ -232,9 +231,28 @@ struct FrameElsewhere {
     ack: Ack,
     producer: ProducerIdentity,
     appended: AppendedFrame,
-    pending: Arc<PendingFrame>,
-    topics: Vec<Arc<Topic>>,
+    end: FrameEnd,
     first: usize,
+}
+
+/// What has to happen however the work on a frame ends.
+struct FrameEnd {
+    topics: Vec<Arc<Topic>>,
+    pending: Arc<PendingFrame>,
+}
+
+impl Drop for FrameEnd {
+    fn drop(&mut self) {
+        // From here on the loop may append to these topics itself again.
+        for topic in &self.topics {
+            topic.frames_elsewhere.fetch_sub(1, Ordering::AcqRel);
+        }
+        if std::thread::panicking() {
+            self.pending.expect();
+            self.pending.done(Code::UnknownServerError);
+        }
+        self.pending.release();
+    }
 }
 
 impl FrameElsewhere {
@@ -251,7 +269,7 @@ impl FrameElsewhere {
             ..ProduceScratch::default()
         };
         let mut work = FrameWork::new(&frame, false);
-        work.pending = Some(Arc::clone(&self.pending));
+        work.pending = Some(Arc::clone(&self.end.pending));
         work.reached = self.appended.reached;
         let rows = self.appended.plan.chunks_exact_mut(layout::PLAN_STRIDE);
         for (index, row) in rows.enumerate().skip(self.first) {
@@ -259,15 +277,9 @@ impl FrameElsewhere {
         }
         self.appended.reached = work.reached();
         self.appended.spreads = scratch.spreads;
-        // From here on the loop may append to these topics itself again: all of this is in.
-        for topic in &self.topics {
-            topic.frames_elsewhere.fetch_sub(1, Ordering::AcqRel);
-        }
-        if self.ack != Some(ACK_NONE) {
-            self.channel
-                .keep_appended(self.pending.token(), self.appended);
-        }
-        self.pending.release();
+        self.channel
+            .keep_appended(self.end.pending.token(), self.appended);
+        drop(self.end);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A segment: one `BASE.log` file of record batches, with its indexes.
 
 pub mod cache;
+pub mod damage;
 pub mod maps;
 pub mod writer;
 
@@ -142,6 +143,12 @@ impl Segment {
         self.sealed.store(true, Ordering::Release);
     }
 
+    /// Gives up an index that turned out wrong: looking something up then starts at the segment's
+    /// first batch.
+    pub fn distrust_index(&self) {
+        self.set_index(SegmentIndex::default());
+    }
+
     /// Changes the index in memory. Does nothing once it is stored.
     pub fn update_index(&self, change: impl FnOnce(&mut SegmentIndex)) {
         if let IndexState::Loaded(index) = &mut *self.index.write() {
@@ -180,21 +187,31 @@ impl Segment {
         matches!(&*self.index.read(), IndexState::Loaded(_)) || files.has_index(self.id)
     }
 
-    /// Stores the index as it is, covering the log up to `coverage`. With `coverage.sealed` the
+    /// A copy of the index, if it is in memory. What it covers is known only to who keeps the
+    /// log from growing meanwhile.
+    pub fn loaded_index(&self) -> Option<SegmentIndex> {
+        match &*self.index.read() {
+            IndexState::Loaded(index) => Some(index.clone()),
+            IndexState::Stored => None,
+        }
+    }
+
+    /// Stores `index`, which covers the log exactly up to `coverage`. With `coverage.sealed` the
     /// copy in memory is given up.
     ///
     /// # Errors
     /// An I/O error; the copy in memory stays.
-    pub fn store_index(&self, files: &FileCache, coverage: index_file::Coverage) -> io::Result<()> {
-        let index = match &*self.index.read() {
-            IndexState::Loaded(index) => index.clone(),
-            IndexState::Stored => return Ok(()),
-        };
+    pub fn store_index(
+        &self,
+        files: &FileCache,
+        index: &SegmentIndex,
+        coverage: index_file::Coverage,
+    ) -> io::Result<()> {
         index_file::store(
             files.file_system(),
             &self.path("index"),
             &self.path("timeindex"),
-            &index,
+            index,
             coverage,
         )?;
         if coverage.sealed {

@@ -27,7 +27,8 @@ const WINDOW_BYTES_MAX: u64 = 4 << 20;
 /// Windows start at multiples of this, as `File::map_writable` asks.
 const WINDOW_ALIGNMENT_BYTES: u64 = 64 << 10;
 
-/// Puts batches behind the tail of one segment.
+/// Puts batches behind the tail of one segment, whose open file it is given with every call: a
+/// partition that nobody writes to holds no descriptor.
 ///
 /// Failure contract: after an error an unknown part of the slices may lie behind `position`.
 /// The caller calls [`cut`](Self::cut) before it writes anything else, and gives the log up when
@@ -37,38 +38,36 @@ pub trait SegmentWriter: Send {
     ///
     /// # Errors
     /// Any I/O error; see the failure contract.
-    fn append(&mut self, slices: &[&[u8]], position: u64) -> io::Result<()>;
+    fn append(&mut self, file: &Arc<dyn File>, slices: &[&[u8]], position: u64) -> io::Result<()>;
 
     /// Erases whatever lies at and behind `position`.
     ///
     /// # Errors
     /// Any I/O error; the tail is then unknown.
-    fn cut(&mut self, position: u64) -> io::Result<()>;
+    fn cut(&mut self, file: &dyn File, position: u64) -> io::Result<()>;
 }
 
 /// Writes by `pwritev`.
 pub struct PwriteWriter {
-    file: Arc<dyn File>,
     work: Arc<WorkPool>,
     writeback_position: u64,
 }
 
 impl PwriteWriter {
-    /// A writer of `file` whose tail is at `position`.
-    pub fn new(file: Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
+    /// A writer whose tail is at `position`.
+    pub fn new(work: Arc<WorkPool>, position: u64) -> Self {
         Self {
-            file,
             work,
             writeback_position: position,
         }
     }
 
-    fn start_writeback(&mut self, position: u64) {
+    fn start_writeback(&mut self, file: &Arc<dyn File>, position: u64) {
         let bytes = position.saturating_sub(self.writeback_position);
         if bytes < WRITEBACK_STEP_BYTES {
             return;
         }
-        let (file, from) = (Arc::clone(&self.file), self.writeback_position);
+        let (file, from) = (Arc::clone(file), self.writeback_position);
         self.writeback_position = position;
         // A hint: when it fails the pages are written by the next fdatasync, which reports.
         self.work
@@ -77,16 +76,16 @@ impl PwriteWriter {
 }
 
 impl SegmentWriter for PwriteWriter {
-    fn append(&mut self, slices: &[&[u8]], position: u64) -> io::Result<()> {
-        write_full(&*self.file, slices, position)?;
+    fn append(&mut self, file: &Arc<dyn File>, slices: &[&[u8]], position: u64) -> io::Result<()> {
+        write_full(&**file, slices, position)?;
         let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-        self.start_writeback(position + bytes as u64);
+        self.start_writeback(file, position + bytes as u64);
         Ok(())
     }
 
-    fn cut(&mut self, position: u64) -> io::Result<()> {
+    fn cut(&mut self, file: &dyn File, position: u64) -> io::Result<()> {
         self.writeback_position = self.writeback_position.min(position);
-        self.file.truncate(position)
+        file.truncate(position)
     }
 }
 
@@ -133,24 +132,24 @@ impl Shared {
 
 impl MappedWriter {
     /// A writer of `file` whose tail is at `position`.
-    pub fn new(file: Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
-        let pwrite = PwriteWriter::new(file, work, position);
+    pub fn new(file: &Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
+        let pwrite = PwriteWriter::new(work, position);
         let mut writer = Self {
             pwrite,
             shared: Shared::new(),
             current: None,
         };
-        writer.prepare(position, WINDOW_BYTES_MIN);
+        writer.prepare(file, position, WINDOW_BYTES_MIN);
         writer
     }
 
     /// Asks another thread for a populated window from `position` on, if none is under way.
-    fn prepare(&mut self, position: u64, bytes: u64) {
+    fn prepare(&mut self, file: &Arc<dyn File>, position: u64, bytes: u64) {
         if self.shared.is_preparing.swap(true, Ordering::AcqRel) {
             return;
         }
         let start = position - position % WINDOW_ALIGNMENT_BYTES;
-        let (file, shared) = (Arc::clone(&self.pwrite.file), Arc::clone(&self.shared));
+        let (file, shared) = (Arc::clone(file), Arc::clone(&self.shared));
         self.pwrite.work.spawn(Box::new(move || {
             let mut slot = shared.slot.lock();
             if !slot.is_closed {
@@ -200,7 +199,7 @@ fn make_ready(file: &dyn File, start: u64, bytes: u64) -> io::Result<Option<Read
 }
 
 impl SegmentWriter for MappedWriter {
-    fn append(&mut self, slices: &[&[u8]], position: u64) -> io::Result<()> {
+    fn append(&mut self, file: &Arc<dyn File>, slices: &[&[u8]], position: u64) -> io::Result<()> {
         let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         let end = position + bytes as u64;
         self.advance(position, end);
@@ -208,17 +207,18 @@ impl SegmentWriter for MappedWriter {
             Some(current) if current.start <= position && current.end() >= end => {
                 let start = usize::try_from(position - current.start).map_err(io::Error::other)?;
                 current.mapping.store(start, slices);
-                self.pwrite.start_writeback(end);
+                self.pwrite.start_writeback(file, end);
                 (current.mapping.bytes() as u64, current.end() - end)
             }
             _ => {
-                self.pwrite.append(slices, position)?;
+                self.pwrite.append(file, slices, position)?;
                 (WINDOW_BYTES_MIN / 2, 0)
             }
         };
         // The next window starts at the tail, so that no batch falls between two.
         if remaining < window_bytes / 2 && self.needs_next() {
             self.prepare(
+                file,
                 end,
                 (window_bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX),
             );
@@ -226,7 +226,7 @@ impl SegmentWriter for MappedWriter {
         Ok(())
     }
 
-    fn cut(&mut self, position: u64) -> io::Result<()> {
+    fn cut(&mut self, file: &dyn File, position: u64) -> io::Result<()> {
         // A window under way must not extend the file again behind the cut.
         {
             let mut slot = self.shared.slot.lock();
@@ -235,6 +235,6 @@ impl SegmentWriter for MappedWriter {
         }
         self.shared = Shared::new();
         self.current = None;
-        self.pwrite.cut(position)
+        self.pwrite.cut(file, position)
     }
 }
