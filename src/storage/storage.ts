@@ -125,11 +125,13 @@ export interface ReadResult {
 	code: number;
 }
 
+/** Rows that `spread` has room for: partitions that the entries of one frame may spread over, added up. */
+export const SPREAD_ROWS_MAX = 65_536;
+
 const STATUSES: readonly ReadStatus[] = ["data", "at_end", "loading", "out_of_range", "gap"];
 const EVENTS_DRAINED_MAX = 1024;
 /** Room for a delivery and the front of its frame. A frame of one larger batch gets a buffer of its own. */
 const SCRATCH_BYTES = LIMITS.deliveryBytesMax + 65_536;
-const SPREAD_ROWS_MAX = 65_536;
 const FLUSH_THREADS_MAX = 16;
 const DESCRIPTORS_MAX = 4096;
 

@@ -70,14 +70,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	// What the transport tells.
 
 	message(frame: Uint8Array): void {
-		try {
-			this.#dispatch(frame);
-		} catch (error) {
-			// Requests report their failures themselves: this is a bug. It costs the connection, not the
-			// broker.
-			this.host.log.error({ err: error, remote: this.#connection.remoteAddress }, "frame failed");
-			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
-		}
+		this.guard(() => this.#dispatch(frame));
 	}
 
 	drained(): void {
@@ -148,6 +141,19 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	}
 
 	// What handlers use.
+
+	/**
+	 * Runs what the loop calls and nobody catches. Requests report their failures themselves, so what
+	 * `work` throws is a bug: it costs the connection, not the broker.
+	 */
+	guard(work: () => void): void {
+		try {
+			work();
+		} catch (error) {
+			this.host.log.error({ err: error, remote: this.#connection.remoteAddress }, "frame failed");
+			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
+		}
+	}
 
 	/** Takes over an identity, once: hello is done. */
 	greet(authenticated: Authenticated, producer: ProducerIdentity): void {
@@ -320,12 +326,14 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		this.await(id);
 		answer.then(
 			(settled) => {
-				if (this.settle(id)) this.answer(id, settled);
+				if (this.settle(id)) this.guard(() => this.answer(id, settled));
 			},
 			(error: unknown) => {
 				if (!this.settle(id)) return;
-				this.fail(id, error);
-				this.#closeUnlessGreeted(error);
+				this.guard(() => {
+					this.fail(id, error);
+					this.#closeUnlessGreeted(error);
+				});
 			},
 		);
 	}

@@ -67,8 +67,11 @@ impl MetadataFile {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(Backend { file })
-            .map_err(|error| {
-                Error::new(Code::DataDamaged, format!("{}: {error}", path.display()))
+            .map_err(|error| match redb::Error::from(error) {
+                redb::Error::Io(error) => {
+                    Error::io(format_args!("opening {}", path.display()), &error)
+                }
+                error => Error::new(Code::DataDamaged, format!("{}: {error}", path.display())),
             })?;
         let metadata = Self { database };
         metadata.write(|transaction| {
