@@ -29,12 +29,12 @@ async function filledDirectory(ending: "stop" | "kill"): Promise<string> {
 	const client = await connect(broker.url);
 	await client.topics.create("topic", {
 		partitions: PARTITIONS,
-		configs: { "segment.bytes": 100_000 },
+		configs: { "segment.bytes": 1_048_576 },
 	});
 	const producer = client.producer();
 	for (let number = 0; number < COUNT; number += 10) {
 		const records = Array.from({ length: 10 }, (_, index) => ({
-			value: `${number + index} ${"x".repeat(2_000)}`,
+			value: `${number + index} ${"x".repeat(12_000)}`,
 			partition: number % PARTITIONS,
 		}));
 		await producer.sendBatch("topic", records);
