@@ -41,12 +41,26 @@ export async function appendFrame(
 	if (refused !== 0) throw new Error(`an append was refused with code ${refused}`);
 }
 
-/** The batch that begins at an offset: a view that is good until the next read. */
-export function readBatch(storage: Storage, topic: TopicHandle, offset: number): Uint8Array {
-	const { status, data } = storage.readBatches(topic, 0, offset, 1);
-	if (data === null) throw new Error(`the batch at offset ${offset} cannot be read: ${status}`);
-	storage.release(data);
-	return data;
+/**
+ * The batch that begins at an offset: a view that is good until the next read. Waits where another
+ * thread has to bring it in from disk first.
+ */
+export async function readBatch(
+	storage: Storage,
+	topic: TopicHandle,
+	offset: number,
+): Promise<Uint8Array> {
+	for (;;) {
+		const { status, data, token } = storage.readBatches(topic, 0, offset, 1);
+		if (data !== null) {
+			storage.release(data);
+			return data;
+		}
+		if (status !== "loading") {
+			throw new Error(`the batch at offset ${offset} cannot be read: ${status}`);
+		}
+		await new Promise((resolve) => storage.onToken(token, resolve));
+	}
 }
 
 /** A batch as the core itself builds it; it is left behind as the first one of the topic. */
@@ -56,5 +70,5 @@ export async function readyBatch(
 	values: readonly Uint8Array[],
 ): Promise<Uint8Array> {
 	await appendFrame(storage, topic, recordsFrame(values));
-	return readBatch(storage, topic, 0).slice();
+	return (await readBatch(storage, topic, 0)).slice();
 }

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import Benchmark from "benchmark";
 import { Storage } from "#dist/storage/storage.js";
 
+import { warmPageCache } from "../harness/page-cache.ts";
 import { formatTable } from "../harness/report.ts";
 import { clientCases } from "./client-cases.ts";
 import { rooflineCases } from "./roofline-cases.ts";
@@ -36,6 +37,9 @@ interface Measured {
 
 const QUICK_SECONDS = 0.01;
 const SECONDS = 0.5;
+
+/** What all cases together store, generously. */
+const WARMED_BYTES = 4 * 1_073_741_824;
 
 function measure({ name, bytes, run, isAsync }: MicroCase, seconds: number): Promise<Measured> {
 	return new Promise((resolve, reject) => {
@@ -69,6 +73,7 @@ const { values: options } = parseArgs({
 	},
 });
 const directory = await mkdtemp(join(tmpdir(), "millrace-micro-"));
+await warmPageCache(directory, options.quick ? 0 : WARMED_BYTES);
 const storage = await Storage.open({ dataDir: join(directory, "data") });
 try {
 	const cases = [...clientCases(), ...(await storageCases(storage)), ...rooflineCases()];

@@ -71,7 +71,7 @@ async function append(
 		roofline: shareOfStore(roofline, bytesPerSecond),
 		broker: null,
 		client_cpu_seconds: clientCpuSeconds,
-		verified: verify(storage, target, batch, log.batches),
+		verified: await verify(storage, target, batch, log.batches),
 	};
 }
 
@@ -97,18 +97,18 @@ class Appender {
 }
 
 /** Rejects unless every batch is there, at its offset, with the records that were appended. */
-function verify(
+async function verify(
 	storage: Storage,
 	topic: TopicHandle,
 	batch: Uint8Array,
 	batches: number,
-): Verified {
+): Promise<Verified> {
 	const records = batches * BATCH_RECORDS;
 	const { logEnd } = storage.offsets(topic, 0);
 	if (logEnd !== records) throw new Error(`${records} records were appended, ${logEnd} are there`);
 	const hash = createHash("sha256");
 	for (let offset = 0; offset < records; offset += BATCH_RECORDS) {
-		const stored = readBatch(storage, topic, offset);
+		const stored = await readBatch(storage, topic, offset);
 		const baseOffset = new DataView(stored.buffer, stored.byteOffset).getBigInt64(0);
 		const same = Buffer.compare(stored.subarray(HEADER_BYTES), batch.subarray(HEADER_BYTES)) === 0;
 		if (!same || baseOffset !== BigInt(offset)) {
