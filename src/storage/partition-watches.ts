@@ -47,10 +47,9 @@ export class PartitionWatches {
 		watched.waiters.add(waiter);
 		this.#arm(watched, offset);
 		const { waiters } = watched;
-		return () => {
-			waiters.delete(waiter);
-			if (waiters.size === 0) this.#partitions.delete(key);
-		};
+		// The partition stays known: the core still has what it was asked for, and asking it again for
+		// everyone who comes and goes would pile that up there. `advance` forgets it.
+		return () => void waiters.delete(waiter);
 	}
 
 	/** Wakes everyone of a partition whose offset was passed. Called when the core's event comes. */
