@@ -1,7 +1,7 @@
 //! How much may be written ahead of the disk before writers have to expect to be held up.
 //!
-//! The kernel makes a writer wait when dirty pages pile up. That must not be an event loop: when the
-//! budget is exhausted, appends are for a thread that may wait.
+//! The kernel makes a writer wait when dirty pages pile up. That must not be an event loop: when
+//! the budget is exhausted, appends are for a thread that may wait.
 
 use std::sync::{
     Arc,

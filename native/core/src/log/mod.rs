@@ -88,8 +88,8 @@ pub struct LogOffsets {
 
 /// One partition's log.
 ///
-/// Failure contract: an append that fails leaves the log as it was (only a power cut before the next
-/// flush can bring it back, and then whole). A failed fdatasync, or a tail
+/// Failure contract: an append that fails leaves the log as it was (only a power cut before the
+/// next flush can bring it back, and then whole). A failed fdatasync, or a tail
 /// that could not be erased, poisons the log: every later append and flush fails with the same
 /// error until the log is opened and verified again; reads of what is visible go on.
 pub struct Log {
