@@ -15,6 +15,9 @@ pub(crate) mod recover;
 pub mod time;
 pub mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::PathBuf,
     sync::{

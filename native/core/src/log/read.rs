@@ -14,6 +14,7 @@ use crate::{
     batch::{BatchHeader, HEADER_BYTES},
     error::{Code, Error, Result},
     limits,
+    recovery::scan::Mark,
     segment::{DamagedRange, Segment, maps::Window},
 };
 
@@ -137,8 +138,7 @@ impl Log {
     /// Finds the batches from `offset` on: as many whole ones as fit `bytes_max`, but always one.
     ///
     /// # Errors
-    /// [`Code::TopicDeleted`], [`Code::KafkaStorageError`] where a file cannot be mapped, or
-    /// [`Code::DataDamaged`] where what should be a batch is none.
+    /// [`Code::TopicDeleted`], or [`Code::KafkaStorageError`] where a file cannot be mapped.
     pub fn read(&self, offset: u64, bytes_max: u64) -> Result<Read> {
         if let Some(code) = self.ended() {
             return Err(Error::new(code, self.label.clone()));
@@ -165,7 +165,9 @@ impl Log {
             } else {
                 segment.end_position()
             };
-            if let Some(read) = self.read_segment(&segment, from, end, bytes_max, high_watermark)? {
+            if let Some(read) =
+                self.read_segment((&segment, next_base), from, end, bytes_max, high_watermark)?
+            {
                 return Ok(read);
             }
             // Nothing more in this segment. In a compacted log that is normal; elsewhere offsets
@@ -193,7 +195,7 @@ impl Log {
 
     fn read_segment(
         &self,
-        segment: &Arc<Segment>,
+        (segment, next_base): (&Arc<Segment>, Option<u64>),
         offset: u64,
         end: u64,
         bytes_max: u64,
@@ -302,6 +304,17 @@ impl Log {
                 Walk::Cold { position, bytes } => {
                     return Ok(Some(cold(segment, position, bytes)));
                 }
+                Walk::Damaged { position } => {
+                    let end = Mark {
+                        position: end,
+                        offset: next_base.unwrap_or(high_watermark),
+                    };
+                    let further = self.set_aside_unreadable(segment, (position, offset), end)?;
+                    return Ok(Some(match further {
+                        Some(to_offset) => Read::Gap { to_offset },
+                        None => cold(segment, 0, 0),
+                    }));
+                }
                 Walk::On {
                     position: further,
                     bytes,
@@ -346,7 +359,10 @@ impl Log {
             }
             let header = window.mapping.slice(head).map(BatchHeader::read);
             let Some(Ok(header)) = header else {
-                return Err(self.damaged_at(segment, walked));
+                if first.is_some() {
+                    break;
+                }
+                return Ok(Walk::Damaged { position: walked });
             };
             let bytes = header.batch_bytes() as u64;
             if walked + bytes > window_end {
@@ -420,12 +436,39 @@ impl Log {
             .map_err(|error| Error::io(format_args!("mincore of {}", self.label), &error))
     }
 
-    fn damaged_at(&self, segment: &Segment, position: u64) -> Error {
-        let path = segment.log_path();
-        Error::new(
-            Code::DataDamaged,
-            format!("{} at byte {position}", path.display()),
-        )
+    /// Sets aside what is no batch at `position`, up to where the index knows of the next one, else
+    /// to the end of the segment: readers have to get past it. Returns the first offset behind it,
+    /// or `None` when the index is not in memory.
+    fn set_aside_unreadable(
+        &self,
+        segment: &Segment,
+        (position, offset): (u64, u64),
+        end: Mark,
+    ) -> Result<Option<u64>> {
+        if !segment.has_index(&self.shared.files) {
+            return Ok(None);
+        }
+        let entry = segment
+            .with_index(&self.shared.files, |index| {
+                let mut behind = index.entries().iter().map(|entry| Mark {
+                    position: u64::from(entry.position),
+                    offset: segment.base_offset + u64::from(entry.relative_offset),
+                });
+                behind.find(|mark| mark.position > position && mark.offset > offset)
+            })
+            .map_err(|error| {
+                let path = segment.path("index");
+                Error::io(format_args!("reading {}", path.display()), &error)
+            })?;
+        let further = entry.filter(|mark| mark.position < end.position);
+        let further = further.unwrap_or(end);
+        segment.add_damaged(DamagedRange {
+            from_offset: offset,
+            to_offset: further.offset,
+            from_position: position,
+            to_position: further.position,
+        });
+        Ok(Some(further.offset))
     }
 
     /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
@@ -437,10 +480,7 @@ impl Log {
             from_position: batches.window.start + at.start as u64,
             to_position: batches.window.start + at.end as u64,
         };
-        let mut damaged = batches.segment.damaged();
-        let index = damaged.partition_point(|other| other.from_position < range.from_position);
-        damaged.insert(index, range);
-        batches.segment.set_damaged(damaged);
+        batches.segment.add_damaged(range);
     }
 }
 
@@ -467,6 +507,9 @@ enum Walk {
     On {
         position: u64,
         bytes: u64,
+    },
+    Damaged {
+        position: u64,
     },
 }
 

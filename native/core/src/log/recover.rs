@@ -131,7 +131,12 @@ impl Opener<'_> {
             from,
             offset_max: next_base.unwrap_or(OFFSET_MAX),
             durable,
+            // A damaged batch may have a whole header: where damage is not known, look at all of it.
+            believed_position: durable
+                .filter(|_| known != KnownDamage::Unreadable)
+                .map_or(0, |mark| mark.position),
             marks,
+            suspects: known.ranges().map(|range| range.from_position).collect(),
             producers_from: producers.offset,
             now_ms: self.shared.env.clock.wall_ms(),
         };
@@ -225,7 +230,8 @@ impl Opener<'_> {
         let written =
             bytes_written_behind(file, scanned.end_position, file_bytes).map_err(&failed)?;
         if written > 0 {
-            let to_position = scanned.end_position + written;
+            // To the end of the file: the last bytes of a batch may be zeros, too.
+            let to_position = file_bytes;
             scanned.damaged.push(DamagedRange {
                 from_offset: scanned.next_offset,
                 to_offset: next_base,
@@ -335,12 +341,10 @@ fn marks(base_offset: u64, stored: Option<&StoredIndex>, known: &KnownDamage) ->
             offset: base_offset.saturating_add(u64::from(entry.relative_offset)),
         })
         .collect();
-    if let KnownDamage::Ranges(ranges) = known {
-        marks.extend(ranges.iter().map(|range| Mark {
-            position: range.to_position,
-            offset: range.to_offset,
-        }));
-    }
+    marks.extend(known.ranges().map(|range| Mark {
+        position: range.to_position,
+        offset: range.to_offset,
+    }));
     marks
 }
 

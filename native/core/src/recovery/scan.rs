@@ -33,11 +33,16 @@ pub struct ScanStart {
     pub from: Mark,
     /// Offsets from here on belong to the next segment.
     pub offset_max: u64,
-    /// How far the segment is known to have been durable: before it headers are believed, and
-    /// nothing before it is ever given up as an unfinished append. From it on checksums are verified.
+    /// How far the segment is known to have been durable: nothing before it is ever given up as an
+    /// unfinished append.
     pub durable: Option<Mark>,
+    /// Before this position headers are believed; from it on checksums are verified.
+    pub believed_position: u64,
     /// Where batches may begin, for finding what follows damage: checked before they are used.
     pub marks: Vec<Mark>,
+    /// Positions at which damage was found before: checksums are verified there in any case, as
+    /// the header of a damaged batch may be whole.
+    pub suspects: Vec<u64>,
     /// Batches before this offset are in the producers' state already.
     pub producers_from: u64,
     /// The time now: when producers whose own clock stamped the records count as last seen.
@@ -54,7 +59,9 @@ impl ScanStart {
             },
             offset_max: OFFSET_MAX,
             durable: None,
+            believed_position: 0,
             marks: Vec::new(),
+            suspects: Vec::new(),
             producers_from: base_offset,
             now_ms,
         }
@@ -87,7 +94,7 @@ pub struct ScanState<'a> {
 /// Reads batches one behind the other until one is not whole and none follows it.
 ///
 /// A batch counts if its base offset is the expected one, its length and count are in bounds and,
-/// from the durable position on, its checksum holds. Behind the first that does not count, a
+/// from the believed position on, its checksum holds. Behind the first that does not count, a
 /// whole batch with a later base offset is looked for where the length field or a mark points,
 /// never by searching bytes: a record may contain a forged batch.
 ///
@@ -95,11 +102,11 @@ pub struct ScanState<'a> {
 /// An I/O error while reading.
 pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io::Result<Scanned> {
     let mut reader = BatchReader::new(file)?;
-    let durable_position = start.durable.map_or(0, |mark| mark.position);
     let mut next = start.from;
     let mut damaged = Vec::new();
     loop {
-        let verify = next.position >= durable_position;
+        let verify =
+            next.position >= start.believed_position || start.suspects.contains(&next.position);
         if let Some(header) = reader.whole_batch(next.position, verify)?
             && u64::try_from(header.base_offset) == Ok(next.offset)
             && next.offset < start.offset_max

@@ -36,6 +36,17 @@ pub enum KnownDamage {
     Unreadable,
 }
 
+impl KnownDamage {
+    /// The ranges that are known.
+    pub fn ranges(&self) -> impl Iterator<Item = &DamagedRange> {
+        let ranges = match self {
+            Self::Ranges(ranges) => ranges.as_slice(),
+            Self::Unreadable => &[],
+        };
+        ranges.iter()
+    }
+}
+
 /// Loads a damage file.
 ///
 /// # Errors

@@ -127,6 +127,13 @@ impl Segment {
             .copied()
     }
 
+    /// Adds a range that turned out damaged when it was read.
+    pub fn add_damaged(&self, range: DamagedRange) {
+        let mut damaged = self.damaged.write();
+        let index = damaged.partition_point(|other| other.from_position < range.from_position);
+        damaged.insert(index, range);
+    }
+
     /// Notes damaged ranges found by recovery.
     pub fn set_damaged(&self, damaged: Vec<DamagedRange>) {
         *self.damaged.write() = damaged;

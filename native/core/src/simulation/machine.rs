@@ -269,13 +269,14 @@ impl Simulation {
         }
         self.bury();
         self.settle_acks()?;
-        if !self.has_power() {
-            // The clean checkpoint may be the last thing that reached the disk.
-            self.leader_epoch = None;
-            return self.power_cut();
-        }
         if was_clean {
             self.figures.clean_stops += 1;
+        } else {
+            // The clean checkpoint may be the last thing that was written: the epoch may rise or not.
+            self.leader_epoch = None;
+        }
+        if !self.has_power() {
+            return self.power_cut();
         }
         self.died(false);
         self.start(was_clean)
@@ -382,6 +383,9 @@ impl Simulation {
             topic.was_relaxed = !topic.config.is_flushed_before_ack();
         }
         store.set_aside_unclaimed()?;
+        for entry in store.take_report() {
+            self.note(format!("recovery: {entry}"));
+        }
         Ok(())
     }
 
@@ -397,6 +401,7 @@ impl Simulation {
                     Err(_) if self.may_fail => continue,
                     Err(error) => return Err(Violation::Lost(format!("{}: {error}", log.label))),
                 };
+
                 // A strict topic shows what is flushed; what is acked is visible everywhere.
                 partition.check(&content)?;
                 let records: Vec<_> = content.into_iter().collect();
