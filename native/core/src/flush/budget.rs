@@ -31,10 +31,7 @@ impl DirtyBudget {
 
     /// A share of the budget, empty at first.
     pub fn share(self: &Arc<Self>) -> DirtyBytes {
-        DirtyBytes {
-            budget: Arc::clone(self),
-            bytes: 0,
-        }
+        DirtyBytes { budget: Arc::clone(self), bytes: 0 }
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) mod recover;
 pub mod time;
 pub mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -164,13 +167,7 @@ impl Log {
         let flushed = self.flushed.read().offset;
         let high_watermark = self.high_watermark.load(Ordering::Acquire);
         let log_end = self.log_end.load(Ordering::Acquire);
-        LogOffsets {
-            log_start,
-            high_watermark,
-            log_end,
-            flushed,
-            leader_epoch: self.leader_epoch,
-        }
+        LogOffsets { log_start, high_watermark, log_end, flushed, leader_epoch: self.leader_epoch }
     }
 
     /// Offset behind the last visible record.
@@ -221,11 +218,7 @@ impl Log {
     /// (and then it is not called).
     pub fn watch(&self, offset: u64, watch: Arc<dyn Watch>) -> bool {
         self.watchers.add(offset, watch, || {
-            if self.ended().is_some() {
-                u64::MAX
-            } else {
-                self.high_watermark()
-            }
+            if self.ended().is_some() { u64::MAX } else { self.high_watermark() }
         })
     }
 
