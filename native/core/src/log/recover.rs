@@ -117,7 +117,7 @@ impl Opener<'_> {
             from,
             offset_max: next_base.unwrap_or(OFFSET_MAX),
             durable,
-            // A damaged batch may have a whole header: where damage is not known, look at all of it.
+            // A damaged batch may have a whole header: where damage is not known, look at it all.
             believed_position: durable
                 .filter(|_| known != KnownDamage::Unreadable)
                 .map_or(0, |mark| mark.position),

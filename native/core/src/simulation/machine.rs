@@ -270,7 +270,7 @@ impl Simulation {
         if was_clean {
             self.figures.clean_stops += 1;
         } else {
-            // The clean checkpoint may be the last thing that was written: the epoch may rise or not.
+            // The clean checkpoint may be the last thing written: the epoch may rise or not.
             self.leader_epoch = None;
         }
         if !self.has_power() {

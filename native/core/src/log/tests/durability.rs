@@ -81,7 +81,7 @@ fn a_failed_flush_poisons_its_log_alone_until_it_is_opened_again() {
         machine.bench.store.drive();
         assert_eq!(neighbour.high_watermark(), 1);
         drop((log, neighbour));
-        // The next process finds the second batch in the page cache, and answers its repetition as a
+        // The next process finds the second batch in the page cache, answers its repetition as a
         // duplicate: it has to see to it that the disk has it.
         let machine = machine.killed(|_| {});
         let again = machine.bench.log(0).append(&second, 7).unwrap();
