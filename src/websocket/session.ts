@@ -8,7 +8,7 @@ import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import type { ProducerIdentity } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";
 import { FrameError, type FrameReader } from "../protocol/reader.ts";
-import type { DeliveringSession } from "./deliveries.ts";
+import { DELIVERY_OVERHEAD_BYTES, type DeliveringSession } from "./deliveries.ts";
 import { Fields } from "./fields.ts";
 import { credit } from "./handlers/credit.ts";
 import { produce } from "./handlers/produce.ts";
@@ -97,7 +97,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 			for (const subscription of [...this.#due]) {
 				// Half: two whole deliveries would be twice of what a backed-up socket may hold.
 				if (bytes >= bytesMax / 2 || this.#isBackedUp) break;
-				if (this.#due.delete(subscription)) bytes += this.#deliverOne(subscription, bytesMax);
+				if (!this.#due.delete(subscription)) continue;
+				bytes += this.#deliverOne(subscription, bytesMax) + DELIVERY_OVERHEAD_BYTES;
 			}
 		});
 		if (this.#connection.bufferedBytes() > 0) this.#backUp();

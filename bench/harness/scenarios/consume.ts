@@ -1,4 +1,6 @@
-/** One consumer reads a log that is there already, from its beginning to its end, again and again. */
+/**
+ * One consumer reads a log that is there already, from its beginning to its end, again and again.
+ */
 import type { Consumer } from "millrace/client";
 
 import { Payload } from "../payload.ts";
@@ -102,7 +104,9 @@ async function consume(
 	};
 }
 
-/** Reads the log as often as fits into the time, at least once; returns how many records that was. */
+/**
+ * Reads the log as often as fits into the time, at least once; returns how many records that was.
+ */
 async function repeat(
 	{ client, topic }: TestBed,
 	read: Read,

@@ -177,6 +177,7 @@ impl Log {
         tail.end.offset = base_offset + offset_count;
         tail.last_append_ms = now_ms;
         tail.bytes_since_snapshot += bytes;
+        tail.dirty.add(bytes);
         tail.rate.note(bytes, self.shared.env.clock.monotonic_ns());
         let next_offset = tail.end.offset;
         Ok(Appended {
@@ -304,8 +305,9 @@ impl Log {
         Ok(())
     }
 
-    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced: from
-    /// then on the log holds it open, so that no error of its write-back is lost before its flush.
+    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced:
+    /// from then on the log holds it open, so that no error of its write-back is lost before its
+    /// flush.
     fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<Arc<dyn File>> {
         let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
         let position = tail.end.position;

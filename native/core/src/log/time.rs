@@ -26,7 +26,8 @@ impl Log {
     /// there is none. Reads files: call it on a thread that may wait.
     ///
     /// # Errors
-    /// [`crate::error::Code::KafkaStorageError`] where a file cannot be read, or a batch cannot be taken apart.
+    /// [`crate::error::Code::KafkaStorageError`] where a file cannot be read, or a batch cannot be
+    /// taken apart.
     pub fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<TimedOffset>> {
         let offsets = self.offsets();
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();

@@ -34,7 +34,8 @@ pub struct ScanStart {
     /// Offsets from here on belong to the next segment.
     pub offset_max: u64,
     /// How far the segment is known to have been durable: before it headers are believed, and
-    /// nothing before it is ever given up as an unfinished append. From it on checksums are verified.
+    /// nothing before it is ever given up as an unfinished append. From it on checksums are
+    /// verified.
     pub durable: Option<Mark>,
     /// Where batches may begin, for finding what follows damage: checked before they are used.
     pub marks: Vec<Mark>,

@@ -96,8 +96,7 @@ impl Store {
         );
         let high_watermark = log.high_watermark();
         let mut offset = request.offset;
-        let made = channel.deliveries.lock().pop(&key);
-        if let Some((frame, delivered)) = made {
+        if let Some((frame, delivered)) = channel.take_delivery(&key, request) {
             if delivered.records > 0 {
                 output.extend_from_slice(&frame);
                 return Ok(records(&delivered, high_watermark));
@@ -230,7 +229,8 @@ impl Store {
     }
 }
 
-fn bytes_to_read(request: &ReadRequest) -> u64 {
+/// How many bytes to look for: at least a header's, at most a delivery's.
+pub(super) fn bytes_to_read(request: &ReadRequest) -> u64 {
     request
         .bytes_max
         .clamp(HEADER_BYTES as u64, limits::DELIVERY_BYTES_MAX)

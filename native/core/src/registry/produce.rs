@@ -342,7 +342,10 @@ impl<'a> FrameWork<'a> {
             .frame
             .store
             .topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
-        if self.is_on_loop && topic.frames_elsewhere.load(Ordering::Acquire) > 0 {
+        if self.is_on_loop
+            && (topic.frames_elsewhere.load(Ordering::Acquire) > 0
+                || self.frame.store.shared().dirty.is_exhausted())
+        {
             return Ok(Progress::Elsewhere);
         }
         let config = topic.config();
@@ -406,10 +409,24 @@ impl<'a> FrameWork<'a> {
         } else {
             validate(batch, &rules)?
         };
+        self.check_producer(summary.producer.as_ref())?;
         let appended = log.append(batch, summary.max_timestamp_ms)?;
         self.wait_for(&log, config, &appended);
         set_result(row, f64::from(partition), &appended);
         Ok(Progress::Done)
+    }
+
+    /// A batch numbers its records as the connection's own producer, or not at all: under another's
+    /// identity it would take that producer's next sequence numbers, or its epoch.
+    fn check_producer(&self, producer: Option<&Producer>) -> Result<()> {
+        let own = self.frame.producer;
+        match producer {
+            Some(producer) if (producer.id, producer.epoch) != (own.id, own.epoch) => {
+                let detail = format!("producer {} is not the connection's", producer.id);
+                Err(Error::new(Code::InvalidRequest, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// One broker is one replica: a topic that wants more takes no record that asks for all.

@@ -1,7 +1,8 @@
 //! `BASE.damage`: the ranges of a segment that recovery found damaged and serves around.
 //!
 //! ```json
-//! { "crc": 305419896, "ranges": [{ "from_offset": 7, "to_offset": 9, "from_position": 0, "to_position": 512 }] }
+//! { "crc": 305419896, "ranges": [{ "from_offset": 7, "to_offset": 9, "from_position": 0,
+//! "to_position": 512 }] }
 //! ```
 //! `crc` is the CRC-32C of `ranges` as compact JSON. Replaced durably, before the log serves.
 
