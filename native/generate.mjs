@@ -27,7 +27,8 @@ const layout = [
 	),
 ].map(([, doc, name, value]) => ({ doc: doc.trim(), name, value }));
 
-if (layout.length === 0 || codes.length === 0 || limits.length === 0) throw new Error("the tables could not be read");
+if (layout.length === 0 || codes.length === 0 || limits.length === 0)
+	throw new Error("the tables could not be read");
 
 const arms = (value) =>
 	codes.map((code) => `            Self::${pascal(code.name)} => ${value(code)},`);

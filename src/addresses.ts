@@ -32,7 +32,11 @@ function reachable({ host, port }: Address): Address {
 	return { host, port };
 }
 
-/** Writes `addresses.json` by rename, so that whoever sees the file sees all of it. */
+/**
+ * Writes `addresses.json` by rename, so that whoever sees the file sees all of it: also after a
+ * power
+ * cut, which could otherwise leave the name without the content.
+ */
 export async function writeAddresses(
 	dataDir: string,
 	addresses: BrokerAddresses,
@@ -44,7 +48,7 @@ export async function writeAddresses(
 		...addresses,
 	};
 	const temporary = join(dataDir, `${FILE}.new`);
-	await writeFile(temporary, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+	await writeFile(temporary, `${JSON.stringify(content)}\n`, { mode: 0o600, flush: true });
 	await rename(temporary, join(dataDir, FILE));
 }
 

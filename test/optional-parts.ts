@@ -40,8 +40,15 @@ export function pythonBinary(...modules: string[]): string | null {
 
 /** Why a test that needs Python with these modules is skipped. */
 export function missingPython(...modules: string[]): string {
-	return `there is no Python 3 with ${modules.join(" and ")} (.ci/run installs them)`;
+	const what = modules.length === 0 ? "" : ` with ${modules.join(" and ")}`;
+	return `there is no Python 3${what} (.ci/run installs it)`;
 }
+
+/** Whether to run what takes too long for every `npm test`: MILLRACE_TEST_LONG=1 asks for it. */
+export const RUNS_LONG_TESTS = process.env.MILLRACE_TEST_LONG === "1";
+
+/** Why a long test is skipped. */
+export const TOO_LONG = "it takes long (MILLRACE_TEST_LONG=1, as .ci/run has it, runs it)";
 
 function toolFile(path: string): string {
 	return fileURLToPath(new URL(`../.ci/tools/${path}`, import.meta.url));

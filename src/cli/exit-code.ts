@@ -22,6 +22,11 @@ export class UsageError extends Error {
 	override readonly name = "UsageError";
 }
 
+/** A check has found damage: exit code 4. */
+export class DamageFoundError extends Error {
+	override readonly name = "DamageFoundError";
+}
+
 /** Records that a command was to store and that were not; the cause is the first one's failure. */
 export class RecordsFailedError extends Error {
 	override readonly name = "RecordsFailedError";
@@ -33,11 +38,22 @@ export class RecordsFailedError extends Error {
 	}
 }
 
+/**
+ * A failure that the log has told of already: nothing more is said, the cause decides the exit
+ * code.
+ */
+export class LoggedError extends Error {
+	override readonly name = "LoggedError";
+}
+
 /** The exit code for what a command threw. */
 export function exitCodeOf(thrown: unknown): number {
 	if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
 	if (thrown instanceof UsageError || thrown instanceof ConfigError) return EXIT.usage;
-	if (thrown instanceof RecordsFailedError) return exitCodeOf(thrown.cause);
+	if (thrown instanceof RecordsFailedError || thrown instanceof LoggedError) {
+		return exitCodeOf(thrown.cause);
+	}
+	if (thrown instanceof DamageFoundError) return EXIT.damaged;
 	if (!(thrown instanceof MillraceError)) return EXIT.failed;
 	switch (thrown.code) {
 		case "CONNECTION_LOST":

@@ -2,12 +2,13 @@
  * The `millrace` command: its sub-commands, one file each, put together, and failures turned into
  * exit codes.
  */
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 
 import { VERSION } from "../version.ts";
+import { benchCommand } from "./bench.ts";
 import { consumeCommand } from "./consume.ts";
 import { doctorCommand } from "./doctor.ts";
-import { describeFailure, EXIT, exitCodeOf } from "./exit-code.ts";
+import { describeFailure, EXIT, exitCodeOf, LoggedError } from "./exit-code.ts";
 import { groupCommand } from "./group.ts";
 import { produceCommand } from "./produce.ts";
 import { startCommand } from "./start.ts";
@@ -24,6 +25,7 @@ function millrace(): Command {
 		produceCommand,
 		consumeCommand,
 		groupCommand,
+		benchCommand,
 		verifyCommand,
 		doctorCommand,
 	]) {
@@ -52,11 +54,12 @@ export async function run(commandLine: readonly string[]): Promise<number> {
 		await millrace().parseAsync(commandLine, { from: "user" });
 		return EXIT.done;
 	} catch (thrown) {
-		const code = exitCodeOf(thrown);
-		// commander has already said what is wrong with the command line.
-		const said =
-			thrown instanceof Error && "code" in thrown && String(thrown.code).startsWith("commander.");
-		if (!said) process.stderr.write(`millrace: ${describeFailure(thrown)}\n`);
-		return code;
+		if (!isTold(thrown)) process.stderr.write(`millrace: ${describeFailure(thrown)}\n`);
+		return exitCodeOf(thrown);
 	}
+}
+
+/** Whether people know already: commander says itself what is wrong with a command line. */
+function isTold(thrown: unknown): boolean {
+	return thrown instanceof CommanderError || thrown instanceof LoggedError;
 }

@@ -2,11 +2,11 @@
 import { Command } from "commander";
 
 import { startBroker } from "../broker.ts";
-import { loadConfig } from "../config.ts";
+import { type BrokerConfig, loadConfig } from "../config.ts";
 import { createLogger, type Logger } from "../log.ts";
 import { notifySystemd } from "../systemd.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
-import { EXIT } from "./exit-code.ts";
+import { describeFailure, EXIT, LoggedError } from "./exit-code.ts";
 
 /** A stop that takes longer is cut off: what is acknowledged is on disk already. */
 const STOP_MS_MAX = 9_500;
@@ -27,22 +27,32 @@ export function startCommand(): Command {
 		});
 		const logger = createLogger(config.logLevel);
 		for (const name of unknownEnvironment) logger.warn({ name }, "no option has this variable");
-		// From the first moment on: a signal while the broker starts stops it as soon as it has.
-		const signal = firstStopSignal(logger);
-		const broker = await startBroker(config, { memory: false, logger });
-		notifySystemd("READY=1", logger);
-		endOnUncaught(logger);
-		logger.info({ signal: await signal }, "stopping");
-		notifySystemd("STOPPING=1", logger);
-		const deadline = setTimeout(() => {
-			logger.fatal({ afterMs: STOP_MS_MAX }, "the stop took too long and was cut off");
-			process.exit(EXIT.failed);
-		}, STOP_MS_MAX).unref();
-		await broker.close();
-		clearTimeout(deadline);
-		logger.info("stopped");
+		try {
+			await serve(config, logger);
+		} catch (error) {
+			logger.fatal({ err: error }, describeFailure(error));
+			throw new LoggedError("see the log", { cause: error });
+		}
 		process.exit(EXIT.done);
 	});
+}
+
+/** Runs a broker until a signal tells it to stop, and stops it in order. */
+async function serve(config: BrokerConfig, logger: Logger): Promise<void> {
+	// From the first moment on: a signal while the broker starts stops it as soon as it has.
+	const signal = firstStopSignal(logger);
+	const broker = await startBroker(config, { memory: false, logger });
+	notifySystemd("READY=1", logger);
+	endOnUncaught(logger);
+	logger.info({ signal: await signal }, "stopping");
+	notifySystemd("STOPPING=1", logger);
+	const deadline = setTimeout(() => {
+		logger.fatal({ afterMs: STOP_MS_MAX }, "the stop took too long and was cut off");
+		process.exit(EXIT.failed);
+	}, STOP_MS_MAX).unref();
+	await broker.close();
+	clearTimeout(deadline);
+	logger.info("stopped");
 }
 
 /** Resolves at the first signal to stop; the second ends the process at once. */

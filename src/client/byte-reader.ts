@@ -17,6 +17,12 @@ const LOOP_BYTES_MAX = 24;
 /** Arrays and maps inside each other, in a value. */
 export const VALUE_NESTING_MAX = 512;
 
+/** Keys that were read lately, by a hash of their bytes. */
+const KEYS_KEPT = 509;
+const KEYS: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(
+	KEYS_KEPT,
+).fill(undefined);
+
 const TWO_TO_32 = 4_294_967_296;
 
 const FLOAT_VIEW = new DataView(new ArrayBuffer(8));
@@ -241,7 +247,7 @@ export class ByteReader {
 		if (nesting >= VALUE_NESTING_MAX) throw this.#malformed("nested too deeply");
 		const map: Record<string, unknown> = {};
 		for (let index = 0; index < count; index++) {
-			const key = this.value(nesting + 1);
+			const key = this.#key(nesting);
 			if (typeof key !== "string" && typeof key !== "number" && typeof key !== "boolean") {
 				throw this.#malformed("a map's key is not a string");
 			}
@@ -250,6 +256,33 @@ export class ByteReader {
 			else map[key as string] = value;
 		}
 		return map;
+	}
+
+	/** A map's key. The same few come again and again: short ones are looked up by their bytes. */
+	#key(nesting: number): unknown {
+		const marker = this.bytes[this.position] as number;
+		const count = marker & 0x1f;
+		const start = this.position + 1;
+		if ((marker & 0xe0) !== 0xa0 || count === 0 || count > this.end - start) {
+			return this.value(nesting + 1);
+		}
+		const { bytes } = this;
+		const first = bytes[start] as number;
+		const last = bytes[start + count - 1] as number;
+		const slot = (count * 61 + first * 7 + last * 17) % KEYS_KEPT;
+		const known = KEYS[slot];
+		if (known !== undefined && known.bytes.length === count) {
+			let index = 0;
+			while (index < count && known.bytes[index] === bytes[start + index]) index++;
+			if (index === count) {
+				this.position = start + count;
+				return known.text;
+			}
+		}
+		this.position = start;
+		const text = this.#text(count);
+		KEYS[slot] = { bytes: new Uint8Array(bytes.subarray(start, start + count)), text };
+		return text;
 	}
 
 	#text(count: number): string {

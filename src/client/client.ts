@@ -144,6 +144,7 @@ export async function connectWith(
 	const client = new Client(link);
 	const aborted = (): void => client.destroy(signal && abortReason(signal));
 	signal?.addEventListener("abort", aborted, { once: true });
+	link.add({ failed: () => signal?.removeEventListener("abort", aborted) });
 	try {
 		await withSignal(link.start(), signal);
 	} catch (error) {

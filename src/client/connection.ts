@@ -4,6 +4,7 @@ import type { Credentials, HelloAnswer, HelloOptions } from "../protocol/frames.
 import { OPERATION } from "../protocol/operations.ts";
 import { type DecodedMap, FrameReader } from "../protocol/reader.ts";
 import { type FrameValue, FrameWriter } from "../protocol/writer.ts";
+import { Fifo } from "./fifo.ts";
 import { helloAnswer } from "./hello.ts";
 import type { OpenSocket, Socket, SocketOptions } from "./socket.ts";
 
@@ -15,6 +16,9 @@ const PING_ANSWER_MS_MAX = 15_000;
 
 /** A closing handshake that takes longer is cut short, in milliseconds. */
 const CLOSING_MS_MAX = 2_000;
+
+/** Requests other than produce frames that wait for answers; the broker takes some 1,000 in all. */
+export const REQUESTS_UNANSWERED_MAX = 256;
 
 const UINT32_MAX = 4_294_967_295;
 
@@ -39,7 +43,9 @@ export interface ConnectionEvents {
 	closed(error: MillraceError, reconnect: boolean): void;
 }
 
-interface Waiting {
+interface Request {
+	readonly operation: number;
+	readonly fields: FrameValue[];
 	resolve(answer: DecodedMap): void;
 	reject(error: MillraceError): void;
 }
@@ -53,7 +59,9 @@ export class Connection {
 	readonly #events: ConnectionEvents;
 	readonly #writer = new FrameWriter(512);
 	readonly #reader = new FrameReader();
-	readonly #waiting = new Map<number, Waiting>();
+	readonly #waiting = new Map<number, Request>();
+	/** Those that are sent when answers have come. */
+	readonly #queued = new Fifo<Request>();
 	readonly #options: Omit<HelloOptions, "auth">;
 	readonly #credentials: () => Promise<Credentials | undefined>;
 	#nextId = 1;
@@ -105,16 +113,16 @@ export class Connection {
 		this.#socket.send(frame);
 	}
 
-	/** Sends `[operation, id, ...fields]`; the answer's map, or the broker's error. */
+	/**
+	 * Sends `[operation, id, ...fields]`, in the order of the calls; the answer's map, or the
+	 * broker's error.
+	 */
 	request(operation: number, ...fields: FrameValue[]): Promise<DecodedMap> {
 		return new Promise((resolve, reject) => {
-			if (this.#closed) {
-				reject(new MillraceError("CONNECTION_LOST"));
-				return;
-			}
-			const id = this.takeId();
-			this.#waiting.set(id, { resolve, reject });
-			this.#write([operation, id, ...fields]);
+			const request = { operation, fields, resolve, reject };
+			if (this.#closed) reject(new MillraceError("CONNECTION_LOST"));
+			else if (this.#waiting.size < REQUESTS_UNANSWERED_MAX) this.#ask(request);
+			else this.#queued.push(request);
 		});
 	}
 
@@ -154,6 +162,12 @@ export class Connection {
 					: new MillraceError("NOT_AUTHENTICATED", "no token could be had", { cause: thrown });
 			this.abandon(error);
 		}
+	}
+
+	#ask(request: Request): void {
+		const id = this.takeId();
+		this.#waiting.set(id, request);
+		this.#write([request.operation, id, ...request.fields]);
 	}
 
 	#write(frame: FrameValue[]): void {
@@ -210,9 +224,11 @@ export class Connection {
 		}
 	}
 
-	#settle(id: number): Waiting | undefined {
+	#settle(id: number): Request | undefined {
 		const waiting = this.#waiting.get(id);
-		this.#waiting.delete(id);
+		if (!this.#waiting.delete(id)) return undefined;
+		const next = this.#queued.shift();
+		if (next !== undefined) this.#ask(next);
 		return waiting;
 	}
 
@@ -237,7 +253,7 @@ export class Connection {
 		const reconnect = (known?.reconnect ?? true) && error.code !== "NOT_AUTHENTICATED";
 		this.#hello?.reject(error);
 		this.ready.catch(() => undefined);
-		for (const waiting of this.#waiting.values()) {
+		for (const waiting of [...this.#waiting.values(), ...this.#queued]) {
 			waiting.reject(new MillraceError("CONNECTION_LOST", "", { cause: error }));
 		}
 		this.#waiting.clear();

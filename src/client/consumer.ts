@@ -4,7 +4,8 @@ import type { DecodedMap, FrameReader } from "../protocol/reader.ts";
 import type { FrameValue } from "../protocol/writer.ts";
 import { abortReason, withSignal } from "./abort.ts";
 import { type ValueCodec, valueCodec } from "./codecs.ts";
-import { type Connection, errorOfMap } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { ConsumerIterator, inNextTurn } from "./consumer-iterator.ts";
 import {
 	type ConsumerOptions,
 	type Start,
@@ -13,7 +14,8 @@ import {
 	topicSelections,
 } from "./consumer-options.ts";
 import { Credit } from "./credit.ts";
-import { type ConsumedRecord, RecordBatch, type RecordCursor } from "./delivery.ts";
+import { deliveredItem } from "./delivered-item.ts";
+import type { ConsumedRecord, RecordBatch, RecordCursor } from "./delivery.ts";
 import { Fifo } from "./fifo.ts";
 import { integerOf } from "./hello.ts";
 import type { Link, LinkUser } from "./link.ts";
@@ -32,6 +34,16 @@ const CREDIT_RECORDS = 1_000_000;
 /** Credit in bytes of one partition, however many there are. */
 const CREDIT_BYTES_MIN = 16_384;
 
+/**
+ * What has arrived is given out for at most so long before other events get their turn, in ms:
+ * promises that are resolved already would otherwise keep timers and sockets waiting until nothing
+ * is left.
+ */
+const TURN_MS_MAX = 4;
+
+/** The clock is looked at once in so many records, a power of two. */
+const TURN_CHECK_RECORDS = 64;
+
 /** What the client lends its consumers. */
 export interface ConsumerContext {
 	readonly link: Link;
@@ -41,10 +53,12 @@ export interface ConsumerContext {
 	forget(consumer: { close(): Promise<void> }): void;
 }
 
+type Result<Element> = IteratorResult<Element, undefined>;
+
 interface Waiter<Value> {
 	/** Whether it waits for a batch, or for a record. */
 	readonly batch: boolean;
-	resolve(result: IteratorResult<ConsumedRecord<Value> | RecordBatch<Value>, undefined>): void;
+	resolve(result: Result<ConsumedRecord<Value> | RecordBatch<Value>>): void;
 	reject(error: unknown): void;
 }
 
@@ -69,6 +83,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	#lent: (Item<Value> & { kind: "batch" }) | undefined;
 	#started: Promise<void> | undefined;
 	#finished: { error: unknown } | undefined;
+	#given = 0;
+	#turnEndMs = 0;
 	readonly #aborted = (): void => this.#abort();
 
 	/** @internal */
@@ -101,12 +117,12 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	[Symbol.asyncIterator](): AsyncIterableIterator<ConsumedRecord<Value>> {
-		return new ConsumerIterator(() => this.#next(false) as Promise<RecordResult<Value>>);
+		return new ConsumerIterator(() => this.#next(false) as Promise<Result<ConsumedRecord<Value>>>);
 	}
 
 	/** The records as they arrived, many at a time: the fastest way to read. */
 	batches(): AsyncIterableIterator<RecordBatch<Value>> {
-		return new ConsumerIterator(() => this.#next(true) as Promise<BatchResult<Value>>);
+		return new ConsumerIterator(() => this.#next(true) as Promise<Result<RecordBatch<Value>>>);
 	}
 
 	/** Gives out nothing of a partition (of all, without arguments) until `resume`. */
@@ -172,8 +188,12 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	delivered(operation: number, number: number, frame: Uint8Array, reader: FrameReader): void {
 		const subscription = this.#byNumber.get(number);
 		if (subscription === undefined) return;
-		const item = this.#read(operation, subscription, frame, reader);
+		const item = deliveredItem(operation, subscription, this.#codec, frame, reader);
 		if (item === undefined) return;
+		if (item.kind === "error") {
+			this.#refused(subscription, item.error);
+			return;
+		}
 		if (item.kind === "batch") subscription.credit.delivered(item.records, item.bytes);
 		if (!subscription.answered) subscription.early.push(item);
 		else this.#arrived(item);
@@ -273,6 +293,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	async #subscribe(subscription: Subscription<Value>, connection: Connection): Promise<void> {
 		const { topic, partition } = subscription;
 		for (const item of subscription.early.splice(0)) this.#arrived(item);
+		this.#byNumber.delete(subscription.number);
 		const number = this.#context.takeNumber();
 		subscription.number = number;
 		subscription.answered = false;
@@ -338,45 +359,6 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		this.#arrived({ kind: "error", subscription, error: told });
 	}
 
-	#read(
-		operation: number,
-		subscription: Subscription<Value>,
-		frame: Uint8Array,
-		reader: FrameReader,
-	): Item<Value> | undefined {
-		const { topic, partition } = subscription;
-		switch (operation) {
-			case OPERATION.records: {
-				const baseOffset = reader.integer();
-				const highWatermark = reader.integer();
-				const bytes = frame.length - reader.position;
-				const length = reader.arrayHeader();
-				const from = { topic, partition, baseOffset, highWatermark };
-				const batch = new RecordBatch(from, this.#codec, frame, reader.position, length);
-				return { kind: "batch", subscription, batch, records: length, bytes };
-			}
-			case OPERATION.caughtUp:
-				return { kind: "caught_up", subscription, highWatermark: reader.integer() };
-			case OPERATION.gap: {
-				const from = reader.integer();
-				const to = reader.integer();
-				const error = MillraceError.fromNumber(reader.integer(), `offsets ${from} to ${to}`, {
-					topic,
-					partition,
-				});
-				return { kind: "gap", subscription, gap: { topic, partition, from, to, error } };
-			}
-			case OPERATION.ended: {
-				const code = reader.integer();
-				const details = reader.mapValue();
-				this.#refused(subscription, errorOfMap(code, String(details.message ?? ""), details));
-				return undefined;
-			}
-			default:
-				return undefined;
-		}
-	}
-
 	#arrived(item: Item<Value>): void {
 		if (this.#finished !== undefined) return;
 		if (item.subscription.paused) item.subscription.held.push(item);
@@ -402,7 +384,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	#next(batch: boolean): Promise<unknown> {
-		if (this.#waiters.size === 0) {
+		if (this.#waiters.size === 0 && !this.#turnIsOver(batch)) {
 			try {
 				const value = batch ? this.#takeBatch() : this.#takeRecord();
 				if (value !== undefined) return Promise.resolve({ done: false, value });
@@ -416,6 +398,20 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 			// A failure to start rejects the waiter.
 			this.ready().catch(() => undefined);
 		});
+	}
+
+	/** Whether others are to get their turn first; if so, what waits is woken after that. */
+	#turnIsOver(batch: boolean): boolean {
+		this.#given = (this.#given + 1) % TURN_CHECK_RECORDS;
+		if (!batch && this.#given !== 0) return false;
+		if (performance.now() < this.#turnEndMs) return false;
+		inNextTurn(() => {
+			this.#turnEndMs = performance.now() + TURN_MS_MAX;
+			this.#wake();
+			const finished = this.#finished;
+			if (finished !== undefined) this.#endWaiters(finished.error);
+		});
+		return true;
 	}
 
 	#endResult({ error }: { error: unknown }): Promise<unknown> {
@@ -477,7 +473,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 					this.#caughtUp(subscription, item.highWatermark);
 					break;
 				default:
-					if (this.#subscriptions.every(({ done }) => done)) this.#finishAfterError();
+					if (this.#subscriptions.every(({ done }) => done)) this.#finishAfter(item.error);
 					throw item.error;
 			}
 		}
@@ -533,8 +529,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	/** With an end asked for, the last partition's error is the end; else `seek` may go on. */
-	#finishAfterError(): void {
-		if (this.#options.until === "end") this.#finish(undefined);
+	#finishAfter(error: MillraceError): void {
+		if (this.#options.until === "end") this.#finish(error);
 	}
 
 	#unsubscribe({ number }: Subscription<Value>): void {
@@ -575,30 +571,13 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		this.#context.forget(this);
 		this.#queue.extract(() => true);
 		this.#current = undefined;
+		this.#endWaiters(error);
+	}
+
+	#endWaiters(error: unknown): void {
 		if (error !== undefined) this.#reject(error);
 		for (let waiter = this.#waiters.shift(); waiter; waiter = this.#waiters.shift()) {
 			waiter.resolve({ done: true, value: undefined });
 		}
-	}
-}
-
-type RecordResult<Value> = IteratorResult<ConsumedRecord<Value>, undefined>;
-type BatchResult<Value> = IteratorResult<RecordBatch<Value>, undefined>;
-
-/** An async iterator by hand: a generator would cost several promises a record. */
-class ConsumerIterator<Element> implements AsyncIterableIterator<Element> {
-	readonly next: () => Promise<IteratorResult<Element, undefined>>;
-
-	constructor(next: () => Promise<IteratorResult<Element, undefined>>) {
-		this.next = next;
-	}
-
-	/** A loop that is left leaves the consumer as it is: another one goes on from there. */
-	return(): Promise<IteratorResult<Element, undefined>> {
-		return Promise.resolve({ done: true, value: undefined });
-	}
-
-	[Symbol.asyncIterator](): this {
-		return this;
 	}
 }

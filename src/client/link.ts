@@ -11,6 +11,9 @@ import type { OpenSocket, SocketOptions } from "./socket.ts";
 /** Credentials are renewed this long before they run out, in milliseconds. */
 const RENEW_BEFORE_MS = 30_000;
 
+/** A connection that lasts so long was a good one: the next wait is the shortest again, in ms. */
+const STABLE_MS = 5_000;
+
 /** setTimeout fires at once beyond this, in milliseconds. */
 const TIMER_MS_MAX = 2_147_483_647;
 
@@ -58,6 +61,7 @@ export class Link {
 	#identity: ProducerIdentity | undefined;
 	#state: LinkState = "connecting";
 	#closedError: MillraceError | undefined;
+	#attachedMs = 0;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#renewTimer: ReturnType<typeof setTimeout> | undefined;
 	/** Why the latest attempt failed; told to those who gave up waiting. */
@@ -87,7 +91,13 @@ export class Link {
 
 	/** Makes the first connection: one attempt, which rejects with why it failed. */
 	async start(): Promise<void> {
-		const connection = this.#dial(false);
+		let connection: Connection;
+		try {
+			connection = this.#dial(false);
+		} catch (cause) {
+			// Such as a page under https that wants plain ws.
+			throw refusedUrl(this.#url, cause);
+		}
 		await connection.ready;
 	}
 
@@ -205,7 +215,7 @@ export class Link {
 	}
 
 	#attach(connection: Connection, hello: HelloAnswer): void {
-		this.#backoff.reset();
+		this.#attachedMs = performance.now();
 		this.#state = "ready";
 		this.#hello = hello;
 		this.#identity = hello.producer;
@@ -224,7 +234,10 @@ export class Link {
 			return;
 		}
 		this.#state = "connecting";
-		if (attached) for (const user of [...this.#users]) user.detached?.();
+		if (attached) {
+			if (performance.now() - this.#attachedMs > STABLE_MS) this.#backoff.reset();
+			for (const user of [...this.#users]) user.detached?.();
+		}
 		this.#timer = setTimeout(() => this.#dial(true), this.#backoff.nextMs());
 	}
 
@@ -260,4 +273,8 @@ export class Link {
 			this.lastError = new MillraceError("NOT_AUTHENTICATED", "renewal failed", { cause: error });
 		}
 	}
+}
+
+function refusedUrl(url: string, cause: unknown): MillraceError {
+	return new MillraceError("INVALID_ARGUMENT", `${url} is not accepted`, { cause });
 }

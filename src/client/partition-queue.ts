@@ -1,3 +1,4 @@
+import type { MillraceError } from "../protocol/error.ts";
 import { SEQUENCE_MAX, SEQUENCE_NONE } from "../protocol/operations.ts";
 import { Backoff } from "./backoff.ts";
 import type { Batch } from "./batch.ts";
@@ -28,6 +29,8 @@ export class PartitionQueue {
 	readonly batches: Batch[] = [];
 	/** How many of them, the first ones, are in flight. */
 	inFlight = 0;
+	/** Why the broker refused a batch, until it takes one or the connection is lost. */
+	refusal: MillraceError | undefined;
 	/** Something failed: send nothing until nothing is in flight. */
 	draining = false;
 	/** Send nothing before this time of `performance.now()`. */
@@ -79,6 +82,7 @@ export class PartitionQueue {
 	/** A batch was stored: the broker knows this producer now. */
 	confirm(): void {
 		this.#confirmed = true;
+		this.refusal = undefined;
 		this.#backoff.reset();
 	}
 
@@ -118,6 +122,7 @@ export class PartitionQueue {
 		}
 		this.inFlight = 0;
 		this.notBeforeMs = 0;
+		this.refusal = undefined;
 	}
 
 	/**

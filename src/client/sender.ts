@@ -2,7 +2,7 @@ import { CODES, type CodeName } from "../protocol/codes.ts";
 import { MillraceError } from "../protocol/error.ts";
 import type { HelloAnswer, ProducerIdentity } from "../protocol/frames.ts";
 import { Batch, type BatchOwner, BufferPool } from "./batch.ts";
-import type { Connection, ProduceResult } from "./connection.ts";
+import { type Connection, type ProduceResult, REQUESTS_UNANSWERED_MAX } from "./connection.ts";
 import type { Link, LinkUser } from "./link.ts";
 import { PartitionQueue } from "./partition-queue.ts";
 import { FRAME_HEAD_BYTES_MAX, produceFrame } from "./produce-frame.ts";
@@ -195,7 +195,8 @@ export class Sender implements LinkUser {
 		const connection = this.#connection;
 		const limits = this.#hello?.limits;
 		if (connection === undefined || limits === undefined) return;
-		while (this.#frames.size < limits.in_flight_requests_max) {
+		const framesMax = Math.max(1, limits.in_flight_requests_max - REQUESTS_UNANSWERED_MAX);
+		while (this.#frames.size < framesMax) {
 			const batches = this.#collect(limits.produce_entries_max);
 			const [first] = batches;
 			if (first === undefined) return;
@@ -261,6 +262,7 @@ export class Sender implements LinkUser {
 		const { code, retryAfterMs } = refusal;
 		const error = new MillraceError(code, "", { topic, partition, cause: refusal });
 		queue.draining = true;
+		queue.refusal = refusal;
 		switch (code) {
 			case "OUT_OF_ORDER_SEQUENCE_NUMBER":
 				// Not stored. Behind a batch that failed this is a consequence; as the first it is a hole.
@@ -366,7 +368,7 @@ export class Sender implements LinkUser {
 	#expire(queue: PartitionQueue, batch: Batch): void {
 		const { topic, partition } = batch;
 		const what = batch.unresolved ? "it was sent and not answered" : "it was not stored";
-		const cause = this.#link.lastError;
+		const cause = queue.refusal ?? this.#link.lastError;
 		const details = { topic, partition, ...(cause === undefined ? {} : { cause }) };
 		this.#giveUp(queue, batch, new MillraceError("DELIVERY_TIMEOUT", what, details));
 	}

@@ -9,7 +9,7 @@ const DATE_MS_MAX = 8_640_000_000_000_000;
  * Writes a value as MessagePack, and refuses with UNREPRESENTABLE_VALUE what would not come back
  * equal: functions, symbols, bigint, undefined elements, class instances, Map and Set, strings with
  * a lone surrogate, invalid dates, cycles. Properties that are undefined are left out and read as
- * undefined afterwards; -0 becomes 0; a Buffer comes back as Uint8Array.
+ * undefined afterwards; a Buffer comes back as Uint8Array.
  */
 export function writeValue(writer: ByteWriter, value: unknown, nesting = 0): void {
 	switch (typeof value) {
@@ -18,7 +18,8 @@ export function writeValue(writer: ByteWriter, value: unknown, nesting = 0): voi
 			writer.string(value);
 			return;
 		case "number":
-			if (Number.isSafeInteger(value)) writer.integer(value);
+			// As an integer -0 would come back as 0.
+			if (Number.isSafeInteger(value) && (value !== 0 || 1 / value > 0)) writer.integer(value);
 			else writer.float64(value);
 			return;
 		case "boolean":

@@ -35,6 +35,8 @@ export interface TopicSummary {
 	name: string;
 	topic_id: string;
 	partitions: number;
+	/** Kept by the broker for itself. */
+	internal: boolean;
 }
 
 export interface TopicDescription extends TopicSummary {
@@ -45,15 +47,10 @@ export interface TopicDescription extends TopicSummary {
 
 /** One thing that recovery found at the last start. */
 export interface RecoveryFinding {
-	/** What was done, such as "tail_cut", "range_quarantined", "directory_set_aside". */
-	kind: string;
-	topic?: string | null;
-	partition?: number | null;
-	/** The offsets concerned, where there are any: from inclusive, to exclusive. */
-	from?: number | null;
-	to?: number | null;
-	/** For people. */
-	message: string;
+	/** The partition or directory concerned. */
+	subject: string;
+	/** What was found and done, for people. */
+	detail: string;
 }
 
 /** Takes, answers: by the call's name. */
@@ -78,6 +75,8 @@ export interface Calls {
 			after?: string;
 			/** Most topics in one answer, 1 to 1,000; default 1,000. */
 			limit?: number;
+			/** true: also those that the broker keeps for itself. */
+			internal?: boolean;
 		};
 		/** In the order of their names' code units. */
 		answers: { topics: TopicSummary[]; more: boolean };

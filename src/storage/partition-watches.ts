@@ -1,6 +1,6 @@
 /**
- * Who waits for which partition's high watermark. The core is asked once a partition, however many wait:
- * it posts one event, and everyone whose offset was passed is woken.
+ * Who waits for which partition's high watermark. The core is asked once a partition, however many
+ * wait: it posts one event, and everyone whose offset was passed is woken.
  */
 interface Waiter {
 	readonly offset: number;
@@ -23,7 +23,9 @@ export interface WatchSource {
 	highWatermark(topic: number, partition: number): number;
 }
 
-/** Partitions of a topic are below this (`LIMITS.topicPartitionsMax`), so that one number names one. */
+/**
+ * Partitions of a topic are below this (`LIMITS.topicPartitionsMax`), so that one number names one.
+ */
 const PARTITION_SPAN = 1 << 20;
 const NOT_ARMED = Number.POSITIVE_INFINITY;
 
@@ -35,7 +37,10 @@ export class PartitionWatches {
 		this.#source = source;
 	}
 
-	/** Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a cancel. */
+	/**
+	 * Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a
+	 * cancel.
+	 */
 	add(topic: number, partition: number, offset: number, wake: () => void): () => void {
 		const key = topic * PARTITION_SPAN + partition;
 		let watched = this.#partitions.get(key);
@@ -47,10 +52,9 @@ export class PartitionWatches {
 		watched.waiters.add(waiter);
 		this.#arm(watched, offset);
 		const { waiters } = watched;
-		return () => {
-			waiters.delete(waiter);
-			if (waiters.size === 0) this.#partitions.delete(key);
-		};
+		// The partition stays known: the core still has what it was asked for, and asking it again for
+		// everyone who comes and goes would pile that up there. `advance` forgets it.
+		return () => void waiters.delete(waiter);
 	}
 
 	/** Wakes everyone of a partition whose offset was passed. Called when the core's event comes. */

@@ -109,6 +109,8 @@ export class TopicCatalogue {
 	readonly #metadata: MetadataStore;
 	readonly #options: CatalogueOptions;
 	readonly #topics = new Map<string, Topic>();
+	/** `#topics` sorted by name, while it has not changed since. */
+	#sorted: readonly Topic[] | undefined;
 	/** Names in use by their collision key. */
 	readonly #collisions = new Map<string, string>();
 	readonly #listeners = new Set<(change: TopicChange) => void>();
@@ -132,9 +134,9 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and has
-	 * directories set aside that no entry knows. Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when
-	 * the entries cannot be read, or with what the storage core reports.
+	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and
+	 * has directories set aside that no entry knows. Rejects with DATA_DAMAGED or
+	 * DATA_DIRECTORY_NEWER when the entries cannot be read, or with what the storage core reports.
 	 */
 	static async open(
 		storage: TopicStorage,
@@ -184,8 +186,12 @@ export class TopicCatalogue {
 	}
 
 	/** All topics, sorted by name. */
-	list(): Topic[] {
-		return [...this.#topics.values()].sort((left, right) => (left.name < right.name ? -1 : 1));
+	list(): readonly Topic[] {
+		// Kept: clients may ask for every page of a long list, many at once.
+		this.#sorted ??= [...this.#topics.values()].sort((left, right) =>
+			left.name < right.name ? -1 : 1,
+		);
+		return this.#sorted;
 	}
 
 	/** Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, or as `create` does. */
@@ -321,6 +327,7 @@ export class TopicCatalogue {
 				{ key: deletedTopicKey(topic.topicId), value: encodeDeletedTopic(topic) },
 			]);
 			this.#topics.delete(name);
+			this.#sorted = undefined;
 			this.#collisions.delete(collisionKey(name));
 			this.#tell({ kind: "deleted", topic });
 			this.#removeFiles(topic);
@@ -354,6 +361,7 @@ export class TopicCatalogue {
 
 	#put(topic: Topic): void {
 		this.#topics.set(topic.name, topic);
+		this.#sorted = undefined;
 		this.#collisions.set(collisionKey(topic.name), topic.name);
 	}
 

@@ -1,8 +1,8 @@
 /**
  * How the catalogue writes itself into the metadata store, as JSON in UTF-8:
  *
- *     topics/NAME           { format, topic_id, partitions, config }     a topic
- *     deleted-topics/UUID   { format, name }                             its files may still be there
+ *     topics/NAME         { format, topic_id, partitions, config }     a topic
+ *     deleted-topics/UUID { format, name }                             its files may still be there
  *
  * Configuration values are strings, so that 64-bit ones stay exact.
  */

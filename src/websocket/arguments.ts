@@ -1,6 +1,8 @@
 import { MillraceError } from "../errors.ts";
 import type { DecodedMap, DecodedValue } from "../protocol/reader.ts";
 
+const NAME_SHOWN_CHARACTERS = 100;
+
 /**
  * A map that a client sent, read by name: absent and nil are the same, unknown names are ignored,
  * and what is of the wrong type or out of bounds is INVALID_ARGUMENT with its name.
@@ -78,6 +80,7 @@ export function isMap(value: DecodedValue): value is DecodedMap {
 	);
 }
 
+/** Throws INVALID_ARGUMENT. A name that the client chose may be as long as its frame. */
 export function invalid(name: string, problem: string): never {
-	throw new MillraceError("INVALID_ARGUMENT", `${name} ${problem}`);
+	throw new MillraceError("INVALID_ARGUMENT", `${name.slice(0, NAME_SHOWN_CHARACTERS)} ${problem}`);
 }

@@ -3,8 +3,9 @@ import { LIMITS } from "../limits.ts";
 /** A session as the one who gives it its turns sees it. */
 export interface DeliveringSession {
 	/**
-	 * One delivery for each subscription that is due, up to about `bytesMax` each; returns what was
-	 * sent, in bytes. Enqueues itself again when there is more and its socket takes it.
+	 * One delivery for each subscription in turn, up to about `bytesMax` each, until they come to
+	 * half of it; returns what they cost, in bytes. Enqueues itself again when there is more and
+	 * its socket takes it.
 	 */
 	deliver(bytesMax: number): number;
 	/** Looks whether a backed-up socket has drained, in case nobody told. */
@@ -12,7 +13,7 @@ export interface DeliveringSession {
 }
 
 /** What a delivery costs beside its bytes, expressed in bytes: bounds a turn of very small ones. */
-const DELIVERY_OVERHEAD_BYTES = 4_096;
+export const DELIVERY_OVERHEAD_BYTES = 4_096;
 
 /**
  * Sessions with something to deliver take turns, on the loop's immediate phase. A turn of the loop
@@ -61,7 +62,7 @@ export class Deliveries {
 			if (bytes >= LIMITS.deliveryTurnBytesMax) break;
 			// An earlier one of this turn may have ended it.
 			if (!this.#due.delete(session)) continue;
-			bytes += session.deliver(bytesMax) + DELIVERY_OVERHEAD_BYTES;
+			bytes += session.deliver(bytesMax);
 		}
 		if (this.#due.size > 0 && !this.#isScheduled) {
 			this.#isScheduled = true;

@@ -22,6 +22,10 @@ export class Fields {
 		return this.#take().uint32();
 	}
 
+	integer(): number {
+		return this.#take().integer();
+	}
+
 	integerWithin(least: number, most: number): number {
 		return this.#take().integerWithin(least, most);
 	}

@@ -8,7 +8,7 @@ import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import type { ProducerIdentity } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";
 import { FrameError, type FrameReader } from "../protocol/reader.ts";
-import type { DeliveringSession } from "./deliveries.ts";
+import { DELIVERY_OVERHEAD_BYTES, type DeliveringSession } from "./deliveries.ts";
 import { Fields } from "./fields.ts";
 import { credit } from "./handlers/credit.ts";
 import { produce } from "./handlers/produce.ts";
@@ -70,14 +70,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	// What the transport tells.
 
 	message(frame: Uint8Array): void {
-		try {
-			this.#dispatch(frame);
-		} catch (error) {
-			// Requests report their failures themselves: this is a bug. It costs the connection, not the
-			// broker.
-			this.host.log.error({ err: error, remote: this.#connection.remoteAddress }, "frame failed");
-			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
-		}
+		this.guard(() => this.#dispatch(frame));
 	}
 
 	drained(): void {
@@ -102,8 +95,10 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		let bytes = 0;
 		this.#connection.cork(() => {
 			for (const subscription of [...this.#due]) {
-				if (bytes >= LIMITS.deliveryBytesMax || this.#isBackedUp) break;
-				if (this.#due.delete(subscription)) bytes += this.#deliverOne(subscription, bytesMax);
+				// Half: two whole deliveries would be twice of what a backed-up socket may hold.
+				if (bytes >= bytesMax / 2 || this.#isBackedUp) break;
+				if (!this.#due.delete(subscription)) continue;
+				bytes += this.#deliverOne(subscription, bytesMax) + DELIVERY_OVERHEAD_BYTES;
 			}
 		});
 		if (this.#connection.bufferedBytes() > 0) this.#backUp();
@@ -148,6 +143,19 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 
 	// What handlers use.
 
+	/**
+	 * Runs what the loop calls and nobody catches. Requests report their failures themselves, so what
+	 * `work` throws is a bug: it costs the connection, not the broker.
+	 */
+	guard(work: () => void): void {
+		try {
+			work();
+		} catch (error) {
+			this.host.log.error({ err: error, remote: this.#connection.remoteAddress }, "frame failed");
+			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
+		}
+	}
+
 	/** Takes over an identity, once: hello is done. */
 	greet(authenticated: Authenticated, producer: ProducerIdentity): void {
 		this.#authenticated = authenticated;
@@ -189,17 +197,15 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		if (this.#state === "serving") this.send(noticeFrame(this.host.writer, kind, notice));
 	}
 
-	/** `id` and, of produce, `bytes` are outstanding until `settle`. */
-	await(id: number, bytes = 0): void {
-		this.#outstanding.add(id);
+	/** `id` (null: of nobody who waits) and, of produce, `bytes` are outstanding until `settle`. */
+	await(id: number | null, bytes = 0): void {
+		if (id !== null) this.#outstanding.add(id);
 		this.#inFlightBytes += bytes;
 	}
 
-	/**
-	 * A request that was outstanding is being answered; false when there is nobody left to answer.
-	 */
-	settle(id: number, bytes = 0): boolean {
-		this.#outstanding.delete(id);
+	/** What was outstanding is done; false when there is nobody left to answer. */
+	settle(id: number | null, bytes = 0): boolean {
+		if (id !== null) this.#outstanding.delete(id);
 		this.#inFlightBytes -= bytes;
 		return this.#state !== "closed";
 	}
@@ -321,12 +327,14 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		this.await(id);
 		answer.then(
 			(settled) => {
-				if (this.settle(id)) this.answer(id, settled);
+				if (this.settle(id)) this.guard(() => this.answer(id, settled));
 			},
 			(error: unknown) => {
 				if (!this.settle(id)) return;
-				this.fail(id, error);
-				this.#closeUnlessGreeted(error);
+				this.guard(() => {
+					this.fail(id, error);
+					this.#closeUnlessGreeted(error);
+				});
 			},
 		);
 	}

@@ -14,7 +14,7 @@ export type SendResult = "sent" | "buffered";
 export interface Connection {
 	/** For people; an address without port, or "" where it is not known. */
 	readonly remoteAddress: string;
-	/** Bytes handed to `send` that the kernel has not taken yet. */
+	/** Memory in bytes for what was handed to `send` and the kernel has not taken yet. */
 	bufferedBytes(): number;
 	/**
 	 * Sends `header` and `body` as one binary message. The memory of `header` may be used again at

@@ -15,6 +15,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import { SUBPROTOCOL } from "../protocol/operations.ts";
+import { CopyPool } from "./copy-pool.ts";
 import {
 	FORBIDDEN_HOST,
 	FORBIDDEN_ORIGIN,
@@ -40,8 +41,14 @@ const IDLE_SWEEP_MS = 2_000;
 /** How long a closing handshake may take, in milliseconds. */
 const CLOSE_MS_MAX = 2_000;
 
+/** What a message that waits costs beside its bytes: the objects of its writes, about so large. */
+const WAITING_OVERHEAD_BYTES = 512;
+
 const SEND_OPTIONS = { binary: true, compress: false, fin: true } as const;
 const FIRST_FRAGMENT_OPTIONS = { binary: true, compress: false, fin: false } as const;
+
+/** Of a delivery with the front of its frame; some for what is on its way at any moment. */
+const copies = new CopyPool(LIMITS.deliveryBytesMax + 65_536, 16);
 
 class WsConnection implements Connection {
 	readonly remoteAddress: string;
@@ -49,6 +56,7 @@ class WsConnection implements Connection {
 	readonly #stream: Duplex;
 	#handler: ConnectionHandler | undefined;
 	#awaitsDrain = false;
+	#waitingCount = 0;
 	#isCorked = false;
 	#lastHeardMs = performance.now();
 	#isPinged = false;
@@ -77,7 +85,8 @@ class WsConnection implements Connection {
 	}
 
 	bufferedBytes(): number {
-		return this.#socket.readyState === WebSocket.OPEN ? this.#socket.bufferedAmount : 0;
+		const bytes = this.#socket.readyState === WebSocket.OPEN ? this.#socket.bufferedAmount : 0;
+		return bytes === 0 ? 0 : bytes + this.#waitingCount * WAITING_OVERHEAD_BYTES;
 	}
 
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult {
@@ -85,14 +94,18 @@ class WsConnection implements Connection {
 			release?.();
 			return "buffered";
 		}
+		const copy = copies.copy(header);
+		this.#waitingCount++;
 		const written = () => {
+			this.#waitingCount--;
+			copies.release(copy);
 			release?.();
 			this.#written();
 		};
 		this.cork(() => {
-			if (body === undefined) this.#socket.send(Buffer.from(header), SEND_OPTIONS, written);
+			if (body === undefined) this.#socket.send(copy, SEND_OPTIONS, written);
 			else {
-				this.#socket.send(Buffer.from(header), FIRST_FRAGMENT_OPTIONS);
+				this.#socket.send(copy, FIRST_FRAGMENT_OPTIONS);
 				this.#socket.send(body, SEND_OPTIONS, written);
 			}
 		});
@@ -235,6 +248,9 @@ function writeRefusal(stream: Duplex, refusal: HttpResponse): void {
 	};
 	const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
 	const head = [`HTTP/1.1 ${statusLine(refusal.status)}`, ...lines].join("\r\n");
+	// The peer may keep its side open, and nothing else watches over this socket: it would be held
+	// for ever, and hold up the end of the listener.
+	stream.once("finish", () => stream.destroy());
 	stream.end(Buffer.concat([Buffer.from(`${head}\r\n\r\n`), Buffer.from(body)]));
 }
 

@@ -138,6 +138,25 @@ describe("administration", () => {
 	});
 });
 
+test("many requests at once stay within what the broker takes, and all are answered", async () => {
+	const client = await connected();
+	broker.create("a");
+	let release = (): void => undefined;
+	broker.callsHeld = new Promise((resolve) => {
+		release = resolve;
+	});
+	const asked = Array.from({ length: 1_000 }, () => client.topics.describe("a"));
+	const arrived = () => broker.requests.filter(([operation]) => operation === 7).length;
+	await vi.waitFor(() => expect(arrived()).toBe(256));
+	await new Promise((resolve) => setTimeout(resolve, 20));
+	expect(arrived()).toBe(256);
+	release();
+	expect((await Promise.all(asked)).length).toBe(1_000);
+	const cut = Promise.allSettled(Array.from({ length: 500 }, () => client.topics.describe("a")));
+	broker.cut();
+	for (const { status } of await cut) expect(["rejected", "fulfilled"]).toContain(status);
+});
+
 describe("the browser build", () => {
 	test("works with the platform's WebSocket", async () => {
 		vi.stubGlobal("WebSocket", WebSocket);

@@ -152,6 +152,21 @@ describe("reading", () => {
 	});
 });
 
+test("a busy loop over records lets timers fire", async () => {
+	broker.append("a", 0, numbered(4_000));
+	const consumer = consumerOf({ until: "end" });
+	await consumer.ready();
+	let ticks = 0;
+	const timer = setInterval(() => ticks++, 1);
+	for await (const record of consumer) {
+		const until = performance.now() + 0.05;
+		while (performance.now() < until) void record;
+	}
+	clearInterval(timer);
+	// 200 ms of work, all of which has arrived before: without pauses there would be no tick at all.
+	expect(ticks).toBeGreaterThan(5);
+});
+
 describe("credit", () => {
 	test("a reader that stops gets no more than its share", async () => {
 		const value = Buffer.alloc(1_000);

@@ -95,6 +95,8 @@ export class ScriptedBroker {
 		() => "answer";
 	/** Refuses hello with this code. */
 	helloCode = 0;
+	/** Calls are answered when this has resolved. */
+	callsHeld: Promise<void> | undefined;
 	ackReached = 1;
 	unansweredMax = 0;
 	overCredit = 0;
@@ -234,7 +236,7 @@ export class ScriptedBroker {
 				this.#send(session, [128, id, {}]);
 				return;
 			case 7:
-				this.#call(session, id, frame[2] as string, frame[3] as Record<string, unknown>);
+				void this.#call(session, id, frame[2] as string, frame[3] as Record<string, unknown>);
 				return;
 			default:
 				this.#send(session, [128, id, { time_ms: Date.now() }]);
@@ -270,7 +272,13 @@ export class ScriptedBroker {
 		else this.#send(session, [128, id, { alias: 1, ...describe(name, topic) }]);
 	}
 
-	#call(session: Session, id: number, name: string, takes: Record<string, unknown>): void {
+	async #call(
+		session: Session,
+		id: number,
+		name: string,
+		takes: Record<string, unknown>,
+	): Promise<void> {
+		if (this.callsHeld !== undefined) await this.callsHeld;
 		const topic = this.topics.get(String(takes.name));
 		if (name === "topics.create") {
 			const created = this.create(String(takes.name), Number(takes.partitions ?? 1));

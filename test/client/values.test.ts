@@ -19,11 +19,7 @@ const text = fc.oneof(fc.string(), fc.string({ unit: "grapheme", maxLength: 80 }
 
 const key = text.filter((each) => each !== "__proto__");
 
-const number = fc.oneof(
-	fc.integer(),
-	fc.maxSafeInteger(),
-	fc.double().map((each) => (Object.is(each, -0) ? 0 : each)),
-);
+const number = fc.oneof(fc.integer(), fc.maxSafeInteger(), fc.double());
 
 const value: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
 	value: fc.oneof(
@@ -39,11 +35,14 @@ const value: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
 })).value;
 
 /** Buffers, Uint8Arrays and objects without a prototype compare by what is in them. */
-function plain(each: unknown): unknown {
+function plain(each: unknown, negativeZero = -0): unknown {
+	if (Object.is(each, -0)) return negativeZero;
 	if (each instanceof Uint8Array) return { bytes: [...each] };
-	if (Array.isArray(each)) return each.map(plain);
+	if (Array.isArray(each)) return each.map((inner) => plain(inner, negativeZero));
 	if (each instanceof Date || each === null || typeof each !== "object") return each;
-	return Object.fromEntries(Object.entries(each).map(([name, inner]) => [name, plain(inner)]));
+	return Object.fromEntries(
+		Object.entries(each).map(([name, inner]) => [name, plain(inner, negativeZero)]),
+	);
 }
 
 describe("MessagePack values", () => {
@@ -60,7 +59,8 @@ describe("MessagePack values", () => {
 		fc.assert(
 			fc.property(value, (each) => {
 				expect(plain(packr.unpack(encode("messagepack", each)))).toEqual(plain(each));
-				expect(plain(decode(packr.pack(each)))).toEqual(plain(each));
+				// It writes -0 as an integer.
+				expect(plain(decode(packr.pack(each)))).toEqual(plain(each, 0));
 			}),
 			{ numRuns: 1_000 },
 		);

@@ -255,7 +255,7 @@ describe("deleting topics", () => {
 		expect(file.entries.size).toBe(0);
 	});
 
-	test("an interrupted deletion that fails again is reported, and nothing is set aside", async () => {
+	test("a resumed deletion that fails is reported, and nothing is set aside", async () => {
 		const catalogue = await open();
 		await catalogue.create({ name: "a" });
 		storage.deletionGate = Promise.reject(new Error("unlink failed"));

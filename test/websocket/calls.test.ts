@@ -47,6 +47,17 @@ describe.each(TRANSPORTS)("calls over %s", (transport) => {
 		expect(rest).toMatchObject({ more: false, topics: [{ name: "page-c" }] });
 	});
 
+	test("topics that a broker keeps for itself are listed on request only", async () => {
+		const client = await at.client();
+		await client.call("topics.create", { name: "__consumer_offsets" });
+		const names = async (parameters: { internal?: boolean }) =>
+			((await client.call("topics.list", parameters)).topics as DecodedMap[]).map(
+				({ name }) => name,
+			);
+		expect(await names({})).not.toContain("__consumer_offsets");
+		expect(await names({ internal: true })).toContain("__consumer_offsets");
+	});
+
 	test("creating what exists is an error, or an answer where that was asked for", async () => {
 		const client = await at.client();
 		await client.call("topics.create", { name: "twice" });

@@ -1,17 +1,32 @@
-import { afterAll, beforeAll } from "vitest";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { healthHandler } from "../../src/websocket/http.ts";
 import { WebSocketServer, type WebSocketServerOptions } from "../../src/websocket/server.ts";
 import { authenticateAnybody } from "../../src/websocket/session-host.ts";
-import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
-import { MemoryStorage } from "./memory-storage.ts";
 import { RawClient } from "./raw-client.ts";
 
 /** The transports that every protocol test runs over. */
 export const TRANSPORTS = ["uws", "ws"] as const;
+
+/** Why uWebSockets.js cannot run here; null where it can. */
+const missingUws = await import("uWebSockets.js").then(
+	() => null,
+	() => `uWebSockets.js has no binary for Node ${process.versions.node} on this machine`,
+);
+
+/** Skips the tests of the enclosing `describe` where the transport does not load. */
+export function requireTransport(transport: "uws" | "ws"): void {
+	beforeEach((context) => {
+		if (transport === "uws" && missingUws !== null) context.skip(missingUws);
+	});
+}
 
 /** A server with a catalogue and storage of its own, and the clients that a test opened. */
 export interface Harness {
@@ -19,26 +34,36 @@ export interface Harness {
 	/** What it was started with. */
 	options: WebSocketServerOptions;
 	catalogue: TopicCatalogue;
-	storage: MemoryStorage;
+	storage: Storage;
 	/** What was logged as an error: nothing, in a good run. */
 	errors: unknown[];
 	url: string;
 	http: string;
+	/** A client that has not said hello. */
+	open(): Promise<RawClient>;
 	/** A client that has said hello. */
 	client(): Promise<RawClient>;
 	/** A topic of its own, with this many partitions; answers its name. */
 	topic(partitions?: number): Promise<string>;
 }
 
+type Overrides = Partial<WebSocketServerOptions>;
+
 /** Starts a server before the tests of the enclosing `describe` and stops it behind them. */
 export function serve(
 	transport: "uws" | "ws",
-	overrides: Partial<WebSocketServerOptions> = {},
+	overrides: Overrides | ((storage: Storage) => Overrides) = {},
 ): Harness {
 	const clients: RawClient[] = [];
 	let topicCount = 0;
+	let dataDirectory = "";
 	const harness: Partial<Harness> = {
 		errors: [],
+		async open() {
+			const client = await RawClient.open(harness.url as string);
+			clients.push(client);
+			return client;
+		},
 		async client() {
 			const client = await RawClient.greeted(harness.url as string);
 			clients.push(client);
@@ -50,9 +75,12 @@ export function serve(
 			return name;
 		},
 	};
+	requireTransport(transport);
 	beforeAll(async () => {
-		const storage = new MemoryStorage();
-		const metadata = new EmbeddedMetadataStore(new MemoryMetadataFile());
+		if (transport === "uws" && missingUws !== null) return;
+		dataDirectory = await mkdtemp(join(tmpdir(), "millrace-websocket-"));
+		const storage = await Storage.open({ dataDir: dataDirectory });
+		const metadata = new EmbeddedMetadataStore(storage);
 		const catalogue = await TopicCatalogue.open(storage, metadata, {
 			partitionsDefault: 1,
 			createsAutomatically: true,
@@ -69,18 +97,19 @@ export function serve(
 		for (const client of clients) client.close();
 		await harness.server?.close();
 		await harness.catalogue?.close();
+		await harness.storage?.close();
+		if (dataDirectory !== "") await rm(dataDirectory, { recursive: true, force: true });
 	});
 	return harness as Harness;
 }
 
 function serverOptions(
 	transport: "uws" | "ws",
-	storage: MemoryStorage,
+	storage: Storage,
 	catalogue: TopicCatalogue,
 	errors: unknown[],
-	overrides: Partial<WebSocketServerOptions>,
+	overrides: Overrides | ((storage: Storage) => Overrides),
 ): WebSocketServerOptions {
-	let nextProducerId = 0;
 	const ignore = () => undefined;
 	return {
 		host: "127.0.0.1",
@@ -90,10 +119,7 @@ function serverOptions(
 		broker: "millrace/test",
 		storage,
 		catalogue,
-		allocateProducerIds: async (count) => {
-			nextProducerId += count;
-			return nextProducerId - count;
-		},
+		allocateProducerIds: (count) => storage.allocateProducerIds(count),
 		describeCluster: () => ({
 			cluster_id: storage.clusterId,
 			controller_id: 0,
@@ -103,6 +129,6 @@ function serverOptions(
 		http: healthHandler(() => true),
 		clock: systemClock,
 		log: { debug: ignore, warn: ignore, error: (details) => errors.push(details) },
-		...overrides,
+		...(typeof overrides === "function" ? overrides(storage) : overrides),
 	};
 }

@@ -10,6 +10,9 @@ export type Frame = DecodedValue[];
 
 const WAIT_MS_MAX = 10_000;
 
+/** Well below the default of max.message.bytes. */
+const FILL_BYTES = 500_000;
+
 /**
  * A client without manners of its own: it sends what the test says and keeps what comes, in order.
  */
@@ -98,12 +101,22 @@ export class RawClient {
 		return frame[2] as number;
 	}
 
-	/** Produces values to one partition and takes the answer's results. */
+	/** Produces values to one partition, flushed, and takes the answer's results. */
 	async produce(topic: string | number, values: FrameValue[], partition = 0): Promise<Frame[]> {
 		const id = this.#nextId++;
 		const records = values.map((value) => [value]);
-		this.send(3, id, 1, [[topic, partition, -1, 0, records]]);
+		this.send(3, id, 2, [[topic, partition, -1, 0, records]]);
 		return (await this.reply(id))[3] as Frame[];
+	}
+
+	/** Produces `count` times the same value, in frames that a topic takes. */
+	async fill(topic: string, value: string, count: number, partition = 0): Promise<void> {
+		const perFrame = Math.max(1, Math.floor(FILL_BYTES / value.length));
+		for (let left = count; left > 0; left -= perFrame) {
+			const values = Array<string>(Math.min(left, perFrame)).fill(value);
+			const [result] = await this.produce(topic, values, partition);
+			if (result?.[0] !== 0) throw new Error(`not stored: ${result}`);
+		}
 	}
 
 	/** Proves that the connection still serves. */

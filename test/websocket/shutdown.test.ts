@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 
 import { serve, TRANSPORTS } from "./harness.ts";
@@ -20,6 +22,26 @@ describe.each(TRANSPORTS)("a stop over %s", (transport) => {
 		await stopped;
 		await expect(RawClient.open(at.url)).rejects.toThrow();
 		expect(at.errors).toEqual([]);
+	});
+});
+
+describe.each(TRANSPORTS)("a refused upgrade over %s", (transport) => {
+	const at = serve(transport);
+
+	test("does not hold up a stop, although the peer keeps its side open", async () => {
+		const { hostname, port, host } = new URL(at.http);
+		const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+		socket.write(
+			`GET / HTTP/1.1\r\nHost: ${host}\r\nOrigin: https://evil.example\r\n` +
+				"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+				"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+		);
+		const [response] = (await once(socket, "data")) as [Buffer];
+		expect(response.toString()).toMatch(/^HTTP\/1.1 403 /);
+		const startedMs = Date.now();
+		await at.server.close();
+		expect(Date.now() - startedMs).toBeLessThan(5_000);
+		socket.destroy();
 	});
 });
 

@@ -241,7 +241,7 @@ describe.each(TRANSPORTS)("credit over %s", (transport) => {
 		const topic = await at.topic(4);
 		const value = "x".repeat(100_000);
 		for (let partition = 0; partition < 4; partition++) {
-			await client.produce(topic, Array(40).fill(value), partition);
+			await client.fill(topic, value, 40, partition);
 		}
 		const order: number[] = [];
 		client.socket.on("message", (data: Buffer) => {
@@ -261,7 +261,7 @@ describe.each(TRANSPORTS)("credit over %s", (transport) => {
 		const quick = await at.client();
 		const topic = await at.topic();
 		const value = "y".repeat(100_000);
-		for (let round = 0; round < 8; round++) await quick.produce(topic, Array(40).fill(value));
+		await quick.fill(topic, value, 320);
 		const credit = [LIMITS.creditRecordsMax, LIMITS.creditBytesMax];
 		await slow.answer(4, 1, 1, topic, 0, "earliest", { credit });
 		slow.socket.pause();

@@ -5,11 +5,12 @@ import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
 import { listen } from "../../src/websocket/listener.ts";
 import { originPolicy } from "../../src/websocket/origin.ts";
 import type { Connection, Listener } from "../../src/websocket/transport.ts";
-import { TRANSPORTS } from "./harness.ts";
+import { requireTransport, TRANSPORTS } from "./harness.ts";
 
 const BODY_BYTES = 1_000_000;
 
 describe.each(TRANSPORTS)("the transport %s", (transport) => {
+	requireTransport(transport);
 	let listener: Listener | undefined;
 
 	afterEach(async () => {
@@ -87,6 +88,19 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		expect(received.every((message, index) => message[0] === index + 1)).toBe(true);
 		expect(received.every((message) => message.length === BODY_BYTES + 1)).toBe(true);
 	});
+
+	test.runIf(transport === "ws")(
+		"what small messages cost while they wait is counted",
+		async () => {
+			const { connection, client } = await pair();
+			await new Promise((resolve) => client.once("open", resolve));
+			client.pause();
+			while (connection.bufferedBytes() === 0) connection.send(Buffer.alloc(BODY_BYTES));
+			const before = connection.bufferedBytes();
+			for (let index = 0; index < 1_000; index++) connection.send(Buffer.from("tiny"));
+			expect(connection.bufferedBytes() - before).toBeGreaterThan(200_000);
+		},
+	);
 
 	test("a client that vanishes with bodies on their way leaves none behind", async () => {
 		const { connection, client, told } = await pair();

@@ -11,6 +11,6 @@ export function verifyStatus(session: Session): AnswerMap {
 	const { recoveryReport } = session.host.storage;
 	return {
 		clean: recoveryReport.length === 0,
-		findings: recoveryReport.map((finding) => ({ ...finding })),
+		findings: recoveryReport.map(({ subject, detail }) => ({ subject, detail })),
 	};
 }

@@ -8,8 +8,11 @@ export function durabilityOf({ logConfig }: Topic): DurabilityName {
 	return logConfig.flushMessages === 1 ? "flushed" : "written";
 }
 
+/** Topics that a broker keeps for itself, by Kafka's names. */
+const INTERNAL_TOPICS: ReadonlySet<string> = new Set(["__consumer_offsets", "__transaction_state"]);
+
 export function summaryOf({ name, topicId, partitions }: Topic): TopicSummary {
-	return { name, topic_id: topicId, partitions };
+	return { name, topic_id: topicId, partitions, internal: INTERNAL_TOPICS.has(name) };
 }
 
 /** Throws UNKNOWN_TOPIC_OR_PARTITION. */

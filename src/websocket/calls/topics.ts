@@ -1,7 +1,7 @@
 /** topics.create, .list, .describe, .alter, .add_partitions, .delete */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
-import { type CallAnswer, TOPICS_LISTED_MAX } from "../../protocol/calls.ts";
+import { type CallAnswer, TOPICS_LISTED_MAX, type TopicSummary } from "../../protocol/calls.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { type Arguments, invalid } from "../arguments.ts";
 import type { AnswerMap } from "../outgoing.ts";
@@ -33,9 +33,20 @@ export async function createTopic(session: Session, parameters: Arguments): Prom
 export function listTopics(session: Session, parameters: Arguments): AnswerMap {
 	const after = parameters.optionalString("after") ?? "";
 	const limit = parameters.optionalInteger("limit", 1, TOPICS_LISTED_MAX) ?? TOPICS_LISTED_MAX;
-	const behind = session.host.catalogue.list().filter(({ name }) => name > after);
-	const topics = behind.slice(0, limit).map((topic) => ({ ...summaryOf(topic) }));
-	return { topics, more: behind.length > limit } satisfies CallAnswer<"topics.list">;
+	const withInternal = parameters.boolean("internal", false);
+	const topics: TopicSummary[] = [];
+	for (const topic of session.host.catalogue.list()) {
+		if (topic.name <= after) continue;
+		const summary = summaryOf(topic);
+		if (summary.internal && !withInternal) continue;
+		if (topics.length === limit) return listed(topics, true);
+		topics.push(summary);
+	}
+	return listed(topics, false);
+}
+
+function listed(topics: TopicSummary[], more: boolean): AnswerMap {
+	return { topics: topics.map((summary) => ({ ...summary })), more };
 }
 
 export function describeTopic(session: Session, parameters: Arguments): AnswerMap {

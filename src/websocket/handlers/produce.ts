@@ -16,6 +16,7 @@ import {
 	PLAN_BASE_SEQUENCE,
 	PLAN_CODE,
 	PLAN_PARTITION,
+	PLAN_RECORD_COUNT,
 	PLAN_RESULT_PARTITION,
 	PLAN_SPREAD,
 	PLAN_STRIDE,
@@ -25,6 +26,7 @@ import {
 	PLAN_TOPIC_START,
 	SPREAD_STRIDE,
 } from "../../storage/layout.ts";
+import { SPREAD_ROWS_MAX } from "../../storage/storage.ts";
 import type { LiveTopic } from "../live-topics.ts";
 import type { Session } from "../session.ts";
 import type { SessionStorage } from "../session-host.ts";
@@ -36,42 +38,68 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	if (entryCount === 0)
 		throw new MillraceError("INVALID_REQUEST", "a produce frame without entries");
 	const { plan } = storage;
+	let partsLeft = SPREAD_ROWS_MAX;
 	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
-		plan[row + PLAN_CODE] = admit(session, plan, row, frame, ack);
+		const topic = topicOf(session, plan, row, frame);
+		plan[row + PLAN_CODE] = admit(topic, plan, row, ack);
+		if (plan[row + PLAN_CODE] !== CODES.NONE.code) continue;
+		partsLeft -= partsMost(topic as LiveTopic, plan, row);
+		if (partsLeft < 0) plan[row + PLAN_CODE] = CODES.LIMIT_EXCEEDED.code;
 	}
 	const { producer } = session;
 	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
-	if (ack === ACK.none) return;
+	if (ack === ACK.none) {
+		if (token !== 0 && storage.isElsewhere) holdUnanswered(session, token, frame.length);
+		return;
+	}
 	if (token === 0) {
 		session.send(writeAnswer(writer, id, storage, entryCount));
 		return;
 	}
-	// The plan is used again by the next frame, so the answer is made now and kept, unless another thread
-	// still has to fill the plan in.
+	// The plan is used again by the next frame, so the answer is made now and kept, unless another
+	// thread still has to fill the plan in.
 	const { isElsewhere } = storage;
 	const kept = isElsewhere ? null : writeAnswer(writer, id, storage, entryCount).slice();
 	const bytes = frame.length;
 	session.await(id, bytes);
 	storage.onToken(token, (code) => {
-		if (isElsewhere) storage.takeAppended(token);
-		if (!session.settle(id, bytes)) return;
-		if (code !== CODES.NONE.code) session.fail(id, MillraceError.fromNumber(code));
-		else session.send(kept ?? writeAnswer(writer, id, storage, entryCount));
+		const isWaitedFor = session.settle(id, bytes);
+		session.guard(() => {
+			if (isElsewhere) storage.takeAppended(token);
+			if (!isWaitedFor) return;
+			if (code !== CODES.NONE.code) session.fail(id, MillraceError.fromNumber(code));
+			else session.send(kept ?? writeAnswer(writer, id, storage, entryCount));
+		});
 	});
 }
 
-/** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
-function admit(
+/** Counts a frame that nobody waits for, but another thread still works on, as in flight. */
+function holdUnanswered(session: Session, token: number, bytes: number): void {
+	const { storage } = session.host;
+	session.await(null, bytes);
+	storage.onToken(token, () => {
+		session.settle(null, bytes);
+		session.guard(() => storage.takeAppended(token));
+	});
+}
+
+function topicOf(
 	session: Session,
 	plan: Float64Array,
 	row: number,
 	frame: Uint8Array,
-	ack: number,
-): number {
+): LiveTopic | undefined {
 	const alias = plan[row + PLAN_TOPIC_ALIAS] as number;
-	const topic = alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
+	return alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
+}
+
+/** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
+function admit(topic: LiveTopic | undefined, plan: Float64Array, row: number, ack: number): number {
+	// What the answer says of an entry that fails; the core puts the true one where it stores.
+	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	if (topic === undefined) {
-		return (alias >= 0 ? CODES.UNKNOWN_ALIAS : CODES.UNKNOWN_TOPIC_OR_PARTITION).code;
+		const isAlias = (plan[row + PLAN_TOPIC_ALIAS] as number) >= 0;
+		return (isAlias ? CODES.UNKNOWN_ALIAS : CODES.UNKNOWN_TOPIC_OR_PARTITION).code;
 	}
 	if (topic.isDeleted) return CODES.TOPIC_DELETED.code;
 	const { handle, partitions, logConfig } = topic.current;
@@ -86,6 +114,12 @@ function admit(
 	}
 	plan[row + PLAN_TOPIC_HANDLE] = handle;
 	return CODES.NONE.code;
+}
+
+/** Over how many partitions the entry may spread: so many rows its answer may take. */
+function partsMost({ current }: LiveTopic, plan: Float64Array, row: number): number {
+	if (plan[row + PLAN_PARTITION] !== PARTITION_BY_KEY) return 0;
+	return Math.min(current.partitions, plan[row + PLAN_RECORD_COUNT] as number);
 }
 
 function findByName(

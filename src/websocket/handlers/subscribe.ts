@@ -22,7 +22,7 @@ type Start = number | "earliest" | "latest" | { readonly timestampMs: number };
 export function subscribe(session: Session, fields: Fields): AnswerMap | Promise<AnswerMap> {
 	const sub = fields.uint32();
 	const nameOrAlias = fields.nameOrAlias();
-	const partition = fields.integerWithin(-1, LIMITS.topicPartitionsMax);
+	const partition = fields.integer();
 	const startValue = fields.value();
 	const options = fields.map();
 	fields.end();

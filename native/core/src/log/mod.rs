@@ -32,6 +32,7 @@ use crate::{
     env::{Env, File},
     error::{Code, Error, Result},
     flush::{
+        budget::{DirtyBudget, DirtyBytes},
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
     },
@@ -56,6 +57,8 @@ pub struct LogShared {
     pub work: Arc<WorkPool>,
     /// Flushing.
     pub scheduler: Arc<FlushScheduler>,
+    /// What is written and not synced yet.
+    pub dirty: Arc<DirtyBudget>,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
     pub hint_failures: AtomicU64,
 }
@@ -88,8 +91,8 @@ pub struct LogOffsets {
 
 /// One partition's log.
 ///
-/// Failure contract: an append that fails leaves the log as it was (only a power cut before the next
-/// flush can bring it back, and then whole). A failed fdatasync, or a tail
+/// Failure contract: an append that fails leaves the log as it was (only a power cut before the
+/// next flush can bring it back, and then whole). A failed fdatasync, or a tail
 /// that could not be erased, poisons the log: every later append and flush fails with the same
 /// error until the log is opened and verified again; reads of what is visible go on.
 pub struct Log {
@@ -127,6 +130,7 @@ struct Tail {
     /// A file was created since the directory's last fsync.
     is_directory_dirty: bool,
     records_unflushed: u64,
+    dirty: DirtyBytes,
     is_flush_timer_set: bool,
     /// Time of the last append; append times never go back.
     last_append_ms: i64,
@@ -163,13 +167,7 @@ impl Log {
         let flushed = self.flushed.read().offset;
         let high_watermark = self.high_watermark.load(Ordering::Acquire);
         let log_end = self.log_end.load(Ordering::Acquire);
-        LogOffsets {
-            log_start,
-            high_watermark,
-            log_end,
-            flushed,
-            leader_epoch: self.leader_epoch,
-        }
+        LogOffsets { log_start, high_watermark, log_end, flushed, leader_epoch: self.leader_epoch }
     }
 
     /// Offset behind the last visible record.
@@ -220,11 +218,7 @@ impl Log {
     /// (and then it is not called).
     pub fn watch(&self, offset: u64, watch: Arc<dyn Watch>) -> bool {
         self.watchers.add(offset, watch, || {
-            if self.ended().is_some() {
-                u64::MAX
-            } else {
-                self.high_watermark()
-            }
+            if self.ended().is_some() { u64::MAX } else { self.high_watermark() }
         })
     }
 

@@ -53,10 +53,7 @@ impl ScanStart {
     /// Reads a whole segment and believes nothing.
     pub fn at(base_offset: u64, now_ms: i64) -> Self {
         Self {
-            from: Mark {
-                position: 0,
-                offset: base_offset,
-            },
+            from: Mark { position: 0, offset: base_offset },
             offset_max: OFFSET_MAX,
             durable: None,
             believed_position: 0,
@@ -117,11 +114,7 @@ pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io
             continue;
         }
         let Some(further) = reader.find_behind(next, start)? else {
-            return Ok(Scanned {
-                end_position: next.position,
-                next_offset: next.offset,
-                damaged,
-            });
+            return Ok(Scanned { end_position: next.position, next_offset: next.offset, damaged });
         };
         damaged.push(DamagedRange {
             from_offset: next.offset,
@@ -169,9 +162,7 @@ fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, posi
             TimestampType::LogAppendTime => header.max_timestamp,
             TimestampType::CreateTime => start.now_ms,
         };
-        state
-            .producers
-            .note(&producer, base_offset, next_offset, seen_ms);
+        state.producers.note(&producer, base_offset, next_offset, seen_ms);
     }
 }
 
@@ -184,11 +175,7 @@ struct BatchReader<'f> {
 
 impl<'f> BatchReader<'f> {
     fn new(file: &'f dyn File) -> io::Result<Self> {
-        Ok(Self {
-            file,
-            file_bytes: file.len()?,
-            buffer: Vec::new(),
-        })
+        Ok(Self { file, file_bytes: file.len()?, buffer: Vec::new() })
     }
 
     /// The batch at `position`, if it is there whole.
@@ -243,10 +230,7 @@ impl<'f> BatchReader<'f> {
                 && found < start.offset_max
                 && offset.is_none_or(|offset| offset == found);
             if is_wanted {
-                return Ok(Some(Mark {
-                    position,
-                    offset: found,
-                }));
+                return Ok(Some(Mark { position, offset: found }));
             }
         }
         // What was durable was acked and seen: its offsets are never given to other records.

@@ -15,7 +15,10 @@ use hashbrown::HashMap;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::produce::AppendedFrame;
+use super::{
+    deliver::{ReadRequest, bytes_to_read},
+    produce::AppendedFrame,
+};
 use crate::{
     error::Code,
     flush::work::WorkPool,
@@ -73,16 +76,15 @@ impl Channel {
         }
     }
 
-    /// Moves events into `numbers`, [`layout::EVENT_STRIDE`] each, oldest first, as many as fit; returns how many
-    /// numbers were written. Call again until that is 0.
+    /// Moves events into `numbers`, [`layout::EVENT_STRIDE`] each, oldest first, as many as fit;
+    /// returns how many numbers were written. Call again until that is 0.
     pub fn drain_into(&self, numbers: &mut [f64]) -> usize {
         // Lowered first: an event posted after this line wakes the loop once more.
         self.is_woken.store(false, Ordering::Release);
         let mut events = self.events.lock();
         let count = events.len().min(numbers.len() / layout::EVENT_STRIDE);
-        for (slot, event) in numbers
-            .chunks_exact_mut(layout::EVENT_STRIDE)
-            .zip(events.drain(..count))
+        for (slot, event) in
+            numbers.chunks_exact_mut(layout::EVENT_STRIDE).zip(events.drain(..count))
         {
             slot.copy_from_slice(&event);
         }
@@ -107,6 +109,23 @@ impl Channel {
     /// Takes what became of a frame that another thread appended, once its token is done.
     pub fn take_appended(&self, token: u32) -> Option<AppendedFrame> {
         self.appended.lock().remove(&token)
+    }
+
+    /// Takes a delivery that another thread made, unless it is more than the request may take:
+    /// connections choose the numbers of their subscriptions, so it may be that of another one.
+    pub(super) fn take_delivery(
+        &self,
+        key: &DeliveryKey,
+        request: &ReadRequest,
+    ) -> Option<(Vec<u8>, Delivered)> {
+        let mut deliveries = self.deliveries.lock();
+        let (_, delivered) = deliveries.peek(key)?;
+        let is_within_bytes =
+            delivered.records <= 1 || delivered.bytes as u64 <= bytes_to_read(request);
+        if delivered.records > request.records_max.max(1) || !is_within_bytes {
+            return None;
+        }
+        deliveries.pop(key)
     }
 
     /// Posts that the work behind a token is done.
@@ -152,8 +171,7 @@ impl PendingFrame {
     fn finish_one(&self) {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             let code = f64::from(self.code.load(Ordering::Acquire));
-            self.channel
-                .post([EVENT_TOKEN, f64::from(self.token), code]);
+            self.channel.post([EVENT_TOKEN, f64::from(self.token), code]);
         }
     }
 }

@@ -192,8 +192,7 @@ impl Simulation {
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
         }
-        self.history
-            .push_back(format!("{}: {what}", self.figures.operations));
+        self.history.push_back(format!("{}: {what}", self.figures.operations));
     }
 
     pub(super) fn run(&mut self) -> Result<(), Violation> {
@@ -224,8 +223,7 @@ impl Simulation {
     /// Ends the store as a dying process does: nothing that it had still to do gets done.
     fn bury(&mut self) {
         if let Some(store) = self.store.take() {
-            self.files
-                .inject(Fault::new(Effect::InputOutput).times(u64::MAX));
+            self.files.inject(Fault::new(Effect::InputOutput).times(u64::MAX));
             store.shared().scheduler.close();
             store.shared().work.close();
         }
@@ -272,7 +270,7 @@ impl Simulation {
         if was_clean {
             self.figures.clean_stops += 1;
         } else {
-            // The clean checkpoint may be the last thing that was written: the epoch may rise or not.
+            // The clean checkpoint may be the last thing written: the epoch may rise or not.
             self.leader_epoch = None;
         }
         if !self.has_power() {
@@ -298,10 +296,8 @@ impl Simulation {
 
     /// Whether an error is one that the machine has caused.
     pub(super) fn is_excused(&self, error: &Error) -> bool {
-        let is_storage = matches!(
-            error.code(),
-            Code::KafkaStorageError | Code::DiskFull | Code::DataDamaged
-        );
+        let is_storage =
+            matches!(error.code(), Code::KafkaStorageError | Code::DiskFull | Code::DataDamaged);
         is_storage && (self.may_fail || !self.has_power())
     }
 
@@ -313,8 +309,7 @@ impl Simulation {
             self.files.set_capacity_bytes(None);
             if is_first && self.leader_epoch.is_some() && self.dice.one_in(4) {
                 let effect =
-                    self.dice
-                        .pick(&[Effect::PowerCut, Effect::InputOutput, Effect::NoSpace]);
+                    self.dice.pick(&[Effect::PowerCut, Effect::InputOutput, Effect::NoSpace]);
                 let at = self.dice.within(1..120);
                 self.note(format!("the start meets {effect:?} at call {at}"));
                 self.files.inject(Fault::new(effect).at(at));

@@ -54,11 +54,7 @@ impl Bench {
             is_existing,
         };
         let topic = store.open_topics(&[spec]).unwrap()[0];
-        Self {
-            store,
-            topic,
-            config: config.clone(),
-        }
+        Self { store, topic, config: config.clone() }
     }
 
     fn log(&self, partition: u32) -> Arc<Log> {
@@ -145,10 +141,7 @@ fn batch(value: &[u8], producer: Option<Producer>) -> Vec<u8> {
     let mut builder = BatchBuilder::new(&mut output, Codec::None, None);
     let headers = std::iter::empty();
     builder.push(7, None, Some(value), headers).unwrap();
-    let finish = Finish {
-        producer,
-        log_append_time_ms: None,
-    };
+    let finish = Finish { producer, log_append_time_ms: None };
     builder.finish(finish).unwrap();
     output
 }

@@ -16,17 +16,7 @@ fn batches_of_any_size_come_back_from_real_files() {
             let bench = Bench::open(Env::system(), directory.path(), &config, false);
             let mut expected = Vec::new();
             // The first is larger than the first window of the mapped writer.
-            let sizes = [
-                300 << 10,
-                10,
-                64 << 10,
-                5 << 20,
-                70_000,
-                1,
-                3 << 20,
-                4096,
-                6 << 20,
-            ];
+            let sizes = [300 << 10, 10, 64 << 10, 5 << 20, 70_000, 1, 3 << 20, 4096, 6 << 20];
             for (index, bytes) in sizes.into_iter().enumerate() {
                 let value = vec![index as u8; bytes];
                 let appended = bench.append(&value);
@@ -48,16 +38,10 @@ fn batches_of_any_size_come_back_from_real_files() {
 #[test]
 fn the_writer_can_change_between_any_two_appends() {
     let directory = tempfile::tempdir().unwrap();
-    let config = LogConfig {
-        flush_messages: 3,
-        ..LogConfig::default()
-    };
+    let config = LogConfig { flush_messages: 3, ..LogConfig::default() };
     let bench = Bench::open(Env::system(), directory.path(), &config, false);
     for index in 0..60u64 {
-        let config = LogConfig {
-            writer: WRITERS[usize::from(index % 3 == 0)],
-            ..config.clone()
-        };
+        let config = LogConfig { writer: WRITERS[usize::from(index % 3 == 0)], ..config.clone() };
         bench.store.configure_topic(bench.topic, config).unwrap();
         assert_eq!(bench.append(&vec![index as u8; 20_000]).base_offset, index);
     }
@@ -71,11 +55,7 @@ fn the_writer_can_change_between_any_two_appends() {
 
 #[test]
 fn an_index_that_is_wrong_costs_time_and_never_an_answer() {
-    let config = LogConfig {
-        segment_bytes: 2000,
-        index_interval_bytes: 0,
-        ..LogConfig::default()
-    };
+    let config = LogConfig { segment_bytes: 2000, index_interval_bytes: 0, ..LogConfig::default() };
     let machine = Simulated::new(&config);
     for value in 0..40u8 {
         machine.bench.append(&[value; 100]);
@@ -98,10 +78,7 @@ fn an_index_that_is_wrong_costs_time_and_never_an_answer() {
 
 #[test]
 fn a_header_that_breaks_while_the_log_is_served_is_set_aside() {
-    let config = LogConfig {
-        index_interval_bytes: 0,
-        ..LogConfig::default()
-    };
+    let config = LogConfig { index_interval_bytes: 0, ..LogConfig::default() };
     let machine = Simulated::new(&config);
     for value in 0..5u8 {
         machine.bench.append(&[value; 100]);

@@ -6,11 +6,7 @@ use crate::{
 };
 
 fn config(writer: WriterChoice) -> LogConfig {
-    LogConfig {
-        writer,
-        index_interval_bytes: 0,
-        ..LogConfig::default()
-    }
+    LogConfig { writer, index_interval_bytes: 0, ..LogConfig::default() }
 }
 
 fn write_behind(files: &SimulatedFileSystem, path: &Path, bytes: &[u8]) {
@@ -38,22 +34,11 @@ fn one_flipped_bit_in_the_middle_costs_one_batch() {
             assert_eq!(offsets_of(&found), [0, 1, 2, 3], "byte {position}");
             continue;
         }
-        assert_eq!(
-            offsets_of(&found),
-            [0, 1, 2, 3, 5, 6, 7, 8, 9],
-            "byte {position}"
-        );
+        assert_eq!(offsets_of(&found), [0, 1, 2, 3, 5, 6, 7, 8, 9], "byte {position}");
         assert_eq!(found.1, [(4, 5)], "byte {position}");
         let report = machine.bench.report();
-        let quarantined = RecoveryEvent::Quarantined {
-            from_offset: 4,
-            to_offset: 5,
-            bytes,
-        };
-        assert!(
-            report.iter().any(|entry| entry.event == quarantined),
-            "{report:?}"
-        );
+        let quarantined = RecoveryEvent::Quarantined { from_offset: 4, to_offset: 5, bytes };
+        assert!(report.iter().any(|entry| entry.event == quarantined), "{report:?}");
         // It is known from now on, and appends go on behind.
         let machine = machine.killed(|_| {});
         assert_eq!(machine.bench.report(), []);
@@ -84,10 +69,7 @@ fn damage_before_the_checkpoint_never_takes_what_was_durable_for_a_tail() {
 
 #[test]
 fn a_damaged_batch_at_the_end_of_a_closed_segment_is_kept_and_served_around() {
-    let small = LogConfig {
-        segment_bytes: 600,
-        ..config(WriterChoice::Pwrite)
-    };
+    let small = LogConfig { segment_bytes: 600, ..config(WriterChoice::Pwrite) };
     let machine = Simulated::new(&small);
     for value in 0..9u8 {
         machine.bench.append(&[value; 100]);
@@ -154,10 +136,7 @@ fn an_old_batch_behind_the_tail_stays_dead() {
             write_full(&*file, &[&behind], old.len() as u64).unwrap();
         });
         let erased = machine.bench.report();
-        assert!(matches!(
-            erased[0].event,
-            RecoveryEvent::TailErased { offset: 1, .. }
-        ));
+        assert!(matches!(erased[0].event, RecoveryEvent::TailErased { offset: 1, .. }));
         // Of the same length: the old one would lie exactly behind it.
         assert_eq!(machine.bench.append(b"bbbb").base_offset, 1);
         let machine = machine.killed(|_| {});
@@ -184,10 +163,7 @@ fn segments_at_the_end_that_hold_nothing_do_not_make_a_gap() {
 #[test]
 fn a_checkpoint_or_hint_that_is_missing_or_damaged_changes_nothing_but_time() {
     for damage in 0..4 {
-        let small = LogConfig {
-            segment_bytes: 400,
-            ..config(WriterChoice::Mapped)
-        };
+        let small = LogConfig { segment_bytes: 400, ..config(WriterChoice::Mapped) };
         let machine = Simulated::new(&small);
         for value in 0..12u8 {
             machine.bench.append(&[value; 90]);
@@ -201,10 +177,7 @@ fn a_checkpoint_or_hint_that_is_missing_or_damaged_changes_nothing_but_time() {
             } else if damage == 1 {
                 flip(files, &checkpoint, 30);
             }
-            for entry in files
-                .list(segment_path(0, "log").parent().unwrap())
-                .unwrap()
-            {
+            for entry in files.list(segment_path(0, "log").parent().unwrap()).unwrap() {
                 let path = segment_path(0, "log").with_file_name(&entry.name);
                 let is_hint = entry.name.ends_with("index") || entry.name.ends_with("snapshot");
                 if is_hint && damage == 2 {
@@ -244,12 +217,8 @@ fn a_directory_of_an_existing_topic_that_is_missing_is_damage() {
     let files = machine.files.clone();
     machine.bench.store.close().unwrap();
     drop(machine);
-    files
-        .remove_file(&segment_path(0, "log").with_file_name("partition.json"))
-        .unwrap();
-    files
-        .remove_directory(segment_path(0, "log").parent().unwrap())
-        .unwrap();
+    files.remove_file(&segment_path(0, "log").with_file_name("partition.json")).unwrap();
+    files.remove_directory(segment_path(0, "log").parent().unwrap()).unwrap();
     let options = StoreOptions {
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
@@ -279,13 +248,8 @@ fn damage_in_a_records_bytes_stays_known_when_the_hints_are_lost() {
     // The checkpoint covers the damaged batch now, and its header is whole.
     machine.bench.store.write_checkpoint().unwrap();
     let machine = machine.killed(|files| {
-        let hints = files
-            .list(segment_path(0, "log").parent().unwrap())
-            .unwrap();
-        for hint in hints
-            .iter()
-            .filter(|entry| entry.name.ends_with("snapshot"))
-        {
+        let hints = files.list(segment_path(0, "log").parent().unwrap()).unwrap();
+        for hint in hints.iter().filter(|entry| entry.name.ends_with("snapshot")) {
             let path = segment_path(0, "log").with_file_name(&hint.name);
             files.remove_file(&path).unwrap();
         }

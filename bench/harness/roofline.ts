@@ -1,0 +1,62 @@
+/** What the hardware does at best, in the same run as the scenarios and on the same disk. */
+import { join } from "node:path";
+import { loadRoofline } from "#roofline";
+
+import type { Profile } from "./profiles.ts";
+import type { RooflineFigures, RooflineShare } from "./results.ts";
+
+const MEBIBYTE = 1_048_576;
+
+/** About what one record of 100 bytes is as a batch on disk. */
+const SMALL_APPEND_BYTES = 180;
+
+/** Measures; null where the addon is not built. Blocks this thread. */
+export function measureRoofline(directory: string, profile: Profile): RooflineFigures | null {
+	const roofline = loadRoofline();
+	if (roofline === null) return null;
+	const path = join(directory, "roofline");
+	const { rooflineBytes: bytes, rooflineSyncs: syncs } = profile;
+	const rounds = Math.max(1, Math.floor(bytes / MEBIBYTE));
+	const streamUs = roofline.syncLatency(path, MEBIBYTE, Math.max(4, Math.floor(syncs / 4)));
+	const receive = roofline.loopbackReceive(path, bytes);
+	const send = roofline.loopbackSend(path, bytes);
+	return {
+		copy: roofline.copyRate(MEBIBYTE, rounds),
+		crc32c: roofline.crc32cRate(MEBIBYTE, rounds),
+		mapped_store: roofline.mappedStore(path, bytes, true).firstBytesPerSecond,
+		pwrite_store: roofline.pwriteStore(path, bytes, true).firstBytesPerSecond,
+		sync_stream: MEBIBYTE / (median(streamUs) / 1e6),
+		loopback_receive: receive.bytesPerSecond,
+		loopback_receive_cpu_seconds_per_gib: receive.cpuSecondsPerGib,
+		loopback_send: send.bytesPerSecond,
+		loopback_send_cpu_seconds_per_gib: send.cpuSecondsPerGib,
+		sync_us: median(roofline.syncLatency(path, SMALL_APPEND_BYTES, syncs)),
+	};
+}
+
+/** `achieved` bytes per second as a part of the faster way to get checked bytes into a file. */
+export function shareOfStore(
+	figures: RooflineFigures | null,
+	achieved: number,
+): RooflineShare | null {
+	if (figures === null) return null;
+	const { mapped_store: mapped, pwrite_store: pwrite } = figures;
+	const limit = mapped > pwrite ? "mapped store with CRC32C" : "pwrite with CRC32C";
+	return shareOfRate(limit, Math.max(mapped, pwrite), achieved);
+}
+
+export function shareOfRate(limit: string, value: number, achieved: number): RooflineShare {
+	return { limit, value, unit: "bytes/s", percent: (achieved / value) * 100 };
+}
+
+export function shareOfLatency(limit: string, value: number, achieved: number): RooflineShare {
+	return { limit, value, unit: "us", percent: (value / achieved) * 100 };
+}
+
+/** Throws RangeError without samples. */
+export function median(samples: ArrayLike<number>): number {
+	const sorted = Float64Array.from(samples).sort();
+	const middle = sorted[sorted.length >> 1];
+	if (middle === undefined) throw new RangeError("the median of nothing");
+	return middle;
+}

@@ -1,0 +1,138 @@
+/**
+ * One consumer reads a log that is there already, from its beginning to its end, again and again.
+ */
+import type { Consumer } from "millrace/client";
+
+import { Payload } from "../payload.ts";
+import { shareOfRate } from "../roofline.ts";
+import {
+	ownCpuSeconds,
+	processCost,
+	type RoundResult,
+	type Scenario,
+	type ScenarioContext,
+	type TestBed,
+	verifyTopic,
+	withTestBed,
+} from "../scenario.ts";
+import { Pump } from "./produce.ts";
+
+const RECORD_BYTES = 100;
+
+/** Values that the log holds: read in less than a second, and more than any buffer on the way. */
+const LOG_BYTES = 256 * 1_048_576;
+
+/** Adds up what it sees, so that every record is really looked at. */
+type Read = (consumer: Consumer<Uint8Array>) => Promise<Sums>;
+
+interface Sums {
+	records: number;
+	offsets: number;
+	bytes: number;
+}
+
+const READS: Record<"for-await" | "batches", Read> = {
+	async "for-await"(consumer) {
+		const sums = { records: 0, offsets: 0, bytes: 0 };
+		for await (const record of consumer) {
+			sums.records += 1;
+			sums.offsets += record.offset;
+			sums.bytes += record.value?.length ?? 0;
+		}
+		return sums;
+	},
+	async batches(consumer) {
+		const sums = { records: 0, offsets: 0, bytes: 0 };
+		for await (const batch of consumer.batches()) {
+			for (const record of batch) {
+				sums.records += 1;
+				sums.offsets += record.offset;
+				sums.bytes += record.value?.length ?? 0;
+			}
+		}
+		return sums;
+	},
+};
+
+export function consumeScenario(style: keyof typeof READS): Scenario {
+	const words = { "for-await": "for await", batches: "batches()" }[style];
+	return {
+		name: `websocket-consume-${style}-${RECORD_BYTES}b`,
+		about: `one consumer, ${words}, records of ${RECORD_BYTES} bytes`,
+		run: (context) => withTestBed(context, "written", (bed) => consume(bed, context, READS[style])),
+	};
+}
+
+async function consume(
+	bed: TestBed,
+	{ profile, roofline }: ScenarioContext,
+	read: Read,
+): Promise<RoundResult> {
+	const payload = new Payload(RECORD_BYTES);
+	const recordsMax = Math.floor(Math.min(LOG_BYTES, profile.storedBytesMax) / RECORD_BYTES);
+	const producer = bed.client.producer<Uint8Array>({ codec: "bytes" });
+	const pump = new Pump(producer, bed.topic, payload);
+	await pump.run(Number.POSITIVE_INFINITY, recordsMax);
+	const verified = await verifyTopic(bed, payload, pump.records);
+	await repeat(bed, read, pump.records, profile.warmUpSeconds);
+
+	const endMeasure = bed.broker.measure();
+	const cpuBefore = process.cpuUsage();
+	const startMs = performance.now();
+	const records = await repeat(bed, read, pump.records, profile.seconds);
+	const seconds = (performance.now() - startMs) / 1_000;
+	const clientCpuSeconds = ownCpuSeconds(cpuBefore);
+	const usage = endMeasure();
+
+	const bytesPerSecond = (records * RECORD_BYTES) / seconds;
+	return {
+		durability: null,
+		transport: bed.broker.transport,
+		record_bytes: RECORD_BYTES,
+		records,
+		seconds,
+		records_per_second: records / seconds,
+		bytes_per_second: bytesPerSecond,
+		latency: null,
+		echo: null,
+		roofline:
+			roofline &&
+			shareOfRate("mapped file to loopback TCP", roofline.loopback_send, bytesPerSecond),
+		broker: processCost(usage, records * RECORD_BYTES),
+		client_cpu_seconds: clientCpuSeconds,
+		verified,
+	};
+}
+
+/**
+ * Reads the log as often as fits into the time, at least once; returns how many records that was.
+ */
+async function repeat(
+	{ client, topic }: TestBed,
+	read: Read,
+	records: number,
+	seconds: number,
+): Promise<number> {
+	const endMs = performance.now() + seconds * 1_000;
+	let total = 0;
+	do {
+		const consumer = client.consumer<Uint8Array>({
+			topics: topic,
+			from: "earliest",
+			until: "end",
+			codec: "bytes",
+		});
+		const sums = await read(consumer);
+		await consumer.close();
+		const offsets = (records * (records - 1)) / 2;
+		if (
+			sums.records !== records ||
+			sums.offsets !== offsets ||
+			sums.bytes !== records * RECORD_BYTES
+		) {
+			throw new Error(`${records} records are stored and ${sums.records} were read, or others`);
+		}
+		total += records;
+	} while (performance.now() < endMs);
+	return total;
+}

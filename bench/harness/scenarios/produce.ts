@@ -1,0 +1,118 @@
+/** One producer writes as fast as it can; the time ends when everything is acknowledged. */
+import type { Producer } from "millrace/client";
+
+import { Payload } from "../payload.ts";
+import type { RooflineFigures, RooflineShare } from "../results.ts";
+import { shareOfRate } from "../roofline.ts";
+import {
+	type Durability,
+	ownCpuSeconds,
+	processCost,
+	type RoundResult,
+	type Scenario,
+	type ScenarioContext,
+	type TestBed,
+	verifyTopic,
+	withTestBed,
+} from "../scenario.ts";
+
+/** Records between two looks at the clock. */
+const BURST_RECORDS = 256;
+
+/** Encoded records that may wait for their acks: what `millrace produce` has. */
+const BUFFER_BYTES_MAX = 8_388_608;
+
+export function produceScenario(durability: Durability, recordBytes: number): Scenario {
+	const size = recordBytes < 1_024 ? `${recordBytes}b` : `${recordBytes / 1_024}kib`;
+	return {
+		name: `websocket-produce-${durability}-${size}`,
+		about: `one producer, records of ${recordBytes} bytes, acked ${durability}`,
+		run: (context) =>
+			withTestBed(context, durability, (bed) => produce(bed, context, durability, recordBytes)),
+	};
+}
+
+async function produce(
+	bed: TestBed,
+	{ profile, roofline }: ScenarioContext,
+	durability: Durability,
+	recordBytes: number,
+): Promise<RoundResult> {
+	const payload = new Payload(recordBytes);
+	const producer = bed.client.producer<Uint8Array>({
+		codec: "bytes",
+		durability,
+		bufferBytesMax: BUFFER_BYTES_MAX,
+	});
+	const recordsMax = Math.floor(profile.storedBytesMax / recordBytes);
+	const pump = new Pump(producer, bed.topic, payload);
+	await pump.run(profile.warmUpSeconds, recordsMax / 4);
+
+	const endMeasure = bed.broker.measure();
+	const cpuBefore = process.cpuUsage();
+	const warmedUp = pump.records;
+	const startMs = performance.now();
+	await pump.run(profile.seconds, recordsMax);
+	const seconds = (performance.now() - startMs) / 1_000;
+	const clientCpuSeconds = ownCpuSeconds(cpuBefore);
+	const usage = endMeasure();
+
+	const records = pump.records - warmedUp;
+	const bytesPerSecond = (records * recordBytes) / seconds;
+	return {
+		durability,
+		transport: bed.broker.transport,
+		record_bytes: recordBytes,
+		records,
+		seconds,
+		records_per_second: records / seconds,
+		bytes_per_second: bytesPerSecond,
+		latency: null,
+		echo: null,
+		roofline: roofline && limitOf(durability, roofline, bytesPerSecond),
+		broker: processCost(usage, records * recordBytes),
+		client_cpu_seconds: clientCpuSeconds,
+		verified: await verifyTopic(bed, payload, pump.records),
+	};
+}
+
+function limitOf(
+	durability: Durability,
+	{ sync_stream, loopback_receive }: RooflineFigures,
+	bytesPerSecond: number,
+): RooflineShare {
+	return durability === "flushed"
+		? shareOfRate("1 MiB writes with fdatasync", sync_stream, bytesPerSecond)
+		: shareOfRate("loopback TCP to file", loopback_receive, bytesPerSecond);
+}
+
+/** Writes record after record of a payload. */
+export class Pump {
+	readonly #producer: Producer<Uint8Array>;
+	readonly #topic: string;
+	readonly #payload: Payload;
+	/** Records written so far, in all runs. */
+	records = 0;
+
+	constructor(producer: Producer<Uint8Array>, topic: string, payload: Payload) {
+		this.#producer = producer;
+		this.#topic = topic;
+		this.#payload = payload;
+	}
+
+	/**
+	 * Writes for so long, or until `recordsMax` were written in all runs; resolves when all are
+	 * acknowledged.
+	 */
+	async run(seconds: number, recordsMax: number): Promise<void> {
+		const endMs = performance.now() + seconds * 1_000;
+		while (performance.now() < endMs && this.records < recordsMax) {
+			for (let left = BURST_RECORDS; left > 0; left -= 1) {
+				const value = this.#payload.value(this.records);
+				this.records += 1;
+				if (!this.#producer.write({ topic: this.#topic, value })) await this.#producer.drained();
+			}
+		}
+		await this.#producer.flush();
+	}
+}

@@ -1,0 +1,113 @@
+/**
+ * Servers under test, each a process of its own: what it uses can be told from what the load
+ * generator uses.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { type ProcessUsage, processUsage } from "./process-usage.ts";
+
+/** How often memory is looked at. */
+const SAMPLE_MS = 100;
+const READY_MS_MAX = 30_000;
+const STOP_MS_MAX = 15_000;
+
+export interface ServerProcess {
+	readonly url: string;
+	/** The WebSocket implementation that answers. */
+	readonly transport: string;
+	/** Begins a measurement; calling what it returns ends it. */
+	measure(): () => MeasuredUsage;
+	stop(): Promise<void>;
+}
+
+/** Between the two ends of a measurement; null where the system does not tell. */
+export type MeasuredUsage = { cpuSeconds: number; anonymousBytesMax: number } | null;
+
+/** A broker with its data in `dataDir`, on a free port. */
+export function startBrokerProcess(dataDir: string): Promise<ServerProcess> {
+	const program = fileURLToPath(import.meta.resolve("#dist/cli/main.js"));
+	return startServer([
+		program,
+		"start",
+		`--data-dir=${dataDir}`,
+		"--websocket=127.0.0.1:0",
+		"--kafka=127.0.0.1:0",
+		"--log-level=info",
+	]);
+}
+
+/** A server that sends every message back, over the transport that the broker would choose. */
+export function startEchoProcess(): Promise<ServerProcess> {
+	const program = fileURLToPath(import.meta.resolve("#dist/bench/harness/echo-server.js"));
+	return startServer([program]);
+}
+
+/** Starts a program and waits for the line of JSON on stderr that says that it is ready. */
+async function startServer(programArguments: readonly string[]): Promise<ServerProcess> {
+	const { MILLRACE_TOKEN: _, ...environment } = process.env;
+	// What Node was told here holds there, too: `node --cpu-prof` makes a profile of every process.
+	const child = spawn(process.execPath, [...process.execArgv, ...programArguments], {
+		stdio: ["ignore", "ignore", "pipe"],
+		env: environment,
+	});
+	const ended = once(child, "close");
+	const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS_MAX);
+	let ready: ReadyLine;
+	try {
+		ready = await readyLine(child);
+	} finally {
+		clearTimeout(timer);
+	}
+	const pid = child.pid as number;
+	return {
+		url: ready.websocket,
+		transport: ready.transport,
+		measure: () => measureProcess(pid),
+		async stop() {
+			child.kill("SIGTERM");
+			const cutOff = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+			await ended;
+			clearTimeout(cutOff);
+		},
+	};
+}
+
+interface ReadyLine {
+	readonly websocket: string;
+	readonly transport: string;
+}
+
+async function readyLine(child: ChildProcess): Promise<ReadyLine> {
+	const said: string[] = [];
+	const { stderr } = child;
+	if (stderr === null) throw new Error("a server was started without its stderr");
+	for await (const line of createInterface({ input: stderr })) {
+		said.push(line);
+		const message = line.startsWith("{") ? (JSON.parse(line) as Record<string, unknown>) : {};
+		if (typeof message.websocket !== "string") continue;
+		// What comes later is of no interest, and must not fill the pipe.
+		stderr.resume();
+		return { websocket: message.websocket, transport: String(message.transport) };
+	}
+	throw new Error(`a server ended before it was ready:\n${said.join("\n")}`);
+}
+
+function measureProcess(pid: number): () => MeasuredUsage {
+	const before = processUsage(pid);
+	let anonymousBytesMax = before?.anonymousBytes ?? 0;
+	const sample = (): ProcessUsage | null => {
+		const usage = processUsage(pid);
+		anonymousBytesMax = Math.max(anonymousBytesMax, usage?.anonymousBytes ?? 0);
+		return usage;
+	};
+	const timer = setInterval(sample, SAMPLE_MS);
+	return () => {
+		clearInterval(timer);
+		const after = sample();
+		if (before === null || after === null) return null;
+		return { cpuSeconds: after.cpuSeconds - before.cpuSeconds, anonymousBytesMax };
+	};
+}

@@ -1,0 +1,91 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+
+import { LatencyRecorder, sendPaced } from "../../bench/harness/latency.ts";
+import { warmPageCache } from "../../bench/harness/page-cache.ts";
+import { Payload, RecordHash } from "../../bench/harness/payload.ts";
+import { processUsage } from "../../bench/harness/process-usage.ts";
+import { summarize } from "../../bench/harness/run.ts";
+import type { RoundResult } from "../../bench/harness/scenario.ts";
+
+const directory = mkdtempSync(join(tmpdir(), "millrace-harness-test-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe("latencies", () => {
+	test("are summed up with three digits", () => {
+		const recorder = new LatencyRecorder();
+		for (let microseconds = 1; microseconds <= 10_000; microseconds++) {
+			recorder.record(microseconds / 1_000);
+		}
+		const { p50_us, p99_us, p999_us, max_us } = recorder.summary();
+		expect(recorder.count).toBe(10_000);
+		for (const [found, expected] of [
+			[p50_us, 5_000],
+			[p99_us, 9_900],
+			[p999_us, 9_990],
+			[max_us, 10_000],
+		] as const) {
+			expect(Math.abs(found / expected - 1)).toBeLessThan(0.002);
+		}
+	});
+
+	test("of messages that a stall held up count from when they were due", async () => {
+		const lateMs: number[] = [];
+		await sendPaced({ perSecond: 1_000, seconds: 0.1 }, (dueMs) => {
+			lateMs.push(performance.now() - dueMs);
+			const isFirst = lateMs.length === 1;
+			for (const endMs = performance.now() + 50; isFirst && performance.now() < endMs; );
+		});
+		expect(lateMs).toHaveLength(100);
+		expect(lateMs.filter((ms) => ms > 20).length).toBeGreaterThanOrEqual(25);
+	});
+});
+
+describe("the proof of what came back", () => {
+	const payload = new Payload(100);
+	const count = 10_000;
+	const hashOf = (numbers: readonly number[], offset = (index: number) => index) => {
+		const hash = new RecordHash();
+		for (const [index, number] of numbers.entries()) hash.add(offset(index), payload.value(number));
+		return hash.digest();
+	};
+	const numbers = Array.from({ length: count }, (_, number) => number);
+
+	test("holds for the same records and for nothing else", () => {
+		const expected = payload.hash(count);
+		expect(hashOf(numbers)).toBe(expected);
+		expect(hashOf(numbers.slice(1))).not.toBe(expected);
+		expect(hashOf([1, 0, ...numbers.slice(2)])).not.toBe(expected);
+		expect(hashOf(numbers, (index) => (index < 500 ? index : index + 1))).not.toBe(expected);
+	});
+
+	test("is about values of the size asked for, neighbours different", () => {
+		expect(payload.value(7)).toHaveLength(100);
+		expect(payload.value(7)).not.toEqual(payload.value(8));
+	});
+});
+
+test("the median of the rounds is reported, and the figures of all", () => {
+	const round = (recordsPerSecond: number) =>
+		({ records_per_second: recordsPerSecond, latency: null }) as RoundResult;
+	const summary = summarize("name", [round(5), round(1), round(3)]);
+	expect(summary.records_per_second).toBe(3);
+	expect(summary.round_figures).toEqual([5, 1, 3]);
+});
+
+test("the page cache is warmed within its bound, and the file removed", async () => {
+	expect(await warmPageCache(directory, 3_500_000)).toBe(3 * 1_048_576);
+	expect(readdirSync(directory)).toEqual([]);
+});
+
+test("CPU time and memory of a process are read from the system", (context) => {
+	const before = processUsage(process.pid);
+	if (before === null) return context.skip("only Linux tells what another process uses");
+	for (const endMs = performance.now() + 100; performance.now() < endMs; );
+	const after = processUsage(process.pid);
+	expect((after?.cpuSeconds ?? 0) - before.cpuSeconds).toBeGreaterThan(0.02);
+	expect(after?.anonymousBytes).toBeGreaterThan(10_000_000);
+	expect(processUsage(2 ** 30)).toBeNull();
+});

@@ -1,0 +1,153 @@
+/**
+ * A broker as users run it: the built command in a process of its own, on a directory of its own,
+ * so that a test can kill it, stop it, look at its memory and start it again.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { onTestFinished } from "vitest";
+
+/** What `bin.millrace` runs. */
+export const COMMAND_FILE = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+
+const START_MS_MAX = 20_000;
+
+/**
+ * Has something done at an end: by default of the test, which vitest does not offer to hooks of a
+ * suite. They pass a function of their own.
+ */
+export type AtEnd = (cleanup: () => void | Promise<void>) => void;
+
+export interface BrokerProcessOptions {
+	readonly dataDir: string;
+	/** 0 (default) picks a free one. */
+	readonly port?: number;
+	/** Further flags of `millrace start`. */
+	readonly flags?: readonly string[];
+	/** The `node` to run it with; default: this one. */
+	readonly node?: string;
+	/** When to kill it if it still runs. */
+	readonly atEnd?: AtEnd;
+}
+
+/** How a process ended. */
+export interface Ending {
+	readonly code: number | null;
+	readonly signal: NodeJS.Signals | null;
+	/** What it wrote to stderr. */
+	readonly stderr: string;
+}
+
+/** A running broker. */
+export class BrokerProcess {
+	readonly dataDir: string;
+	/** Where clients connect. */
+	readonly url: string;
+	readonly port: number;
+	readonly pid: number;
+	readonly #child: ChildProcess;
+	readonly #ended: Promise<Ending>;
+
+	private constructor(dataDir: string, url: string, child: ChildProcess, ended: Promise<Ending>) {
+		this.dataDir = dataDir;
+		this.url = url;
+		this.port = Number(new URL(url).port);
+		this.pid = child.pid as number;
+		this.#child = child;
+		this.#ended = ended;
+	}
+
+	/** Resolves when it serves. Rejects with what it wrote to stderr when it ends instead. */
+	static async start(options: BrokerProcessOptions): Promise<BrokerProcess> {
+		const { dataDir, port = 0, flags = [], node = process.execPath } = options;
+		const { atEnd = onTestFinished } = options;
+		const address = `127.0.0.1:${port}`;
+		const [child, ended] = spawnCommand(
+			["start", "--data-dir", dataDir, "--websocket", address, ...flags],
+			node,
+		);
+		atEnd(async () => {
+			child.kill("SIGKILL");
+			await ended;
+		});
+		const url = await Promise.race([
+			websocketAddress(dataDir, child.pid),
+			ended.then(({ code, signal, stderr }) => {
+				throw new Error(`the broker ended with ${code ?? signal}: ${stderr}`);
+			}),
+		]);
+		return new BrokerProcess(dataDir, url, child, ended);
+	}
+
+	/** Sends a signal without waiting for what it does. */
+	signal(name: NodeJS.Signals): void {
+		this.#child.kill(name);
+	}
+
+	/** Ends it by `kill -9`. */
+	async kill(): Promise<void> {
+		this.#child.kill("SIGKILL");
+		await this.#ended;
+	}
+
+	/** Asks it to end and tells how it did. */
+	stop(): Promise<Ending> {
+		this.#child.kill("SIGTERM");
+		return this.#ended;
+	}
+
+	/** The process's resident anonymous memory in bytes: heaps and buffers, no mapped files. */
+	anonymousBytes(): number {
+		const status = readFileSync(`/proc/${this.pid}/status`, "utf8");
+		const kibibytes = /^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1];
+		if (kibibytes === undefined) throw new Error("the kernel does not tell RssAnon");
+		return Number(kibibytes) * 1_024;
+	}
+}
+
+/** Runs one command to its end. */
+export async function runCommand(
+	commandLine: readonly string[],
+	{ node = process.execPath } = {},
+): Promise<Ending> {
+	return spawnCommand(commandLine, node)[1];
+}
+
+/** A directory that is removed at the end. */
+export function temporaryDirectory(atEnd: AtEnd = onTestFinished): string {
+	const directory = mkdtempSync(join(tmpdir(), "millrace-promise-"));
+	atEnd(() => rmSync(directory, { recursive: true, force: true }));
+	return directory;
+}
+
+function spawnCommand(
+	commandLine: readonly string[],
+	node: string,
+): [ChildProcess, Promise<Ending>] {
+	const child = spawn(node, [COMMAND_FILE, ...commandLine], {
+		stdio: ["ignore", "ignore", "pipe"],
+	});
+	let stderr = "";
+	child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+		stderr += text;
+	});
+	const ended = new Promise<Ending>((resolve, reject) => {
+		child.on("error", reject);
+		child.on("close", (code, signal) => resolve({ code, signal, stderr }));
+	});
+	return [child, ended];
+}
+
+/** What addresses.json says once it is process `pid`'s: one before it may have been killed. */
+async function websocketAddress(dataDir: string, pid: number | undefined): Promise<string> {
+	const file = join(dataDir, "addresses.json");
+	for (const deadlineMs = Date.now() + START_MS_MAX; Date.now() < deadlineMs; await sleep(10)) {
+		if (!existsSync(file)) continue;
+		const addresses = JSON.parse(readFileSync(file, "utf8"));
+		if (addresses.pid === pid) return addresses.websocket;
+	}
+	throw new Error(`the broker did not come up in ${START_MS_MAX} ms`);
+}

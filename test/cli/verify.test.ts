@@ -1,0 +1,59 @@
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { connect } from "../../src/client/index.ts";
+import { startBroker } from "../../src/index.ts";
+import { millrace } from "./millrace-process.ts";
+
+let dataDir: string;
+beforeEach(() => {
+	dataDir = mkdtempSync(join(tmpdir(), "millrace-verify-"));
+});
+afterEach(() => {
+	rmSync(dataDir, { recursive: true });
+});
+
+/**
+ * Leaves 100 records of 1 KiB in batches of their own behind, and answers the file that has them.
+ */
+async function storeRecords(): Promise<string> {
+	const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0" });
+	const client = await connect(broker.addresses.websocket);
+	const producer = client.producer({ codec: "bytes" });
+	const value = new Uint8Array(1_024);
+	for (let count = 0; count < 100; count++) await producer.send({ topic: "orders", value });
+	await client.close();
+	await broker.close();
+	const names = readdirSync(dataDir, { recursive: true, encoding: "utf8" });
+	return join(dataDir, names.find((name) => name.endsWith(".log")) as string);
+}
+
+test("undamaged data: 0, and the counts", async () => {
+	await storeRecords();
+	const result = await millrace(["verify", "--data-dir", dataDir, "--json"]);
+	expect(result.code).toBe(0);
+	expect(JSON.parse(result.stdout.toString())).toMatchObject({
+		logCount: 1,
+		recordCount: 100,
+		findings: [],
+	});
+});
+
+test("a changed byte in the middle: 4, with the topic, and nothing is changed", async () => {
+	const file = openSync(await storeRecords(), "r+");
+	writeSync(file, Buffer.from([1]), 0, 1, 20_000);
+	closeSync(file);
+	for (const _ of [1, 2]) {
+		const result = await millrace(["verify", "--data-dir", dataDir]);
+		expect(result.code).toBe(4);
+		expect(result.stdout.toString()).toContain("1 place is damaged\norders-0: ");
+	}
+});
+
+test("what is no data directory stays none: 2", async () => {
+	expect((await millrace(["verify", "--data-dir", dataDir])).code).toBe(2);
+	expect(readdirSync(dataDir)).toEqual([]);
+	expect((await millrace(["verify", "--data-dir", join(dataDir, "missing")])).code).toBe(2);
+});

@@ -1,0 +1,78 @@
+/**
+ * The promise: deleting a topic gives its disk blocks back within a second, also while consumers
+ * are being served from its mapped files. Bytes that wait for a socket hold them until they are
+ * sent or the connection ends, which is a second at most behind that.
+ */
+import { statfsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+
+import { connect } from "../../src/client/index.ts";
+import { OPERATION } from "../../src/protocol/operations.ts";
+import type { FrameValue } from "../../src/protocol/writer.ts";
+import { BrokerProcess } from "../broker-process.ts";
+import { missingMounts, mountMemory } from "../mounts.ts";
+import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
+import { RawClient } from "../websocket/raw-client.ts";
+
+const MEBIBYTE = 1_048_576;
+const STORED_BYTES = 40 * MEBIBYTE;
+const VALUE_BYTES = 100_000;
+/** What the metadata and the files of an empty topic may take. */
+const REMAINDER_BYTES_MAX = MEBIBYTE;
+
+const [CAUGHT_UP, ENDED] = [OPERATION.caughtUp, OPERATION.ended];
+const SUBSCRIBE: FrameValue[] = [
+	...[OPERATION.subscribe, 1, 1, "short-lived", 0, "earliest"],
+	{ format: "batch", credit: [1_000_000, 60_000_000] },
+];
+
+describe.each(TRANSPORTS)("%s", (transport) => {
+	requireTransport(transport);
+
+	test.for([
+		["being read", false],
+		["waiting for a socket", true],
+	] as const)("a topic that is %s", { timeout: 60_000 }, async ([, isStalled], context) => {
+		const missing = missingMounts();
+		if (missing !== null) context.skip(missing);
+		const { directory } = mountMemory(128 * MEBIBYTE);
+		const usedBytes = () => {
+			const { bsize, blocks, bfree } = statfsSync(directory);
+			return bsize * (blocks - bfree);
+		};
+		const dataDir = join(directory, "data");
+		const flags = ["--websocket-transport", transport];
+		const broker = await BrokerProcess.start({ dataDir, flags });
+		const client = await connect(broker.url);
+		await client.topics.create("short-lived");
+		const emptyBytes = usedBytes();
+		const producer = client.producer<Uint8Array>({ codec: "bytes" });
+		for (let bytes = 0; bytes < STORED_BYTES; bytes += VALUE_BYTES) {
+			await producer.send({ topic: "short-lived", value: new Uint8Array(VALUE_BYTES) });
+		}
+		expect(usedBytes()).toBeGreaterThan(STORED_BYTES);
+
+		const reading = await Promise.all([1, 2].map(() => RawClient.greeted(broker.url)));
+		for (const reader of reading) await reader.answer(...SUBSCRIBE);
+		for (const reader of reading) await reader.take(([operation]) => operation === CAUGHT_UP);
+		const stalled = await RawClient.greeted(broker.url);
+		if (isStalled) {
+			stalled.send(...SUBSCRIBE);
+			stalled.socket.pause();
+			await sleep(200);
+		}
+		await client.topics.delete("short-lived");
+		for (const reader of reading) await reader.take(([operation]) => operation === ENDED);
+		stalled.close();
+		const deadlineMs = Date.now() + 1_000;
+		while (usedBytes() > emptyBytes + REMAINDER_BYTES_MAX && Date.now() < deadlineMs) {
+			await sleep(10);
+		}
+		expect(usedBytes()).toBeLessThan(emptyBytes + REMAINDER_BYTES_MAX);
+		for (const reader of reading) reader.close();
+		await client.close();
+		expect(await broker.stop()).toMatchObject({ code: 0 });
+	});
+});

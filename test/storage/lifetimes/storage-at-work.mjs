@@ -1,0 +1,121 @@
+/**
+ * What the programs here share. Each runs by itself on every supported Node, from the built broker;
+ * its argument is an empty directory, and it fails by an exception.
+ */
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { FrameWriter } from "../../../dist/protocol/writer.js";
+import { PLAN_BASE_OFFSET, PLAN_CODE, PLAN_TOPIC_HANDLE } from "../../../dist/storage/layout.js";
+import { Storage } from "../../../dist/storage/storage.js";
+import { topicLogConfig } from "../../../dist/topics/configuration.js";
+
+export { Storage };
+
+/** The largest value for which a batch still fits the largest topic, in bytes. */
+export const VALUE_BYTES_MAX = 8_388_608 - 200;
+
+/** A storage with one topic of one partition, open on a directory. */
+export class StorageAtWork {
+	#storage;
+	#topic;
+
+	/** @param options what `Storage.open` takes */
+	static async open(options) {
+		const work = new StorageAtWork();
+		work.#storage = await Storage.open(options);
+		const settings = new Map([
+			["max.message.bytes", "8388608"],
+			["segment.bytes", "67108864"],
+		]);
+		const config = topicLogConfig(settings);
+		const spec = { name: "views", topicId: randomUUID(), partitions: 1, config, existing: false };
+		[work.#topic] = await work.#storage.openTopics([spec]);
+		return work;
+	}
+
+	/** Appends a value of `bytes` bytes as a batch of its own and resolves to its offset. */
+	async append(bytes, ack = 2) {
+		const offset = this.#storage.offsets(this.#topic, 0).logEnd;
+		const value = valueAt(offset, bytes);
+		const frame = new FrameWriter().value([3, 1, ack, [["views", 0, -1, 0, [[value]]]]]).finish();
+		const { entryCount } = this.#storage.decodeProduce(frame);
+		this.#storage.plan[PLAN_TOPIC_HANDLE] = this.#topic;
+		const token = this.#storage.append(frame, entryCount, ack, -1, -1);
+		const isElsewhere = this.#storage.isElsewhere;
+		if (token !== 0) assert.equal(await this.#done(token), 0);
+		if (isElsewhere) this.#storage.takeAppended(token);
+		assert.equal(this.#storage.plan[PLAN_CODE], 0);
+		assert.equal(this.#storage.plan[PLAN_BASE_OFFSET], offset);
+		return offset;
+	}
+
+	/** Starts an append that nobody waits for. */
+	appendUnawaited(bytes) {
+		void this.append(bytes);
+	}
+
+	/** A lent view of the batch at `offset`. */
+	async view(offset) {
+		for (;;) {
+			const { status, data, token } = this.#storage.readBatches(this.#topic, 0, offset, 1);
+			if (status === "data") return data;
+			assert.equal(status, "loading");
+			assert.equal(await this.#done(token), 0);
+		}
+	}
+
+	release(view) {
+		this.#storage.release(view);
+	}
+
+	deleteTopic() {
+		return this.#storage.deleteTopic(this.#topic);
+	}
+
+	close() {
+		return this.#storage.close();
+	}
+
+	#done(token) {
+		return new Promise((resolve) => this.#storage.onToken(token, resolve));
+	}
+}
+
+function valueAt(offset, bytes) {
+	const value = new Uint8Array(bytes).fill(offset % 251);
+	value[0] = bytes % 256;
+	return value;
+}
+
+/** A batch of one record ends with its value and the number of its headers, 0. */
+export function expectValue(view, offset, bytes) {
+	const value = view.subarray(view.length - 1 - bytes, view.length - 1);
+	assert.equal(Buffer.compare(value, valueAt(offset, bytes)), 0, `the value at offset ${offset}`);
+	assert.equal(view.at(-1), 0);
+}
+
+/** Mappings and descriptors of this process that keep unlinked files below a directory alive. */
+export function unlinkedFilesHeld(directory) {
+	const isHeld = (path) => path.includes(directory) && path.endsWith("(deleted)");
+	const maps = readFileSync("/proc/self/maps", "utf8").split("\n").filter(isHeld);
+	const descriptors = readdirSync("/proc/self/fd").flatMap((descriptor) => {
+		try {
+			return [readlinkSync(`/proc/self/fd/${descriptor}`)];
+		} catch {
+			// The descriptor that listed the directory.
+			return [];
+		}
+	});
+	return [...maps, ...descriptors.filter(isHeld)];
+}
+
+/** Fails unless nothing is held within a second, without a garbage collection being asked for. */
+export async function expectGivenBack(directory) {
+	assert.equal(globalThis.gc, undefined);
+	const deadlineMs = Date.now() + 1_000;
+	while (unlinkedFilesHeld(directory).length > 0 && Date.now() < deadlineMs) await sleep(10);
+	assert.deepEqual(unlinkedFilesHeld(directory), []);
+}
