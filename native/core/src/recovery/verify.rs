@@ -5,13 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use super::scan::{ScanStart, ScanState, scan};
+use super::scan::{Mark, ScanStart, ScanState, Scanned, scan};
 use crate::{
-    env::{Env, File, OpenMode},
-    error::{Error, Result},
-    index::SegmentIndex,
+    batch::{BatchHeader, HEADER_BYTES, Records},
+    compression::{Codec, decompress},
+    env::{Env, File, OpenMode, transfer::read_full},
+    error::{Code, Error, Result},
+    index::{SegmentIndex, file as index_file},
+    limits,
+    log::OFFSET_MAX,
     producer::ProducerStates,
-    registry::directory::{DataDirectory, PartitionFile},
+    registry::directory::{DataDirectory, FORMAT_FILE, PartitionFile},
     segment::Segment,
 };
 
@@ -37,12 +41,18 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
 }
 
-/// Reads every batch of every log and checks its checksum, its place and its length. Holds the
-/// directory's lock meanwhile and changes nothing. Waits for the disk.
+/// Reads every batch of every log and checks its checksum, its place, its length and its records,
+/// and every index. Holds the directory's lock meanwhile and changes nothing. Waits for the disk.
 ///
 /// # Errors
-/// Those of [`DataDirectory::open`], and any I/O error.
+/// [`Code::InvalidArgument`] for what is no data directory, those of [`DataDirectory::open`], and
+/// any I/O error.
 pub fn verify_data_directory(env: &Env, path: &Path) -> Result<VerifyReport> {
+    let entries = list(env, path)?;
+    if !entries.iter().any(|entry| entry.name == FORMAT_FILE) {
+        let detail = format!("{} is no data directory", path.display());
+        return Err(Error::new(Code::InvalidArgument, detail));
+    }
     let directory = DataDirectory::open(env, path)?;
     let mut report = VerifyReport::default();
     for (label, partition) in partitions(env, &directory)? {
@@ -80,14 +90,23 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
         report.findings.push(Finding { subject: label.to_owned(), detail });
     };
     let mut expected = bases.first().copied().unwrap_or(0);
-    for base_offset in bases {
+    for (index, &base_offset) in bases.iter().enumerate() {
         if base_offset > expected {
             finding(format!("offsets {expected} to {base_offset} are missing"));
         }
         let log_path = path.join(Segment::file_name(base_offset, "log"));
         let failed = |error| Error::io(format_args!("reading {}", log_path.display()), &error);
         let file: Arc<dyn File> = env.files.open(&log_path, OpenMode::Read).map_err(failed)?;
-        let start = ScanStart::at(base_offset, 0);
+        let segment = Segment::new(path, base_offset);
+        let stored = load_index(env, &segment)?;
+        let start = ScanStart {
+            offset_max: bases.get(index + 1).copied().unwrap_or(OFFSET_MAX),
+            marks: stored
+                .iter()
+                .flat_map(|index| marks_of(base_offset, index))
+                .collect(),
+            ..ScanStart::at(base_offset, 0)
+        };
         let mut state = ScanState {
             index: &mut SegmentIndex::default(),
             producers: &mut ProducerStates::default(),
@@ -95,7 +114,7 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
             base_offset,
         };
         let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
-        let mut lost = 0;
+        let (mut lost, mut damaged_bytes) = (0, 0);
         for range in &scanned.damaged {
             let bytes = range.to_position - range.from_position;
             lost += range.to_offset - range.from_offset;
@@ -106,7 +125,20 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
                 range.from_position,
                 log_path.display()
             ));
-            report.bytes = report.bytes.saturating_sub(bytes);
+            damaged_bytes += bytes;
+        }
+        let batches = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
+        let is_wrong = |mark: &Mark| {
+            mark.position < scanned.end_position && batches.binary_search(mark).is_err()
+        };
+        if let Some(wrong) = start.marks.iter().find(|mark| is_wrong(mark)) {
+            finding(format!(
+                "the index says that offset {} is at {} in {}, and it is not (it is rebuilt when \
+                 the broker starts, or not used)",
+                wrong.offset,
+                wrong.position,
+                log_path.display()
+            ));
         }
         let behind = crate::log::recover::bytes_written_behind(
             &*file,
@@ -122,8 +154,80 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
             ));
         }
         report.record_count += scanned.next_offset - base_offset - lost;
-        report.bytes += scanned.end_position;
+        report.bytes += scanned.end_position - damaged_bytes;
         expected = scanned.next_offset;
+    }
+    Ok(())
+}
+
+fn load_index(env: &Env, segment: &Segment) -> Result<Option<SegmentIndex>> {
+    let path = segment.path("index");
+    let loaded = index_file::load(&*env.files, &path, &segment.path("timeindex"))
+        .map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
+    Ok(loaded.map(|(index, _)| index))
+}
+
+fn marks_of(base_offset: u64, index: &SegmentIndex) -> impl Iterator<Item = Mark> {
+    index.entries().iter().map(move |entry| Mark {
+        position: u64::from(entry.position),
+        offset: base_offset + u64::from(entry.relative_offset),
+    })
+}
+
+/// Takes every whole batch apart; returns where they begin, rising.
+fn check_records(
+    file: &dyn File,
+    scanned: &Scanned,
+    finding: &mut impl FnMut(String),
+) -> std::io::Result<Vec<Mark>> {
+    let mut batches = Vec::new();
+    let (mut position, mut batch, mut decompressed) = (0, Vec::new(), Vec::new());
+    while position < scanned.end_position {
+        let mut damaged = scanned.damaged.iter();
+        if let Some(range) =
+            damaged.find(|range| range.from_position == position && range.to_position > position)
+        {
+            position = range.to_position;
+            continue;
+        }
+        let mut head = [0; HEADER_BYTES];
+        read_full(file, &mut head, position)?;
+        // The scan has just read it.
+        let Ok(header) = BatchHeader::read(&head) else {
+            finding(format!("the batch at {position} changed while it was read"));
+            return Ok(batches);
+        };
+        batch.resize(header.batch_bytes(), 0);
+        read_full(file, &mut batch, position)?;
+        let section = batch.get(HEADER_BYTES..).unwrap_or_default();
+        if let Err(error) = take_apart(&header, section, &mut decompressed) {
+            finding(format!("the records of the batch at {position}: {error}"));
+        }
+        batches.push(Mark {
+            position,
+            offset: u64::try_from(header.base_offset).unwrap_or(0),
+        });
+        position += header.batch_bytes() as u64;
+    }
+    Ok(batches)
+}
+
+fn take_apart(header: &BatchHeader, section: &[u8], decompressed: &mut Vec<u8>) -> Result<()> {
+    let codec = header.attributes.codec()?;
+    let records = if codec == Codec::None {
+        section
+    } else {
+        decompressed.clear();
+        decompress(
+            codec,
+            section,
+            limits::BATCH_BYTES_DECOMPRESSED_MAX,
+            decompressed,
+        )?;
+        decompressed
+    };
+    for record in Records::new(records, header.record_count) {
+        record?;
     }
     Ok(())
 }

@@ -27,7 +27,8 @@ use crate::{
 /// The version that this code writes; it refuses newer ones.
 pub const FORMAT_VERSION: u32 = 1;
 const LOCK_FILE: &str = "LOCK";
-const FORMAT_FILE: &str = "format.json";
+/// Tells a data directory, and of which version.
+pub const FORMAT_FILE: &str = "format.json";
 const PARTITION_FILE: &str = "partition.json";
 const LOGS: &str = "logs";
 const SET_ASIDE: &str = "set-aside";

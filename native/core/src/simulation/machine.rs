@@ -274,6 +274,7 @@ impl Simulation {
             self.leader_epoch = None;
         }
         if !self.has_power() {
+            self.leader_epoch = None;
             return self.power_cut();
         }
         self.died(false);

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     batch::header::assign,
     env::{OpenMode, transfer::write_full},
-    recovery::RecoveryEvent,
+    recovery::{RecoveryEvent, verify::verify_data_directory},
 };
 
 fn config(writer: WriterChoice) -> LogConfig {
@@ -255,4 +255,33 @@ fn damage_in_a_records_bytes_stays_known_when_the_hints_are_lost() {
         }
     });
     assert_eq!(content(&machine.bench).1, [(2, 3)]);
+}
+
+#[test]
+fn a_check_finds_damage_and_changes_nothing() {
+    let machine = Simulated::new(&config(WriterChoice::Pwrite));
+    for value in 0..6u8 {
+        machine.bench.append(&[value; 100]);
+    }
+    let env = simulated_env(&machine.files);
+    let directory = Path::new(DIRECTORY);
+    let busy = verify_data_directory(&env, directory).unwrap_err();
+    assert_eq!(busy.code(), Code::DataDirectoryInUse);
+    machine.bench.store.close().unwrap();
+    drop(machine.bench);
+    let sound = verify_data_directory(&env, directory).unwrap();
+    assert_eq!((sound.log_count, sound.record_count), (2, 6));
+    assert_eq!(sound.findings, []);
+    let bytes = batch(&[0; 100], None).len() as u64;
+    let path = segment_path(0, "log");
+    flip(&machine.files, &path, 2 * bytes + 90);
+    write_behind(&machine.files, &path, b"torn");
+    for _ in 0..2 {
+        let report = verify_data_directory(&env, directory).unwrap();
+        assert_eq!((report.record_count, report.bytes), (5, 5 * bytes));
+        assert!(report.findings.len() >= 2, "{:?}", report.findings);
+    }
+    let nowhere = verify_data_directory(&env, Path::new("/data/logs")).unwrap_err();
+    assert_eq!(nowhere.code(), Code::InvalidArgument);
+    assert!(machine.files.list(Path::new("/data/logs")).unwrap().len() == 1);
 }
