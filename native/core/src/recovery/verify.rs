@@ -101,10 +101,7 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
         let stored = load_index(env, &segment)?;
         let start = ScanStart {
             offset_max: bases.get(index + 1).copied().unwrap_or(OFFSET_MAX),
-            marks: stored
-                .iter()
-                .flat_map(|index| marks_of(base_offset, index))
-                .collect(),
+            marks: stored.iter().flat_map(|index| marks_of(base_offset, index)).collect(),
             ..ScanStart::at(base_offset, 0)
         };
         let mut state = ScanState {
@@ -203,10 +200,7 @@ fn check_records(
         if let Err(error) = take_apart(&header, section, &mut decompressed) {
             finding(format!("the records of the batch at {position}: {error}"));
         }
-        batches.push(Mark {
-            position,
-            offset: u64::try_from(header.base_offset).unwrap_or(0),
-        });
+        batches.push(Mark { position, offset: u64::try_from(header.base_offset).unwrap_or(0) });
         position += header.batch_bytes() as u64;
     }
     Ok(batches)
@@ -218,12 +212,7 @@ fn take_apart(header: &BatchHeader, section: &[u8], decompressed: &mut Vec<u8>) 
         section
     } else {
         decompressed.clear();
-        decompress(
-            codec,
-            section,
-            limits::BATCH_BYTES_DECOMPRESSED_MAX,
-            decompressed,
-        )?;
+        decompress(codec, section, limits::BATCH_BYTES_DECOMPRESSED_MAX, decompressed)?;
         decompressed
     };
     for record in Records::new(records, header.record_count) {
