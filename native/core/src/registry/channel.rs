@@ -121,7 +121,8 @@ impl Channel {
     ) -> Option<(Vec<u8>, Delivered)> {
         let mut deliveries = self.deliveries.lock();
         let (_, delivered) = deliveries.peek(key)?;
-        let is_within_bytes = delivered.records <= 1 || delivered.bytes as u64 <= bytes_to_read(request);
+        let is_within_bytes =
+            delivered.records <= 1 || delivered.bytes as u64 <= bytes_to_read(request);
         if delivered.records > request.records_max.max(1) || !is_within_bytes {
             return None;
         }
