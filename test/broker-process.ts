@@ -15,6 +15,12 @@ export const COMMAND_FILE = fileURLToPath(new URL("../dist/cli/main.js", import.
 
 const START_MS_MAX = 20_000;
 
+/**
+ * Has something done at an end: by default of the test, which vitest does not offer to hooks of a
+ * suite. They pass a function of their own.
+ */
+export type AtEnd = (cleanup: () => void | Promise<void>) => void;
+
 export interface BrokerProcessOptions {
 	readonly dataDir: string;
 	/** 0 (default) picks a free one. */
@@ -23,6 +29,8 @@ export interface BrokerProcessOptions {
 	readonly flags?: readonly string[];
 	/** The `node` to run it with; default: this one. */
 	readonly node?: string;
+	/** When to kill it if it still runs. */
+	readonly atEnd?: AtEnd;
 }
 
 /** How a process ended. */
@@ -33,7 +41,7 @@ export interface Ending {
 	readonly stderr: string;
 }
 
-/** A running broker; it is killed at the end of the test that started it. */
+/** A running broker. */
 export class BrokerProcess {
 	readonly dataDir: string;
 	/** Where clients connect. */
@@ -55,12 +63,13 @@ export class BrokerProcess {
 	/** Resolves when it serves. Rejects with what it wrote to stderr when it ends instead. */
 	static async start(options: BrokerProcessOptions): Promise<BrokerProcess> {
 		const { dataDir, port = 0, flags = [], node = process.execPath } = options;
+		const { atEnd = onTestFinished } = options;
 		const address = `127.0.0.1:${port}`;
 		const [child, ended] = spawnCommand(
 			["start", "--data-dir", dataDir, "--websocket", address, ...flags],
 			node,
 		);
-		onTestFinished(async () => {
+		atEnd(async () => {
 			child.kill("SIGKILL");
 			await ended;
 		});
@@ -107,10 +116,10 @@ export async function runCommand(
 	return spawnCommand(commandLine, node)[1];
 }
 
-/** A directory that is removed at the end of the test. */
-export function temporaryDirectory(): string {
+/** A directory that is removed at the end. */
+export function temporaryDirectory(atEnd: AtEnd = onTestFinished): string {
 	const directory = mkdtempSync(join(tmpdir(), "millrace-promise-"));
-	onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+	atEnd(() => rmSync(directory, { recursive: true, force: true }));
 	return directory;
 }
 

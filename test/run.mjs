@@ -38,15 +38,17 @@ const binOf = (packageName, name = packageName) => {
 
 async function build() {
 	if ((await run(process.execPath, ["native/build.mjs"])) !== 0) return false;
-	return (await run(process.execPath, [binOf("typescript", "tsc"), "--build", "src/cli", "bench"])) === 0;
+	return (
+		(await run(process.execPath, [binOf("typescript", "tsc"), "--build", "src/cli", "bench"])) === 0
+	);
 }
 
 /** Each of these returns { passed, failed, skipped: { reason: count } }. */
-async function testTypeScript() {
+async function testTypeScript(node = process.execPath, files = vitestArguments) {
 	const directory = mkdtempSync(join(tmpdir(), "millrace-test-"));
 	const summaryFile = join(directory, "summary.json");
 	try {
-		const status = await run(process.execPath, [binOf("vitest"), "run", ...vitestArguments], {
+		const status = await run(node, [binOf("vitest"), "run", ...files], {
 			env: { MILLRACE_TEST_SUMMARY: summaryFile },
 		});
 		if (!existsSync(summaryFile)) return { passed: 0, failed: 1, skipped: {} };
@@ -56,6 +58,30 @@ async function testTypeScript() {
 	} finally {
 		rmSync(directory, { recursive: true });
 	}
+}
+
+/** What depends on the version of Node; .ci/run has it tested on every one, below .ci/tools. */
+const DEPENDS_ON_NODE = ["test/client", "test/index.test.ts", "test/storage", "test/websocket"];
+
+async function testOtherNodes() {
+	const summaries = [];
+	for (const major of [20, 22, 24]) {
+		if (Number.parseInt(process.versions.node, 10) === major) continue;
+		const platform = `${process.platform}-${process.arch}`;
+		const node = join(
+			rootDirectory,
+			`.ci/tools/node-${major}/node_modules/node-${platform}/bin/node`,
+		);
+		if (!existsSync(node)) continue;
+		process.stdout.write(`\nNode ${major}\n`);
+		const summary = await testTypeScript(node, DEPENDS_ON_NODE);
+		// Where uWebSockets.js has no binary its tests are left out: that is what is supported there.
+		for (const [reason, count] of Object.entries(summary.skipped)) {
+			process.stdout.write(`  Node ${major}: ${count} tests left out: ${reason}\n`);
+		}
+		summaries.push({ ...summary, skipped: {} });
+	}
+	return summaries;
 }
 
 // The core alone: the binding holds no logic, and its functions need a Node around them.
@@ -97,6 +123,9 @@ if (!(await build())) {
 }
 const summaries = [await testTypeScript()];
 if (vitestArguments.length === 0) summaries.push(await testRust());
+if (vitestArguments.length === 0 && process.env.MILLRACE_TEST_LONG === "1") {
+	summaries.push(...(await testOtherNodes()));
+}
 
 const total = (field) => summaries.reduce((sum, summary) => sum + summary[field], 0);
 const skipped = summaries.flatMap((summary) => Object.entries(summary.skipped));

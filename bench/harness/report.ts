@@ -68,6 +68,7 @@ function percent({ roofline }: Pick<ScenarioResult, "roofline">): string {
 
 export function rooflineTable(figures: RooflineFigures): Table {
 	const rate = (value: number) => `${(value / MEGA).toFixed(0)} MB/s`;
+	const cost = (value: number) => value.toFixed(2);
 	return {
 		heads: ["limits of this machine", ""],
 		rows: [
@@ -76,6 +77,10 @@ export function rooflineTable(figures: RooflineFigures): Table {
 			["mapped store with CRC32C", rate(figures.mapped_store)],
 			["pwrite with CRC32C", rate(figures.pwrite_store)],
 			["1 MiB writes with fdatasync", rate(figures.sync_stream)],
+			["loopback TCP to file", rate(figures.loopback_receive)],
+			["  CPU s/GiB of the receiver", cost(figures.loopback_receive_cpu_seconds_per_gib)],
+			["mapped file to loopback TCP", rate(figures.loopback_send)],
+			["  CPU s/GiB of the sender", cost(figures.loopback_send_cpu_seconds_per_gib)],
 			["fdatasync of a small append", `${figures.sync_us.toFixed(0)} us`],
 		],
 	};

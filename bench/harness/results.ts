@@ -45,6 +45,12 @@ export interface RooflineFigures {
 	readonly pwrite_store: number;
 	/** One stream of 1 MiB writes, each followed by fdatasync. */
 	readonly sync_stream: number;
+	/** From loopback TCP through CRC32C into a file, by a bare loop, and what that costs. */
+	readonly loopback_receive: number;
+	readonly loopback_receive_cpu_seconds_per_gib: number;
+	/** From a mapped file to loopback TCP. */
+	readonly loopback_send: number;
+	readonly loopback_send_cpu_seconds_per_gib: number;
 	/** Median of an append of a small record with fdatasync, in microseconds. */
 	readonly sync_us: number;
 }

@@ -18,12 +18,18 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 	const { rooflineBytes: bytes, rooflineSyncs: syncs } = profile;
 	const rounds = Math.max(1, Math.floor(bytes / MEBIBYTE));
 	const streamUs = roofline.syncLatency(path, MEBIBYTE, Math.max(4, Math.floor(syncs / 4)));
+	const receive = roofline.loopbackReceive(path, bytes);
+	const send = roofline.loopbackSend(path, bytes);
 	return {
 		copy: roofline.copyRate(MEBIBYTE, rounds),
 		crc32c: roofline.crc32cRate(MEBIBYTE, rounds),
 		mapped_store: roofline.mappedStore(path, bytes, true).firstBytesPerSecond,
 		pwrite_store: roofline.pwriteStore(path, bytes, true).firstBytesPerSecond,
 		sync_stream: MEBIBYTE / (median(streamUs) / 1e6),
+		loopback_receive: receive.bytesPerSecond,
+		loopback_receive_cpu_seconds_per_gib: receive.cpuSecondsPerGib,
+		loopback_send: send.bytesPerSecond,
+		loopback_send_cpu_seconds_per_gib: send.cpuSecondsPerGib,
 		sync_us: median(roofline.syncLatency(path, SMALL_APPEND_BYTES, syncs)),
 	};
 }

@@ -48,7 +48,8 @@ export function startEchoProcess(): Promise<ServerProcess> {
 /** Starts a program and waits for the line of JSON on stderr that says that it is ready. */
 async function startServer(programArguments: readonly string[]): Promise<ServerProcess> {
 	const { MILLRACE_TOKEN: _, ...environment } = process.env;
-	const child = spawn(process.execPath, programArguments, {
+	// What Node was told here holds there, too: `node --cpu-prof` makes a profile of every process.
+	const child = spawn(process.execPath, [...process.execArgv, ...programArguments], {
 		stdio: ["ignore", "ignore", "pipe"],
 		env: environment,
 	});

@@ -1,12 +1,17 @@
 // What this machine can do at best, in C++ that shares nothing with the storage core: copying,
-// CRC32C, storing into a file through a mapping and through pwrite, and fdatasync. A benchmark can
-// then say "so many per cent of the hardware". Every function blocks its thread until it is done.
+// CRC32C, storing into a file through a mapping and through pwrite, fdatasync, and moving bytes
+// over loopback TCP into a file and out of a mapping. A benchmark can then say "so many per cent of
+// the hardware". Every function blocks its thread until it is done.
 // Types and units are in roofline.d.mts.
 #include <napi.h>
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +22,7 @@
 #include <cstring>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -200,6 +206,104 @@ private:
 	size_t bytes_;
 };
 
+// ---- loopback TCP ---------------------------------------------------------------------------
+
+constexpr size_t kSocketChunkBytes = 256 << 10;
+
+// A connection over loopback: both ends in this process, closed at the end.
+class Loopback {
+public:
+	Loopback() {
+		const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (listener < 0) throwErrno("socket", "listener");
+		sockaddr_in address{};
+		socklen_t addressBytes = sizeof address;
+		address.sin_family = AF_INET;
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		auto* const generic = reinterpret_cast<sockaddr*>(&address);
+		const bool listens = bind(listener, generic, addressBytes) == 0 &&
+			listen(listener, 1) == 0 && getsockname(listener, generic, &addressBytes) == 0;
+		// Loopback completes a connection in the listener's backlog, before it is accepted.
+		if (listens) client_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (client_ >= 0 && connect(client_, generic, addressBytes) == 0) {
+			server_ = accept(listener, nullptr, nullptr);
+		}
+		const int error = errno;
+		close(listener);
+		if (server_ >= 0) return;
+		if (client_ >= 0) close(client_);
+		errno = error;
+		throwErrno("connect", "127.0.0.1");
+	}
+	~Loopback() {
+		close(client_);
+		close(server_);
+	}
+	Loopback(const Loopback&) = delete;
+	Loopback& operator=(const Loopback&) = delete;
+
+	int client() const { return client_; }
+	int server() const { return server_; }
+
+private:
+	int client_ = -1;
+	int server_ = -1;
+};
+
+// Sends everything; false when the other end is gone.
+bool sendAll(int socket, const uint8_t* from, size_t bytes) {
+	while (bytes > 0) {
+		const ssize_t sent = send(socket, from, bytes, MSG_NOSIGNAL);
+		if (sent < 0 && errno == EINTR) continue;
+		if (sent <= 0) return false;
+		from += sent;
+		bytes -= static_cast<size_t>(sent);
+	}
+	return true;
+}
+
+// Bytes received, at most `most`; 0 when the other end is gone.
+size_t receiveSome(int socket, uint8_t* to, size_t most) {
+	for (;;) {
+		const ssize_t received = recv(socket, to, most, 0);
+		if (received < 0 && errno == EINTR) continue;
+		return received < 0 ? 0 : static_cast<size_t>(received);
+	}
+}
+
+double threadCpuSeconds() {
+	timespec time{};
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return double(time.tv_sec) + double(time.tv_nsec) / 1e9;
+}
+
+// Runs `other` beside `work`, which is this thread's and whose CPU time counts; ends the connection
+// before it waits for the other thread, so that neither can wait for the other for ever.
+template <typename Work, typename Other>
+Napi::Object measureLoopback(Napi::Env env, size_t bytes, Work work, Other other) {
+	const Loopback loopback;
+	const auto start = Clock::now();
+	std::thread thread([&] { other(loopback.client()); });
+	const double cpuBefore = threadCpuSeconds();
+	bool isWhole = false;
+	try {
+		isWhole = work(loopback.server());
+	} catch (...) {
+		shutdown(loopback.server(), SHUT_RDWR);
+		thread.join();
+		throw;
+	}
+	const double cpuSeconds = threadCpuSeconds() - cpuBefore;
+	shutdown(loopback.server(), SHUT_WR);
+	thread.join();
+	const double seconds = secondsSince(start);
+	if (!isWhole) throw std::runtime_error("the loopback connection ended early");
+	auto result = Napi::Object::New(env);
+	result.Set("bytesPerSecond", double(bytes) / seconds);
+	result.Set("cpuSecondsPerGib", cpuSeconds / double(bytes) * double(size_t{1} << 30));
+	return result;
+}
+
 // ---- arguments ------------------------------------------------------------------------------
 
 double numberArgument(const Napi::CallbackInfo& info, size_t index, double max, const char* name) {
@@ -343,6 +447,52 @@ Napi::Value measureSyncLatency(const Napi::CallbackInfo& info) {
 	return result;
 }
 
+Napi::Value measureLoopbackReceive(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 1);
+	const ScratchFile file(pathArgument(info), bytes);
+	const auto source = noise(kSocketChunkBytes);
+	std::vector<uint8_t> buffer(kSocketChunkBytes);
+	const auto store = [&](int socket) {
+		for (size_t at = 0; at < bytes;) {
+			const size_t most = std::min(buffer.size(), bytes - at);
+			const size_t received = receiveSome(socket, buffer.data(), most);
+			if (received == 0) return false;
+			sink = crc32c(buffer.data(), received);
+			file.write(buffer.data(), received, at);
+			at += received;
+		}
+		return true;
+	};
+	return measureLoopback(info.Env(), bytes, store, [&](int socket) {
+		for (size_t left = bytes; left > 0;) {
+			const size_t chunkBytes = std::min(source.size(), left);
+			if (!sendAll(socket, source.data(), chunkBytes)) return;
+			left -= chunkBytes;
+		}
+	});
+}
+
+Napi::Value measureLoopbackSend(const Napi::CallbackInfo& info) {
+	const size_t bytes = bytesArgument(info, 1);
+	const ScratchFile file(pathArgument(info), bytes);
+	const auto source = noise(kSocketChunkBytes);
+	for (size_t at = 0; at < bytes; at += source.size()) {
+		file.write(source.data(), std::min(source.size(), bytes - at), at);
+	}
+	const Mapping mapping(file, bytes);
+	std::vector<uint8_t> buffer(kSocketChunkBytes);
+	const auto serve = [&](int socket) {
+		for (size_t at = 0; at < bytes; at += kSocketChunkBytes) {
+			const size_t chunkBytes = std::min(kSocketChunkBytes, bytes - at);
+			if (!sendAll(socket, mapping.data() + at, chunkBytes)) return false;
+		}
+		return true;
+	};
+	return measureLoopback(info.Env(), bytes, serve, [&](int socket) {
+		while (receiveSome(socket, buffer.data(), buffer.size()) > 0) continue;
+	});
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 	exports.Set("crc32c", Napi::Function::New<guarded<measureCrc32c>>(env, "crc32c"));
 	exports.Set("crc32cRate", Napi::Function::New<guarded<measureCrc32cRate>>(env, "crc32cRate"));
@@ -350,6 +500,11 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 	exports.Set("mappedStore", Napi::Function::New<guarded<measureMappedStore>>(env, "mappedStore"));
 	exports.Set("pwriteStore", Napi::Function::New<guarded<measurePwriteStore>>(env, "pwriteStore"));
 	exports.Set("syncLatency", Napi::Function::New<guarded<measureSyncLatency>>(env, "syncLatency"));
+	exports.Set(
+		"loopbackReceive",
+		Napi::Function::New<guarded<measureLoopbackReceive>>(env, "loopbackReceive"));
+	exports.Set(
+		"loopbackSend", Napi::Function::New<guarded<measureLoopbackSend>>(env, "loopbackSend"));
 	return exports;
 }
 

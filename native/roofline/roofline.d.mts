@@ -23,11 +23,27 @@ export interface Roofline {
 	pwriteStore(path: string, bytes: number, withCrc: boolean): StoreRates;
 	/** Microseconds that each append of `bytes` with fdatasync takes in a preallocated new file. */
 	syncLatency(path: string, bytes: number, rounds: number): Float64Array;
+	/**
+	 * Takes `bytes` from a loopback TCP connection that another thread fills, computes their CRC32C
+	 * and stores them into a preallocated new file at `path` with pwrite, 256 KiB at most at a time.
+	 */
+	loopbackReceive(path: string, bytes: number): LoopbackCost;
+	/**
+	 * Sends a mapped file of `bytes`, in the page cache, over a loopback TCP connection to another
+	 * thread that throws them away.
+	 */
+	loopbackSend(path: string, bytes: number): LoopbackCost;
 }
 
 export interface StoreRates {
 	readonly firstBytesPerSecond: number;
 	readonly againBytesPerSecond: number;
+}
+
+export interface LoopbackCost {
+	readonly bytesPerSecond: number;
+	/** Of the thread that stores, or that sends from the mapping: the other one's is not counted. */
+	readonly cpuSecondsPerGib: number;
 }
 
 /** The roofline, or null where npm install could not build it (it said why) or had no need to. */

@@ -95,7 +95,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		let bytes = 0;
 		this.#connection.cork(() => {
 			for (const subscription of [...this.#due]) {
-				if (bytes >= LIMITS.deliveryBytesMax || this.#isBackedUp) break;
+				// Half: two whole deliveries would be twice of what a backed-up socket may hold.
+				if (bytes >= bytesMax / 2 || this.#isBackedUp) break;
 				if (!this.#due.delete(subscription)) continue;
 				bytes += this.#deliverOne(subscription, bytesMax) + DELIVERY_OVERHEAD_BYTES;
 			}

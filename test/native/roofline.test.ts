@@ -59,6 +59,20 @@ describe("the roofline", () => {
 		},
 	);
 
+	test.for(["loopbackReceive", "loopbackSend"] as const)(
+		"measures %s, and the CPU time of one side",
+		(name, context) => {
+			const { bytesPerSecond, cpuSecondsPerGib } = rooflineOrSkip(context)[name](
+				path,
+				8 * MEGABYTE + 1,
+			);
+			expectPlausibleRate(bytesPerSecond);
+			expect(cpuSecondsPerGib).toBeGreaterThan(0.001);
+			expect(cpuSecondsPerGib).toBeLessThan(1_000);
+			expect(readdirSync(directory)).toEqual([]);
+		},
+	);
+
 	test("measures each fdatasync in microseconds", (context) => {
 		const samples = rooflineOrSkip(context).syncLatency(path, 4096, 5);
 		expect(samples).toHaveLength(5);

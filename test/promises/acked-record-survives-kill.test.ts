@@ -7,7 +7,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
-import { type Ack, type Client, connect } from "../../src/client/index.ts";
+import { type Ack, type Client, connect, type Durability } from "../../src/client/index.ts";
 import { BrokerProcess, temporaryDirectory } from "../broker-process.ts";
 
 const TOPIC = "packages";
@@ -39,38 +39,52 @@ function packages(): { file: string; content: unknown }[] {
 
 const identity = ({ file, round }: { file: string; round: number }) => `${file} ${round}`;
 
-test("every acknowledged record is there once, in order and equal", {
-	timeout: 120_000,
-}, async () => {
-	const files = packages();
-	expect(files.length).toBeGreaterThan(50);
-	const total = files.length * ROUNDS;
-	const dataDir = temporaryDirectory();
-	let broker = await BrokerProcess.start({ dataDir });
-	const { port } = broker;
-	const client = await connect(broker.url);
-	await client.topics.create(TOPIC, { partitions: PARTITIONS });
+/** A topic as it is by default, and one of small segments whose acks wait for no disk. */
+const TOPICS = [
+	{ name: "default", configs: {}, durability: "flushed" },
+	{
+		name: "relaxed",
+		configs: { "flush.messages": 1_000_000, "segment.bytes": 1_048_576, "compression.type": "lz4" },
+		durability: "written",
+	},
+] as const;
 
-	const acks = new Map<string, Ack>();
-	const watched = watch(client, total);
-	const sending = sendAll(client, files, acks);
-	for (const part of [0.2, 0.5, 0.8]) {
-		await reached(() => acks.size >= total * part, sending);
-		await broker.kill();
-		expect(acks.size, "the kill came in the middle").toBeLessThan(total);
-		broker = await BrokerProcess.start({ dataDir, port });
-	}
-	await sending;
-	expect(acks.size).toBe(total);
+test.for(TOPICS)(
+	"every acknowledged record of a $name topic is there once, in order",
+	{
+		timeout: 120_000,
+	},
+	async ({ configs, durability }) => {
+		const files = packages();
+		expect(files.length).toBeGreaterThan(50);
+		const total = files.length * ROUNDS;
+		const dataDir = temporaryDirectory();
+		let broker = await BrokerProcess.start({ dataDir });
+		const { port } = broker;
+		const client = await connect(broker.url);
+		await client.topics.create(TOPIC, { partitions: PARTITIONS, configs });
 
-	// A consumer that was there all the time and one that comes afterwards see the same.
-	for (const seen of [await watched, await readAll(client)]) {
-		expect(seen.length).toBe(total);
-		expectOnceInOrder(seen, files, acks);
-	}
-	await client.close();
-	expect(await broker.stop()).toMatchObject({ code: 0 });
-});
+		const acks = new Map<string, Ack>();
+		const watched = watch(client, total);
+		const sending = sendAll(client, files, acks);
+		for (const part of [0.2, 0.5, 0.8]) {
+			await reached(() => acks.size >= total * part, sending);
+			await broker.kill();
+			expect(acks.size, "the kill came in the middle").toBeLessThan(total);
+			broker = await BrokerProcess.start({ dataDir, port });
+		}
+		await sending;
+		expect(acks.size).toBe(total);
+
+		// A consumer that was there all the time and one that comes afterwards see the same.
+		for (const seen of [await watched, await readAll(client)]) {
+			expect(seen.length).toBe(total);
+			expectOnceInOrder(seen, files, acks, durability);
+		}
+		await client.close();
+		expect(await broker.stop()).toMatchObject({ code: 0 });
+	},
+);
 
 /** Keeps up to IN_FLIGHT_MAX sends under way until all are acknowledged. */
 async function sendAll(
@@ -127,6 +141,7 @@ function expectOnceInOrder(
 	seen: readonly Seen[],
 	files: readonly { file: string; content: unknown }[],
 	acks: ReadonlyMap<string, Ack>,
+	durability: Durability,
 ): void {
 	const contents = new Map(files.map(({ file, content }) => [file, content]));
 	const rounds = new Map<string, number>();
@@ -135,7 +150,7 @@ function expectOnceInOrder(
 		expect(key).toBe(value.file);
 		expect(value.round, value.file).toBe((rounds.get(value.file) ?? -1) + 1);
 		rounds.set(value.file, value.round);
-		expect(acks.get(identity(value))).toMatchObject({ partition, offset, durability: "flushed" });
+		expect(acks.get(identity(value))).toMatchObject({ partition, offset, durability });
 		expect(value.content).toEqual(contents.get(value.file));
 		places.add(`${partition} ${offset}`);
 	}

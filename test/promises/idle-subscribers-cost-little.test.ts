@@ -3,7 +3,7 @@
  * anonymous memory each, and whoever reads gets every record.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { type Client, connect } from "../../src/client/index.ts";
@@ -42,6 +42,7 @@ describe.each(TRANSPORTS)("%s", (transport) => {
 		const sampling = setInterval(() => {
 			peakBytes = Math.max(peakBytes, broker.anonymousBytes());
 		}, 20);
+		onTestFinished(() => clearInterval(sampling));
 
 		const subscribers: Subscriber[] = [];
 		for (let index = 0; index < SUBSCRIBERS; index += 100) {

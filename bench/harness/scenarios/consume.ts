@@ -93,7 +93,9 @@ async function consume(
 		bytes_per_second: bytesPerSecond,
 		latency: null,
 		echo: null,
-		roofline: roofline && shareOfRate("memcpy", roofline.copy, bytesPerSecond),
+		roofline:
+			roofline &&
+			shareOfRate("mapped file to loopback TCP", roofline.loopback_send, bytesPerSecond),
 		broker: processCost(usage, records * RECORD_BYTES),
 		client_cpu_seconds: clientCpuSeconds,
 		verified,

@@ -1,12 +1,10 @@
 /** Ready batches of 1 MiB go into the log from this process: what the core does without sockets. */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { PLAN_CODE, PLAN_TOPIC_HANDLE } from "#dist/storage/layout.js";
 import { Storage, type TopicHandle } from "#dist/storage/storage.js";
-import { checkOverrides, topicLogConfig } from "#dist/topics/configuration.js";
 
 import { Payload } from "../payload.ts";
-import { batchFrame, recordsFrame } from "../produce-frames.ts";
+import { batchFrame } from "../produce-frames.ts";
 import type { Verified } from "../results.ts";
 import { shareOfStore } from "../roofline.ts";
 import {
@@ -15,6 +13,7 @@ import {
 	type Scenario,
 	type ScenarioContext,
 } from "../scenario.ts";
+import { appendFrame, openTopic, readBatch, readyBatch } from "../storage-access.ts";
 
 const RECORD_BYTES = 1_024;
 
@@ -42,8 +41,10 @@ async function append(
 	{ profile, roofline }: ScenarioContext,
 ): Promise<RoundResult> {
 	const payload = new Payload(RECORD_BYTES);
-	const [source, target] = await openTopics(storage);
-	const batch = await readyBatch(storage, source, payload);
+	const source = await openTopic(storage, "source");
+	const target = await openTopic(storage, "target");
+	const values = Array.from({ length: BATCH_RECORDS }, (_, number) => payload.value(number));
+	const batch = await readyBatch(storage, source, values);
 	const log = new Appender(storage, target, batchFrame(batch));
 	const batchesMax = Math.floor(profile.storedBytesMax / (BATCH_RECORDS * RECORD_BYTES));
 	await log.run(profile.warmUpSeconds, batchesMax / 4);
@@ -70,56 +71,8 @@ async function append(
 		roofline: shareOfStore(roofline, bytesPerSecond),
 		broker: null,
 		client_cpu_seconds: clientCpuSeconds,
-		verified: verify(storage, target, batch, log.batches),
+		verified: await verify(storage, target, batch, log.batches),
 	};
-}
-
-async function openTopics(storage: Storage): Promise<[TopicHandle, TopicHandle]> {
-	const config = topicLogConfig(checkOverrides([["flush.messages", "9223372036854775807"]]));
-	const handles = await storage.openTopics(
-		["source", "target"].map((name) => ({
-			name,
-			topicId: randomUUID(),
-			partitions: 1,
-			config,
-			existing: false,
-		})),
-	);
-	return handles as [TopicHandle, TopicHandle];
-}
-
-/** A batch as the core itself builds it. */
-async function readyBatch(
-	storage: Storage,
-	source: TopicHandle,
-	payload: Payload,
-): Promise<Uint8Array> {
-	const values = Array.from({ length: BATCH_RECORDS }, (_, number) => payload.value(number));
-	await appendFrame(storage, source, recordsFrame(values));
-	return readBatch(storage, source, 0).slice();
-}
-
-/** The batch that begins at an offset: a view that is good until the next read. */
-function readBatch(storage: Storage, topic: TopicHandle, offset: number): Uint8Array {
-	const { status, data } = storage.readBatches(topic, 0, offset, 1);
-	if (data === null) throw new Error(`the batch at offset ${offset} cannot be read: ${status}`);
-	storage.release(data);
-	return data;
-}
-
-async function appendFrame(storage: Storage, topic: TopicHandle, frame: Uint8Array): Promise<void> {
-	const { ack, entryCount } = storage.decodeProduce(frame);
-	storage.plan[PLAN_TOPIC_HANDLE] = topic;
-	storage.plan[PLAN_CODE] = 0;
-	const token = storage.append(frame, entryCount, ack, -1, -1);
-	if (token !== 0) {
-		const { isElsewhere } = storage;
-		const code = await new Promise<number>((resolve) => storage.onToken(token, resolve));
-		if (isElsewhere) storage.takeAppended(token);
-		if (code !== 0) throw new Error(`an append failed with code ${code}`);
-	}
-	const refused = storage.plan[PLAN_CODE];
-	if (refused !== 0) throw new Error(`an append was refused with code ${refused}`);
 }
 
 class Appender {
@@ -144,18 +97,18 @@ class Appender {
 }
 
 /** Rejects unless every batch is there, at its offset, with the records that were appended. */
-function verify(
+async function verify(
 	storage: Storage,
 	topic: TopicHandle,
 	batch: Uint8Array,
 	batches: number,
-): Verified {
+): Promise<Verified> {
 	const records = batches * BATCH_RECORDS;
 	const { logEnd } = storage.offsets(topic, 0);
 	if (logEnd !== records) throw new Error(`${records} records were appended, ${logEnd} are there`);
 	const hash = createHash("sha256");
 	for (let offset = 0; offset < records; offset += BATCH_RECORDS) {
-		const stored = readBatch(storage, topic, offset);
+		const stored = await readBatch(storage, topic, offset);
 		const baseOffset = new DataView(stored.buffer, stored.byteOffset).getBigInt64(0);
 		const same = Buffer.compare(stored.subarray(HEADER_BYTES), batch.subarray(HEADER_BYTES)) === 0;
 		if (!same || baseOffset !== BigInt(offset)) {

@@ -2,7 +2,8 @@
 import type { Producer } from "millrace/client";
 
 import { Payload } from "../payload.ts";
-import { shareOfRate, shareOfStore } from "../roofline.ts";
+import type { RooflineFigures, RooflineShare } from "../results.ts";
+import { shareOfRate } from "../roofline.ts";
 import {
 	type Durability,
 	ownCpuSeconds,
@@ -68,14 +69,21 @@ async function produce(
 		bytes_per_second: bytesPerSecond,
 		latency: null,
 		echo: null,
-		roofline:
-			durability === "flushed" && roofline !== null
-				? shareOfRate("1 MiB writes with fdatasync", roofline.sync_stream, bytesPerSecond)
-				: shareOfStore(roofline, bytesPerSecond),
+		roofline: roofline && limitOf(durability, roofline, bytesPerSecond),
 		broker: processCost(usage, records * recordBytes),
 		client_cpu_seconds: clientCpuSeconds,
 		verified: await verifyTopic(bed, payload, pump.records),
 	};
+}
+
+function limitOf(
+	durability: Durability,
+	{ sync_stream, loopback_receive }: RooflineFigures,
+	bytesPerSecond: number,
+): RooflineShare {
+	return durability === "flushed"
+		? shareOfRate("1 MiB writes with fdatasync", sync_stream, bytesPerSecond)
+		: shareOfRate("loopback TCP to file", loopback_receive, bytesPerSecond);
 }
 
 /** Writes record after record of a payload. */

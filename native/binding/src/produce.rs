@@ -1,4 +1,8 @@
 //! Produce frames.
+#![expect(
+    clippy::too_many_arguments,
+    reason = "flat arguments cost no object a frame"
+)]
 
 use millrace_core::registry::produce::{Frame, Outcome, ProducerIdentity};
 use napi::bindgen_prelude::Float64ArraySlice;

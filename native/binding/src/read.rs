@@ -1,5 +1,9 @@
 //! Reading.
 #![expect(unsafe_code, reason = "mapped memory becomes ArrayBuffers here")]
+#![expect(
+    clippy::too_many_arguments,
+    reason = "flat arguments cost no object a frame"
+)]
 
 use millrace_core::{
     layout,

@@ -16,6 +16,8 @@ pub mod producer;
 pub mod recovery;
 pub mod registry;
 pub mod segment;
+#[cfg(test)]
+mod simulation;
 
 pub use generated::layout;
 

@@ -1,4 +1,5 @@
 //! Durability: who calls fdatasync, when, and who is told.
 
+pub mod budget;
 pub mod scheduler;
 pub mod work;

@@ -177,6 +177,7 @@ impl Log {
         tail.end.offset = base_offset + offset_count;
         tail.last_append_ms = now_ms;
         tail.bytes_since_snapshot += bytes;
+        tail.dirty.add(bytes);
         tail.rate.note(bytes, self.shared.env.clock.monotonic_ns());
         let next_offset = tail.end.offset;
         Ok(Appended {

@@ -5,7 +5,10 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
     error::{Code, Error, Result},
-    flush::scheduler::{Flush, FlushState},
+    flush::{
+        budget::DirtyBytes,
+        scheduler::{Flush, FlushState},
+    },
     index::{SegmentIndex, file::Coverage},
     producer::{ProducerStates, snapshot},
     segment::Segment,
@@ -14,6 +17,8 @@ use crate::{
 /// What one flush has to sync, taken from the tail under its lock.
 struct Group {
     end: Position,
+    /// Held until the group is synced.
+    _dirty: DirtyBytes,
     files: Vec<Unsynced>,
     is_directory_dirty: bool,
     /// Index and producers as they are at `end`, when it is time to store them.
@@ -135,6 +140,7 @@ impl Log {
         }
         Group {
             end,
+            _dirty: tail.dirty.take(),
             files,
             is_directory_dirty,
             snapshot,

@@ -76,6 +76,7 @@ impl Log {
         let mut tail = self.tail.lock();
         tail.active = None;
         tail.unsynced.clear();
+        drop(tail.dirty.take());
         drop(tail);
         self.forget_caches();
     }

@@ -29,6 +29,7 @@ use crate::{
     env::{Env, File},
     error::{Code, Error, Result},
     flush::{
+        budget::{DirtyBudget, DirtyBytes},
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
     },
@@ -53,6 +54,8 @@ pub struct LogShared {
     pub work: Arc<WorkPool>,
     /// Flushing.
     pub scheduler: Arc<FlushScheduler>,
+    /// What is written and not synced yet.
+    pub dirty: Arc<DirtyBudget>,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
     pub hint_failures: AtomicU64,
 }
@@ -124,6 +127,7 @@ struct Tail {
     /// A file was created since the directory's last fsync.
     is_directory_dirty: bool,
     records_unflushed: u64,
+    dirty: DirtyBytes,
     is_flush_timer_set: bool,
     /// Time of the last append; append times never go back.
     last_append_ms: i64,

@@ -96,6 +96,7 @@ impl Log {
             unsynced: Vec::new(),
             is_directory_dirty: false,
             records_unflushed: 0,
+            dirty: shared.dirty.share(),
             is_flush_timer_set: false,
             last_append_ms,
             bytes_since_snapshot: 0,

@@ -67,8 +67,12 @@ impl MetadataFile {
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(Backend { file })
-            .map_err(|error| {
-                Error::new(Code::DataDamaged, format!("{}: {error}", path.display()))
+            .map_err(|error| match redb::Error::from(error) {
+                // redb tells of a file that is not one of its own by this kind.
+                redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+                    Error::io(format_args!("opening {}", path.display()), &error)
+                }
+                error => Error::new(Code::DataDamaged, format!("{}: {error}", path.display())),
             })?;
         let metadata = Self { database };
         metadata.write(|transaction| {
@@ -245,5 +249,19 @@ mod tests {
         assert_eq!(metadata.load(), Ok(Content { epoch: 2, entries }));
         assert_eq!(metadata.allocate_producer_ids(1), Ok(1000));
         assert_eq!(metadata.leader_epoch(), Ok(1));
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_damage() {
+        let env = Env::memory(None);
+        let directory = Path::new("/data");
+        env.files.create_directory(directory).unwrap();
+        let path = directory.join(FILE_NAME);
+        let file = env.files.open(&path, OpenMode::OpenOrCreate).unwrap();
+        write_full(&*file, &[&[b'x'; 100_000]], 0).unwrap();
+        let refusal = MetadataFile::open(&env, directory)
+            .err()
+            .map(|error| error.code());
+        assert_eq!(refusal, Some(Code::DataDamaged));
     }
 }

@@ -170,6 +170,7 @@ impl Store {
             windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
             work: Arc::new(WorkPool::new("millrace-work", threads_max)),
             scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
+            dirty: Arc::default(),
             hint_failures: AtomicU64::new(0),
             env,
         };

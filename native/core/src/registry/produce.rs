@@ -342,7 +342,10 @@ impl<'a> FrameWork<'a> {
             .frame
             .store
             .topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
-        if self.is_on_loop && topic.frames_elsewhere.load(Ordering::Acquire) > 0 {
+        if self.is_on_loop
+            && (topic.frames_elsewhere.load(Ordering::Acquire) > 0
+                || self.frame.store.shared().dirty.is_exhausted())
+        {
             return Ok(Progress::Elsewhere);
         }
         let config = topic.config();

@@ -1,0 +1,88 @@
+//! Whole stores under simulated faults, held against a model of what they promise.
+//!
+//! One seed is one run: some hundred random operations on topics, producers and readers, among them
+//! power cuts at any file-system call, killed processes, failing and full disks and clean stops. A
+//! run that breaks a promise fails with its seed.
+//!
+//! `MILLRACE_SIMULATION_SEED` repeats one run, `MILLRACE_SIMULATION_RUNS` sets their number.
+
+mod batches;
+mod dice;
+mod machine;
+mod model;
+mod operations;
+mod reading;
+
+use std::fmt::Write as _;
+
+use machine::{Simulation, Violation};
+
+/// Runs that every `cargo test` makes.
+const SMOKE_RUNS: u64 = 150;
+const SMOKE_SEED: u64 = 0x6d69_6c6c;
+/// Runs within which a machine whose syncs do nothing must have lost something.
+const CANARY_RUNS: u64 = 20;
+
+fn from_environment(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().expect("a simulation variable is a number"))
+}
+
+fn explain(seed: u64, violation: &Violation, simulation: &Simulation) -> String {
+    let mut text = format!(
+        "seed {seed}: {violation}\nrepeat with MILLRACE_SIMULATION_SEED={seed}\nlast operations:"
+    );
+    for line in simulation.history() {
+        let _ = write!(text, "\n  {line}");
+    }
+    text.push_str("\nlast calls:");
+    for line in simulation.trace() {
+        let _ = write!(text, "\n  {line}");
+    }
+    text
+}
+
+#[test]
+fn no_acked_record_is_lost_or_altered_whatever_fails() {
+    if let Some(seed) = from_environment("MILLRACE_SIMULATION_SEED") {
+        let mut simulation = Simulation::new(seed, false);
+        if let Err(violation) = simulation.run() {
+            panic!("{}", explain(seed, &violation, &simulation));
+        }
+        println!("seed {seed}: {:?}", simulation.figures());
+        return;
+    }
+    let (first, runs) = match from_environment("MILLRACE_SIMULATION_RUNS") {
+        Some(runs) => (uuid::Uuid::new_v4().as_u64_pair().0 >> 16, runs),
+        None => (SMOKE_SEED, SMOKE_RUNS),
+    };
+    println!("runs {runs} from seed {first}");
+    let mut total = machine::Figures::default();
+    for seed in first..first + runs {
+        let mut simulation = Simulation::new(seed, false);
+        if let Err(violation) = simulation.run() {
+            panic!("{}", explain(seed, &violation, &simulation));
+        }
+        total.add(simulation.figures());
+    }
+    println!("{total:?}");
+    // A simulation that does nothing proves nothing.
+    assert!(total.acked_batches > 10 * runs, "{total:?}");
+    assert!(
+        total.power_cuts > runs && total.kills > runs / 4,
+        "{total:?}"
+    );
+    assert!(
+        total.duplicates > runs / 4 && total.failed_appends > runs / 4,
+        "{total:?}"
+    );
+}
+
+#[test]
+fn a_machine_whose_syncs_do_nothing_is_found_out() {
+    let found = (0..CANARY_RUNS).find(|seed| {
+        let mut simulation = Simulation::new(*seed, true);
+        matches!(simulation.run(), Err(Violation::Lost(_)))
+    });
+    assert!(found.is_some(), "the simulation would not notice a loss");
+}

@@ -1,0 +1,175 @@
+//! What a partition promised so far.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{
+    batches::{BatchId, BatchSpec, RecordId},
+    machine::Violation,
+};
+use crate::batch::Producer;
+
+/// What may have become of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The append failed: it must not be there.
+    Failed,
+    /// It was appended and not acked, or the machine died meanwhile: there or not, but once.
+    Open,
+    /// It was acked as flushed at this offset: there, for good.
+    Acked { base_offset: u64 },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) spec: BatchSpec,
+    pub(super) fate: Fate,
+}
+
+/// A client that numbers its batches and sends what was not acked again, in order.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub(super) producer_id: i64,
+    pub(super) next_sequence: i32,
+    /// Sent and not acked, oldest first; `true`: to be sent again.
+    pub(super) waiting: VecDeque<(BatchSpec, bool)>,
+    /// The power failed while something was on its way: of that, anything may be there.
+    pub(super) was_cut: bool,
+}
+
+impl Client {
+    pub(super) fn producer(&self, base_sequence: i32) -> Producer {
+        Producer {
+            id: self.producer_id,
+            epoch: 0,
+            base_sequence,
+        }
+    }
+
+    pub(super) fn send_all_again(&mut self) {
+        for (_, again) in &mut self.waiting {
+            *again = true;
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    pub(super) attempts: BTreeMap<BatchId, Attempt>,
+    /// Records that readers saw and that were flushed then: there for good.
+    firm: BTreeMap<u64, RecordId>,
+    /// Records that readers saw of a relaxed topic: there until the power fails.
+    weak: BTreeMap<u64, RecordId>,
+    pub(super) client: Client,
+}
+
+impl Partition {
+    /// Notes what a reader saw when the log was flushed up to `flushed`.
+    pub(super) fn see(
+        &mut self,
+        records: &[(u64, RecordId)],
+        flushed: u64,
+    ) -> Result<(), Violation> {
+        for &(offset, record) in records {
+            for seen in [&self.firm, &self.weak] {
+                if let Some(other) = seen.get(&offset)
+                    && *other != record
+                {
+                    let detail = format!("offset {offset} was {other:?} and is {record:?}");
+                    return Err(Violation::Altered(detail));
+                }
+            }
+            let seen = if offset < flushed {
+                &mut self.firm
+            } else {
+                &mut self.weak
+            };
+            seen.insert(offset, record);
+        }
+        Ok(())
+    }
+
+    /// Holds everything that there is to read against what was promised.
+    pub(super) fn check(&self, content: &BTreeMap<u64, RecordId>) -> Result<(), Violation> {
+        for (offset, record) in self.firm.iter().chain(&self.weak) {
+            if content.get(offset) != Some(record) {
+                let detail = format!(
+                    "a reader saw {record:?} at {offset}: {:?}",
+                    content.get(offset)
+                );
+                return Err(Violation::Lost(detail));
+            }
+        }
+        for (id, attempt) in &self.attempts {
+            if let Fate::Acked { base_offset } = attempt.fate {
+                for index in 0..attempt.spec.record_count {
+                    let offset = base_offset + u64::from(index);
+                    if content.get(&offset) != Some(&(*id, index)) {
+                        let detail = format!(
+                            "acked {id} record {index} at {offset}: {:?}",
+                            content.get(&offset)
+                        );
+                        return Err(Violation::Lost(detail));
+                    }
+                }
+            }
+        }
+        self.check_foreign(content)
+    }
+
+    /// Everything that is there was appended, whole, once and in order.
+    fn check_foreign(&self, content: &BTreeMap<u64, RecordId>) -> Result<(), Violation> {
+        let mut places: BTreeMap<BatchId, u64> = BTreeMap::new();
+        for (offset, (id, index)) in content {
+            let Some(attempt) = self.attempts.get(id) else {
+                return Err(Violation::Phantom(format!("batch {id} at {offset}")));
+            };
+            if attempt.fate == Fate::Failed {
+                let detail = format!("failed batch {id} at {offset}");
+                return Err(Violation::Phantom(detail));
+            }
+            let base_offset = offset.wrapping_sub(u64::from(*index));
+            let place = *places.entry(*id).or_insert(base_offset);
+            if place != base_offset {
+                let detail = format!("batch {id} at {place} and {base_offset}");
+                return Err(Violation::Twice(detail));
+            }
+        }
+        for (id, base_offset) in places {
+            let count = self.attempts[&id].spec.record_count;
+            let end = base_offset + u64::from(count);
+            if content.range(base_offset..end).count() != count as usize {
+                return Err(Violation::Altered(format!("batch {id} is not whole")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The process died. What was on its way may be there; a failed append, too, if the power went.
+    pub(super) fn process_died(&mut self, power_failed: bool) {
+        if power_failed {
+            self.weak.clear();
+            for attempt in self.attempts.values_mut() {
+                if attempt.fate == Fate::Failed {
+                    attempt.fate = Fate::Open;
+                }
+            }
+        }
+        self.client.send_all_again();
+        self.client.was_cut |= power_failed;
+    }
+
+    pub(super) fn acked(&mut self, id: BatchId, base_offset: u64) -> Result<(), Violation> {
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return Err(Violation::Phantom(format!("an ack for {id}")));
+        };
+        if let Fate::Acked { base_offset: first } = attempt.fate
+            && first != base_offset
+        {
+            let detail = format!("{id} was acked at {first} and at {base_offset}");
+            return Err(Violation::Twice(detail));
+        }
+        attempt.fate = Fate::Acked { base_offset };
+        self.client.waiting.retain(|(spec, _)| spec.id != id);
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+/**
+ * The promise: a hostile client can end its own connection and nothing else. Whatever it sends gets
+ * a clear error or a close, while a neighbour goes on producing and consuming through the same
+ * broker and misses nothing.
+ */
+import { connect as connectSocket, type Socket } from "node:net";
+import { gzipSync } from "node:zlib";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { type Client, type Consumer, connect, type Producer } from "../../src/client/index.ts";
+import { CODES, type CodeName } from "../../src/protocol/codes.ts";
+import type { FrameValue } from "../../src/protocol/writer.ts";
+import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { recordBatch, records } from "../record-batch.ts";
+import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
+import { RawClient } from "../websocket/raw-client.ts";
+
+const GZIP = 1;
+const VALUES = ["one", "two", "three"].map((text) => new Uint8Array(Buffer.from(text)));
+/** More than a batch may expand to. */
+const BOMB_BYTES = 128 * 1_048_576;
+
+const bomb = () => gzipSync(records([new Uint8Array(BOMB_BYTES)]));
+
+/** Batches that a broker must not store, and what it says. */
+const BATCHES: [name: string, code: CodeName, make: () => Uint8Array][] = [
+	["a wrong checksum", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { checksumError: 1 })],
+	["a length beyond its end", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { length: 10_000 })],
+	["a length before its end", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { length: 50 })],
+	["a negative length", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { length: -1 })],
+	["less than a header", "CORRUPT_MESSAGE", () => recordBatch(VALUES).subarray(0, 60)],
+	["nothing", "CORRUPT_MESSAGE", () => new Uint8Array(0)],
+	["an old magic", "INVALID_RECORD", () => recordBatch(VALUES, { magic: 1 })],
+	["too many records said", "INVALID_RECORD", () => recordBatch(VALUES, { count: 4 })],
+	["too few records said", "INVALID_RECORD", () => recordBatch(VALUES, { count: 2 })],
+	["a negative count", "INVALID_RECORD", () => recordBatch(VALUES, { count: -1 })],
+	["another last offset", "INVALID_RECORD", () => recordBatch(VALUES, { lastOffsetDelta: 7 })],
+	[
+		"offsets out of order",
+		"INVALID_RECORD",
+		() => recordBatch(VALUES, { body: records(VALUES, [0, 2, 1]) }),
+	],
+	[
+		"an unknown codec",
+		"UNSUPPORTED_COMPRESSION_TYPE",
+		() => recordBatch(VALUES, { attributes: 7 }),
+	],
+	["what does not decompress", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { attributes: GZIP })],
+	[
+		"what is cut short within its compression",
+		"CORRUPT_MESSAGE",
+		() =>
+			recordBatch(VALUES, { attributes: GZIP, body: gzipSync(records(VALUES)).subarray(0, 20) }),
+	],
+	[
+		"a decompression bomb",
+		"MESSAGE_TOO_LARGE",
+		() => recordBatch([new Uint8Array(1)], { attributes: GZIP, body: bomb() }),
+	],
+	[
+		"more than max.message.bytes",
+		"MESSAGE_TOO_LARGE",
+		() => recordBatch([new Uint8Array(1_100_000)]),
+	],
+];
+
+const TOPIC_NAMES = ["a/b", "..", ".", "../../escape", "", "x".repeat(250), "nul\0", "caf\u00e9"];
+
+describe.each(TRANSPORTS)("over %s", (transport) => {
+	requireTransport(transport);
+	let broker: BrokerProcess;
+	let neighbour: Neighbour;
+	let hostile: RawClient;
+
+	const cleanups: Parameters<AtEnd>[0][] = [];
+
+	beforeAll(async () => {
+		const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
+		const flags = ["--websocket-transport", transport];
+		const dataDir = temporaryDirectory(atEnd);
+		broker = await BrokerProcess.start({ dataDir, flags, atEnd });
+		neighbour = await Neighbour.start(broker.url);
+		hostile = await RawClient.greeted(broker.url);
+		await hostile.call("topics.create", { name: "target", partitions: 1 });
+	});
+
+	afterAll(async () => {
+		try {
+			hostile.close();
+			await neighbour.stop();
+			const { code, signal, stderr } = await broker.stop();
+			expect({ code, signal }).toEqual({ code: 0, signal: null });
+			expect(stderr.split("\n").filter((line) => /"level":(50|60)/.test(line))).toEqual([]);
+		} finally {
+			for (const cleanup of cleanups) await cleanup();
+		}
+	});
+
+	test.each(BATCHES)("a batch with %s is %s", async (_, code, make) => {
+		expect(await produceBatch(hostile, "target", make())).toBe(CODES[code].code);
+		const [row] = await hostile.produce("target", ["still served"]);
+		expect(row?.[0]).toBe(0);
+		await neighbour.goesOn();
+	});
+
+	test.each(TOPIC_NAMES)("a topic called %j is refused everywhere", async (name) => {
+		const invalid = CODES.INVALID_TOPIC_EXCEPTION.code;
+		const unknown = CODES.UNKNOWN_TOPIC_OR_PARTITION.code;
+		expect(await hostile.error(7, 1, "topics.create", { name, partitions: 1 })).toBe(invalid);
+		expect(await hostile.error(2, 2, name)).toBe(invalid);
+		expect(await produceBatch(hostile, name, recordBatch(VALUES))).toBe(unknown);
+		await neighbour.goesOn();
+	});
+
+	test("an offset out of range is refused and the connection goes on", async () => {
+		const code = await hostile.error(4, 1, 1, "target", 0, 1_000_000, { credit: [10, 10_000] });
+		expect(code).toBe(CODES.OFFSET_OUT_OF_RANGE.code);
+		await hostile.ping();
+		await neighbour.goesOn();
+	});
+
+	test("a foreign origin is refused before it is a WebSocket", async () => {
+		const opening = RawClient.open(broker.url, { origin: "https://evil.example" });
+		await expect(opening).rejects.toThrow("403");
+		await neighbour.goesOn();
+	});
+
+	test("hundreds of connections that say nothing, or nonsense, or vanish", async () => {
+		const sockets = await Promise.all(Array.from({ length: 300 }, () => open(broker.port)));
+		for (const [index, socket] of sockets.entries()) {
+			if (index % 3 === 1) socket.write(Buffer.alloc(10_000, index));
+			if (index % 3 === 2) socket.resetAndDestroy();
+		}
+		await neighbour.goesOn();
+		for (const socket of sockets) socket.destroy();
+		await neighbour.goesOn();
+	});
+
+	test("clients that die in the middle of frames", async () => {
+		for (let round = 0; round < 20; round++) {
+			const client = await RawClient.greeted(broker.url);
+			const values = Array<FrameValue>(50).fill(new Uint8Array(10_000));
+			client.send(3, 1, 2, [["target", 0, -1, 0, values.map((value) => [value])]]);
+			client.send(4, 2, 1, "target", 0, "earliest", { credit: [1_000_000, 60_000_000] });
+			if (round % 2 === 0) await client.reply(2);
+			client.close();
+		}
+		await neighbour.goesOn();
+	});
+});
+
+/** Sends a ready batch and answers with the code it gets. */
+async function produceBatch(client: RawClient, topic: string, batch: Uint8Array) {
+	client.send(3, 5, 2, [[topic, 0, -1, 2, batch]]);
+	const frame = await client.reply(5);
+	return frame[0] === 130 ? frame[2] : (frame[3] as [[number]])[0][0];
+}
+
+function open(port: number): Promise<Socket> {
+	return new Promise((resolve, reject) => {
+		const socket = connectSocket(port, "127.0.0.1", () => resolve(socket));
+		socket.on("error", reject);
+		socket.resume();
+	});
+}
+
+/** Produces numbers one behind the other and consumes them, all the time. */
+class Neighbour {
+	#consumed = 0;
+	#failure: unknown;
+	#isStopping = false;
+	readonly #client: Client;
+	readonly #producer: Producer<number>;
+	readonly #consumer: Consumer<number>;
+	readonly #producing: Promise<void>;
+	readonly #consuming: Promise<void>;
+
+	private constructor(client: Client) {
+		this.#client = client;
+		this.#producer = client.producer<number>();
+		this.#consumer = client.consumer<number>({ topics: "neighbour", from: "earliest" });
+		const failed = (error: unknown) => {
+			this.#failure ??= error;
+		};
+		this.#producing = this.#produce().catch(failed);
+		this.#consuming = this.#consume().catch(failed);
+	}
+
+	static async start(url: string): Promise<Neighbour> {
+		const client = await connect(url);
+		await client.topics.create("neighbour");
+		return new Neighbour(client);
+	}
+
+	/** Resolves when ten more records went through, in order, on the first connection. */
+	async goesOn(): Promise<void> {
+		const goal = this.#consumed + 10;
+		const deadlineMs = Date.now() + 10_000;
+		while (this.#consumed < goal) {
+			expect(this.#failure).toBeUndefined();
+			expect(Date.now(), "the neighbour goes on").toBeLessThan(deadlineMs);
+			await new Promise((resolve) => setTimeout(resolve, 5));
+		}
+		expect(this.#client.state).toBe("ready");
+	}
+
+	async stop(): Promise<void> {
+		this.#isStopping = true;
+		await this.#producing;
+		await this.#consumer.close();
+		await this.#consuming;
+		expect(this.#failure).toBeUndefined();
+		await this.#client.close();
+	}
+
+	async #produce(): Promise<void> {
+		for (let number = 0; !this.#isStopping; number++) {
+			expect((await this.#producer.send({ topic: "neighbour", value: number })).offset).toBe(
+				number,
+			);
+		}
+	}
+
+	async #consume(): Promise<void> {
+		for await (const { value, offset } of this.#consumer) {
+			expect([value, offset]).toEqual([this.#consumed, this.#consumed]);
+			this.#consumed++;
+		}
+	}
+}
