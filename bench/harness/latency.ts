@@ -46,8 +46,8 @@ export interface Pace {
 }
 
 /**
- * Calls `send` at fixed times, whether answers have come or not, with the time at which the call was
- * due: measured from there, a stall is charged to every message that it held up. Between the times
+ * Calls `send` at fixed times, whether answers have come or not, with the time at which the call
+ * was due: measured from there, a stall is charged to every message that it held up. Between them
  * the event loop runs on without sleeping, because timers are only exact to a millisecond.
  */
 export function sendPaced(

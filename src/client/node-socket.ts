@@ -12,7 +12,7 @@ export const openNodeSocket: OpenSocket = (url, options, events) => {
 	});
 	let cause: unknown;
 	socket.on("open", () => events.opened());
-	socket.on("message", (data) => events.message(data as Buffer));
+	socket.on("message", (data) => events.message(plainBytes(data as Buffer)));
 	socket.on("error", (error) => {
 		cause = error;
 	});
@@ -23,6 +23,14 @@ export const openNodeSocket: OpenSocket = (url, options, events) => {
 		terminate: () => socket.terminate(),
 	};
 };
+
+/**
+ * The same memory without Buffer's methods: every value of a delivery is a view of it, and Buffer's
+ * own `subarray` takes a third longer to make one.
+ */
+function plainBytes({ buffer, byteOffset, length }: Buffer): Uint8Array {
+	return new Uint8Array(buffer, byteOffset, length);
+}
 
 /** `ws` reads a key of zeroes as "nothing to mask" and sends the message without a copy. */
 function zeroMask(key: Uint8Array): void {

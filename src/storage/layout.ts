@@ -1,7 +1,7 @@
 /**
- * Layouts of the flat arrays of numbers that cross between the event loop and the core: one reused array
- * costs no objects a frame. `npm run generate` writes the same constants for the core, and reads the lines
- * below as they stand: a one-line comment, then `export const NAME = digits;`.
+ * Layouts of the flat arrays of numbers that cross between the event loop and the core: one reused
+ * array costs no objects a frame. `npm run generate` writes the same constants for the core, and
+ * reads the lines below as they stand: a one-line comment, then `export const NAME = digits;`.
  */
 
 /** Numbers that describe one entry of a produce frame. */

@@ -4,8 +4,8 @@ import { MillraceError } from "../errors.ts";
 import { CODES, type CodeName } from "../protocol/codes.ts";
 
 /**
- * What the addon threw. Its errors carry `CODE_NAME\ndetail` as their message; anything else is a mistake in
- * how it was called and becomes UNKNOWN_SERVER_ERROR with the original as its cause.
+ * What the addon threw. Its errors carry `CODE_NAME\ndetail` as their message; anything else is a
+ * mistake in how it was called and becomes UNKNOWN_SERVER_ERROR with the original as its cause.
  */
 export function fromNative(thrown: unknown): MillraceError {
 	if (thrown instanceof Error) {

@@ -1,6 +1,6 @@
 /**
- * Who waits for which partition's high watermark. The core is asked once a partition, however many wait:
- * it posts one event, and everyone whose offset was passed is woken.
+ * Who waits for which partition's high watermark. The core is asked once a partition, however many
+ * wait: it posts one event, and everyone whose offset was passed is woken.
  */
 interface Waiter {
 	readonly offset: number;
@@ -23,7 +23,9 @@ export interface WatchSource {
 	highWatermark(topic: number, partition: number): number;
 }
 
-/** Partitions of a topic are below this (`LIMITS.topicPartitionsMax`), so that one number names one. */
+/**
+ * Partitions of a topic are below this (`LIMITS.topicPartitionsMax`), so that one number names one.
+ */
 const PARTITION_SPAN = 1 << 20;
 const NOT_ARMED = Number.POSITIVE_INFINITY;
 
@@ -35,7 +37,10 @@ export class PartitionWatches {
 		this.#source = source;
 	}
 
-	/** Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a cancel. */
+	/**
+	 * Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a
+	 * cancel.
+	 */
 	add(topic: number, partition: number, offset: number, wake: () => void): () => void {
 		const key = topic * PARTITION_SPAN + partition;
 		let watched = this.#partitions.get(key);

@@ -1,9 +1,10 @@
 /**
- * The mapped memory that deliveries are views of: one ArrayBuffer a read window, kept while it is in use
- * or recently was. The core bounds what it caches itself; this bounds what the event loop holds beyond.
+ * The mapped memory that deliveries are views of: one ArrayBuffer a read window, kept while it is
+ * in use or recently was. The core bounds what it caches itself; this bounds what the event loop
+ * holds beyond.
  *
- * A window whose topic was deleted is detached as soon as no view is lent out, so that the disk blocks are
- * given back at once instead of at the next garbage collection.
+ * A window whose topic was deleted is detached as soon as no view is lent out, so that the disk
+ * blocks are given back at once instead of at the next garbage collection.
  */
 import { LIMITS } from "../limits.ts";
 
@@ -41,8 +42,9 @@ export class ReadWindows {
 	}
 
 	/**
-	 * A view of `bytes` bytes from `start` in window `id` of `topic`; null when the window is gone and the
-	 * read has to be repeated. The view is lent: nobody writes to it, and it comes back by `release`.
+	 * A view of `bytes` bytes from `start` in window `id` of `topic`; null when the window is gone
+	 * and the read has to be repeated. The view is lent: nobody writes to it, and it comes back by
+	 * `release`.
 	 */
 	lend(id: number, topic: number, start: number, bytes: number): Uint8Array | null {
 		const window = this.#windows.get(id) ?? this.#map(id, topic);

@@ -1,8 +1,9 @@
 /**
  * The logs of one data directory, as one event loop sees them.
  *
- * Requests cross into the core once a frame, as flat numbers (layout.ts); what has to wait for a disk comes
- * back as a token whose event arrives on a later turn, one wake-up for all that happened until then.
+ * Requests cross into the core once a frame, as flat numbers (layout.ts); what has to wait for a
+ * disk comes back as a token whose event arrives on a later turn, one wake-up for all that happened
+ * until then.
  */
 
 import { MillraceError } from "../errors.ts";
@@ -106,7 +107,10 @@ export type ReadStatus =
 /** The outcome of a read: one reused object, to be looked at before the next call. */
 export interface ReadResult {
 	status: ReadStatus;
-	/** Records: a view of a scratch buffer, good until the next read. Batches: a lent view of the mapping. */
+	/**
+	 * Records: a view of a scratch buffer, good until the next read. Batches: a lent view of the
+	 * mapping.
+	 */
 	data: Uint8Array | null;
 	/** Where to read on. */
 	nextOffset: number;
@@ -125,12 +129,18 @@ export interface ReadResult {
 	code: number;
 }
 
-/** Rows that `spread` has room for: partitions that the entries of one frame may spread over, added up. */
+/**
+ * Rows that `spread` has room for: partitions that the entries of one frame may spread over, added
+ * up.
+ */
 export const SPREAD_ROWS_MAX = 65_536;
 
 const STATUSES: readonly ReadStatus[] = ["data", "at_end", "loading", "out_of_range", "gap"];
 const EVENTS_DRAINED_MAX = 1024;
-/** Room for a delivery and the front of its frame. A frame of one larger batch gets a buffer of its own. */
+/**
+ * Room for a delivery and the front of its frame. A frame of one larger batch gets a buffer of its
+ * own.
+ */
 const SCRATCH_BYTES = LIMITS.deliveryBytesMax + 65_536;
 const FLUSH_THREADS_MAX = 16;
 const DESCRIPTORS_MAX = 4096;
@@ -215,8 +225,8 @@ export class Storage {
 	}
 
 	/**
-	 * Flushes everything, notes the clean stop and unlocks the directory. Rejects when something could not
-	 * be made durable; the directory is unlocked all the same.
+	 * Flushes everything, notes the clean stop and unlocks the directory. Rejects when something
+	 * could not be made durable; the directory is unlocked all the same.
 	 */
 	async close(): Promise<void> {
 		if (this.#isClosed) return;
@@ -311,9 +321,9 @@ export class Storage {
 	}
 
 	/**
-	 * Appends the first `entryCount` entries of `plan`, made from `frame`, and notes there and in `spread`
-	 * what became of them. Returns 0 when all that was asked for is reached, else the token to wait for.
-	 * The frame's memory is not kept.
+	 * Appends the first `entryCount` entries of `plan`, made from `frame`, and notes there and in
+	 * `spread` what became of them. Returns 0 when all that was asked for is reached, else the token
+	 * to wait for. The frame's memory is not kept.
 	 */
 	append(
 		frame: Uint8Array,
@@ -347,8 +357,9 @@ export class Storage {
 	}
 
 	/**
-	 * Whether another thread is appending part of the last frame, because it would have held the event loop
-	 * up: then `plan`, `spread` and `reached` are filled in by `takeAppended` once the token is done.
+	 * Whether another thread is appending part of the last frame, because it would have held the
+	 * event loop up: then `plan`, `spread` and `reached` are filled in by `takeAppended` once the
+	 * token is done.
 	 */
 	get isElsewhere(): boolean {
 		return this.#frameResult[FRAME_IS_ELSEWHERE] === 1;
@@ -364,13 +375,17 @@ export class Storage {
 		this.#tokens.set(token, done);
 	}
 
-	/** Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a cancel. */
+	/**
+	 * Calls `wake` once, on a later turn, when the high watermark has passed `offset`. Returns a
+	 * cancel.
+	 */
 	watch(topic: TopicHandle, partition: number, offset: number, wake: () => void): () => void {
 		return this.#watches.add(topic, partition, offset, wake);
 	}
 
 	/**
-	 * Reads records as one whole frame `[131, sub, ...]`: at most `recordsMax` and `bytesMax`, but always one.
+	 * Reads records as one whole frame `[131, sub, ...]`: at most `recordsMax` and `bytesMax`, but
+	 * always one.
 	 */
 	readRecords(
 		topic: TopicHandle,
@@ -409,8 +424,8 @@ export class Storage {
 	}
 
 	/**
-	 * Finds whole batches in mapped memory, at most `bytesMax` of them but always one. The view is lent: it
-	 * is given back by `release`, and nobody writes to it.
+	 * Finds whole batches in mapped memory, at most `bytesMax` of them but always one. The view is
+	 * lent: it is given back by `release`, and nobody writes to it.
 	 */
 	readBatches(topic: TopicHandle, partition: number, offset: number, bytesMax: number): ReadResult {
 		const numbers = this.#readNumbers;
@@ -450,7 +465,9 @@ export class Storage {
 		return { epoch, entries: entries.map(({ key, value }) => [key, value ?? new Uint8Array()]) };
 	}
 
-	/** Applies all changes or none, durably; resolves to the new epoch. Rejects with INVALID_REQUEST. */
+	/**
+	 * Applies all changes or none, durably; resolves to the new epoch. Rejects with INVALID_REQUEST.
+	 */
 	metadataCommit(expectedEpoch: number, changes: readonly MetadataChange[]): Promise<number> {
 		return callAsync(() =>
 			this.#native.metadataCommit(

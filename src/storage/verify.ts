@@ -20,8 +20,9 @@ export interface VerifyReport {
 }
 
 /**
- * Reads every batch of every log in `dataDir` and changes nothing. Rejects with DATA_DIRECTORY_IN_USE,
- * DATA_DIRECTORY_NEWER, DATA_DAMAGED (the directory itself) or KAFKA_STORAGE_ERROR.
+ * Reads every batch of every log in `dataDir` and changes nothing. Rejects with
+ * DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER, DATA_DAMAGED (the directory itself) or
+ * KAFKA_STORAGE_ERROR.
  */
 export function verifyDataDirectory(dataDir: string): Promise<VerifyReport> {
 	return callAsync(() => loadNative().verifyDataDirectory(dataDir));

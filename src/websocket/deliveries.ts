@@ -3,9 +3,9 @@ import { LIMITS } from "../limits.ts";
 /** A session as the one who gives it its turns sees it. */
 export interface DeliveringSession {
 	/**
-	 * One delivery for each subscription in turn, up to about `bytesMax` each, until they cost half of
-	 * it; returns what they cost, in bytes. Enqueues itself again when there is more and its socket
-	 * takes it.
+	 * One delivery for each subscription in turn, up to about `bytesMax` each, until they come to
+	 * half of it; returns what they cost, in bytes. Enqueues itself again when there is more and
+	 * its socket takes it.
 	 */
 	deliver(bytesMax: number): number;
 	/** Looks whether a backed-up socket has drained, in case nobody told. */

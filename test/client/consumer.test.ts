@@ -112,8 +112,8 @@ describe("reading", () => {
 		await producer.send({ topic: "a", key: "clé", value: null, timestamp: 12, headers });
 		for await (const record of consumerOf({ until: "end" })) {
 			expect(record).toMatchObject({ keyText: "clé", value: null, timestamp: 12 });
-			expect(record.headers.map(([name, value]) => [name, value && String(value)])).toEqual([
-				["h", "1"],
+			expect(record.headers).toEqual([
+				["h", new TextEncoder().encode("1")],
 				["h", null],
 			]);
 			expect(record.valueBytes).toBeNull();
@@ -128,7 +128,7 @@ describe("reading", () => {
 			expect(() => record.value).toThrow(
 				expect.objectContaining({ code: "INVALID_RECORD", topic: "a", partition: 0 }),
 			);
-			expect(record.valueBytes).toEqual(Buffer.of(0xc1));
+			expect(record.valueBytes).toEqual(Uint8Array.of(0xc1));
 		}
 	});
 

@@ -1,7 +1,7 @@
 /**
  * The promise: deleting a topic gives its disk blocks back within a second, also while consumers
- * are being served from its mapped files. Bytes that wait for a socket hold them until they are sent
- * or the connection ends, which is a second at most behind that.
+ * are being served from its mapped files. Bytes that wait for a socket hold them until they are
+ * sent or the connection ends, which is a second at most behind that.
  */
 import { statfsSync } from "node:fs";
 import { join } from "node:path";

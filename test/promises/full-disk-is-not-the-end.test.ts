@@ -21,7 +21,9 @@ const FILE_SYSTEMS: [name: string, mount: () => Mount][] = [
 	["ext4", () => mountNewImage(16 * MEBIBYTE)],
 ];
 
-/** Topics are written through both writers: pwrite by default, a mapping where acks do not flush. */
+/**
+ * Topics are written through both writers: pwrite by default, a mapping where acks do not flush.
+ */
 const WRITERS: [name: string, configs: Record<string, number>][] = [
 	["a topic that flushes", {}],
 	["a topic that does not flush", { "flush.messages": 1_000_000 }],

@@ -1,6 +1,6 @@
 /**
- * The promise: a thousand subscribers, of which some never read, cost the broker less than 64 KiB of
- * anonymous memory each, and whoever reads gets every record.
+ * The promise: a thousand subscribers, of which some never read, cost the broker less than 64 KiB
+ * of anonymous memory each, and whoever reads gets every record.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";

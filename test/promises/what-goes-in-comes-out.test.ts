@@ -56,7 +56,9 @@ test.for([
 	},
 );
 
-/** Repeats a real file to at least `bytes` bytes; the last line ends with a newline, as consumed. */
+/**
+ * Repeats a real file to at least `bytes` bytes; the last line ends with a newline, as consumed.
+ */
 async function writeText(file: string, bytes: number): Promise<void> {
 	const source = TEXT_FILES.find((path) => existsSync(path)) as string;
 	const text = readFileSync(source);

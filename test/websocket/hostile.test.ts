@@ -12,7 +12,8 @@ describe.each(TRANSPORTS)("a client that means harm, over %s", (transport) => {
 			const name = `spread-${compression}`;
 			const configs = { "compression.type": compression, "flush.messages": "1000000" };
 			await client.call("topics.create", { name, partitions: 128, configs });
-			// Each may reach every partition. The first is large enough to be compressed by another thread.
+			// Each may reach every partition. The first is large enough to be compressed by another
+			// thread.
 			const records = Array.from({ length: 160 }, (_, key) => ["", `${key}`]);
 			const first = [...records, ["x".repeat(20_000), "key"]];
 			const entries = Array.from({ length: 513 }, (_, index) => {

@@ -1,4 +1,4 @@
-/** One consumer reads a log that is there already, from its beginning to its end, again and again. */
+/** One consumer reads a log that is there already from beginning to end, again and again. */
 import type { Consumer } from "millrace/client";
 
 import { Payload } from "../payload.ts";
@@ -102,7 +102,7 @@ async function consume(
 	};
 }
 
-/** Reads the log as often as fits into the time, at least once; returns how many records that was. */
+/** Reads the log as often as fits into the time, at least once; returns the records read. */
 async function repeat(
 	{ client, topic }: TestBed,
 	read: Read,

@@ -20,7 +20,7 @@ const RECORD_BYTES = 1_024;
 /** Just below 1 MiB, which is the largest batch of a topic at its defaults. */
 const BATCH_RECORDS = 1_000;
 
-/** What a batch has before its records: its base offset first, which differs from batch to batch. */
+/** What a batch has before its records; its base offset, which comes first, is its own. */
 const HEADER_BYTES = 61;
 
 export const coreAppendScenario: Scenario = {

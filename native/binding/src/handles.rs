@@ -41,10 +41,7 @@ impl<T> Slab<T> {
     }
 
     fn take(&self, number: u32) -> Option<Arc<T>> {
-        self.0
-            .write()
-            .get_mut(usize::try_from(number).ok()?)?
-            .take()
+        self.0.write().get_mut(usize::try_from(number).ok()?)?.take()
     }
 }
 
@@ -53,9 +50,7 @@ pub(crate) fn add_store(store: Arc<Store>) -> u32 {
 }
 
 pub(crate) fn store(number: u32) -> napi::Result<Arc<Store>> {
-    STORES
-        .get(number)
-        .ok_or_else(|| invalid("the store is closed"))
+    STORES.get(number).ok_or_else(|| invalid("the store is closed"))
 }
 
 pub(crate) fn take_store(number: u32) -> Option<Arc<Store>> {
@@ -63,16 +58,11 @@ pub(crate) fn take_store(number: u32) -> Option<Arc<Store>> {
 }
 
 pub(crate) fn add_loop(channel: Arc<Channel>) -> u32 {
-    LOOPS.add(Arc::new(LoopState {
-        channel,
-        scratch: Mutex::default(),
-    }))
+    LOOPS.add(Arc::new(LoopState { channel, scratch: Mutex::default() }))
 }
 
 pub(crate) fn event_loop(number: u32) -> napi::Result<Arc<LoopState>> {
-    LOOPS
-        .get(number)
-        .ok_or_else(|| invalid("the channel is closed"))
+    LOOPS.get(number).ok_or_else(|| invalid("the channel is closed"))
 }
 
 pub(crate) fn take_loop(number: u32) -> Option<Arc<LoopState>> {

@@ -26,10 +26,7 @@ impl<T: Send + 'static + ToNapiValue + TypeName> Task for Job<T> {
     type JsValue = T;
 
     fn compute(&mut self) -> napi::Result<T> {
-        let work = self
-            .0
-            .take()
-            .ok_or_else(|| napi::Error::from_reason("a job ran twice"))?;
+        let work = self.0.take().ok_or_else(|| napi::Error::from_reason("a job ran twice"))?;
         work().map_err(|error| to_js(&error))
     }
 

@@ -27,22 +27,13 @@ pub struct NativeMetadata {
 /// Reads everything. Reads a small, cached file: called at start only.
 #[napi]
 pub fn metadata_load(store: u32) -> napi::Result<NativeMetadata> {
-    let content = handles::store(store)?
-        .metadata()
-        .load()
-        .map_err(|error| to_js(&error))?;
+    let content = handles::store(store)?.metadata().load().map_err(|error| to_js(&error))?;
     let entries = content
         .entries
         .into_iter()
-        .map(|(key, value)| NativeMetadataEntry {
-            key,
-            value: Some(Uint8Array::new(value)),
-        })
+        .map(|(key, value)| NativeMetadataEntry { key, value: Some(Uint8Array::new(value)) })
         .collect();
-    Ok(NativeMetadata {
-        epoch: content.epoch as f64,
-        entries,
-    })
+    Ok(NativeMetadata { epoch: content.epoch as f64, entries })
 }
 
 /// Applies all changes or none, durably; resolves to the new epoch.
@@ -58,10 +49,7 @@ pub fn metadata_commit(
         .map(|change| (change.key, change.value.map(|value| value.to_vec())))
         .collect();
     Ok(Job::start(move || {
-        store
-            .metadata()
-            .commit(expected_epoch as u64, &changes)
-            .map(|epoch| epoch as f64)
+        store.metadata().commit(expected_epoch as u64, &changes).map(|epoch| epoch as f64)
     }))
 }
 
@@ -70,9 +58,6 @@ pub fn metadata_commit(
 pub fn allocate_producer_ids(store: u32, count: u32) -> napi::Result<AsyncTask<Job<f64>>> {
     let store = handles::store(store)?;
     Ok(Job::start(move || {
-        store
-            .metadata()
-            .allocate_producer_ids(u64::from(count))
-            .map(|first| first as f64)
+        store.metadata().allocate_producer_ids(u64::from(count)).map(|first| first as f64)
     }))
 }

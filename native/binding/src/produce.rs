@@ -1,8 +1,5 @@
 //! Produce frames.
-#![expect(
-    clippy::too_many_arguments,
-    reason = "flat arguments cost no object a frame"
-)]
+#![expect(clippy::too_many_arguments, reason = "flat arguments cost no object a frame")]
 
 use millrace_core::registry::produce::{Frame, Outcome, ProducerIdentity};
 use napi::bindgen_prelude::Float64ArraySlice;
@@ -62,9 +59,7 @@ pub fn append(
         },
     };
     let count = usize::try_from(count).unwrap_or(0);
-    let outcome = buffers
-        .produce
-        .append(&frame, scratch::numbers(&mut plan), count);
+    let outcome = buffers.produce.append(&frame, scratch::numbers(&mut plan), count);
     let result = scratch::numbers(&mut result);
     write_outcome(result, &outcome, buffers.produce.spreads());
     Ok(())
@@ -86,11 +81,7 @@ pub fn take_appended(
     for (slot, value) in scratch::numbers(&mut plan).iter_mut().zip(&appended.plan) {
         *slot = *value;
     }
-    let outcome = Outcome {
-        token,
-        reached: appended.reached,
-        is_elsewhere: true,
-    };
+    let outcome = Outcome { token, reached: appended.reached, is_elsewhere: true };
     write_outcome(scratch::numbers(&mut result), &outcome, &appended.spreads);
     Ok(true)
 }

@@ -1,9 +1,6 @@
 //! Reading.
 #![expect(unsafe_code, reason = "mapped memory becomes ArrayBuffers here")]
-#![expect(
-    clippy::too_many_arguments,
-    reason = "flat arguments cost no object a frame"
-)]
+#![expect(clippy::too_many_arguments, reason = "flat arguments cost no object a frame")]
 
 use millrace_core::{
     layout,
@@ -48,18 +45,13 @@ pub fn read_records(
     };
     let frame = &mut buffers.frame;
     frame.clear();
-    let outcome = store
-        .read_records(&state.channel, &request, frame)
-        .map_err(|error| to_js(&error))?;
+    let outcome =
+        store.read_records(&state.channel, &request, frame).map_err(|error| to_js(&error))?;
     let mut numbers = numbers(&outcome);
     if let Some(target) = scratch::bytes(&mut output).get_mut(..frame.len()) {
         target.copy_from_slice(frame);
     } else {
-        set(
-            &mut numbers,
-            layout::READ_STATUS,
-            layout::READ_STATUS_LARGE as f64,
-        );
+        set(&mut numbers, layout::READ_STATUS, layout::READ_STATUS_LARGE as f64);
     }
     set(&mut numbers, layout::READ_FRAME_BYTES, frame.len() as f64);
     write(scratch::numbers(&mut result), &numbers);
@@ -101,9 +93,7 @@ pub fn read_batches(
         records_max: u32::MAX,
         bytes_max: whole(bytes_max),
     };
-    let outcome = store
-        .read_batches(&state.channel, &request)
-        .map_err(|error| to_js(&error))?;
+    let outcome = store.read_batches(&state.channel, &request).map_err(|error| to_js(&error))?;
     write(scratch::numbers(&mut result), &numbers(&outcome));
     Ok(())
 }
@@ -149,9 +139,7 @@ pub fn watch(
 ) -> napi::Result<bool> {
     let store = handles::store(store)?;
     let state = handles::event_loop(channel)?;
-    store
-        .watch(&state.channel, topic, partition, whole(offset))
-        .map_err(|error| to_js(&error))
+    store.watch(&state.channel, topic, partition, whole(offset)).map_err(|error| to_js(&error))
 }
 
 /// The outcome as the numbers that src/storage/layout.ts describes.
@@ -159,12 +147,7 @@ fn numbers(outcome: &Outcome) -> [f64; layout::READ_STRIDE] {
     let mut numbers = [0.0; layout::READ_STRIDE];
     let mut set = |index: usize, value: f64| set(&mut numbers, index, value);
     match outcome {
-        Outcome::Records {
-            records,
-            bytes,
-            next_offset,
-            high_watermark,
-        } => {
+        Outcome::Records { records, bytes, next_offset, high_watermark } => {
             set(layout::READ_NEXT_OFFSET, *next_offset as f64);
             set(layout::READ_RECORDS, f64::from(*records));
             set(layout::READ_BYTES, *bytes as f64);
@@ -191,10 +174,7 @@ fn numbers(outcome: &Outcome) -> [f64; layout::READ_STRIDE] {
             set(layout::READ_STATUS, layout::READ_STATUS_GAP as f64);
             set(layout::READ_NEXT_OFFSET, *to_offset as f64);
         }
-        Outcome::OutOfRange {
-            log_start,
-            high_watermark,
-        } => {
+        Outcome::OutOfRange { log_start, high_watermark } => {
             set(layout::READ_STATUS, layout::READ_STATUS_OUT_OF_RANGE as f64);
             set(layout::READ_LOG_START, *log_start as f64);
             set(layout::READ_HIGH_WATERMARK, *high_watermark as f64);

@@ -1,8 +1,5 @@
 //! Buffers that JavaScript lends for the duration of one synchronous call.
-#![expect(
-    unsafe_code,
-    reason = "typed arrays of the caller are written in place"
-)]
+#![expect(unsafe_code, reason = "typed arrays of the caller are written in place")]
 
 use napi::bindgen_prelude::{Float64ArraySlice, Uint8ArraySlice};
 

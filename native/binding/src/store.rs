@@ -128,10 +128,7 @@ pub fn take_recovery_report(store: u32) -> napi::Result<Vec<NativeRecoveryEntry>
     let entries = handles::store(store)?.take_report();
     let converted = entries
         .into_iter()
-        .map(|entry| NativeRecoveryEntry {
-            detail: entry.to_string(),
-            subject: entry.subject,
-        })
+        .map(|entry| NativeRecoveryEntry { detail: entry.to_string(), subject: entry.subject })
         .collect();
     Ok(converted)
 }
@@ -177,10 +174,7 @@ pub fn open_topics(
     specs: Vec<NativeTopicSpec>,
 ) -> napi::Result<AsyncTask<Job<Vec<u32>>>> {
     let store = handles::store(store)?;
-    let specs = specs
-        .into_iter()
-        .map(spec)
-        .collect::<napi::Result<Vec<_>>>()?;
+    let specs = specs.into_iter().map(spec).collect::<napi::Result<Vec<_>>>()?;
     Ok(Job::start(move || store.open_topics(&specs)))
 }
 
@@ -195,9 +189,7 @@ pub fn add_partitions(store: u32, topic: u32, partitions: u32) -> napi::Result<A
 #[napi]
 pub fn configure_topic(store: u32, topic: u32, config: NativeTopicConfig) -> napi::Result<()> {
     let config = log_config(&config)?;
-    handles::store(store)?
-        .configure_topic(topic, config)
-        .map_err(|error| to_js(&error))
+    handles::store(store)?.configure_topic(topic, config).map_err(|error| to_js(&error))
 }
 
 /// Ends a topic and unlinks its files.
@@ -231,9 +223,7 @@ pub fn partition_offsets(
     mut result: Float64ArraySlice<'_>,
 ) -> napi::Result<()> {
     let store = handles::store(store)?;
-    let offsets = store
-        .offsets(topic, partition)
-        .map_err(|error| to_js(&error))?;
+    let offsets = store.offsets(topic, partition).map_err(|error| to_js(&error))?;
     let values = [
         offsets.log_start as f64,
         offsets.high_watermark as f64,
@@ -323,10 +313,7 @@ fn log_config(config: &NativeTopicConfig) -> napi::Result<LogConfig> {
         -1 => None,
         number => {
             let codec = u8::try_from(number).map_err(|_| {
-                to_js(&Error::new(
-                    Code::UnsupportedCompressionType,
-                    number.to_string(),
-                ))
+                to_js(&Error::new(Code::UnsupportedCompressionType, number.to_string()))
             })?;
             Some(Codec::from_number(codec).map_err(|error| to_js(&error))?)
         }
@@ -363,11 +350,7 @@ fn log_config(config: &NativeTopicConfig) -> napi::Result<LogConfig> {
 /// A number that means never from 2^53-1 on.
 pub(crate) fn whole(value: f64) -> u64 {
     const NEVER: f64 = 9_007_199_254_740_991.0;
-    if value >= NEVER {
-        u64::MAX
-    } else {
-        value.max(0.0) as u64
-    }
+    if value >= NEVER { u64::MAX } else { value.max(0.0) as u64 }
 }
 
 fn signed(value: f64) -> i64 {

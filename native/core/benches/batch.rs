@@ -40,17 +40,8 @@ fn options(codec: Codec) -> BuildOptions {
         before_ms_max: i64::MAX,
         after_ms_max: 3_600_000,
     };
-    let rules = Rules {
-        bytes_max: 8_388_608,
-        compacted: false,
-        timestamp,
-    };
-    BuildOptions {
-        codec,
-        level: None,
-        rules,
-        producer: None,
-    }
+    let rules = Rules { bytes_max: 8_388_608, compacted: false, timestamp };
+    BuildOptions { codec, level: None, rules, producer: None }
 }
 
 fn value_of(bytes: usize) -> Vec<u8> {
@@ -62,21 +53,15 @@ fn batches(value_bytes: usize) {
     let value = value_of(value_bytes);
     let mut output = Vec::new();
     for codec in Codec::ALL {
-        measure(
-            &format!("build and checksum, {}", codec.name()),
-            value_bytes,
-            || {
-                output.clear();
-                let mut builder = BatchBuilder::new(&mut output, codec, None);
-                for index in 0..i64::from(RECORDS) {
-                    builder
-                        .push(NOW_MS + index, None, Some(&value), iter::empty())
-                        .unwrap();
-                }
-                builder.finish(Finish::default()).unwrap();
-                black_box(&output);
-            },
-        );
+        measure(&format!("build and checksum, {}", codec.name()), value_bytes, || {
+            output.clear();
+            let mut builder = BatchBuilder::new(&mut output, codec, None);
+            for index in 0..i64::from(RECORDS) {
+                builder.push(NOW_MS + index, None, Some(&value), iter::empty()).unwrap();
+            }
+            builder.finish(Finish::default()).unwrap();
+            black_box(&output);
+        });
         let rules = options(codec).rules;
         measure(&format!("validate, {}", codec.name()), value_bytes, || {
             black_box(validate(black_box(&output), &rules).unwrap());
@@ -154,8 +139,5 @@ fn measure(name: &str, value_bytes: usize, mut work: impl FnMut()) {
     }
     let records = f64::from(RECORDS) / best_seconds;
     let gigabytes = records * value_bytes as f64 / 1e9;
-    println!(
-        "  {name:32} {:8.1} M records/s {gigabytes:8.2} GB/s",
-        records / 1e6
-    );
+    println!("  {name:32} {:8.1} M records/s {gigabytes:8.2} GB/s", records / 1e6);
 }

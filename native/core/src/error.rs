@@ -20,10 +20,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of `code`, with details such as the path or the offset it is about.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 
     /// An I/O error met while doing `what` (a phrase such as "writing /data/x.log").
@@ -33,10 +30,7 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
             _ => Code::KafkaStorageError,
         };
-        Self {
-            code,
-            detail: format!("{what}: {error}"),
-        }
+        Self { code, detail: format!("{what}: {error}") }
     }
 
     /// The code of the closed table.
@@ -52,13 +46,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}: {}: {}",
-            self.code.name(),
-            self.code.message(),
-            self.detail
-        )
+        write!(formatter, "{}: {}: {}", self.code.name(), self.code.message(), self.detail)
     }
 }
 

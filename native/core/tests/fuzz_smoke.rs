@@ -26,9 +26,8 @@ const BATCHES: [&[u8]; 5] = [
     include_bytes!("../../../test/fixtures/record-batches/zstd.bin"),
 ];
 /// Bytes that mean something in MessagePack or as a length.
-const TELLING_BYTES: [u8; 16] = [
-    0, 1, 2, 3, 0x7f, 0x80, 0x90, 0x91, 0xa1, 0xc0, 0xc4, 0xc6, 0xcf, 0xdc, 0xdd, 0xff,
-];
+const TELLING_BYTES: [u8; 16] =
+    [0, 1, 2, 3, 0x7f, 0x80, 0x90, 0x91, 0xa1, 0xc0, 0xc4, 0xc6, 0xcf, 0xdc, 0xdd, 0xff];
 
 /// SplitMix64.
 struct Generator(u64);
@@ -85,11 +84,7 @@ fn run(name: &str, originals: &[Vec<u8>], check: impl Fn(&[u8])) {
 
 /// `[3, 1, nil, [[topic, 0, -1, format, body]]]`
 fn frame_of(format: u8, body: &[u8]) -> Vec<u8> {
-    [
-        &[0x94, 3, 1, 0xc0, 0x91, 0x95, 0xa1, b't', 0, 0xff, format],
-        body,
-    ]
-    .concat()
+    [&[0x94, 3, 1, 0xc0, 0x91, 0x95, 0xa1, b't', 0, 0xff, format], body].concat()
 }
 
 #[test]
@@ -99,16 +94,10 @@ fn mutated_frames_are_refused_or_build_valid_batches() {
         0x92, 0x94, 0xc4, 2, b'h', b'i', 0xa1, b'k', 0xcd, 3, 232, 0x91, 0x92, 0xa1, b'n', 0xc4, 1,
         7, 0x91, 0xa3, b'y', b'o', b'u',
     ];
-    let values = [
-        0x93, 0x91, 0x82, 1, 0x91, 2, 3, 0xca, 0, 0, 0, 0, 0x91, 0xd4, 1, 2, 0x91, 0xc0,
-    ];
+    let values = [0x93, 0x91, 0x82, 1, 0x91, 2, 3, 0xca, 0, 0, 0, 0, 0x91, 0xd4, 1, 2, 0x91, 0xc0];
     let ready = [&[0xc5, 0x14, 0x4c], BATCHES[0]].concat();
-    let frames = [
-        frame_of(0, &records),
-        frame_of(1, &records),
-        frame_of(1, &values),
-        frame_of(2, &ready),
-    ];
+    let frames =
+        [frame_of(0, &records), frame_of(1, &records), frame_of(1, &values), frame_of(2, &ready)];
     run("frames", &frames, exercise::frame);
 }
 
@@ -119,28 +108,18 @@ fn mutations_get_past_the_checksum_and_into_the_records() {
     let refused = Cell::new(0);
     let rules = exercise::rules();
     run("accepted", &[BATCHES[0].to_vec()], |bytes| {
-        let count = if validate(&exercise::sealed(bytes), &rules).is_ok() {
-            &accepted
-        } else {
-            &refused
-        };
+        let count =
+            if validate(&exercise::sealed(bytes), &rules).is_ok() { &accepted } else { &refused };
         count.set(count.get() + 1);
     });
-    assert!(
-        accepted.get() > 1 && refused.get() > 1,
-        "{accepted:?} {refused:?}"
-    );
+    assert!(accepted.get() > 1 && refused.get() > 1, "{accepted:?} {refused:?}");
 }
 
 #[test]
 fn mutated_batches_are_refused_or_read_to_their_end() {
     let batches = BATCHES.map(<[u8]>::to_vec);
     for batch in &batches {
-        assert_eq!(
-            &exercise::sealed(batch),
-            batch,
-            "sealing changes nothing that is right"
-        );
+        assert_eq!(&exercise::sealed(batch), batch, "sealing changes nothing that is right");
     }
     run("batches", &batches, |bytes| {
         exercise::batch(bytes);

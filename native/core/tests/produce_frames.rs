@@ -59,14 +59,7 @@ impl Loop {
             let _ = wake.send(());
         }));
         let plan = vec![0.0; 16 * layout::PLAN_STRIDE];
-        Self {
-            store,
-            channel,
-            woken,
-            scratch: ProduceScratch::default(),
-            plan,
-            topic,
-        }
+        Self { store, channel, woken, scratch: ProduceScratch::default(), plan, topic }
     }
 
     /// Appends one entry of `values`, each with its key, and says how it went.
@@ -75,13 +68,8 @@ impl Loop {
         let (_, count) = self.scratch.decode(&frame, &mut self.plan).unwrap();
         self.plan[layout::PLAN_TOPIC_HANDLE] = f64::from(self.topic);
         let producer = ProducerIdentity { id: -1, epoch: -1 };
-        let frame = Frame {
-            store: &self.store,
-            channel: &self.channel,
-            bytes: &frame,
-            ack,
-            producer,
-        };
+        let frame =
+            Frame { store: &self.store, channel: &self.channel, bytes: &frame, ack, producer };
         self.scratch.append(&frame, &mut self.plan, count)
     }
 
@@ -94,9 +82,7 @@ impl Loop {
                     return events[2];
                 }
             }
-            self.woken
-                .recv_timeout(Duration::from_secs(10))
-                .expect("the token's event never came");
+            self.woken.recv_timeout(Duration::from_secs(10)).expect("the token's event never came");
         }
     }
 
@@ -112,16 +98,8 @@ impl Loop {
         };
         let (mut count, mut frames) = (0, Vec::new());
         loop {
-            match self
-                .store
-                .read_records(&self.channel, &request, &mut frames)
-                .unwrap()
-            {
-                Outcome::Records {
-                    records,
-                    next_offset,
-                    ..
-                } => {
+            match self.store.read_records(&self.channel, &request, &mut frames).unwrap() {
+                Outcome::Records { records, next_offset, .. } => {
                     count += u64::from(records);
                     request.offset = next_offset;
                 }
@@ -156,10 +134,7 @@ fn frame(partition: i32, values: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn position_of(haystack: &[u8], needle: &[u8]) -> usize {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
-        .expect("it was delivered")
+    haystack.windows(needle.len()).position(|window| window == needle).expect("it was delivered")
 }
 
 #[test]
@@ -176,10 +151,7 @@ fn an_ack_of_the_default_promise_comes_after_the_flush_and_then_the_record_is_vi
 
 #[test]
 fn a_relaxed_topic_acks_and_shows_what_is_written() {
-    let config = LogConfig {
-        flush_messages: u64::MAX,
-        ..LogConfig::default()
-    };
+    let config = LogConfig { flush_messages: u64::MAX, ..LogConfig::default() };
     let mut this = Loop::open(config, 1);
     let appended = this.produce(0, None, &[("k", b"value".to_vec())]);
     assert_eq!((appended.token, appended.reached), (0, 1));
@@ -188,11 +160,8 @@ fn a_relaxed_topic_acks_and_shows_what_is_written() {
 
 #[test]
 fn work_that_leaves_the_event_loop_keeps_the_order_of_a_topic() {
-    let config = LogConfig {
-        flush_messages: u64::MAX,
-        codec: Some(Codec::Zstd),
-        ..LogConfig::default()
-    };
+    let config =
+        LogConfig { flush_messages: u64::MAX, codec: Some(Codec::Zstd), ..LogConfig::default() };
     let mut this = Loop::open(config, 1);
     let mut last = None;
     for number in 0..20 {
@@ -200,25 +169,18 @@ fn work_that_leaves_the_event_loop_keeps_the_order_of_a_topic() {
         let mut value = format!("record {number:02} ").into_bytes();
         value.resize(value.len() + padding, b'.');
         let appended = this.produce(0, Some(ACK_WRITTEN), &[("k", value)]);
-        assert!(
-            number != 0 || appended.is_elsewhere,
-            "a large record is compressed elsewhere"
-        );
+        assert!(number != 0 || appended.is_elsewhere, "a large record is compressed elsewhere");
         last = appended.is_elsewhere.then_some(appended.token);
     }
     if let Some(token) = last {
         assert_eq!(this.wait(token), 0.0);
-        let taken = this
-            .channel
-            .take_appended(token)
-            .expect("its results wait to be taken");
+        let taken = this.channel.take_appended(token).expect("its results wait to be taken");
         assert_eq!(taken.plan[layout::PLAN_BASE_OFFSET], 19.0);
     }
     let (count, frames) = this.read_all(0);
     assert_eq!(count, 20);
-    let places: Vec<_> = (0..20)
-        .map(|n| position_of(&frames, format!("record {n:02} ").as_bytes()))
-        .collect();
+    let places: Vec<_> =
+        (0..20).map(|n| position_of(&frames, format!("record {n:02} ").as_bytes())).collect();
     assert!(places.is_sorted(), "records changed places: {places:?}");
 }
 

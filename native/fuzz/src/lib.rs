@@ -30,12 +30,7 @@ pub fn frame(bytes: &[u8]) {
     if decode_envelope(bytes, &mut entries).is_err() {
         return;
     }
-    let options = BuildOptions {
-        codec: Codec::None,
-        level: None,
-        rules: rules(),
-        producer: None,
-    };
+    let options = BuildOptions { codec: Codec::None, level: None, rules: rules(), producer: None };
     let mut splitter = Splitter::default();
     let mut output = Vec::new();
     for entry in &entries {
@@ -51,10 +46,7 @@ pub fn frame(bytes: &[u8]) {
         };
         assert_eq!(built.record_count, entry.record_count);
         batch(&output);
-        assert!(
-            validate(&output, &rules()).is_ok(),
-            "what is built is valid"
-        );
+        assert!(validate(&output, &rules()).is_ok(), "what is built is valid");
         output.clear();
         let parts = splitter
             .split(body, entry.format, PARTITIONS, 0, &options, &mut output)
@@ -71,13 +63,8 @@ pub fn batch(bytes: &[u8]) {
     };
     let header = BatchHeader::read(bytes).expect("a valid batch has a header");
     let mut section = Vec::new();
-    decompress(
-        summary.codec,
-        &bytes[HEADER_BYTES..],
-        summary.decompressed_bytes,
-        &mut section,
-    )
-    .expect("a valid batch decompresses to what validation counted");
+    decompress(summary.codec, &bytes[HEADER_BYTES..], summary.decompressed_bytes, &mut section)
+        .expect("a valid batch decompresses to what validation counted");
     let mut count = 0;
     for record in Records::new(&section, header.record_count) {
         for entry in record.expect("every record of a valid batch reads").headers {

@@ -105,22 +105,12 @@ impl<'o> BatchBuilder<'o> {
         value: Option<&[u8]>,
         headers: impl Iterator<Item = Header<'h>> + Clone,
     ) -> Result<()> {
-        let base_timestamp = if self.count == 0 {
-            timestamp_ms
-        } else {
-            self.base_timestamp
-        };
+        let base_timestamp = if self.count == 0 { timestamp_ms } else { self.base_timestamp };
         let Some(timestamp_delta) = timestamp_ms.checked_sub(base_timestamp) else {
-            return Err(Error::new(
-                Code::InvalidTimestamp,
-                format!("timestamp {timestamp_ms}"),
-            ));
+            return Err(Error::new(Code::InvalidTimestamp, format!("timestamp {timestamp_ms}")));
         };
         let (header_count, header_bytes) = measure_headers(headers.clone());
-        let place = Place {
-            timestamp_delta,
-            offset_delta: self.count,
-        };
+        let place = Place { timestamp_delta, offset_delta: self.count };
         let body_bytes = record_body_bytes(place, key, value, header_count, header_bytes);
         self.check_bounds(body_bytes, header_count)?;
         let record_bytes = varint_bytes(body_bytes as i64) + body_bytes;
@@ -187,20 +177,14 @@ impl<'o> BatchBuilder<'o> {
         }
         let bytes = self.output.len() - self.start;
         if bytes as u64 > BATCH_BYTES_MAX {
-            return Err(Error::new(
-                Code::MessageTooLarge,
-                format!("a batch of {bytes} bytes"),
-            ));
+            return Err(Error::new(Code::MessageTooLarge, format!("a batch of {bytes} bytes")));
         }
-        let (timestamp_type, max_timestamp, offset_of_max_timestamp) =
-            match finish.log_append_time_ms {
-                Some(now_ms) => (TimestampType::LogAppendTime, now_ms, 0),
-                None => (
-                    TimestampType::CreateTime,
-                    self.max_timestamp,
-                    self.offset_of_max_timestamp,
-                ),
-            };
+        let (timestamp_type, max_timestamp, offset_of_max_timestamp) = match finish
+            .log_append_time_ms
+        {
+            Some(now_ms) => (TimestampType::LogAppendTime, now_ms, 0),
+            None => (TimestampType::CreateTime, self.max_timestamp, self.offset_of_max_timestamp),
+        };
         // Both conversions hold: the record count and the bytes are bounded above.
         let count = self.count as i32;
         let header = BatchHeader {
@@ -214,9 +198,7 @@ impl<'o> BatchBuilder<'o> {
             max_timestamp,
             producer_id: finish.producer.map_or(-1, |producer| producer.id),
             producer_epoch: finish.producer.map_or(-1, |producer| producer.epoch),
-            base_sequence: finish
-                .producer
-                .map_or(-1, |producer| producer.base_sequence),
+            base_sequence: finish.producer.map_or(-1, |producer| producer.base_sequence),
             record_count: count,
         };
         let batch = self.output.get_mut(self.start..).unwrap_or_default();

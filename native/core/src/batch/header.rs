@@ -169,10 +169,7 @@ impl BatchHeader {
     /// `CORRUPT_MESSAGE`, or `INVALID_RECORD` for the message formats before version 2.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-            return Err(corrupt(format!(
-                "{} bytes are less than a batch header",
-                bytes.len()
-            )));
+            return Err(corrupt(format!("{} bytes are less than a batch header", bytes.len())));
         };
         match header[MAGIC] as i8 {
             MAGIC_VALUE => {}
@@ -186,10 +183,7 @@ impl BatchHeader {
         let length_min = (HEADER_BYTES - LENGTH_OVERHEAD_BYTES) as i64;
         let length_max = BATCH_BYTES_MAX as i64 - LENGTH_OVERHEAD_BYTES as i64;
         if !(length_min..=length_max).contains(&i64::from(parsed.length)) {
-            return Err(corrupt(format!(
-                "a batch length of {} bytes",
-                parsed.length
-            )));
+            return Err(corrupt(format!("a batch length of {} bytes", parsed.length)));
         }
         Ok(parsed)
     }
@@ -219,11 +213,7 @@ impl BatchHeader {
         set_field(header, MAGIC, MAGIC_VALUE.to_be_bytes());
         set_field(header, CRC, self.crc.to_be_bytes());
         set_field(header, ATTRIBUTES, self.attributes.0.to_be_bytes());
-        set_field(
-            header,
-            LAST_OFFSET_DELTA,
-            self.last_offset_delta.to_be_bytes(),
-        );
+        set_field(header, LAST_OFFSET_DELTA, self.last_offset_delta.to_be_bytes());
         set_field(header, BASE_TIMESTAMP, self.base_timestamp.to_be_bytes());
         set_field(header, MAX_TIMESTAMP, self.max_timestamp.to_be_bytes());
         set_field(header, PRODUCER_ID, self.producer_id.to_be_bytes());
@@ -239,8 +229,7 @@ impl BatchHeader {
 
     /// Offset of the last record. Saturates on a header that was never validated.
     pub fn last_offset(&self) -> i64 {
-        self.base_offset
-            .saturating_add(i64::from(self.last_offset_delta))
+        self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
 
     /// The idempotent producer, when there is one.
@@ -268,10 +257,7 @@ impl BatchHeader {
         if computed == self.crc {
             return Ok(());
         }
-        Err(corrupt(format!(
-            "checksum {computed:08x} instead of {:08x}",
-            self.crc
-        )))
+        Err(corrupt(format!("checksum {computed:08x} instead of {:08x}", self.crc)))
     }
 }
 

@@ -50,11 +50,7 @@ impl<'a> Records<'a> {
     /// step.
     pub fn new(section: &'a [u8], count: i32) -> Self {
         // A negative count becomes one that no section can hold.
-        Self {
-            rest: section,
-            remaining: count as u32,
-            index: 0,
-        }
+        Self { rest: section, remaining: count as u32, index: 0 }
     }
 
     /// Leaves the next `count` records out, looking at nothing but their lengths.
@@ -92,23 +88,14 @@ impl<'a> Records<'a> {
         let (header_count, body) = split_varint(body)?;
         let headers = Headers::new(body, header_count)?;
         let offset_delta = i32::try_from(offset_delta).ok()?;
-        Some(Record {
-            offset_delta,
-            timestamp_delta,
-            key,
-            value,
-            headers,
-        })
+        Some(Record { offset_delta, timestamp_delta, key, value, headers })
     }
 
     #[cold]
     fn fail(&mut self, what: &str) -> Error {
         self.remaining = 0;
         self.rest = &[];
-        Error::new(
-            Code::InvalidRecord,
-            format!("record {}: {what}", self.index),
-        )
+        Error::new(Code::InvalidRecord, format!("record {}: {what}", self.index))
     }
 }
 

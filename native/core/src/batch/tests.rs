@@ -51,10 +51,10 @@ fn build(codec: Codec, records: &[Owned], finish: Finish) -> Result<Vec<u8>> {
     let mut output = b"front".to_vec();
     let mut builder = BatchBuilder::new(&mut output, codec, None);
     for record in records {
-        let headers = record.headers.iter().map(|(name, value)| Header {
-            name: name.as_bytes(),
-            value: value.as_deref(),
-        });
+        let headers = record
+            .headers
+            .iter()
+            .map(|(name, value)| Header { name: name.as_bytes(), value: value.as_deref() });
         let before = builder.bytes();
         builder.push(
             record.timestamp_ms,
@@ -78,12 +78,7 @@ fn read_back(batch: &[u8]) -> Result<Vec<Owned>> {
     let header = BatchHeader::read(batch)?;
     let mut section = Vec::new();
     let codec = header.attributes.codec()?;
-    decompress(
-        codec,
-        &batch[HEADER_BYTES..],
-        BATCH_BYTES_DECOMPRESSED_MAX,
-        &mut section,
-    )?;
+    decompress(codec, &batch[HEADER_BYTES..], BATCH_BYTES_DECOMPRESSED_MAX, &mut section)?;
     let mut records = Vec::new();
     for record in Records::new(&section, header.record_count) {
         let record = record?;
@@ -159,14 +154,7 @@ fn offset_and_epoch_are_assigned_outside_the_checksum() {
     let mut batch = batch_of(&[plain("a"), plain("b")]);
     assign(batch.first_chunk_mut().unwrap(), 1_000, 7);
     let header = BatchHeader::read(&batch).unwrap();
-    assert_eq!(
-        (
-            header.base_offset,
-            header.leader_epoch,
-            header.last_offset()
-        ),
-        (1_000, 7, 1_001)
-    );
+    assert_eq!((header.base_offset, header.leader_epoch, header.last_offset()), (1_000, 7, 1_001));
     header.verify_crc(&batch).unwrap();
 }
 
@@ -177,16 +165,10 @@ fn stamping_the_brokers_time_keeps_the_checksum_right() {
     set_log_append_time(front, rest, NOW_MS + 5);
     let header = BatchHeader::read(&batch).unwrap();
     header.verify_crc(&batch).unwrap();
-    assert_eq!(
-        header.attributes.timestamp_type(),
-        TimestampType::LogAppendTime
-    );
+    assert_eq!(header.attributes.timestamp_type(), TimestampType::LogAppendTime);
     assert_eq!(header.max_timestamp, NOW_MS + 5);
 
-    let finish = Finish {
-        log_append_time_ms: Some(NOW_MS + 5),
-        ..Finish::default()
-    };
+    let finish = Finish { log_append_time_ms: Some(NOW_MS + 5), ..Finish::default() };
     assert_eq!(build(Codec::None, &[plain("a")], finish).unwrap(), batch);
 }
 
@@ -196,11 +178,7 @@ fn a_cut_or_flipped_batch_is_corrupt() {
     let header = BatchHeader::read(&batch).unwrap();
     assert!(header.verify_crc(&batch[..batch.len() - 1]).is_err());
     for length in 0..batch.len() {
-        assert_eq!(
-            code(&batch[..length]),
-            Code::CorruptMessage,
-            "cut after {length}"
-        );
+        assert_eq!(code(&batch[..length]), Code::CorruptMessage, "cut after {length}");
     }
     let mut flipped = batch.clone();
     *flipped.last_mut().unwrap() ^= 1;
@@ -215,11 +193,7 @@ fn every_flipped_bit_is_refused_or_lies_outside_the_checksum() {
             let mut flipped = batch.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let outside = bit / 8 < LENGTH_AT || (12..16).contains(&(bit / 8));
-            assert_eq!(
-                validate(&flipped, &rules()).is_ok(),
-                outside,
-                "{codec:?}, bit {bit}"
-            );
+            assert_eq!(validate(&flipped, &rules()).is_ok(), outside, "{codec:?}, bit {bit}");
         }
     }
 }
@@ -248,23 +222,8 @@ fn exactly_one_batch_of_the_topics_size_is_accepted() {
     let twice = [batch.as_slice(), &batch].concat();
     assert_eq!(code(&twice), Code::InvalidRecord);
     let bytes = batch.len() as u64;
-    assert!(
-        validate(
-            &batch,
-            &Rules {
-                bytes_max: bytes,
-                ..rules()
-            }
-        )
-        .is_ok()
-    );
-    let error = refusal(
-        &batch,
-        &Rules {
-            bytes_max: bytes - 1,
-            ..rules()
-        },
-    );
+    assert!(validate(&batch, &Rules { bytes_max: bytes, ..rules() }).is_ok());
+    let error = refusal(&batch, &Rules { bytes_max: bytes - 1, ..rules() });
     assert_eq!(error.code(), Code::MessageTooLarge);
 }
 
@@ -279,11 +238,7 @@ fn attributes_that_producers_may_not_set_are_refused() {
         (1 << 5, Code::InvalidRecord),
         (1 << 6, Code::InvalidRecord),
     ] {
-        assert_eq!(
-            code(&forged(&batch, ATTRIBUTES_AT + 1, &[bits])),
-            expected,
-            "{bits:b}"
-        );
+        assert_eq!(code(&forged(&batch, ATTRIBUTES_AT + 1, &[bits])), expected, "{bits:b}");
     }
 }
 
@@ -291,23 +246,14 @@ fn attributes_that_producers_may_not_set_are_refused() {
 fn counts_and_offset_deltas_must_agree() {
     let batch = batch_of(&[plain("a"), plain("b")]);
     for count in [i32::MIN, -1, 0, 1, 3, 1_000_000] {
-        assert_eq!(
-            code(&forged(&batch, 57, &count.to_be_bytes())),
-            Code::InvalidRecord
-        );
+        assert_eq!(code(&forged(&batch, 57, &count.to_be_bytes())), Code::InvalidRecord);
         let mut both = batch.clone();
         both[23..27].copy_from_slice(&count.wrapping_sub(1).to_be_bytes());
-        assert_eq!(
-            code(&forged(&both, 57, &count.to_be_bytes())),
-            Code::InvalidRecord
-        );
+        assert_eq!(code(&forged(&both, 57, &count.to_be_bytes())), Code::InvalidRecord);
     }
     let mut huge = batch.clone();
     huge[23..27].copy_from_slice(&(i32::MAX - 1).to_be_bytes());
-    assert_eq!(
-        code(&forged(&huge, 57, &i32::MAX.to_be_bytes())),
-        Code::MessageTooLarge
-    );
+    assert_eq!(code(&forged(&huge, 57, &i32::MAX.to_be_bytes())), Code::MessageTooLarge);
     // The second record's offset delta, behind length, attributes and timestamp delta.
     let second = HEADER_BYTES + (batch.len() - HEADER_BYTES) / 2;
     assert_eq!(batch[second + 3], 2);
@@ -333,11 +279,7 @@ fn lying_lengths_inside_records_are_refused() {
         &[20, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0],
     ];
     for section in lies {
-        assert_eq!(
-            code(&with_section(section)),
-            Code::InvalidRecord,
-            "{section:?}"
-        );
+        assert_eq!(code(&with_section(section)), Code::InvalidRecord, "{section:?}");
     }
     let nameless = [16, 0, 0, 0, 1, 1, 2, 1, 1];
     assert_eq!(code(&with_section(&nameless)), Code::InvalidRecord);
@@ -349,10 +291,7 @@ fn lying_lengths_inside_records_are_refused() {
 fn a_compacted_topic_needs_keys() {
     let mut keyless = plain("b");
     keyless.key = None;
-    let compacted = Rules {
-        compacted: true,
-        ..rules()
-    };
+    let compacted = Rules { compacted: true, ..rules() };
     let keyed = batch_of(&[plain("a"), plain("b")]);
     assert!(validate(&keyed, &compacted).is_ok());
     let batch = batch_of(&[plain("a"), keyless]);
@@ -381,10 +320,7 @@ fn timestamps_are_held_to_the_topics_bounds() {
         (NO_TIMESTAMP, true),
         (i64::MAX, false),
     ] {
-        let batch = batch_of(&[Owned {
-            timestamp_ms,
-            ..plain("a")
-        }]);
+        let batch = batch_of(&[Owned { timestamp_ms, ..plain("a") }]);
         match validate(&batch, &bounded) {
             Ok(summary) => {
                 assert!(accepted, "{timestamp_ms}");
@@ -396,20 +332,10 @@ fn timestamps_are_held_to_the_topics_bounds() {
             }
         }
         let broker = TimestampRule::LogAppendTime { now_ms: NOW_MS };
-        let summary = validate(
-            &batch,
-            &Rules {
-                timestamp: broker,
-                ..rules()
-            },
-        )
-        .unwrap();
+        let summary = validate(&batch, &Rules { timestamp: broker, ..rules() }).unwrap();
         assert_eq!(summary.max_timestamp_ms, NOW_MS);
     }
-    let mut overflowing = batch_of(&[Owned {
-        timestamp_ms: NOW_MS,
-        ..plain("a")
-    }]);
+    let mut overflowing = batch_of(&[Owned { timestamp_ms: NOW_MS, ..plain("a") }]);
     overflowing[27..35].copy_from_slice(&i64::MIN.to_be_bytes());
     overflowing.truncate(HEADER_BYTES);
     overflowing.extend_from_slice(&[14, 0, 1, 0, 1, 1, 0]);
@@ -437,25 +363,12 @@ fn a_wrong_maximum_timestamp_is_reported_and_can_be_repaired() {
 
 #[test]
 fn an_idempotent_producer_needs_epoch_and_sequence() {
-    let producer = Producer {
-        id: 12,
-        epoch: 3,
-        base_sequence: 40,
-    };
-    let finish = Finish {
-        producer: Some(producer),
-        ..Finish::default()
-    };
+    let producer = Producer { id: 12, epoch: 3, base_sequence: 40 };
+    let finish = Finish { producer: Some(producer), ..Finish::default() };
     let batch = build(Codec::None, &[plain("a")], finish).unwrap();
     assert_eq!(validate(&batch, &rules()).unwrap().producer, Some(producer));
-    assert_eq!(
-        code(&forged(&batch, 51, &(-1_i16).to_be_bytes())),
-        Code::InvalidRecord
-    );
-    assert_eq!(
-        code(&forged(&batch, 53, &(-1_i32).to_be_bytes())),
-        Code::InvalidRecord
-    );
+    assert_eq!(code(&forged(&batch, 51, &(-1_i16).to_be_bytes())), Code::InvalidRecord);
+    assert_eq!(code(&forged(&batch, 53, &(-1_i32).to_be_bytes())), Code::InvalidRecord);
 }
 
 #[test]
@@ -485,58 +398,29 @@ fn a_batch_that_expands_far_is_left_to_another_thread() {
     let records: Vec<_> = (0..100).map(|_| plain(&"x".repeat(2_000))).collect();
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let batch = build(codec, &records, Finish::default()).unwrap();
-        assert_eq!(
-            validate_within(&batch, &rules(), 100_000).unwrap(),
-            None,
-            "{codec:?}"
-        );
-        let summary = validate_within(&batch, &rules(), 1_000_000)
-            .unwrap()
-            .unwrap();
+        assert_eq!(validate_within(&batch, &rules(), 100_000).unwrap(), None, "{codec:?}");
+        let summary = validate_within(&batch, &rules(), 1_000_000).unwrap().unwrap();
         assert_eq!(summary, validate(&batch, &rules()).unwrap());
         assert!(summary.decompressed_bytes > 200_000);
     }
     let plain_batch = build(Codec::None, &records, Finish::default()).unwrap();
-    assert!(
-        validate_within(&plain_batch, &rules(), 0)
-            .unwrap()
-            .is_some()
-    );
+    assert!(validate_within(&plain_batch, &rules(), 0).unwrap().is_some());
 }
 
 #[test]
 fn building_refuses_what_would_not_be_accepted() {
     let error = build(Codec::None, &[], Finish::default()).unwrap_err();
     assert_eq!(error.code(), Code::InvalidRecord);
-    let huge = Owned {
-        value: Some(vec![0; 8_388_608]),
-        ..plain("")
-    };
+    let huge = Owned { value: Some(vec![0; 8_388_608]), ..plain("") };
     let error = build(Codec::None, std::slice::from_ref(&huge), Finish::default()).unwrap_err();
     assert_eq!(error.code(), Code::MessageTooLarge);
-    assert!(
-        build(Codec::Lz4, &[huge], Finish::default()).is_ok(),
-        "compressed it fits"
-    );
+    assert!(build(Codec::Lz4, &[huge], Finish::default()).is_ok(), "compressed it fits");
     let headers = vec![("name".to_owned(), None); 1_025];
-    let error = build(
-        Codec::None,
-        &[Owned {
-            headers,
-            ..plain("")
-        }],
-        Finish::default(),
-    );
+    let error = build(Codec::None, &[Owned { headers, ..plain("") }], Finish::default());
     assert_eq!(error.unwrap_err().code(), Code::InvalidRecord);
     let far = [
-        Owned {
-            timestamp_ms: i64::MIN,
-            ..plain("")
-        },
-        Owned {
-            timestamp_ms: i64::MAX,
-            ..plain("")
-        },
+        Owned { timestamp_ms: i64::MIN, ..plain("") },
+        Owned { timestamp_ms: i64::MAX, ..plain("") },
     ];
     let error = build(Codec::None, &far, Finish::default()).unwrap_err();
     assert_eq!(error.code(), Code::InvalidTimestamp);
@@ -547,12 +431,7 @@ fn records_strategy() -> impl Strategy<Value = Vec<Owned>> {
     let headers = prop::collection::vec(("[a-zé]{0,5}", bytes()), 0..3);
     let record =
         (-2_000_i64..1_000, bytes(), bytes(), headers).prop_map(|(age_ms, key, value, headers)| {
-            Owned {
-                timestamp_ms: NOW_MS + age_ms,
-                key,
-                value,
-                headers,
-            }
+            Owned { timestamp_ms: NOW_MS + age_ms, key, value, headers }
         });
     prop::collection::vec(record, 1..40)
 }
@@ -607,10 +486,7 @@ proptest! {
 /// What `Generate.java` beside the fixtures writes.
 fn golden_records() -> Vec<Owned> {
     let mut records = vec![
-        Owned {
-            headers: Vec::new(),
-            ..plain("value")
-        },
+        Owned { headers: Vec::new(), ..plain("value") },
         Owned {
             timestamp_ms: NOW_MS + 250,
             key: None,
@@ -640,32 +516,13 @@ fn golden_records() -> Vec<Owned> {
 #[test]
 fn batches_of_kafkas_own_client_are_read() {
     let fixtures: [(Codec, &[u8]); 5] = [
-        (
-            Codec::None,
-            include_bytes!("../../../../test/fixtures/record-batches/none.bin"),
-        ),
-        (
-            Codec::Gzip,
-            include_bytes!("../../../../test/fixtures/record-batches/gzip.bin"),
-        ),
-        (
-            Codec::Snappy,
-            include_bytes!("../../../../test/fixtures/record-batches/snappy.bin"),
-        ),
-        (
-            Codec::Lz4,
-            include_bytes!("../../../../test/fixtures/record-batches/lz4.bin"),
-        ),
-        (
-            Codec::Zstd,
-            include_bytes!("../../../../test/fixtures/record-batches/zstd.bin"),
-        ),
+        (Codec::None, include_bytes!("../../../../test/fixtures/record-batches/none.bin")),
+        (Codec::Gzip, include_bytes!("../../../../test/fixtures/record-batches/gzip.bin")),
+        (Codec::Snappy, include_bytes!("../../../../test/fixtures/record-batches/snappy.bin")),
+        (Codec::Lz4, include_bytes!("../../../../test/fixtures/record-batches/lz4.bin")),
+        (Codec::Zstd, include_bytes!("../../../../test/fixtures/record-batches/zstd.bin")),
     ];
-    let producer = Producer {
-        id: 4_000,
-        epoch: 2,
-        base_sequence: 17,
-    };
+    let producer = Producer { id: 4_000, epoch: 2, base_sequence: 17 };
     for (codec, batch) in fixtures {
         let summary = validate(batch, &rules()).unwrap();
         assert_eq!(summary.codec, codec);
@@ -676,10 +533,7 @@ fn batches_of_kafkas_own_client_are_read() {
         assert_eq!(summary.producer, Some(producer));
         assert_eq!(read_back(batch).unwrap(), golden_records(), "{codec:?}");
     }
-    let finish = Finish {
-        producer: Some(producer),
-        ..Finish::default()
-    };
+    let finish = Finish { producer: Some(producer), ..Finish::default() };
     let mut built = build(Codec::None, &golden_records(), finish).unwrap();
     assign(built.first_chunk_mut().unwrap(), 0, -1);
     assert_eq!(built, fixtures[0].1);

@@ -49,11 +49,7 @@ impl TimestampRule {
     /// Whether a record's timestamp is accepted. [`NO_TIMESTAMP`] always is.
     pub fn accepts(&self, timestamp_ms: i64) -> bool {
         match *self {
-            Self::CreateTime {
-                now_ms,
-                before_ms_max,
-                after_ms_max,
-            } => {
+            Self::CreateTime { now_ms, before_ms_max, after_ms_max } => {
                 timestamp_ms == NO_TIMESTAMP
                     || (now_ms.saturating_sub(timestamp_ms) <= before_ms_max
                         && timestamp_ms.saturating_sub(now_ms) <= after_ms_max)
@@ -153,10 +149,7 @@ fn check_header(batch: &[u8], rules: &Rules) -> Result<BatchHeader> {
     }
     header.verify_crc(batch)?;
     if batch.len() > bytes {
-        return Err(invalid(format!(
-            "{} bytes behind the batch",
-            batch.len() - bytes
-        )));
+        return Err(invalid(format!("{} bytes behind the batch", batch.len() - bytes)));
     }
     check_attributes(header.attributes)?;
     check_counts(&header)?;
@@ -193,9 +186,7 @@ fn check_counts(header: &BatchHeader) -> Result<()> {
     }
     if header.last_offset_delta != count - 1 {
         let last = header.last_offset_delta;
-        return Err(invalid(format!(
-            "last offset delta {last} in a batch of {count} records"
-        )));
+        return Err(invalid(format!("last offset delta {last} in a batch of {count} records")));
     }
     Ok(())
 }
@@ -314,9 +305,7 @@ impl<'r> Scan<'r> {
         }
         let key_bytes = source.varint()?;
         if key_bytes < 0 && self.rules.compacted {
-            return Err(Fault::Invalid(
-                "a compacted topic needs a key in every record",
-            ));
+            return Err(Fault::Invalid("a compacted topic needs a key in every record"));
         }
         source.skip_nullable(key_bytes)?;
         let value_bytes = source.varint()?;
@@ -344,9 +333,7 @@ impl<'r> Scan<'r> {
 
 fn skip_headers(count: i64, source: &mut Source<'_, '_>) -> Scanned<()> {
     if !(0..=RECORD_HEADERS_MAX as i64).contains(&count) {
-        return Err(Fault::Invalid(
-            "a header count that is negative or too large",
-        ));
+        return Err(Fault::Invalid("a header count that is negative or too large"));
     }
     for _ in 0..count {
         let name_bytes = source.varint()?;
@@ -372,33 +359,17 @@ struct Source<'a, 'w> {
 
 enum Bytes<'a, 'w> {
     Whole(&'a [u8]),
-    Streamed {
-        decompressor: Decompressor<'a>,
-        window: &'w mut [u8],
-    },
+    Streamed { decompressor: Decompressor<'a>, window: &'w mut [u8] },
 }
 
 impl<'a, 'w> Source<'a, 'w> {
     fn whole(section: &'a [u8]) -> Self {
-        Self {
-            bytes: Bytes::Whole(section),
-            start: 0,
-            end: section.len(),
-            before: 0,
-        }
+        Self { bytes: Bytes::Whole(section), start: 0, end: section.len(), before: 0 }
     }
 
     fn streamed(decompressor: Decompressor<'a>, window: &'w mut [u8]) -> Self {
-        let bytes = Bytes::Streamed {
-            decompressor,
-            window,
-        };
-        Self {
-            bytes,
-            start: 0,
-            end: 0,
-            before: 0,
-        }
+        let bytes = Bytes::Streamed { decompressor, window };
+        Self { bytes, start: 0, end: 0, before: 0 }
     }
 
     /// Bytes taken so far.
@@ -466,11 +437,7 @@ impl<'a, 'w> Source<'a, 'w> {
     /// bytes came.
     #[cold]
     fn refill(&mut self) -> Result<usize> {
-        let Bytes::Streamed {
-            decompressor,
-            window,
-        } = &mut self.bytes
-        else {
+        let Bytes::Streamed { decompressor, window } = &mut self.bytes else {
             return Ok(0);
         };
         window.copy_within(self.start..self.end, 0);

@@ -52,10 +52,7 @@ pub(super) struct Gather<const N: usize> {
 
 impl<const N: usize> Gather<N> {
     pub(super) fn new() -> Self {
-        Self {
-            bytes: [0; N],
-            length: 0,
-        }
+        Self { bytes: [0; N], length: 0 }
     }
 
     /// Adds a byte; the caller has sized `N` for all that it adds.

@@ -38,11 +38,7 @@ impl<'a> Decompressor<'a> {
                 zstandard::Reader::new(input).map_err(|error| super::failed(codec, &error))?,
             ),
         };
-        Ok(Self {
-            codec,
-            decoder,
-            bytes_left: bytes_max,
-        })
+        Ok(Self { codec, decoder, bytes_left: bytes_max })
     }
 
     /// Reads into `buffer`, which is not empty; 0 only at the end of the input.
@@ -63,10 +59,8 @@ impl<'a> Decompressor<'a> {
         if read == 0 {
             return self.check_end().map(|()| 0);
         }
-        self.bytes_left = self
-            .bytes_left
-            .checked_sub(read as u64)
-            .ok_or_else(|| too_large(codec))?;
+        self.bytes_left =
+            self.bytes_left.checked_sub(read as u64).ok_or_else(|| too_large(codec))?;
         Ok(read)
     }
 
@@ -83,10 +77,7 @@ impl<'a> Decompressor<'a> {
 }
 
 pub(super) fn too_large(codec: Codec) -> Error {
-    let detail = format!(
-        "its {} data expands beyond what a batch may hold",
-        codec.name()
-    );
+    let detail = format!("its {} data expands beyond what a batch may hold", codec.name());
     Error::new(Code::MessageTooLarge, detail)
 }
 

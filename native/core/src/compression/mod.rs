@@ -50,15 +50,9 @@ impl Codec {
     /// # Errors
     /// `UNSUPPORTED_COMPRESSION_TYPE`.
     pub fn from_number(number: u8) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|codec| codec.number() == number)
-            .ok_or_else(|| {
-                Error::new(
-                    Code::UnsupportedCompressionType,
-                    format!("codec number {number}"),
-                )
-            })
+        Self::ALL.into_iter().find(|codec| codec.number() == number).ok_or_else(|| {
+            Error::new(Code::UnsupportedCompressionType, format!("codec number {number}"))
+        })
     }
 
     /// The name in Kafka's `compression.type`.
@@ -136,9 +130,7 @@ fn decompress_behind(
 pub fn decompressed_bytes_estimate(codec: Codec, input: &[u8]) -> u64 {
     let stated = match codec {
         Codec::None => Some(input.len() as u64),
-        Codec::Gzip => input
-            .last_chunk::<4>()
-            .map(|size| u64::from(u32::from_le_bytes(*size))),
+        Codec::Gzip => input.last_chunk::<4>().map(|size| u64::from(u32::from_le_bytes(*size))),
         Codec::Snappy => snappy::stated_bytes(input),
         Codec::Lz4 => None,
         Codec::Zstd => zstandard::stated_bytes(input),
@@ -151,20 +143,12 @@ fn compress_gzip(level: Option<i32>, input: &[u8], output: &mut Vec<u8>) -> Resu
         None | Some(-1) => Compression::default(),
         Some(level @ 1..=9) => Compression::new(level.unsigned_abs()),
         Some(level) => {
-            return Err(Error::new(
-                Code::InvalidConfig,
-                format!("gzip level {level}"),
-            ));
+            return Err(Error::new(Code::InvalidConfig, format!("gzip level {level}")));
         }
     };
     let mut encoder = GzEncoder::new(output, level);
-    encoder
-        .write_all(input)
-        .map_err(|error| failed(Codec::Gzip, &error))?;
-    encoder
-        .finish()
-        .map(|_| ())
-        .map_err(|error| failed(Codec::Gzip, &error))
+    encoder.write_all(input).map_err(|error| failed(Codec::Gzip, &error))?;
+    encoder.finish().map(|_| ()).map_err(|error| failed(Codec::Gzip, &error))
 }
 
 thread_local! {
@@ -174,9 +158,7 @@ thread_local! {
 
 // Independent blocks of 64 KiB are what Kafka's Java client writes and every client reads.
 fn lz4_encoder(output: Vec<u8>) -> FrameEncoder<Vec<u8>> {
-    let frame = FrameInfo::new()
-        .block_size(BlockSize::Max64KB)
-        .block_mode(BlockMode::Independent);
+    let frame = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
     FrameEncoder::with_frame_info(frame, output)
 }
 
@@ -187,9 +169,7 @@ fn compress_lz4(input: &[u8], output: &mut Vec<u8>) -> Result<()> {
             *encoder = lz4_encoder(Vec::new());
         }
         std::mem::swap(encoder.get_mut(), output);
-        let written = encoder
-            .write_all(input)
-            .and_then(|()| Ok(encoder.try_finish()?));
+        let written = encoder.write_all(input).and_then(|()| Ok(encoder.try_finish()?));
         std::mem::swap(encoder.get_mut(), output);
         if written.is_err() {
             *encoder = lz4_encoder(Vec::new());
@@ -199,10 +179,7 @@ fn compress_lz4(input: &[u8], output: &mut Vec<u8>) -> Result<()> {
 }
 
 fn failed(codec: Codec, error: &dyn std::fmt::Display) -> Error {
-    Error::new(
-        Code::UnknownServerError,
-        format!("compressing with {}: {error}", codec.name()),
-    )
+    Error::new(Code::UnknownServerError, format!("compressing with {}: {error}", codec.name()))
 }
 
 #[cfg(test)]

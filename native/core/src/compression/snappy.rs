@@ -38,9 +38,8 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> Result<()> {
             let block_at = length_at + 4;
             output.resize(block_at + max_compress_len(block.len()), 0);
             let target = output.get_mut(block_at..).unwrap_or_default();
-            let written = encoder
-                .compress(block, target)
-                .map_err(|error| failed(Codec::Snappy, &error))?;
+            let written =
+                encoder.compress(block, target).map_err(|error| failed(Codec::Snappy, &error))?;
             output.truncate(block_at + written);
             if let Some(length) = output.get_mut(length_at..block_at) {
                 length.copy_from_slice(&(written as u32).to_be_bytes());
@@ -70,17 +69,8 @@ impl<'a> Reader<'a> {
     pub(super) fn new(input: &'a [u8]) -> Self {
         let framed = input.starts_with(&MAGIC);
         // A framing cut short leaves nothing, and no records section is empty.
-        let rest = if framed {
-            input.get(FRAMING_BYTES..).unwrap_or_default()
-        } else {
-            input
-        };
-        Self {
-            rest,
-            framed,
-            block: Vec::new(),
-            block_position: 0,
-        }
+        let rest = if framed { input.get(FRAMING_BYTES..).unwrap_or_default() } else { input };
+        Self { rest, framed, block: Vec::new(), block_position: 0 }
     }
 
     /// Reads into `buffer`; 0 at the end. A block that says it is larger than `bytes_left` is
@@ -102,9 +92,7 @@ impl<'a> Reader<'a> {
     }
 
     fn decode_block(&mut self, bytes_left: u64) -> Result<()> {
-        let block = self
-            .take_block()
-            .ok_or_else(|| damaged("a block is cut short"))?;
+        let block = self.take_block().ok_or_else(|| damaged("a block is cut short"))?;
         let stated = decompress_len(block).map_err(damaged)?;
         if stated as u64 > block.len() as u64 * EXPANSION_MAX {
             return Err(damaged("a block claims more than the format can hold"));
@@ -114,9 +102,7 @@ impl<'a> Reader<'a> {
         }
         self.block.resize(stated, 0);
         self.block_position = 0;
-        Decoder::new()
-            .decompress(block, &mut self.block)
-            .map_err(damaged)?;
+        Decoder::new().decompress(block, &mut self.block).map_err(damaged)?;
         Ok(())
     }
 

@@ -13,42 +13,19 @@ fn decompressed(codec: Codec, input: &[u8], bytes_max: u64) -> Result<Vec<u8>> {
     let mut output = b"before".to_vec();
     let done = decompress(codec, input, bytes_max, &mut output);
     assert_eq!(&output[..6], b"before");
-    assert!(
-        done.is_ok() || output.len() == 6,
-        "output is restored after an error"
-    );
+    assert!(done.is_ok() || output.len() == 6, "output is restored after an error");
     done.map(|()| output.split_off(6))
 }
 
 fn text(bytes: usize) -> Vec<u8> {
-    b"a record of some service, number "
-        .iter()
-        .copied()
-        .cycle()
-        .take(bytes)
-        .collect()
+    b"a record of some service, number ".iter().copied().cycle().take(bytes).collect()
 }
 
 #[test]
 fn numbers_and_names_are_kafkas() {
-    let names: Vec<_> = Codec::ALL
-        .iter()
-        .map(|codec| (codec.number(), codec.name()))
-        .collect();
-    assert_eq!(
-        names,
-        [
-            (0, "none"),
-            (1, "gzip"),
-            (2, "snappy"),
-            (3, "lz4"),
-            (4, "zstd")
-        ]
-    );
-    assert_eq!(
-        Codec::from_number(5).unwrap_err().code(),
-        Code::UnsupportedCompressionType
-    );
+    let names: Vec<_> = Codec::ALL.iter().map(|codec| (codec.number(), codec.name())).collect();
+    assert_eq!(names, [(0, "none"), (1, "gzip"), (2, "snappy"), (3, "lz4"), (4, "zstd")]);
+    assert_eq!(Codec::from_number(5).unwrap_err().code(), Code::UnsupportedCompressionType);
 }
 
 #[test]
@@ -57,11 +34,7 @@ fn every_codec_round_trips_every_size() {
         for bytes in [0, 1, 100, 32_768, 32_769, 65_536, 65_537, 300_000, 0, 100] {
             let input = text(bytes);
             let packed = compressed(codec, &input);
-            assert_eq!(
-                decompressed(codec, &packed, bytes as u64).unwrap(),
-                input,
-                "{codec:?}"
-            );
+            assert_eq!(decompressed(codec, &packed, bytes as u64).unwrap(), input, "{codec:?}");
         }
     }
 }
@@ -76,16 +49,12 @@ fn a_bomb_is_refused_at_the_bound() {
     }
     let mut bare = snap::raw::Encoder::new().compress_vec(&input).unwrap();
     assert_eq!(
-        decompressed(Codec::Snappy, &bare, 1_000)
-            .unwrap_err()
-            .code(),
+        decompressed(Codec::Snappy, &bare, 1_000).unwrap_err().code(),
         Code::MessageTooLarge
     );
     bare.truncate(100);
     assert_eq!(
-        decompressed(Codec::Snappy, &bare, 1 << 40)
-            .unwrap_err()
-            .code(),
+        decompressed(Codec::Snappy, &bare, 1 << 40).unwrap_err().code(),
         Code::CorruptMessage,
         "four megabytes out of a hundred bytes are refused before they are allocated"
     );

@@ -56,11 +56,7 @@ impl<'a> Reader<'a> {
             None => DCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?,
         };
         context.reset(ResetDirective::SessionOnly).map_err(named)?;
-        Ok(Self {
-            rest: input,
-            context,
-            frame_is_open: false,
-        })
+        Ok(Self { rest: input, context, frame_is_open: false })
     }
 }
 
@@ -72,10 +68,7 @@ impl io::Read for Reader<'_> {
         while self.frame_is_open || !self.rest.is_empty() {
             let mut output = OutBuffer::around(&mut *buffer);
             let mut input = InBuffer::around(self.rest);
-            let hint = self
-                .context
-                .decompress_stream(&mut output, &mut input)
-                .map_err(named)?;
+            let hint = self.context.decompress_stream(&mut output, &mut input).map_err(named)?;
             let (taken, written) = (input.pos(), output.pos());
             self.rest = self.rest.get(taken..).unwrap_or_default();
             self.frame_is_open = hint != 0;

@@ -22,12 +22,7 @@ struct State {
 impl Capacity {
     /// A file system of `limit_bytes`, rounded down to whole pages; without a limit when `None`.
     pub(super) fn new(limit_bytes: Option<u64>) -> Arc<Self> {
-        Arc::new(Self {
-            state: Mutex::new(State {
-                limit_bytes,
-                used_pages: 0,
-            }),
-        })
+        Arc::new(Self { state: Mutex::new(State { limit_bytes, used_pages: 0 }) })
     }
 
     /// Changes the limit, also to less than what is in use: then nothing fits until files go.
@@ -47,20 +42,13 @@ impl Capacity {
         let state = self.state.lock();
         let total_bytes = state.limit_bytes.unwrap_or(i64::MAX.unsigned_abs());
         let used_bytes = state.used_pages.saturating_mul(PAGE_BYTES);
-        Space {
-            total_bytes,
-            available_bytes: total_bytes.saturating_sub(used_bytes),
-        }
+        Space { total_bytes, available_bytes: total_bytes.saturating_sub(used_bytes) }
     }
 
     fn take(&self, pages: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         let wanted = state.used_pages.saturating_add(pages);
-        if pages > 0
-            && state
-                .limit_bytes
-                .is_some_and(|limit| wanted > limit / PAGE_BYTES)
-        {
+        if pages > 0 && state.limit_bytes.is_some_and(|limit| wanted > limit / PAGE_BYTES) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.used_pages = wanted;
@@ -82,10 +70,7 @@ pub(super) struct Charge {
 
 impl Charge {
     pub(super) fn new(capacity: &Arc<Capacity>) -> Self {
-        Self {
-            capacity: Arc::clone(capacity),
-            runs: Mutex::default(),
-        }
+        Self { capacity: Arc::clone(capacity), runs: Mutex::default() }
     }
 
     /// Takes the pages of the range that the file does not have yet: all of them or none.

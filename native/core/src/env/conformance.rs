@@ -17,10 +17,7 @@ pub(super) fn check_all(files: &dyn FileSystem, root: &Path) {
         ("writing", writes_gather_slices_and_reads_stop_at_the_end),
         ("sizes", sizes_follow_writes_truncation_and_allocation),
         ("names", renames_and_removals_keep_open_files_usable),
-        (
-            "directories",
-            directories_nest_list_in_order_and_go_when_empty,
-        ),
+        ("directories", directories_nest_list_in_order_and_go_when_empty),
         ("mapping", mappings_see_writes_and_stores_at_once),
         ("limits", ranges_past_the_end_are_errors_and_never_signals),
         ("locking", a_lock_has_one_holder_even_within_a_process),
@@ -40,25 +37,13 @@ fn open_modes_create_and_refuse_as_documented(files: &dyn FileSystem, root: &Pat
     assert_eq!(error(OpenMode::CreateNew), None);
     assert_eq!(error(OpenMode::CreateNew), Some(ErrorKind::AlreadyExists));
     assert_eq!(error(OpenMode::OpenOrCreate), None);
-    files
-        .open(&path, OpenMode::ReadWrite)
-        .unwrap()
-        .write_at(&[IoSlice::new(b"x")], 0)
-        .unwrap();
+    files.open(&path, OpenMode::ReadWrite).unwrap().write_at(&[IoSlice::new(b"x")], 0).unwrap();
     let reader = files.open(&path, OpenMode::Read).unwrap();
     assert_eq!(reader.len().unwrap(), 1);
     assert!(reader.write_at(&[IoSlice::new(b"y")], 0).is_err());
     assert!(reader.truncate(0).is_err());
-    assert!(
-        files
-            .open(&root.join("none").join("file"), OpenMode::CreateNew)
-            .is_err()
-    );
-    assert!(
-        files
-            .open(&path.join("below"), OpenMode::CreateNew)
-            .is_err()
-    );
+    assert!(files.open(&root.join("none").join("file"), OpenMode::CreateNew).is_err());
+    assert!(files.open(&path.join("below"), OpenMode::CreateNew).is_err());
 }
 
 fn writes_gather_slices_and_reads_stop_at_the_end(files: &dyn FileSystem, root: &Path) {
@@ -83,10 +68,7 @@ fn writes_gather_slices_and_reads_stop_at_the_end(files: &dyn FileSystem, root: 
 fn sizes_follow_writes_truncation_and_allocation(files: &dyn FileSystem, root: &Path) {
     let file = files.open(&root.join("file"), OpenMode::CreateNew).unwrap();
     file.write_at(&[IoSlice::new(&[7; 100])], 0).unwrap();
-    assert!(
-        file.allocate(0, 1 << 20, false).unwrap(),
-        "the tests run where allocation works"
-    );
+    assert!(file.allocate(0, 1 << 20, false).unwrap(), "the tests run where allocation works");
     assert_eq!(file.len().unwrap(), 100);
     assert!(file.allocate(0, 1 << 20, true).unwrap());
     assert_eq!(file.len().unwrap(), 1 << 20);
@@ -110,21 +92,12 @@ fn renames_and_removals_keep_open_files_usable(files: &dyn FileSystem, root: &Pa
     let replaced = write(&second, b"two, longer");
     files.rename(&first, &second).unwrap();
     files.sync_directory(root).unwrap();
-    assert_eq!(
-        files.rename(&first, &second).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    assert_eq!(
-        files.open(&second, OpenMode::Read).unwrap().len().unwrap(),
-        3
-    );
+    assert_eq!(files.rename(&first, &second).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(files.open(&second, OpenMode::Read).unwrap().len().unwrap(), 3);
     assert_eq!((kept.len().unwrap(), replaced.len().unwrap()), (3, 11));
     let mapping = kept.map(0, 4096).unwrap();
     files.remove_file(&second).unwrap();
-    assert_eq!(
-        files.remove_file(&second).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(files.remove_file(&second).unwrap_err().kind(), ErrorKind::NotFound);
     kept.write_at(&[IoSlice::new(b"!")], 3).unwrap();
     drop(kept);
     assert_eq!(mapping.slice(0..4).unwrap(), b"one!");
@@ -140,41 +113,20 @@ fn directories_nest_list_in_order_and_go_when_empty(files: &dyn FileSystem, root
     }
     let listed = |path: &Path| -> Vec<(String, bool, u64)> {
         let entries = files.list(path).unwrap();
-        entries
-            .into_iter()
-            .map(|entry| (entry.name, entry.is_directory, entry.bytes))
-            .collect()
+        entries.into_iter().map(|entry| (entry.name, entry.is_directory, entry.bytes)).collect()
     };
     let expected = [("a", false, 2), ("b", true, 0), ("z", false, 3)];
-    assert_eq!(
-        listed(root),
-        expected.map(|(name, is, bytes)| (name.to_owned(), is, bytes))
-    );
+    assert_eq!(listed(root), expected.map(|(name, is, bytes)| (name.to_owned(), is, bytes)));
     let error = files.remove_directory(&root.join("b")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DirectoryNotEmpty);
     assert!(files.remove_file(&root.join("b")).is_err());
-    assert!(
-        files
-            .create_directory(&root.join("a").join("below"))
-            .is_err()
-    );
+    assert!(files.create_directory(&root.join("a").join("below")).is_err());
     files.rename(&root.join("b"), &root.join("moved")).unwrap();
     assert_eq!(listed(&root.join("moved")), [("c".to_owned(), true, 0)]);
-    files
-        .remove_directory(&root.join("moved").join("c"))
-        .unwrap();
+    files.remove_directory(&root.join("moved").join("c")).unwrap();
     files.remove_directory(&root.join("moved")).unwrap();
-    assert_eq!(
-        files.list(&root.join("moved")).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    assert_eq!(
-        files
-            .sync_directory(&root.join("moved"))
-            .unwrap_err()
-            .kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(files.list(&root.join("moved")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(files.sync_directory(&root.join("moved")).unwrap_err().kind(), ErrorKind::NotFound);
     let space = files.space(root).unwrap();
     assert!(space.available_bytes <= space.total_bytes && space.available_bytes > 0);
 }
@@ -205,10 +157,7 @@ fn ranges_past_the_end_are_errors_and_never_signals(files: &dyn FileSystem, root
     let file = files.open(&root.join("file"), OpenMode::CreateNew).unwrap();
     file.allocate(0, 64 << 10, true).unwrap();
     for (position, bytes) in [(4096, 4096), (0, 0)] {
-        assert_eq!(
-            file.map(position, bytes).unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(file.map(position, bytes).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(file.map_writable(position, bytes).is_err());
     }
     let mapping = file.map(0, 128 << 10).unwrap();
@@ -217,14 +166,8 @@ fn ranges_past_the_end_are_errors_and_never_signals(files: &dyn FileSystem, root
     assert!(!mapping.resident(0..128 << 10).unwrap());
     assert_eq!(mapping.slice(100..100), Some([].as_slice()));
     assert_eq!(mapping.slice(0..(128 << 10) + 1), None);
-    assert_eq!(
-        mapping.populate(0..129 << 10).unwrap_err().kind(),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        mapping.resident(0..129 << 10).unwrap_err().kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(mapping.populate(0..129 << 10).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(mapping.resident(0..129 << 10).unwrap_err().kind(), ErrorKind::InvalidInput);
     let window = file.map_writable(0, 128 << 10).unwrap();
     assert!(window.populate(0, 64 << 10).is_ok());
     assert!(window.populate(64 << 10, 1).is_err());
@@ -235,16 +178,10 @@ fn ranges_past_the_end_are_errors_and_never_signals(files: &dyn FileSystem, root
 fn a_lock_has_one_holder_even_within_a_process(files: &dyn FileSystem, root: &Path) {
     let path = root.join("lock");
     let held = files.lock(&path).unwrap();
-    assert_eq!(
-        files.lock(&path).err().map(|error| error.kind()),
-        Some(ErrorKind::WouldBlock)
-    );
+    assert_eq!(files.lock(&path).err().map(|error| error.kind()), Some(ErrorKind::WouldBlock));
     let other = files.lock(&root.join("other")).unwrap();
     drop(held);
     drop(files.lock(&path).unwrap());
     drop(other);
-    assert!(
-        files.open(&path, OpenMode::Read).is_ok(),
-        "the lock's file stays"
-    );
+    assert!(files.open(&path, OpenMode::Read).is_ok(), "the lock's file stays");
 }

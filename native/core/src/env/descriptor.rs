@@ -24,9 +24,7 @@ pub(super) struct DescriptorFile {
 
 impl DescriptorFile {
     pub(super) fn new(descriptor: OwnedFd) -> Self {
-        Self {
-            descriptor: Arc::new(descriptor),
-        }
+        Self { descriptor: Arc::new(descriptor) }
     }
 
     /// A file in memory that has no name and goes with its last descriptor and mapping.
@@ -40,11 +38,8 @@ impl DescriptorFile {
     #[cfg(not(target_os = "linux"))]
     pub(super) fn anonymous() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::new_v4()));
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
+        let file =
+            std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
         Ok(Self::new(file.into()))
     }
@@ -62,9 +57,7 @@ impl File for DescriptorFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        Ok(retry_on_intr(|| {
-            rustix::io::pread(&self.descriptor, &mut *buffer, position)
-        })?)
+        Ok(retry_on_intr(|| rustix::io::pread(&self.descriptor, &mut *buffer, position))?)
     }
 
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
@@ -87,11 +80,7 @@ impl File for DescriptorFile {
         if bytes == 0 {
             return Ok(true);
         }
-        let flags = if extend {
-            FallocateFlags::empty()
-        } else {
-            FallocateFlags::KEEP_SIZE
-        };
+        let flags = if extend { FallocateFlags::empty() } else { FallocateFlags::KEEP_SIZE };
         let allocate = || rustix::fs::fallocate(&self.descriptor, flags, position, bytes);
         match retry_on_intr(allocate) {
             Ok(()) => Ok(true),
@@ -107,9 +96,7 @@ impl File for DescriptorFile {
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        Ok(retry_on_intr(|| {
-            rustix::fs::ftruncate(&self.descriptor, bytes)
-        })?)
+        Ok(retry_on_intr(|| rustix::fs::ftruncate(&self.descriptor, bytes))?)
     }
 
     #[cfg(not(target_vendor = "apple"))]

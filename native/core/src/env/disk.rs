@@ -32,10 +32,7 @@ impl FileSystem for DiskFileSystem {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(path)
+        fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
@@ -49,11 +46,7 @@ impl FileSystem for DiskFileSystem {
                 Ok(metadata) => {
                     let is_directory = metadata.is_dir();
                     let bytes = if is_directory { 0 } else { metadata.len() };
-                    entries.push(DirectoryEntry {
-                        name,
-                        is_directory,
-                        bytes,
-                    });
+                    entries.push(DirectoryEntry { name, is_directory, bytes });
                 }
                 // Unlinked since its name was read: as if it had been a moment earlier.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -105,10 +98,7 @@ impl FileSystem for DiskFileSystem {
 
 fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
     let mut options = fs::OpenOptions::new();
-    options
-        .read(true)
-        .write(mode != OpenMode::Read)
-        .mode(FILE_MODE);
+    options.read(true).write(mode != OpenMode::Read).mode(FILE_MODE);
     match mode {
         OpenMode::Read | OpenMode::ReadWrite => {}
         OpenMode::CreateNew => {
@@ -167,12 +157,8 @@ fn kind_of_magic(magic: u32) -> FileSystemKind {
 /// The kind by the name that the system gives; APFS is copy-on-write.
 #[cfg(target_vendor = "apple")]
 fn kind(answer: &rustix::fs::StatFs) -> FileSystemKind {
-    let name: Vec<u8> = answer
-        .f_fstypename
-        .iter()
-        .take_while(|byte| **byte != 0)
-        .map(|byte| *byte as u8)
-        .collect();
+    let name: Vec<u8> =
+        answer.f_fstypename.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8).collect();
     match name.as_slice() {
         b"apfs" => FileSystemKind::CopyOnWrite,
         b"tmpfs" => FileSystemKind::Memory,

@@ -20,9 +20,7 @@ impl FileLock {
         if self.held.swap(true, Ordering::AcqRel) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(Guard {
-            held: Arc::clone(&self.held),
-        }))
+        Ok(Box::new(Guard { held: Arc::clone(&self.held) }))
     }
 }
 

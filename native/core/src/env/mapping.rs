@@ -9,10 +9,7 @@
 //!   into pages that [`MappedWindow::populate`] has made writable.
 //! - *Bytes that change under a `&[u8]`*. Bytes of a segment are written once, before the position
 //!   that covers them is published, and never again; readers ask only for published bytes.
-#![expect(
-    unsafe_code,
-    reason = "mapping files and reading mapped memory cannot be done safely"
-)]
+#![expect(unsafe_code, reason = "mapping files and reading mapped memory cannot be done safely")]
 
 use std::{
     ffi::c_void,
@@ -55,20 +52,11 @@ unsafe impl Sync for Region {}
 impl Region {
     fn new(file: &OwnedFd, position: u64, bytes: usize, access: ProtFlags) -> io::Result<Self> {
         if bytes == 0 || !position.is_multiple_of(POSITION_ALIGNMENT_BYTES) {
-            return Err(invalid(
-                "a mapping starts at a multiple of 64 KiB and is not empty",
-            ));
+            return Err(invalid("a mapping starts at a multiple of 64 KiB and is not empty"));
         }
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe {
-            mmap(
-                ptr::null_mut(),
-                bytes,
-                access,
-                MapFlags::SHARED,
-                file.as_fd(),
-                position,
-            )?
+            mmap(ptr::null_mut(), bytes, access, MapFlags::SHARED, file.as_fd(), position)?
         };
         let address = NonNull::new(address).ok_or_else(|| invalid("mapped at address zero"))?;
         Ok(Self { address, bytes })
@@ -182,9 +170,7 @@ impl Mapping {
         match &self.source {
             Some((file, position)) => read_in(file, *position, self.region.bytes, &range),
             #[cfg(target_os = "linux")]
-            None => self
-                .region
-                .populate(&range, rustix::mm::Advice::LinuxPopulateRead),
+            None => self.region.populate(&range, rustix::mm::Advice::LinuxPopulateRead),
             #[cfg(not(target_os = "linux"))]
             None => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -193,10 +179,7 @@ impl Mapping {
 
 impl fmt::Debug for Mapping {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Mapping")
-            .field("bytes", &self.region.bytes)
-            .finish()
+        formatter.debug_struct("Mapping").field("bytes", &self.region.bytes).finish()
     }
 }
 
@@ -214,36 +197,24 @@ impl MappedWindow {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;
-        Ok(Self {
-            region: Region::new(file, position, bytes, access)?,
-        })
+        Ok(Self { region: Region::new(file, position, bytes, access)? })
     }
 }
 
 impl super::WritableMapping for MappedWindow {
     fn populate(&self, start: usize, bytes: usize) -> io::Result<()> {
-        let end = start
-            .checked_add(bytes)
-            .ok_or_else(|| invalid("the range leaves the window"))?;
+        let end = start.checked_add(bytes).ok_or_else(|| invalid("the range leaves the window"))?;
         #[cfg(target_os = "linux")]
-        return self
-            .region
-            .populate(&(start..end), rustix::mm::Advice::LinuxPopulateWrite);
+        return self.region.populate(&(start..end), rustix::mm::Advice::LinuxPopulateWrite);
         #[cfg(not(target_os = "linux"))]
-        return self
-            .region
-            .pages(&(start..end))
-            .and(Err(io::ErrorKind::Unsupported.into()));
+        return self.region.pages(&(start..end)).and(Err(io::ErrorKind::Unsupported.into()));
     }
 
     fn store(&self, start: usize, slices: &[&[u8]]) {
         let mut position = start;
         for slice in slices {
             let room = self.region.bytes.checked_sub(position);
-            assert!(
-                room.is_some_and(|room| slice.len() <= room),
-                "a store leaves its window"
-            );
+            assert!(room.is_some_and(|room| slice.len() <= room), "a store leaves its window");
             // SAFETY: position + slice.len() lies in the mapping (asserted); a slice of safe code
             // cannot overlap it, because no reference to these unpublished bytes exists, and the
             // caller is the only one who stores here.

@@ -32,10 +32,7 @@ impl MemoryFileSystem {
     /// An empty file system. With `capacity_bytes` it is full once its files take that much, in
     /// pages of 4 KiB: writing, allocating and populating more is `StorageFull`.
     pub fn new(capacity_bytes: Option<u64>) -> Self {
-        Self {
-            names: Mutex::new(Namespace::new()),
-            capacity: Capacity::new(capacity_bytes),
-        }
+        Self { names: Mutex::new(Namespace::new()), capacity: Capacity::new(capacity_bytes) }
     }
 
     fn node(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<MemoryNode>> {
@@ -58,10 +55,7 @@ impl MemoryFileSystem {
 impl FileSystem for MemoryFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let writable = mode != OpenMode::Read;
-        Ok(Arc::new(MemoryFile {
-            node: self.node(path, mode)?,
-            writable,
-        }))
+        Ok(Arc::new(MemoryFile { node: self.node(path, mode)?, writable }))
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -75,16 +69,10 @@ impl FileSystem for MemoryFileSystem {
             .into_iter()
             .map(|(name, node)| {
                 Ok(match node {
-                    Node::Directory(_) => DirectoryEntry {
-                        name,
-                        is_directory: true,
-                        bytes: 0,
-                    },
-                    Node::File(node) => DirectoryEntry {
-                        name,
-                        is_directory: false,
-                        bytes: node.content.len()?,
-                    },
+                    Node::Directory(_) => DirectoryEntry { name, is_directory: true, bytes: 0 },
+                    Node::File(node) => {
+                        DirectoryEntry { name, is_directory: false, bytes: node.content.len()? }
+                    }
                 })
             })
             .collect()
@@ -152,11 +140,7 @@ struct MemoryFile {
 impl MemoryFile {
     /// The node, when this file may change it.
     fn to_change(&self) -> io::Result<&MemoryNode> {
-        if self.writable {
-            Ok(&self.node)
-        } else {
-            Err(Errno::BADF.into())
-        }
+        if self.writable { Ok(&self.node) } else { Err(Errno::BADF.into()) }
     }
 }
 
@@ -203,11 +187,7 @@ impl File for MemoryFile {
 
     fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>> {
         let window = self.to_change()?.content.window(position, bytes)?;
-        Ok(Box::new(MemoryWindow {
-            node: Arc::clone(&self.node),
-            position,
-            window,
-        }))
+        Ok(Box::new(MemoryWindow { node: Arc::clone(&self.node), position, window }))
     }
 }
 

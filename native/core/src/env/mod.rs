@@ -53,11 +53,7 @@ impl Env {
     }
 
     fn with_files(files: Arc<dyn FileSystem>) -> Self {
-        Self {
-            files,
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
-        }
+        Self { files, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
     }
 }
 

@@ -41,10 +41,7 @@ pub(super) struct Change<T> {
 
 impl<T> Change<T> {
     fn one(slot: Slot, node: Option<Node<T>>) -> Self {
-        Self {
-            assignments: vec![(slot, node)],
-            removed: None,
-        }
+        Self { assignments: vec![(slot, node)], removed: None }
     }
 }
 
@@ -58,10 +55,7 @@ pub(super) struct Namespace<T> {
 impl<T: Clone> Namespace<T> {
     /// An empty root.
     pub(super) fn new() -> Self {
-        Self {
-            directories: BTreeMap::from([(ROOT, BTreeMap::new())]),
-            directories_made: 0,
-        }
+        Self { directories: BTreeMap::from([(ROOT, BTreeMap::new())]), directories_made: 0 }
     }
 
     /// The directory at `path`: `NotFound`, or `NotADirectory` when a file stands in the way.
@@ -90,9 +84,7 @@ impl<T: Clone> Namespace<T> {
     pub(super) fn list(&self, path: &Path) -> io::Result<Vec<(String, Node<T>)>> {
         let directory = self.directory(path)?;
         let names = self.directories.get(&directory).into_iter().flatten();
-        Ok(names
-            .map(|(name, node)| (name.clone(), node.clone()))
-            .collect())
+        Ok(names.map(|(name, node)| (name.clone(), node.clone())).collect())
     }
 
     /// Puts a new file at `path`. `AlreadyExists` when something is there.
@@ -114,10 +106,7 @@ impl<T: Clone> Namespace<T> {
                 None => {
                     self.directories_made += 1;
                     let child = DirectoryId(self.directories_made);
-                    let slot = Slot {
-                        directory,
-                        name: name.to_owned(),
-                    };
+                    let slot = Slot { directory, name: name.to_owned() };
                     changes.push(self.applied(Change::one(slot, Some(Node::Directory(child)))));
                     child
                 }
@@ -132,10 +121,7 @@ impl<T: Clone> Namespace<T> {
         let moved = moved.ok_or(io::ErrorKind::NotFound)?;
         let (to_slot, replaced) = self.find(to)?;
         if from_slot == to_slot {
-            return Ok(Change {
-                assignments: Vec::new(),
-                removed: None,
-            });
+            return Ok(Change { assignments: Vec::new(), removed: None });
         }
         if names(to)?.starts_with(&names(from)?) {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -154,10 +140,7 @@ impl<T: Clone> Namespace<T> {
             (Node::File(_), Some(Node::File(_))) | (_, None) => None,
         };
         let assignments = vec![(from_slot, None), (to_slot, Some(moved))];
-        Ok(self.applied(Change {
-            assignments,
-            removed,
-        }))
+        Ok(self.applied(Change { assignments, removed }))
     }
 
     /// Takes the name of a file away, as [`Self::file`] finds it.
@@ -173,10 +156,7 @@ impl<T: Clone> Namespace<T> {
         self.expect_empty(directory)?;
         let (slot, _) = self.find(path)?;
         let assignments = vec![(slot, None)];
-        Ok(self.applied(Change {
-            assignments,
-            removed: Some(directory),
-        }))
+        Ok(self.applied(Change { assignments, removed: Some(directory) }))
     }
 
     /// Gives the names of `change` their new meanings, wherever it was worked out. A directory
@@ -221,10 +201,7 @@ impl<T: Clone> Namespace<T> {
             }
             directories.insert(directory, names);
         }
-        Ok(Namespace {
-            directories,
-            directories_made: self.directories_made,
-        })
+        Ok(Namespace { directories, directories_made: self.directories_made })
     }
 
     /// The name that `path` ends in, and what it stands for.
@@ -232,13 +209,7 @@ impl<T: Clone> Namespace<T> {
         let name = *names(path)?.last().ok_or(io::ErrorKind::InvalidInput)?;
         let directory = self.directory(path.parent().unwrap_or(Path::new("")))?;
         let node = self.at(directory, name).cloned();
-        Ok((
-            Slot {
-                directory,
-                name: name.to_owned(),
-            },
-            node,
-        ))
+        Ok((Slot { directory, name: name.to_owned() }, node))
     }
 
     fn at(&self, directory: DirectoryId, name: &str) -> Option<&Node<T>> {

@@ -10,10 +10,7 @@ use super::{Clock, Random};
 /// Where the monotonic clock counts from: its first use in this process.
 static ORIGIN: LazyLock<Instant> = LazyLock::new(now);
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the clock that the rule points to"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the clock that the rule points to")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -23,10 +20,7 @@ fn now() -> Instant {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that the rule points to"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that the rule points to")]
     fn wall_ms(&self) -> i64 {
         let (sign, distance) = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => (1, since),
@@ -61,10 +55,7 @@ mod tests {
     #[test]
     fn the_wall_clock_is_in_milliseconds_of_this_century() {
         let wall_ms = SystemClock.wall_ms();
-        assert!(
-            (1_700_000_000_000..4_102_444_800_000).contains(&wall_ms),
-            "{wall_ms}"
-        );
+        assert!((1_700_000_000_000..4_102_444_800_000).contains(&wall_ms), "{wall_ms}");
     }
 
     #[test]

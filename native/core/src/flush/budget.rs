@@ -1,7 +1,7 @@
 //! How much may be written ahead of the disk before writers have to expect to be held up.
 //!
-//! The kernel makes a writer wait when dirty pages pile up. That must not be an event loop: when the
-//! budget is exhausted, appends are for a thread that may wait.
+//! The kernel makes a writer wait when dirty pages pile up. That must not be an event loop: when
+//! the budget is exhausted, appends are for a thread that may wait.
 
 use std::sync::{
     Arc,
@@ -31,10 +31,7 @@ impl DirtyBudget {
 
     /// A share of the budget, empty at first.
     pub fn share(self: &Arc<Self>) -> DirtyBytes {
-        DirtyBytes {
-            budget: Arc::clone(self),
-            bytes: 0,
-        }
+        DirtyBytes { budget: Arc::clone(self), bytes: 0 }
     }
 }
 

@@ -101,10 +101,7 @@ impl FlushScheduler {
             RUNNING => Some(RUNNING_DIRTY),
             _ => None,
         };
-        let before = log
-            .flush_state()
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        let before = log.flush_state().0.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
         if before == Ok(IDLE) {
             self.queue(log);
         }
@@ -116,10 +113,7 @@ impl FlushScheduler {
             log.flush_state().0.store(RUNNING, Ordering::Release);
             log.flush();
             let state = &log.flush_state().0;
-            if state
-                .compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire)
-                .is_err()
-            {
+            if state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
                 state.store(QUEUED, Ordering::Release);
                 scheduler.queue(log);
             }
@@ -128,21 +122,14 @@ impl FlushScheduler {
 
     /// Calls `what` on the timer's thread after `delay_ms`. It must not wait for anything.
     pub fn after(self: &Arc<Self>, delay_ms: u64, what: Work) {
-        let due_ns = self
-            .clock
-            .monotonic_ns()
-            .saturating_add(delay_ms.saturating_mul(1_000_000));
+        let due_ns = self.clock.monotonic_ns().saturating_add(delay_ms.saturating_mul(1_000_000));
         let mut timers = self.timers.lock();
         if timers.is_closed {
             return;
         }
         let sequence = timers.sequence;
         timers.sequence += 1;
-        timers.heap.push(Reverse(Timer {
-            due_ns,
-            sequence,
-            what,
-        }));
+        timers.heap.push(Reverse(Timer { due_ns, sequence, what }));
         drop(timers);
         if self.has_threads {
             self.ensure_timer_thread();
@@ -172,22 +159,14 @@ impl FlushScheduler {
         }
         let now_ns = self.clock.monotonic_ns();
         let mut due = Vec::new();
-        while timers
-            .heap
-            .peek()
-            .is_some_and(|Reverse(timer)| timer.due_ns <= now_ns)
+        while timers.heap.peek().is_some_and(|Reverse(timer)| timer.due_ns <= now_ns)
             && let Some(Reverse(timer)) = timers.heap.pop()
         {
             due.push(timer.what);
         }
-        let wait_ns = timers
-            .heap
-            .peek()
-            .map_or(1_000_000_000, |Reverse(timer)| timer.due_ns - now_ns);
-        Some((
-            due,
-            Duration::from_nanos(wait_ns.clamp(100_000, 1_000_000_000)),
-        ))
+        let wait_ns =
+            timers.heap.peek().map_or(1_000_000_000, |Reverse(timer)| timer.due_ns - now_ns);
+        Some((due, Duration::from_nanos(wait_ns.clamp(100_000, 1_000_000_000))))
     }
 
     /// Does everything that is due now, on the caller's thread, for simulations.

@@ -42,16 +42,8 @@ struct Queue {
 impl WorkPool {
     /// A pool of up to `threads_max` threads called `name`.
     pub fn new(name: &'static str, threads_max: usize) -> Self {
-        let shared = Shared {
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-        };
-        Self {
-            shared: Arc::new(shared),
-            name,
-            threads_max,
-            threads: Mutex::default(),
-        }
+        let shared = Shared { queue: Mutex::default(), wake: Condvar::new() };
+        Self { shared: Arc::new(shared), name, threads_max, threads: Mutex::default() }
     }
 
     /// Queues a piece of work. After [`close`](Self::close), and when no thread can be started,

@@ -98,10 +98,7 @@ pub fn load(
     if coverage != time_coverage {
         return Ok(None);
     }
-    let mut index = SegmentIndex {
-        largest,
-        ..SegmentIndex::default()
-    };
+    let mut index = SegmentIndex { largest, ..SegmentIndex::default() };
     let (offset_entries, rest) = offset_entries.as_chunks::<OFFSET_ENTRY_BYTES>();
     let (time_entries, time_rest) = time_entries.as_chunks::<TIME_ENTRY_BYTES>();
     if !rest.is_empty() || !time_rest.is_empty() {
@@ -121,17 +118,15 @@ pub fn load(
             relative_offset: u32::from_be_bytes([i, j, k, l]),
         });
     }
-    index.bytes_since_entry = index.offsets.last().map_or(0, |last| {
-        coverage.log_bytes.saturating_sub(u64::from(last.position))
-    });
+    index.bytes_since_entry = index
+        .offsets
+        .last()
+        .map_or(0, |last| coverage.log_bytes.saturating_sub(u64::from(last.position)));
     Ok(Some((index, coverage)))
 }
 
 fn push_footer(bytes: &mut Vec<u8>, index: &SegmentIndex, coverage: Coverage) {
-    let largest = index.largest.unwrap_or(TimeEntry {
-        timestamp_ms: -1,
-        relative_offset: 0,
-    });
+    let largest = index.largest.unwrap_or(TimeEntry { timestamp_ms: -1, relative_offset: 0 });
     bytes.extend_from_slice(&MAGIC.to_be_bytes());
     bytes.push(VERSION);
     bytes.push(u8::from(coverage.sealed));
@@ -160,19 +155,8 @@ fn split_footer(file: &[u8]) -> Option<(&[u8], Coverage, Option<TimeEntry>)> {
     let next_offset = u64::from_be_bytes(take(&mut rest)?);
     let timestamp_ms = i64::from_be_bytes(take(&mut rest)?);
     let relative_offset = u32::from_be_bytes(take(&mut rest)?);
-    let largest = (timestamp_ms >= 0).then_some(TimeEntry {
-        timestamp_ms,
-        relative_offset,
-    });
-    Some((
-        entries,
-        Coverage {
-            sealed: sealed == 1,
-            log_bytes,
-            next_offset,
-        },
-        largest,
-    ))
+    let largest = (timestamp_ms >= 0).then_some(TimeEntry { timestamp_ms, relative_offset });
+    Some((entries, Coverage { sealed: sealed == 1, log_bytes, next_offset }, largest))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {

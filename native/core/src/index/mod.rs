@@ -44,26 +44,14 @@ impl SegmentIndex {
         max_timestamp_ms: i64,
         interval_bytes: u64,
     ) {
-        if self
-            .largest
-            .is_none_or(|largest| max_timestamp_ms > largest.timestamp_ms)
-        {
-            self.largest = Some(TimeEntry {
-                timestamp_ms: max_timestamp_ms,
-                relative_offset,
-            });
+        if self.largest.is_none_or(|largest| max_timestamp_ms > largest.timestamp_ms) {
+            self.largest = Some(TimeEntry { timestamp_ms: max_timestamp_ms, relative_offset });
         }
         if self.offsets.is_empty() || self.bytes_since_entry >= interval_bytes {
-            self.offsets.push(OffsetEntry {
-                relative_offset,
-                position,
-            });
+            self.offsets.push(OffsetEntry { relative_offset, position });
             self.bytes_since_entry = 0;
             if let Some(largest) = self.largest
-                && self
-                    .times
-                    .last()
-                    .is_none_or(|last| largest.timestamp_ms > last.timestamp_ms)
+                && self.times.last().is_none_or(|last| largest.timestamp_ms > last.timestamp_ms)
             {
                 self.times.push(largest);
             }
@@ -73,17 +61,12 @@ impl SegmentIndex {
 
     /// The last entry at or before `relative_offset`; the segment's start when there is none.
     pub fn at_or_before(&self, relative_offset: u32) -> OffsetEntry {
-        let count = self
-            .offsets
-            .partition_point(|entry| entry.relative_offset <= relative_offset);
+        let count = self.offsets.partition_point(|entry| entry.relative_offset <= relative_offset);
         count
             .checked_sub(1)
             .and_then(|last| self.offsets.get(last))
             .copied()
-            .unwrap_or(OffsetEntry {
-                relative_offset: 0,
-                position: 0,
-            })
+            .unwrap_or(OffsetEntry { relative_offset: 0, position: 0 })
     }
 
     /// The offset entries, rising.
@@ -93,13 +76,8 @@ impl SegmentIndex {
 
     /// A relative offset before which every record is earlier than `timestamp_ms`.
     pub fn before_time(&self, timestamp_ms: i64) -> u32 {
-        let count = self
-            .times
-            .partition_point(|entry| entry.timestamp_ms < timestamp_ms);
-        count
-            .checked_sub(1)
-            .and_then(|last| self.times.get(last))
-            .map_or(0, |e| e.relative_offset)
+        let count = self.times.partition_point(|entry| entry.timestamp_ms < timestamp_ms);
+        count.checked_sub(1).and_then(|last| self.times.get(last)).map_or(0, |e| e.relative_offset)
     }
 
     /// The largest timestamp noted, with the batch that brought it.
@@ -119,20 +97,8 @@ mod tests {
             index.note(batch * 10, batch * 1000, 1000, i64::from(batch), 4000);
         }
         assert_eq!(index.entries().len(), 25);
-        assert_eq!(
-            index.at_or_before(45),
-            OffsetEntry {
-                relative_offset: 40,
-                position: 4000
-            }
-        );
-        assert_eq!(
-            index.at_or_before(39),
-            OffsetEntry {
-                relative_offset: 0,
-                position: 0
-            }
-        );
+        assert_eq!(index.at_or_before(45), OffsetEntry { relative_offset: 40, position: 4000 });
+        assert_eq!(index.at_or_before(39), OffsetEntry { relative_offset: 0, position: 0 });
     }
 
     #[test]

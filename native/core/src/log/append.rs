@@ -90,8 +90,7 @@ impl Log {
         let now_ms = self.shared.env.clock.wall_ms().max(tail.last_append_ms);
         let appended = self.write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)?;
         if let Some(producer) = &producer {
-            tail.producers
-                .note(producer, appended.base_offset, appended.next_offset, now_ms);
+            tail.producers.note(producer, appended.base_offset, appended.next_offset, now_ms);
         }
         let must_flush = self.note_unflushed(&mut tail, &config, u64::from(record_count(&header)));
         let end = tail.end;
@@ -121,10 +120,7 @@ impl Log {
         let file = self.choose_writer(tail, config)?;
         let base_offset = tail.end.offset;
         let Some((head, rest)) = batch.split_first_chunk::<HEADER_BYTES>() else {
-            return Err(Error::new(
-                Code::CorruptMessage,
-                "a batch shorter than its header",
-            ));
+            return Err(Error::new(Code::CorruptMessage, "a batch shorter than its header"));
         };
         let mut head = *head;
         let timestamp_ms = match config.timestamp_type {
@@ -139,17 +135,10 @@ impl Log {
                 max_timestamp_ms
             }
         };
-        assign(
-            &mut head,
-            offset_number(base_offset)?,
-            epoch_number(self.leader_epoch)?,
-        );
+        assign(&mut head, offset_number(base_offset)?, epoch_number(self.leader_epoch)?);
         let position = tail.end.position;
         let Some(active) = &mut tail.active else {
-            return Err(Error::new(
-                Code::UnknownServerError,
-                "no segment to append to",
-            ));
+            return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
         };
         if let Err(error) = active.writer.append(&file, &[&head, rest], position) {
             let failure = Error::io(format_args!("appending to {}", self.label), &error);
@@ -164,13 +153,7 @@ impl Log {
         let relative_position = relative(position, 0)?;
         active.segment.update_index(|index| {
             let interval = config.index_interval_bytes;
-            index.note(
-                relative_offset,
-                relative_position,
-                bytes,
-                timestamp_ms,
-                interval,
-            );
+            index.note(relative_offset, relative_position, bytes, timestamp_ms, interval);
         });
         active.segment.set_end_position(position + bytes);
         tail.end.position = position + bytes;
@@ -180,12 +163,7 @@ impl Log {
         tail.dirty.add(bytes);
         tail.rate.note(bytes, self.shared.env.clock.monotonic_ns());
         let next_offset = tail.end.offset;
-        Ok(Appended {
-            base_offset,
-            next_offset,
-            append_time_ms: now_ms,
-            is_duplicate: false,
-        })
+        Ok(Appended { base_offset, next_offset, append_time_ms: now_ms, is_duplicate: false })
     }
 
     /// Notes records that are not durable yet; whether a flush has to start now.
@@ -235,11 +213,8 @@ impl Log {
         let Some(active) = tail.active.take() else {
             return;
         };
-        let closing = Closing {
-            writer: active.writer,
-            end: tail.end,
-            producers: tail.producers.clone(),
-        };
+        let closing =
+            Closing { writer: active.writer, end: tail.end, producers: tail.producers.clone() };
         match tail.unsynced.last_mut() {
             Some(last) if last.segment.id == active.segment.id => last.closing = Some(closing),
             _ => {
@@ -257,9 +232,7 @@ impl Log {
             }
         }
         // Producers that have been silent for long are forgotten when a segment is closed.
-        let before_ms = tail
-            .last_append_ms
-            .saturating_sub(config.producer_expiry_ms);
+        let before_ms = tail.last_append_ms.saturating_sub(config.producer_expiry_ms);
         tail.producers.expire(before_ms);
     }
 
@@ -283,38 +256,24 @@ impl Log {
         } else {
             Box::new(PwriteWriter::new(work, 0))
         };
-        tail.end = Position {
-            offset: base_offset,
-            segment_base: base_offset,
-            position: 0,
-        };
+        tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
         tail.is_directory_dirty = true;
         let active_segment = Arc::clone(&segment);
-        tail.active = Some(Active {
-            segment: active_segment,
-            writer,
-            is_mapped,
-            created_ms: now_ms,
-        });
-        tail.unsynced.push(Unsynced {
-            segment: Arc::clone(&segment),
-            file,
-            closing: None,
-        });
+        tail.active =
+            Some(Active { segment: active_segment, writer, is_mapped, created_ms: now_ms });
+        tail.unsynced.push(Unsynced { segment: Arc::clone(&segment), file, closing: None });
         self.segments.write().push(segment);
         Ok(())
     }
 
-    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced: from
-    /// then on the log holds it open, so that no error of its write-back is lost before its flush.
+    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced:
+    /// from then on the log holds it open, so that no error of its write-back is lost before its
+    /// flush.
     fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<Arc<dyn File>> {
         let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
         let position = tail.end.position;
         let Some(active) = &mut tail.active else {
-            return Err(Error::new(
-                Code::UnknownServerError,
-                "no segment to append to",
-            ));
+            return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
         };
         let noted = tail
             .unsynced
@@ -382,15 +341,9 @@ pub(crate) fn record_count(header: &BatchHeader) -> u32 {
 }
 
 fn relative(value: u64, base: u64) -> Result<u32> {
-    value
-        .checked_sub(base)
-        .and_then(|difference| u32::try_from(difference).ok())
-        .ok_or_else(|| {
-            Error::new(
-                Code::UnknownServerError,
-                format!("{value} is out of a segment from {base}"),
-            )
-        })
+    value.checked_sub(base).and_then(|difference| u32::try_from(difference).ok()).ok_or_else(|| {
+        Error::new(Code::UnknownServerError, format!("{value} is out of a segment from {base}"))
+    })
 }
 
 fn offset_number(offset: u64) -> Result<i64> {

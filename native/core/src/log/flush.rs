@@ -52,8 +52,7 @@ struct PoisonOnPanic<'a>(&'a Log);
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         let detail = format!("flushing {} panicked", self.0.label);
-        self.0
-            .poison_with(Error::new(Code::KafkaStorageError, detail));
+        self.0.poison_with(Error::new(Code::KafkaStorageError, detail));
     }
 }
 
@@ -71,42 +70,21 @@ impl Log {
             return Ok(());
         }
         let mut group = self.take_group();
-        for Unsynced {
-            segment,
-            file,
-            closing,
-        } in &mut group.files
-        {
+        for Unsynced { segment, file, closing } in &mut group.files {
             if let Some(closing) = closing {
                 // Trims what was allocated ahead, so that a sealed file is exactly its batches.
-                closing
-                    .writer
-                    .cut(&**file, closing.end.position)
-                    .map_err(|error| {
-                        Error::io(
-                            format_args!("trimming {}", segment.log_path().display()),
-                            &error,
-                        )
-                    })?;
+                closing.writer.cut(&**file, closing.end.position).map_err(|error| {
+                    Error::io(format_args!("trimming {}", segment.log_path().display()), &error)
+                })?;
             }
             file.sync_data().map_err(|error| {
-                Error::io(
-                    format_args!("fdatasync of {}", segment.log_path().display()),
-                    &error,
-                )
+                Error::io(format_args!("fdatasync of {}", segment.log_path().display()), &error)
             })?;
         }
         if group.is_directory_dirty {
-            self.shared
-                .env
-                .files
-                .sync_directory(&self.directory)
-                .map_err(|error| {
-                    Error::io(
-                        format_args!("fsync of {}", self.directory.display()),
-                        &error,
-                    )
-                })?;
+            self.shared.env.files.sync_directory(&self.directory).map_err(|error| {
+                Error::io(format_args!("fsync of {}", self.directory.display()), &error)
+            })?;
         }
         self.publish_flushed(group.end);
         // Indexes and snapshots are hints: what could not be stored is rebuilt at the next start,
@@ -138,13 +116,7 @@ impl Log {
         if snapshot.is_some() {
             tail.bytes_since_snapshot = 0;
         }
-        Group {
-            end,
-            _dirty: tail.dirty.take(),
-            files,
-            is_directory_dirty,
-            snapshot,
-        }
+        Group { end, _dirty: tail.dirty.take(), files, is_directory_dirty, snapshot }
     }
 
     fn publish_flushed(&self, end: Position) {
@@ -160,10 +132,7 @@ impl Log {
 
     /// Seals what was rolled, and stores snapshots when enough was written since the last.
     fn settle(&self, group: Group) -> Result<()> {
-        for Unsynced {
-            segment, closing, ..
-        } in group.files
-        {
+        for Unsynced { segment, closing, .. } in group.files {
             let Some(closing) = closing else { continue };
             let coverage = Coverage {
                 sealed: true,
@@ -179,11 +148,7 @@ impl Log {
             self.store_producers(&closing.producers, closing.end.offset)?;
         }
         group.snapshot.map_or(Ok(()), |snapshot| {
-            let Snapshot {
-                segment,
-                index,
-                producers,
-            } = &snapshot;
+            let Snapshot { segment, index, producers } = &snapshot;
             self.store_snapshots(segment, index, producers, group.end)
         })
     }
@@ -196,26 +161,17 @@ impl Log {
         producers: &ProducerStates,
         end: Position,
     ) -> Result<()> {
-        let coverage = Coverage {
-            sealed: false,
-            log_bytes: end.position,
-            next_offset: end.offset,
-        };
-        segment
-            .store_index(&self.shared.files, index, coverage)
-            .map_err(|error| {
-                Error::io(format_args!("storing the index of {}", self.label), &error)
-            })?;
+        let coverage = Coverage { sealed: false, log_bytes: end.position, next_offset: end.offset };
+        segment.store_index(&self.shared.files, index, coverage).map_err(|error| {
+            Error::io(format_args!("storing the index of {}", self.label), &error)
+        })?;
         self.store_producers(producers, end.offset)
     }
 
     fn store_producers(&self, producers: &ProducerStates, offset: u64) -> Result<()> {
         let files = &*self.shared.env.files;
         let failed = |error: std::io::Error| {
-            Error::io(
-                format_args!("storing the producers of {}", self.label),
-                &error,
-            )
+            Error::io(format_args!("storing the producers of {}", self.label), &error)
         };
         let mut older: Vec<String> = files
             .list(&self.directory)
@@ -231,9 +187,7 @@ impl Log {
         older.retain(|other| *other != name);
         older.pop();
         for name in older {
-            files
-                .remove_file(&self.directory.join(name))
-                .map_err(failed)?;
+            files.remove_file(&self.directory.join(name)).map_err(failed)?;
         }
         Ok(())
     }

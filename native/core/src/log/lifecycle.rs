@@ -55,10 +55,7 @@ impl Log {
         }
         let index = active.segment.loaded_index().unwrap_or_default();
         // A hint, like every index: what cannot be stored is found out again at the next start.
-        if self
-            .store_snapshots(&active.segment, &index, &producers, end)
-            .is_err()
-        {
+        if self.store_snapshots(&active.segment, &index, &producers, end).is_err() {
             self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
         }
         self.forget_caches();

@@ -15,6 +15,9 @@ pub(crate) mod recover;
 pub mod time;
 pub mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     path::PathBuf,
     sync::{
@@ -88,8 +91,8 @@ pub struct LogOffsets {
 
 /// One partition's log.
 ///
-/// Failure contract: an append that fails leaves the log as it was (only a power cut before the next
-/// flush can bring it back, and then whole). A failed fdatasync, or a tail
+/// Failure contract: an append that fails leaves the log as it was (only a power cut before the
+/// next flush can bring it back, and then whole). A failed fdatasync, or a tail
 /// that could not be erased, poisons the log: every later append and flush fails with the same
 /// error until the log is opened and verified again; reads of what is visible go on.
 pub struct Log {
@@ -164,13 +167,7 @@ impl Log {
         let flushed = self.flushed.read().offset;
         let high_watermark = self.high_watermark.load(Ordering::Acquire);
         let log_end = self.log_end.load(Ordering::Acquire);
-        LogOffsets {
-            log_start,
-            high_watermark,
-            log_end,
-            flushed,
-            leader_epoch: self.leader_epoch,
-        }
+        LogOffsets { log_start, high_watermark, log_end, flushed, leader_epoch: self.leader_epoch }
     }
 
     /// Offset behind the last visible record.
@@ -221,11 +218,7 @@ impl Log {
     /// (and then it is not called).
     pub fn watch(&self, offset: u64, watch: Arc<dyn Watch>) -> bool {
         self.watchers.add(offset, watch, || {
-            if self.ended().is_some() {
-                u64::MAX
-            } else {
-                self.high_watermark()
-            }
+            if self.ended().is_some() { u64::MAX } else { self.high_watermark() }
         })
     }
 

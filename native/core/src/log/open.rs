@@ -58,11 +58,7 @@ impl Log {
         let entries = shared.env.files.list(&open.directory).map_err(|error| {
             Error::io(format_args!("listing {}", open.directory.display()), &error)
         })?;
-        let opener = Opener {
-            shared: &shared,
-            open: &open,
-            entries,
-        };
+        let opener = Opener { shared: &shared, open: &open, entries };
         let bases = opener.segment_bases_without_blanks()?;
         let mut producers = opener.producers_before(&bases)?;
         let snapshot_offset = producers.offset;
@@ -170,9 +166,7 @@ impl Opener<'_> {
     pub(super) fn file_bytes(&self, base_offset: u64) -> u64 {
         let name = Segment::file_name(base_offset, "log");
         let mut entries = self.entries.iter();
-        entries
-            .find(|entry| entry.name == name)
-            .map_or(0, |entry| entry.bytes)
+        entries.find(|entry| entry.name == name).map_or(0, |entry| entry.bytes)
     }
 
     /// Base offsets of the segments, without those at the end that hold nothing: they are removed,
@@ -184,9 +178,7 @@ impl Opener<'_> {
             && self.is_blank(*last)?
         {
             let path = Segment::new(&self.open.directory, *last).log_path();
-            self.files()
-                .remove_file(&path)
-                .map_err(self.failed(&path))?;
+            self.files().remove_file(&path).map_err(self.failed(&path))?;
             bases.pop();
         }
         let is_changed = bases.len() < self.segment_bases().len();
@@ -199,9 +191,7 @@ impl Opener<'_> {
 
     fn sync_directory(&self) -> Result<()> {
         let directory = &self.open.directory;
-        self.files()
-            .sync_directory(directory)
-            .map_err(self.failed(directory))
+        self.files().sync_directory(directory).map_err(self.failed(directory))
     }
 
     pub(super) fn quarantined(
@@ -212,11 +202,7 @@ impl Opener<'_> {
     ) -> RecoveryEntry {
         RecoveryEntry {
             subject: self.open.label.clone(),
-            event: RecoveryEvent::Quarantined {
-                from_offset,
-                to_offset,
-                bytes,
-            },
+            event: RecoveryEvent::Quarantined { from_offset, to_offset, bytes },
         }
     }
 
@@ -253,11 +239,7 @@ impl Opener<'_> {
                 _ => {}
             }
         }
-        if stale.is_empty() {
-            Ok(())
-        } else {
-            self.sync_directory()
-        }
+        if stale.is_empty() { Ok(()) } else { self.sync_directory() }
     }
 
     fn is_stale_index(&self, segment: &Segment, bases: &[u64], end_offset: u64) -> Result<bool> {
@@ -283,21 +265,13 @@ impl Opener<'_> {
                 return Ok(Stored { states, offset });
             }
         }
-        Ok(Stored {
-            states: ProducerStates::default(),
-            offset: 0,
-        })
+        Ok(Stored { states: ProducerStates::default(), offset: 0 })
     }
 
     pub(super) fn snapshot(&self, offset: u64) -> Result<Option<ProducerStates>> {
-        let path = self
-            .open
-            .directory
-            .join(Segment::file_name(offset, "snapshot"));
+        let path = self.open.directory.join(Segment::file_name(offset, "snapshot"));
         let loaded = snapshot::load(&*self.shared.env.files, &path).map_err(self.failed(&path))?;
-        Ok(loaded
-            .filter(|(_, at)| *at == offset)
-            .map(|(states, _)| states))
+        Ok(loaded.filter(|(_, at)| *at == offset).map(|(states, _)| states))
     }
 
     /// Where the broker's clock stamps the records, it must not go back behind the last one.

@@ -14,6 +14,7 @@ use crate::{
     batch::{BatchHeader, HEADER_BYTES},
     error::{Code, Error, Result},
     limits,
+    recovery::scan::Mark,
     segment::{DamagedRange, Segment, maps::Window},
 };
 
@@ -86,10 +87,7 @@ pub struct Batches {
 impl Batches {
     /// The bytes. Empty only if the range left its window, which is an error of the engine.
     pub fn bytes(&self) -> &[u8] {
-        self.window
-            .mapping
-            .slice(self.range.clone())
-            .unwrap_or_default()
+        self.window.mapping.slice(self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -107,29 +105,18 @@ impl ColdRange {
     /// [`Code::KafkaStorageError`] where the disk cannot be read.
     pub fn load(&self, shared: &LogShared) -> Result<()> {
         let failed = |error: std::io::Error| {
-            Error::io(
-                format_args!("reading {}", self.segment.log_path().display()),
-                &error,
-            )
+            Error::io(format_args!("reading {}", self.segment.log_path().display()), &error)
         };
-        self.segment
-            .with_index(&shared.files, |_| ())
-            .map_err(failed)?;
+        self.segment.with_index(&shared.files, |_| ()).map_err(failed)?;
         let end = self.segment.end_position();
-        let bytes = self
-            .bytes
-            .max(READ_AHEAD_BYTES)
-            .min(end.saturating_sub(self.position));
+        let bytes = self.bytes.max(READ_AHEAD_BYTES).min(end.saturating_sub(self.position));
         let bytes = bytes.min(limits::BATCH_BYTES_MAX);
         let window = shared
             .windows
             .window(&shared.files, &self.segment, self.position, bytes)
             .map_err(failed)?;
         let start = to_memory(self.position - window.start)?;
-        window
-            .mapping
-            .populate(start..start + to_memory(bytes)?)
-            .map_err(failed)
+        window.mapping.populate(start..start + to_memory(bytes)?).map_err(failed)
     }
 }
 
@@ -137,8 +124,7 @@ impl Log {
     /// Finds the batches from `offset` on: as many whole ones as fit `bytes_max`, but always one.
     ///
     /// # Errors
-    /// [`Code::TopicDeleted`], [`Code::KafkaStorageError`] where a file cannot be mapped, or
-    /// [`Code::DataDamaged`] where what should be a batch is none.
+    /// [`Code::TopicDeleted`], or [`Code::KafkaStorageError`] where a file cannot be mapped.
     pub fn read(&self, offset: u64, bytes_max: u64) -> Result<Read> {
         if let Some(code) = self.ended() {
             return Err(Error::new(code, self.label.clone()));
@@ -147,10 +133,7 @@ impl Log {
         let log_start = self.log_start.load(Ordering::Acquire);
         let high_watermark = visible.offset;
         if offset < log_start || offset > self.log_end.load(Ordering::Acquire) {
-            return Ok(Read::OutOfRange {
-                log_start,
-                high_watermark,
-            });
+            return Ok(Read::OutOfRange { log_start, high_watermark });
         }
         if offset >= high_watermark {
             return Ok(Read::AtEnd { high_watermark });
@@ -165,7 +148,9 @@ impl Log {
             } else {
                 segment.end_position()
             };
-            if let Some(read) = self.read_segment(&segment, from, end, bytes_max, high_watermark)? {
+            if let Some(read) =
+                self.read_segment((&segment, next_base), from, end, bytes_max, high_watermark)?
+            {
                 return Ok(read);
             }
             // Nothing more in this segment. In a compacted log that is normal; elsewhere offsets
@@ -185,25 +170,19 @@ impl Log {
         let segments = self.segments.read();
         let count = segments.partition_point(|segment| segment.base_offset <= offset);
         let segment = segments.get(count.saturating_sub(1))?;
-        Some((
-            Arc::clone(segment),
-            segments.get(count).map(|next| next.base_offset),
-        ))
+        Some((Arc::clone(segment), segments.get(count).map(|next| next.base_offset)))
     }
 
     fn read_segment(
         &self,
-        segment: &Arc<Segment>,
+        (segment, next_base): (&Arc<Segment>, Option<u64>),
         offset: u64,
         end: u64,
         bytes_max: u64,
         high_watermark: u64,
     ) -> Result<Option<Read>> {
         let failed = |error: std::io::Error| {
-            Error::io(
-                format_args!("mapping {}", segment.log_path().display()),
-                &error,
-            )
+            Error::io(format_args!("mapping {}", segment.log_path().display()), &error)
         };
         let hint = self.hints.lock().take(offset);
         // Where the index says that a batch begins, and its offset: believed once it is seen there.
@@ -220,11 +199,8 @@ impl Log {
                     .with_index(&self.shared.files, |index| index.at_or_before(relative))
                     .map_err(failed)?;
                 let position = u64::from(entry.position);
-                indexed = Some((
-                    position,
-                    segment.base_offset + u64::from(entry.relative_offset),
-                ))
-                .filter(|_| position > 0);
+                indexed = Some((position, segment.base_offset + u64::from(entry.relative_offset)))
+                    .filter(|_| position > 0);
                 position
             }
         };
@@ -242,9 +218,7 @@ impl Log {
                 && damage.from_position <= position
             {
                 if offset < damage.to_offset {
-                    return Ok(Some(Read::Gap {
-                        to_offset: damage.to_offset,
-                    }));
+                    return Ok(Some(Read::Gap { to_offset: damage.to_offset }));
                 }
                 position = damage.to_position;
                 continue;
@@ -253,12 +227,7 @@ impl Log {
             let window = self
                 .shared
                 .windows
-                .window(
-                    &self.shared.files,
-                    segment,
-                    position,
-                    needed.min(end - position),
-                )
+                .window(&self.shared.files, segment, position, needed.min(end - position))
                 .map_err(failed)?;
             if let Some((at, indexed_offset)) = indexed
                 && at == position
@@ -275,13 +244,7 @@ impl Log {
                 continue;
             }
             match self.walk(segment, window, position, end, offset, bytes_max)? {
-                Walk::Batches {
-                    window,
-                    range,
-                    next_offset,
-                    next_position,
-                    record_count,
-                } => {
+                Walk::Batches { window, range, next_offset, next_position, record_count } => {
                     let next = Position {
                         offset: next_offset,
                         segment_base: segment.base_offset,
@@ -302,10 +265,15 @@ impl Log {
                 Walk::Cold { position, bytes } => {
                     return Ok(Some(cold(segment, position, bytes)));
                 }
-                Walk::On {
-                    position: further,
-                    bytes,
-                } => {
+                Walk::Damaged { position } => {
+                    let end = Mark { position: end, offset: next_base.unwrap_or(high_watermark) };
+                    let further = self.set_aside_unreadable(segment, (position, offset), end)?;
+                    return Ok(Some(match further {
+                        Some(to_offset) => Read::Gap { to_offset },
+                        None => cold(segment, 0, 0),
+                    }));
+                }
+                Walk::On { position: further, bytes } => {
                     position = further;
                     wanted = bytes;
                 }
@@ -323,9 +291,8 @@ impl Log {
         offset: u64,
         bytes_max: u64,
     ) -> Result<Walk> {
-        let damage_start = segment
-            .damage_at_or_behind(position)
-            .map_or(u64::MAX, |damage| damage.from_position);
+        let damage_start =
+            segment.damage_at_or_behind(position).map_or(u64::MAX, |damage| damage.from_position);
         let end = end.min(damage_start);
         let window_end = end.min(window.start + window.bytes());
         let mut walked = position;
@@ -339,22 +306,19 @@ impl Log {
                 if first.is_some() {
                     break;
                 }
-                return Ok(Walk::Cold {
-                    position: walked,
-                    bytes: bytes_max,
-                });
+                return Ok(Walk::Cold { position: walked, bytes: bytes_max });
             }
             let header = window.mapping.slice(head).map(BatchHeader::read);
             let Some(Ok(header)) = header else {
-                return Err(self.damaged_at(segment, walked));
+                if first.is_some() {
+                    break;
+                }
+                return Ok(Walk::Damaged { position: walked });
             };
             let bytes = header.batch_bytes() as u64;
             if walked + bytes > window_end {
                 if first.is_none() && walked + bytes <= end {
-                    return Ok(Walk::On {
-                        position: walked,
-                        bytes,
-                    });
+                    return Ok(Walk::On { position: walked, bytes });
                 }
                 break;
             }
@@ -378,25 +342,13 @@ impl Log {
         let Some(first) = first else {
             // Nothing yet: go on in the next window, or leave the segment at its end.
             let further = if walked == position { end } else { walked };
-            return Ok(Walk::On {
-                position: further,
-                bytes: HEADER_BYTES as u64,
-            });
+            return Ok(Walk::On { position: further, bytes: HEADER_BYTES as u64 });
         };
         let range = to_memory(first - window.start)?..to_memory(walked - window.start)?;
         if !self.is_resident(&window, range.clone())? {
-            return Ok(Walk::Cold {
-                position: first,
-                bytes: walked - first,
-            });
+            return Ok(Walk::Cold { position: first, bytes: walked - first });
         }
-        Ok(Walk::Batches {
-            window,
-            range,
-            next_offset,
-            next_position: walked,
-            record_count,
-        })
+        Ok(Walk::Batches { window, range, next_offset, next_position: walked, record_count })
     }
 
     /// Whether the batch of `offset` begins at `position`; `None` when that is not in memory.
@@ -420,12 +372,39 @@ impl Log {
             .map_err(|error| Error::io(format_args!("mincore of {}", self.label), &error))
     }
 
-    fn damaged_at(&self, segment: &Segment, position: u64) -> Error {
-        let path = segment.log_path();
-        Error::new(
-            Code::DataDamaged,
-            format!("{} at byte {position}", path.display()),
-        )
+    /// Sets aside what is no batch at `position`, up to where the index knows of the next one, else
+    /// to the end of the segment: readers have to get past it. Returns the first offset behind it,
+    /// or `None` when the index is not in memory.
+    fn set_aside_unreadable(
+        &self,
+        segment: &Segment,
+        (position, offset): (u64, u64),
+        end: Mark,
+    ) -> Result<Option<u64>> {
+        if !segment.has_index(&self.shared.files) {
+            return Ok(None);
+        }
+        let entry = segment
+            .with_index(&self.shared.files, |index| {
+                let mut behind = index.entries().iter().map(|entry| Mark {
+                    position: u64::from(entry.position),
+                    offset: segment.base_offset + u64::from(entry.relative_offset),
+                });
+                behind.find(|mark| mark.position > position && mark.offset > offset)
+            })
+            .map_err(|error| {
+                let path = segment.path("index");
+                Error::io(format_args!("reading {}", path.display()), &error)
+            })?;
+        let further = entry.filter(|mark| mark.position < end.position);
+        let further = further.unwrap_or(end);
+        segment.add_damaged(DamagedRange {
+            from_offset: offset,
+            to_offset: further.offset,
+            from_position: position,
+            to_position: further.position,
+        });
+        Ok(Some(further.offset))
     }
 
     /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
@@ -437,19 +416,12 @@ impl Log {
             from_position: batches.window.start + at.start as u64,
             to_position: batches.window.start + at.end as u64,
         };
-        let mut damaged = batches.segment.damaged();
-        let index = damaged.partition_point(|other| other.from_position < range.from_position);
-        damaged.insert(index, range);
-        batches.segment.set_damaged(damaged);
+        batches.segment.add_damaged(range);
     }
 }
 
 fn cold(segment: &Arc<Segment>, position: u64, bytes: u64) -> Read {
-    Read::Cold(ColdRange {
-        segment: Arc::clone(segment),
-        position,
-        bytes,
-    })
+    Read::Cold(ColdRange { segment: Arc::clone(segment), position, bytes })
 }
 
 enum Walk {
@@ -468,13 +440,12 @@ enum Walk {
         position: u64,
         bytes: u64,
     },
+    Damaged {
+        position: u64,
+    },
 }
 
 fn to_memory(bytes: u64) -> Result<usize> {
-    usize::try_from(bytes).map_err(|_| {
-        Error::new(
-            Code::UnknownServerError,
-            "a range larger than the address space",
-        )
-    })
+    usize::try_from(bytes)
+        .map_err(|_| Error::new(Code::UnknownServerError, "a range larger than the address space"))
 }

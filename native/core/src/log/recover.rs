@@ -49,9 +49,7 @@ impl Opener<'_> {
         let failed = self.failed(&path);
         let file = self.files().open(&path, OpenMode::Read).map_err(&failed)?;
         let start = ScanStart::at(base_offset, 0);
-        holds_batches(&*file, &start)
-            .map(|holds| !holds)
-            .map_err(&failed)
+        holds_batches(&*file, &start).map(|holds| !holds).map_err(&failed)
     }
 
     /// Opens one segment. `next_base` is where the one behind it starts, if there is one.
@@ -89,14 +87,7 @@ impl Opener<'_> {
             return Ok(Opened { segment, end });
         }
         let file = files.open(&path, OpenMode::ReadWrite).map_err(&failed)?;
-        let end = self.recover(
-            &segment,
-            &*file,
-            (stored, known),
-            next_base,
-            producers,
-            report,
-        )?;
+        let end = self.recover(&segment, &*file, (stored, known), next_base, producers, report)?;
         if next_base.is_some() {
             self.seal(&segment, &*file, end)?;
         }
@@ -120,18 +111,18 @@ impl Opener<'_> {
         let durable = self.durable_mark(base_offset, stored.as_ref().map(|(_, c)| *c));
         let marks = marks(base_offset, stored.as_ref(), &known);
         let resumed = self.resume(stored, durable, &known, producers)?;
-        let (mut index, from) = resumed.unwrap_or((
-            SegmentIndex::default(),
-            Mark {
-                position: 0,
-                offset: base_offset,
-            },
-        ));
+        let (mut index, from) =
+            resumed.unwrap_or((SegmentIndex::default(), Mark { position: 0, offset: base_offset }));
         let start = ScanStart {
             from,
             offset_max: next_base.unwrap_or(OFFSET_MAX),
             durable,
+            // A damaged batch may have a whole header: where damage is not known, look at it all.
+            believed_position: durable
+                .filter(|_| known != KnownDamage::Unreadable)
+                .map_or(0, |mark| mark.position),
             marks,
+            suspects: known.ranges().map(|range| range.from_position).collect(),
             producers_from: producers.offset,
             now_ms: self.shared.env.clock.wall_ms(),
         };
@@ -179,14 +170,8 @@ impl Opener<'_> {
         let Some(states) = self.snapshot(coverage.next_offset)? else {
             return Ok(None);
         };
-        *producers = Stored {
-            states,
-            offset: coverage.next_offset,
-        };
-        let from = Mark {
-            position: coverage.log_bytes,
-            offset: coverage.next_offset,
-        };
+        *producers = Stored { states, offset: coverage.next_offset };
+        let from = Mark { position: coverage.log_bytes, offset: coverage.next_offset };
         Ok(Some((index, from)))
     }
 
@@ -194,18 +179,11 @@ impl Opener<'_> {
     fn durable_mark(&self, base_offset: u64, coverage: Option<Coverage>) -> Option<Mark> {
         let by_seal = coverage
             .filter(|coverage| coverage.sealed)
-            .map(|coverage| Mark {
-                position: coverage.log_bytes,
-                offset: coverage.next_offset,
-            });
-        let by_checkpoint = self
-            .open
-            .checkpoint
-            .filter(|checkpoint| checkpoint.segment_base == base_offset)
-            .map(|checkpoint| Mark {
-                position: checkpoint.position,
-                offset: checkpoint.offset,
-            });
+            .map(|coverage| Mark { position: coverage.log_bytes, offset: coverage.next_offset });
+        let by_checkpoint =
+            self.open.checkpoint.filter(|checkpoint| checkpoint.segment_base == base_offset).map(
+                |checkpoint| Mark { position: checkpoint.position, offset: checkpoint.offset },
+            );
         by_seal.max(by_checkpoint)
     }
 
@@ -225,7 +203,8 @@ impl Opener<'_> {
         let written =
             bytes_written_behind(file, scanned.end_position, file_bytes).map_err(&failed)?;
         if written > 0 {
-            let to_position = scanned.end_position + written;
+            // To the end of the file: the last bytes of a batch may be zeros, too.
+            let to_position = file_bytes;
             scanned.damaged.push(DamagedRange {
                 from_offset: scanned.next_offset,
                 to_offset: next_base,
@@ -252,11 +231,8 @@ impl Opener<'_> {
             KnownDamage::Ranges(ranges) => ranges,
             KnownDamage::Unreadable => Vec::new(),
         };
-        let mut damaged: Vec<DamagedRange> = known
-            .iter()
-            .copied()
-            .filter(|range| range.to_position <= scanned_from)
-            .collect();
+        let mut damaged: Vec<DamagedRange> =
+            known.iter().copied().filter(|range| range.to_position <= scanned_from).collect();
         damaged.extend(found);
         if damaged == known && !is_unreadable {
             return Ok(damaged);
@@ -289,10 +265,7 @@ impl Opener<'_> {
             if lost > 0 {
                 report.push(RecoveryEntry {
                     subject: self.open.label.clone(),
-                    event: RecoveryEvent::TailErased {
-                        offset: end.offset,
-                        bytes: lost,
-                    },
+                    event: RecoveryEvent::TailErased { offset: end.offset, bytes: lost },
                 });
             }
             file.truncate(end.position).map_err(&failed)?;
@@ -309,17 +282,10 @@ impl Opener<'_> {
     fn seal(&self, segment: &Segment, file: &dyn File, end: Position) -> Result<()> {
         let path = segment.log_path();
         file.sync_data().map_err(self.failed(&path))?;
-        let coverage = Coverage {
-            sealed: true,
-            log_bytes: end.position,
-            next_offset: end.offset,
-        };
+        let coverage = Coverage { sealed: true, log_bytes: end.position, next_offset: end.offset };
         let index = segment.loaded_index().unwrap_or_default();
         // A hint: without it the next start reads the segment once more.
-        if segment
-            .store_index(&self.shared.files, &index, coverage)
-            .is_err()
-        {
+        if segment.store_index(&self.shared.files, &index, coverage).is_err() {
             self.note_hint_failure();
         }
         Ok(())
@@ -335,12 +301,9 @@ fn marks(base_offset: u64, stored: Option<&StoredIndex>, known: &KnownDamage) ->
             offset: base_offset.saturating_add(u64::from(entry.relative_offset)),
         })
         .collect();
-    if let KnownDamage::Ranges(ranges) = known {
-        marks.extend(ranges.iter().map(|range| Mark {
-            position: range.to_position,
-            offset: range.to_offset,
-        }));
-    }
+    marks.extend(
+        known.ranges().map(|range| Mark { position: range.to_position, offset: range.to_offset }),
+    );
     marks
 }
 

@@ -26,16 +26,14 @@ impl Log {
     /// there is none. Reads files: call it on a thread that may wait.
     ///
     /// # Errors
-    /// [`crate::error::Code::KafkaStorageError`] where a file cannot be read, or a batch cannot be taken apart.
+    /// [`crate::error::Code::KafkaStorageError`] where a file cannot be read, or a batch cannot be
+    /// taken apart.
     pub fn offset_for_time(&self, timestamp_ms: i64) -> Result<Option<TimedOffset>> {
         let offsets = self.offsets();
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         for segment in segments {
             let failed = |error: std::io::Error| {
-                Error::io(
-                    format_args!("reading {}", segment.log_path().display()),
-                    &error,
-                )
+                Error::io(format_args!("reading {}", segment.log_path().display()), &error)
             };
             let (largest, from) = segment
                 .with_index(&self.shared.files, |index| {
@@ -47,13 +45,7 @@ impl Log {
                 continue;
             }
             let file = segment.file(&self.shared.files).map_err(failed)?;
-            let found = scan(
-                &*file,
-                &segment,
-                u64::from(from),
-                timestamp_ms,
-                offsets.log_start,
-            )?;
+            let found = scan(&*file, &segment, u64::from(from), timestamp_ms, offsets.log_start)?;
             if let Some(found) = found {
                 return Ok((found.offset < offsets.high_watermark).then_some(found));
             }
@@ -70,10 +62,7 @@ fn scan(
     log_start: u64,
 ) -> Result<Option<TimedOffset>> {
     let failed = |error: std::io::Error| {
-        Error::io(
-            format_args!("reading {}", segment.log_path().display()),
-            &error,
-        )
+        Error::io(format_args!("reading {}", segment.log_path().display()), &error)
     };
     let end = segment.end_position();
     let mut position = from;
@@ -126,15 +115,10 @@ fn first_in_batch(
                 header.base_timestamp.saturating_add(record.timestamp_delta)
             }
         };
-        let offset = header
-            .base_offset
-            .saturating_add(i64::from(record.offset_delta));
+        let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
         let offset = u64::try_from(offset).unwrap_or(0);
         if record_ms >= timestamp_ms && offset >= log_start {
-            return Ok(Some(TimedOffset {
-                offset,
-                timestamp_ms: record_ms,
-            }));
+            return Ok(Some(TimedOffset { offset, timestamp_ms: record_ms }));
         }
     }
     Ok(None)

@@ -44,8 +44,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads an integer of any width that fits.
     pub fn integer(&mut self) -> Parsed<i64> {
-        self.optional_integer()?
-            .ok_or(Fault("an integer was expected, not nil"))
+        self.optional_integer()?.ok_or(Fault("an integer was expected, not nil"))
     }
 
     /// Reads an integer of any width that fits, or nil.
@@ -109,10 +108,7 @@ impl<'a> Cursor<'a> {
 
     /// The kind of the next value, without reading it.
     pub fn peek(&self) -> Parsed<Marker> {
-        self.rest
-            .first()
-            .map(|byte| Marker::from_u8(*byte))
-            .ok_or(Fault::CUT_OFF)
+        self.rest.first().map(|byte| Marker::from_u8(*byte)).ok_or(Fault::CUT_OFF)
     }
 
     /// Reads one value of any kind and nesting; returns its encoded form.

@@ -156,10 +156,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
 
     fn run(&mut self, batches: &[u8]) -> Result<(), Damaged> {
         let mut position = 0;
-        while let Some(rest) = batches
-            .get(position..)
-            .filter(|rest| rest.len() >= HEADER_BYTES)
-        {
+        while let Some(rest) = batches.get(position..).filter(|rest| rest.len() >= HEADER_BYTES) {
             let mark = self.mark();
             let (header, added) = match BatchHeader::read(rest) {
                 Ok(header) if header.batch_bytes() > rest.len() => break,
@@ -172,11 +169,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
                 (header, Err(error)) => {
                     self.restore(mark);
                     if self.records == 0 {
-                        return Err(Damaged {
-                            position,
-                            header,
-                            error,
-                        });
+                        return Err(Damaged { position, header, error });
                     }
                     break;
                 }
@@ -187,11 +180,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
 
     fn mark(&self) -> Mark {
         let position = self.writer.position();
-        Mark {
-            position,
-            records: self.records,
-            next_offset: self.next_offset,
-        }
+        Mark { position, records: self.records, next_offset: self.next_offset }
     }
 
     fn restore(&mut self, mark: Mark) {
@@ -218,9 +207,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
         let progress = if header.attributes.is_control() {
             Progress::More
         } else {
-            let section = bytes
-                .get(HEADER_BYTES..header.batch_bytes())
-                .unwrap_or_default();
+            let section = bytes.get(HEADER_BYTES..header.batch_bytes()).unwrap_or_default();
             match codec {
                 Codec::None => self.add_section(header, section)?,
                 _ => with_unpacked(codec, section, self.decompressed_bytes_max, |section| {
@@ -247,9 +234,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
         }
         for record in records {
             let record = record?;
-            let offset = header
-                .base_offset
-                .saturating_add(i64::from(record.offset_delta));
+            let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
             if offset < self.next_offset {
                 continue;
             }
@@ -283,8 +268,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
         let before = self.writer.position();
         let key_bytes = record.key.map_or(0, <[u8]>::len);
         let value_bytes = record.value.map_or(0, <[u8]>::len);
-        self.writer
-            .reserve(RECORD_OVERHEAD_BYTES_MAX + key_bytes + value_bytes);
+        self.writer.reserve(RECORD_OVERHEAD_BYTES_MAX + key_bytes + value_bytes);
         let header_count = record.headers.remaining();
         self.writer.array(if header_count == 0 { 4 } else { 5 });
         self.writer.integer(offset - self.base_offset);
@@ -334,11 +318,7 @@ impl<'r, 'o> Delivery<'r, 'o> {
             self.writer.set_array(self.array_position, self.records);
             bytes = self.writer.position() - self.body_position;
         }
-        Delivered {
-            records: self.records,
-            bytes,
-            next_offset: self.next_offset,
-        }
+        Delivered { records: self.records, bytes, next_offset: self.next_offset }
     }
 }
 
@@ -368,11 +348,7 @@ fn with_unpacked<T>(
             *unpacked = Unpacked::default();
             let mut section = Vec::new();
             decompress(codec, packed, bytes_max, &mut section)?;
-            *unpacked = Unpacked {
-                codec: Some(codec),
-                packed: packed.to_vec(),
-                section,
-            };
+            *unpacked = Unpacked { codec: Some(codec), packed: packed.to_vec(), section };
         }
         use_section(&unpacked.section)
     })

@@ -89,9 +89,7 @@ pub fn decode_envelope(frame: &[u8], entries: &mut Vec<ProduceEntry>) -> Result<
         })?;
         entries.push(entry);
     }
-    cursor
-        .skip_many(elements - FRAME_ELEMENTS)
-        .map_err(malformed)?;
+    cursor.skip_many(elements - FRAME_ELEMENTS).map_err(malformed)?;
     if !cursor.rest().is_empty() {
         return Err(malformed(Fault("bytes behind the frame")));
     }
@@ -148,14 +146,7 @@ fn read_entry(frame: &[u8], cursor: &mut Cursor<'_>) -> Parsed<ProduceEntry> {
     };
     let body = range_before(frame, cursor, body_bytes);
     cursor.skip_many(elements - ENTRY_ELEMENTS)?;
-    Ok(ProduceEntry {
-        topic,
-        partition,
-        base_sequence,
-        format,
-        body,
-        record_count,
-    })
+    Ok(ProduceEntry { topic, partition, base_sequence, format, body, record_count })
 }
 
 /// Where in the frame the `bytes` lie that the cursor read last.
@@ -165,11 +156,7 @@ fn range_before(frame: &[u8], cursor: &Cursor<'_>, bytes: usize) -> Range<usize>
 }
 
 fn at_least_minus_one(value: i32) -> Parsed<i32> {
-    if value < -1 {
-        Err(Fault("a partition or sequence below -1"))
-    } else {
-        Ok(value)
-    }
+    if value < -1 { Err(Fault("a partition or sequence below -1")) } else { Ok(value) }
 }
 
 fn malformed(Fault(what): Fault) -> Error {

@@ -132,8 +132,7 @@ impl Splitter {
                 Some(key) => partition_for_key(key, partitions),
                 None => sticky_partition,
             };
-            self.places
-                .push((u64::from(partition) << 32 | position, index));
+            self.places.push((u64::from(partition) << 32 | position, index));
         }
         // Positions rise with the order of records, so this keeps it; unstable sorting does not
         // allocate.
@@ -149,10 +148,7 @@ impl Splitter {
         output: &mut Vec<u8>,
     ) -> Result<()> {
         output.reserve(body.len());
-        for group in self
-            .places
-            .chunk_by(|left, right| left.0 >> 32 == right.0 >> 32)
-        {
+        for group in self.places.chunk_by(|left, right| left.0 >> 32 == right.0 >> 32) {
             let mut builder = BatchBuilder::new(output, options.codec, options.level);
             let mut partition = 0;
             for (place, index) in group {
@@ -161,10 +157,7 @@ impl Splitter {
                 let mut cursor = Cursor::new(body.get(position..).unwrap_or_default());
                 push_record(&mut builder, &mut cursor, *index, format, options)?;
             }
-            self.parts.push(Part {
-                partition,
-                built: finish(builder, options)?,
-            });
+            self.parts.push(Part { partition, built: finish(builder, options)? });
         }
         Ok(())
     }
@@ -173,16 +166,10 @@ impl Splitter {
 fn record_count(cursor: &mut Cursor<'_>, format: Format) -> Result<u32> {
     let count = match format {
         Format::Bytes | Format::MessagePack => cursor.array().map_err(|Fault(what)| {
-            Error::new(
-                Code::InvalidRecord,
-                format!("the records of an entry: {what}"),
-            )
+            Error::new(Code::InvalidRecord, format!("the records of an entry: {what}"))
         })?,
         Format::Batch => {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                "a batch is built already",
-            ));
+            return Err(Error::new(Code::InvalidArgument, "a batch is built already"));
         }
     };
     if count == 0 {
@@ -201,10 +188,7 @@ fn push_record(
 ) -> Result<()> {
     let record = Record::read(cursor, format).map_err(|fault| invalid(index, fault))?;
     if record.key.is_none() && options.rules.compacted {
-        return Err(invalid(
-            index,
-            Fault("a compacted topic needs a key in every record"),
-        ));
+        return Err(invalid(index, Fault("a compacted topic needs a key in every record")));
     }
     let rule = &options.rules.timestamp;
     let timestamp_ms = record.timestamp_ms.unwrap_or(rule.now_ms());
@@ -222,10 +206,7 @@ fn finish(builder: BatchBuilder<'_>, options: &BuildOptions) -> Result<Built> {
     })?;
     let bytes = built.range.len();
     if bytes as u64 > options.rules.bytes_max {
-        let detail = format!(
-            "{bytes} bytes, the topic accepts {}",
-            options.rules.bytes_max
-        );
+        let detail = format!("{bytes} bytes, the topic accepts {}", options.rules.bytes_max);
         return Err(Error::new(Code::MessageTooLarge, detail));
     }
     Ok(built)
@@ -254,30 +235,14 @@ impl<'a> Record<'a> {
             }
             Format::Bytes | Format::Batch => cursor.optional_bytes()?,
         };
-        let key = if elements > 1 {
-            cursor.optional_bytes()?
-        } else {
-            None
-        };
-        let timestamp_ms = if elements > 2 {
-            cursor.optional_integer()?
-        } else {
-            None
-        };
-        let headers = if elements > 3 {
-            RecordHeaders::read(cursor)?
-        } else {
-            RecordHeaders::default()
-        };
+        let key = if elements > 1 { cursor.optional_bytes()? } else { None };
+        let timestamp_ms = if elements > 2 { cursor.optional_integer()? } else { None };
+        let headers =
+            if elements > 3 { RecordHeaders::read(cursor)? } else { RecordHeaders::default() };
         if elements > 4 {
             cursor.skip_many(elements - 4)?;
         }
-        Ok(Self {
-            value,
-            key,
-            timestamp_ms,
-            headers,
-        })
+        Ok(Self { value, key, timestamp_ms, headers })
     }
 }
 
@@ -290,10 +255,7 @@ struct RecordHeaders<'a> {
 
 impl Default for RecordHeaders<'_> {
     fn default() -> Self {
-        Self {
-            cursor: Cursor::new(&[]),
-            remaining: 0,
-        }
+        Self { cursor: Cursor::new(&[]), remaining: 0 }
     }
 }
 
@@ -308,10 +270,7 @@ impl<'a> RecordHeaders<'a> {
         if u64::from(remaining) > RECORD_HEADERS_MAX {
             return Err(Fault("it has too many headers"));
         }
-        let headers = Self {
-            cursor: *cursor,
-            remaining,
-        };
+        let headers = Self { cursor: *cursor, remaining };
         for _ in 0..remaining {
             read_header(cursor)?;
         }

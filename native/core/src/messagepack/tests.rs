@@ -21,17 +21,8 @@ fn options(codec: Codec) -> BuildOptions {
         before_ms_max: i64::MAX,
         after_ms_max: 3_600_000,
     };
-    let rules = Rules {
-        bytes_max: 1_048_588,
-        compacted: false,
-        timestamp,
-    };
-    BuildOptions {
-        codec,
-        level: None,
-        rules,
-        producer: None,
-    }
+    let rules = Rules { bytes_max: 1_048_588, compacted: false, timestamp };
+    BuildOptions { codec, level: None, rules, producer: None }
 }
 
 fn request(from_offset: i64, end_offset: i64) -> DeliveryRequest {
@@ -124,15 +115,7 @@ fn read_delivery(frame: &[u8]) -> (u32, i64, Vec<(i64, Plain)>) {
             }
             assert!(!headers.is_empty(), "no headers, no element");
         }
-        records.push((
-            base_offset + delta,
-            Plain {
-                value,
-                key,
-                timestamp_ms,
-                headers,
-            },
-        ));
+        records.push((base_offset + delta, Plain { value, key, timestamp_ms, headers }));
     }
     assert!(input.is_empty(), "one whole value a frame");
     (subscription, high_watermark, records)
@@ -187,37 +170,14 @@ fn an_envelope_is_taken_apart() {
     frame.extend([0x81, 1, 2]);
     let mut entries = Vec::new();
     let envelope = decode_envelope(&frame, &mut entries).unwrap();
-    assert_eq!(
-        envelope,
-        Envelope {
-            id: 256,
-            ack: Some(2)
-        }
-    );
-    let [named, aliased] = entries.as_slice() else {
-        panic!("{entries:?}")
-    };
-    let TopicReference::Name(name) = &named.topic else {
-        panic!("{named:?}")
-    };
+    assert_eq!(envelope, Envelope { id: 256, ack: Some(2) });
+    let [named, aliased] = entries.as_slice() else { panic!("{entries:?}") };
+    let TopicReference::Name(name) = &named.topic else { panic!("{named:?}") };
     assert_eq!(&frame[name.clone()], b"logs");
-    assert_eq!(
-        (named.partition, named.base_sequence, named.record_count),
-        (1, -1, 1)
-    );
-    assert_eq!(
-        &frame[named.body.clone()],
-        [0x91, 0x91, 0xc4, 2, b'h', b'i']
-    );
+    assert_eq!((named.partition, named.base_sequence, named.record_count), (1, -1, 1));
+    assert_eq!(&frame[named.body.clone()], [0x91, 0x91, 0xc4, 2, b'h', b'i']);
     assert_eq!(aliased.topic, TopicReference::Alias(9));
-    assert_eq!(
-        (
-            aliased.partition,
-            aliased.base_sequence,
-            aliased.record_count
-        ),
-        (-1, 5, 0)
-    );
+    assert_eq!((aliased.partition, aliased.base_sequence, aliased.record_count), (-1, 5, 0));
     assert_eq!(aliased.format, Format::Batch);
     assert_eq!(&frame[aliased.body.clone()], [1, 2, 3]);
 }
@@ -226,10 +186,7 @@ fn an_envelope_is_taken_apart() {
 fn malformed_frames_are_refused() {
     let mut entries = Vec::new();
     let whole = frame_of(&body_of(&[record("x")]), 0);
-    assert_eq!(
-        decode_envelope(&whole, &mut entries).unwrap(),
-        Envelope { id: 42, ack: None }
-    );
+    assert_eq!(decode_envelope(&whole, &mut entries).unwrap(), Envelope { id: 42, ack: None });
     for length in 0..whole.len() {
         let error = decode_envelope(&whole[..length], &mut entries).unwrap_err();
         assert_eq!(error.code(), Code::MalformedFrame, "cut after {length}");
@@ -294,31 +251,14 @@ fn values_of_any_depth_are_stored_without_recursion() {
 #[test]
 fn message_pack_values_are_stored_in_their_encoded_form() {
     // an integer, a map, bin (kept with its marker), nil (a tombstone)
-    let body = [
-        0x94, 0x91, 5, 0x91, 0x81, 1, 2, 0x91, 0xc4, 1, 9, 0x92, 0xc0, 0xa1, b'k',
-    ];
+    let body = [0x94, 0x91, 5, 0x91, 0x81, 1, 2, 0x91, 0xc4, 1, 9, 0x92, 0xc0, 0xa1, b'k'];
     let mut out = Vec::new();
     build_batch(&body, Format::MessagePack, &options(Codec::Zstd), &mut out).unwrap();
     let (_, records) = delivered(&out, &request(0, 4));
-    let values: Vec<_> = records
-        .iter()
-        .map(|(_, record)| record.value.as_deref())
-        .collect();
-    assert_eq!(
-        values,
-        [
-            Some(&[5][..]),
-            Some(&[0x81, 1, 2]),
-            Some(&[0xc4, 1, 9]),
-            None
-        ]
-    );
+    let values: Vec<_> = records.iter().map(|(_, record)| record.value.as_deref()).collect();
+    assert_eq!(values, [Some(&[5][..]), Some(&[0x81, 1, 2]), Some(&[0xc4, 1, 9]), None]);
     assert_eq!(records[3].1.key.as_deref(), Some(&b"k"[..]));
-    assert!(
-        records
-            .iter()
-            .all(|(_, record)| record.timestamp_ms == NOW_MS)
-    );
+    assert!(records.iter().all(|(_, record)| record.timestamp_ms == NOW_MS));
 }
 
 #[test]
@@ -347,12 +287,7 @@ fn wrong_records_are_refused_by_their_index() {
         assert_eq!(split.unwrap_err(), error);
         assert_eq!(out, [1, 2]);
     }
-    let error = build_batch(
-        &[0x90],
-        Format::Bytes,
-        &options(Codec::None),
-        &mut Vec::new(),
-    );
+    let error = build_batch(&[0x90], Format::Bytes, &options(Codec::None), &mut Vec::new());
     assert_eq!(error.unwrap_err().code(), Code::InvalidRecord);
 }
 
@@ -365,10 +300,7 @@ fn what_the_topic_refuses_is_refused() {
     let error = build_batch(&keyless, Format::Bytes, &compacted, &mut out).unwrap_err();
     assert_eq!(error.code(), Code::InvalidRecord);
 
-    let late = body_of(&[Plain {
-        timestamp_ms: NOW_MS + 3_600_001,
-        ..record("x")
-    }]);
+    let late = body_of(&[Plain { timestamp_ms: NOW_MS + 3_600_001, ..record("x") }]);
     let error = build_batch(&late, Format::Bytes, &options(Codec::None), &mut out).unwrap_err();
     assert_eq!(error.code(), Code::InvalidTimestamp);
 
@@ -384,30 +316,13 @@ fn what_the_topic_refuses_is_refused() {
 fn the_brokers_time_counts_where_the_topic_says_so() {
     let mut stamped = options(Codec::Lz4);
     stamped.rules.timestamp = TimestampRule::LogAppendTime { now_ms: NOW_MS + 9 };
-    stamped.producer = Some(Producer {
-        id: 1,
-        epoch: 0,
-        base_sequence: 5,
-    });
+    stamped.producer = Some(Producer { id: 1, epoch: 0, base_sequence: 5 });
     let mut out = Vec::new();
-    let body = body_of(&[
-        record("a"),
-        Plain {
-            timestamp_ms: 5,
-            ..record("b")
-        },
-    ]);
+    let body = body_of(&[record("a"), Plain { timestamp_ms: 5, ..record("b") }]);
     let built = build_batch(&body, Format::Bytes, &stamped, &mut out).unwrap();
-    assert_eq!(
-        (built.max_timestamp_ms, built.offset_of_max_timestamp_delta),
-        (NOW_MS + 9, 0)
-    );
+    assert_eq!((built.max_timestamp_ms, built.offset_of_max_timestamp_delta), (NOW_MS + 9, 0));
     let (_, records) = delivered(&out, &request(0, 2));
-    assert!(
-        records
-            .iter()
-            .all(|(_, record)| record.timestamp_ms == NOW_MS + 9)
-    );
+    assert!(records.iter().all(|(_, record)| record.timestamp_ms == NOW_MS + 9));
 }
 
 #[test]
@@ -415,25 +330,14 @@ fn keyed_records_go_where_kafkas_clients_send_them() {
     let mut records = Vec::new();
     for index in 0..100 {
         let key = (index % 3 != 0).then(|| format!("key-{}", index % 7).into_bytes());
-        records.push(Plain {
-            key,
-            ..record(&format!("value {index}"))
-        });
+        records.push(Plain { key, ..record(&format!("value {index}")) });
     }
     let mut splitter = Splitter::default();
     for _ in 0..2 {
         let mut out = b"front".to_vec();
         let body = body_of(&records);
-        let parts = splitter
-            .split(
-                &body,
-                Format::Bytes,
-                5,
-                3,
-                &options(Codec::Snappy),
-                &mut out,
-            )
-            .unwrap();
+        let parts =
+            splitter.split(&body, Format::Bytes, 5, 3, &options(Codec::Snappy), &mut out).unwrap();
         assert_eq!(parts.first().unwrap().built.range.start, 5);
         let mut seen = 0;
         for part in parts {
@@ -448,12 +352,7 @@ fn keyed_records_go_where_kafkas_clients_send_them() {
                 })
                 .cloned()
                 .collect();
-            assert_eq!(
-                got.into_iter()
-                    .map(|(_, record)| record)
-                    .collect::<Vec<_>>(),
-                expected
-            );
+            assert_eq!(got.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), expected);
             seen += expected.len();
         }
         assert_eq!(seen, records.len());
@@ -462,9 +361,7 @@ fn keyed_records_go_where_kafkas_clients_send_them() {
 
 #[test]
 fn deliveries_stop_and_resume_anywhere() {
-    let records: Vec<_> = (0..60)
-        .map(|index| record(&format!("value {index}")))
-        .collect();
+    let records: Vec<_> = (0..60).map(|index| record(&format!("value {index}"))).collect();
     let log = log_of(&[
         (Codec::None, &records[..10]),
         (Codec::Zstd, &records[10..40]),
@@ -474,20 +371,11 @@ fn deliveries_stop_and_resume_anywhere() {
         for bytes_max in [0, 60, 1 << 20] {
             let (mut offset, mut got) = (100, Vec::new());
             while offset < 155 {
-                let ask = DeliveryRequest {
-                    records_max,
-                    bytes_max,
-                    ..request(offset, 155)
-                };
+                let ask = DeliveryRequest { records_max, bytes_max, ..request(offset, 155) };
                 let (done, records) = delivered(&log, &ask);
                 assert!(done.records >= 1 && done.records <= records_max);
                 assert!(done.bytes <= bytes_max || done.records == 1);
-                assert!(
-                    records
-                        .iter()
-                        .map(|(offset, _)| *offset)
-                        .eq(offset..done.next_offset)
-                );
+                assert!(records.iter().map(|(offset, _)| *offset).eq(offset..done.next_offset));
                 offset = done.next_offset;
                 got.extend(records.into_iter().map(|(_, record)| record));
             }
@@ -549,10 +437,7 @@ fn a_batch_that_expands_far_is_left_to_another_thread() {
 
 #[test]
 fn compacted_batches_keep_their_offsets() {
-    let mut log = log_of(&[(
-        Codec::None,
-        &[record("a"), record("b"), record("c"), record("d")],
-    )]);
+    let mut log = log_of(&[(Codec::None, &[record("a"), record("b"), record("c"), record("d")])]);
     let record_bytes = (log.len() - HEADER_BYTES) / 4;
     // What compaction leaves when "b" and "d" are superseded.
     log.truncate(HEADER_BYTES + 3 * record_bytes);
@@ -562,37 +447,25 @@ fn compacted_batches_keep_their_offsets() {
     log[57..61].copy_from_slice(&2_u32.to_be_bytes());
     let crc = header::crc32c(&log[21..]);
     log[17..21].copy_from_slice(&crc.to_be_bytes());
-    for (from_offset, expected) in [
-        (100, vec![100, 102]),
-        (101, vec![102]),
-        (102, vec![102]),
-        (103, vec![]),
-    ] {
+    for (from_offset, expected) in
+        [(100, vec![100, 102]), (101, vec![102]), (102, vec![102]), (103, vec![])]
+    {
         let (done, records) = delivered(&log, &request(from_offset, 104));
         let offsets: Vec<_> = records.iter().map(|(offset, _)| *offset).collect();
         assert_eq!(offsets, expected);
-        assert_eq!(
-            done.next_offset, 104,
-            "behind the last record, also when it is gone"
-        );
+        assert_eq!(done.next_offset, 104, "behind the last record, also when it is gone");
     }
 }
 
 #[test]
 fn control_batches_are_passed_over() {
-    let mut log = log_of(&[
-        (Codec::None, &[record("marker")]),
-        (Codec::None, &[record("b")]),
-    ]);
+    let mut log = log_of(&[(Codec::None, &[record("marker")]), (Codec::None, &[record("b")])]);
     let first = BatchHeader::read(&log).unwrap().batch_bytes();
     log[22] |= 1 << 5;
     let crc = header::crc32c(&log[21..first]);
     log[17..21].copy_from_slice(&crc.to_be_bytes());
     let (done, records) = delivered(&log, &request(100, 102));
-    assert_eq!(
-        (done.records, done.next_offset, records[0].0),
-        (1, 102, 101)
-    );
+    assert_eq!((done.records, done.next_offset, records[0].0), (1, 102, 101));
     let (done, _) = delivered(&log[..first], &request(100, 102));
     assert_eq!((done.records, done.next_offset), (0, 101));
 }
@@ -601,13 +474,8 @@ fn control_batches_are_passed_over() {
 fn a_header_name_that_is_not_utf_8_still_gives_a_readable_frame() {
     let mut log = Vec::new();
     let mut builder = BatchBuilder::new(&mut log, Codec::None, None);
-    let odd = crate::batch::Header {
-        name: &[0xff],
-        value: None,
-    };
-    builder
-        .push(NOW_MS, None, None, std::iter::once(odd))
-        .unwrap();
+    let odd = crate::batch::Header { name: &[0xff], value: None };
+    builder.push(NOW_MS, None, None, std::iter::once(odd)).unwrap();
     builder.finish(Finish::default()).unwrap();
     let (_, records) = delivered(&log, &request(0, 1));
     assert_eq!(records[0].1.headers, [("\u{fffd}".to_owned(), None)]);
@@ -618,12 +486,7 @@ fn records_strategy() -> impl Strategy<Value = Vec<Plain>> {
     let headers = prop::collection::vec(("[a-zé]{0,40}", bytes()), 0..3);
     let record =
         (bytes(), bytes(), -1_000_i64..1_000, headers).prop_map(|(value, key, age_ms, headers)| {
-            Plain {
-                value,
-                key,
-                timestamp_ms: NOW_MS + age_ms,
-                headers,
-            }
+            Plain { value, key, timestamp_ms: NOW_MS + age_ms, headers }
         });
     prop::collection::vec(record, 1..30)
 }
@@ -681,11 +544,7 @@ fn exercise(frame: &[u8]) {
             continue;
         }
         let Ok(built) = build_batch(body, entry.format, &options, &mut out) else {
-            assert!(
-                splitter
-                    .split(body, entry.format, 4, 0, &options, &mut out)
-                    .is_err()
-            );
+            assert!(splitter.split(body, entry.format, 4, 0, &options, &mut out).is_err());
             continue;
         };
         assert_eq!(built.record_count, entry.record_count);
@@ -693,9 +552,7 @@ fn exercise(frame: &[u8]) {
         assert_eq!(summary.record_count, built.record_count);
         assert!(out.len() > HEADER_BYTES);
         out.clear();
-        let parts = splitter
-            .split(body, entry.format, 4, 0, &options, &mut out)
-            .unwrap();
+        let parts = splitter.split(body, entry.format, 4, 0, &options, &mut out).unwrap();
         let count: u32 = parts.iter().map(|part| part.built.record_count).sum();
         assert_eq!(count, built.record_count);
     }

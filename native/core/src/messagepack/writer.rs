@@ -88,9 +88,7 @@ impl<'o> Writer<'o> {
 
     /// Writes the length of the array that [`Writer::array_later`] began at `position`.
     pub(super) fn set_array(&mut self, position: usize, length: u32) {
-        let field = self
-            .output
-            .get_mut(position + 1..position + ARRAY_LATER_BYTES);
+        let field = self.output.get_mut(position + 1..position + ARRAY_LATER_BYTES);
         if let Some(field) = field {
             field.copy_from_slice(&length.to_be_bytes());
         }

@@ -90,10 +90,7 @@ impl MetadataFile {
     pub fn load(&self) -> Result<Content> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
-        let epoch = counters
-            .get(EPOCH)
-            .map_err(failed)?
-            .map_or(0, |value| value.value());
+        let epoch = counters.get(EPOCH).map_err(failed)?.map_or(0, |value| value.value());
         let table = transaction.open_table(ENTRIES).map_err(failed)?;
         let mut entries = Vec::new();
         for entry in table.iter().map_err(failed)? {
@@ -117,11 +114,9 @@ impl MetadataFile {
             let mut table = transaction.open_table(ENTRIES).map_err(failed)?;
             for (key, value) in changes {
                 match value {
-                    Some(value) => drop(
-                        table
-                            .insert(key.as_str(), value.as_slice())
-                            .map_err(failed)?,
-                    ),
+                    Some(value) => {
+                        drop(table.insert(key.as_str(), value.as_slice()).map_err(failed)?)
+                    }
                     None => drop(table.remove(key.as_str()).map_err(failed)?),
                 }
             }
@@ -144,10 +139,7 @@ impl MetadataFile {
     pub fn leader_epoch(&self) -> Result<u64> {
         let transaction = self.database.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
-        Ok(counters
-            .get(LEADER_EPOCH)
-            .map_err(failed)?
-            .map_or(0, |value| value.value()))
+        Ok(counters.get(LEADER_EPOCH).map_err(failed)?.map_or(0, |value| value.value()))
     }
 
     /// Starts a new leader epoch, durably, and returns it.
@@ -170,10 +162,7 @@ impl MetadataFile {
 /// Adds to a counter; returns what it was before.
 fn raise(transaction: &WriteTransaction, name: &str, by: u64) -> Result<u64> {
     let mut counters = transaction.open_table(COUNTERS).map_err(failed)?;
-    let before = counters
-        .get(name)
-        .map_err(failed)?
-        .map_or(0, |value| value.value());
+    let before = counters.get(name).map_err(failed)?.map_or(0, |value| value.value());
     counters.insert(name, before + by).map_err(failed)?;
     Ok(before)
 }
@@ -234,10 +223,7 @@ mod tests {
         let change = |key: &str, value: &str| (key.to_owned(), Some(value.as_bytes().to_vec()));
         {
             let metadata = MetadataFile::open(&env, directory).unwrap();
-            assert_eq!(
-                metadata.commit(0, &[change("a", "1"), change("b", "2")]),
-                Ok(1)
-            );
+            assert_eq!(metadata.commit(0, &[change("a", "1"), change("b", "2")]), Ok(1));
             let stale = metadata.commit(0, &[change("a", "9")]).unwrap_err();
             assert_eq!(stale.code(), Code::InvalidRequest);
             assert_eq!(metadata.commit(1, &[("b".to_owned(), None)]), Ok(2));
@@ -259,9 +245,7 @@ mod tests {
         let path = directory.join(FILE_NAME);
         let file = env.files.open(&path, OpenMode::OpenOrCreate).unwrap();
         write_full(&*file, &[&[b'x'; 100_000]], 0).unwrap();
-        let refusal = MetadataFile::open(&env, directory)
-            .err()
-            .map(|error| error.code());
+        let refusal = MetadataFile::open(&env, directory).err().map(|error| error.code());
         assert_eq!(refusal, Some(Code::DataDamaged));
     }
 }

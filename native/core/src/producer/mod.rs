@@ -101,11 +101,7 @@ impl ProducerStates {
         let Some(last) = entry.batches.back() else {
             return Ok(Verdict::New);
         };
-        let expected = if batch.epoch > entry.epoch {
-            0
-        } else {
-            advance(last.last_sequence, 1)
-        };
+        let expected = if batch.epoch > entry.epoch { 0 } else { advance(last.last_sequence, 1) };
         if batch.base_sequence == expected {
             return Ok(Verdict::New);
         }
@@ -155,8 +151,7 @@ impl ProducerStates {
 
     /// Forgets producers that have not written since `before_ms`.
     pub fn expire(&mut self, before_ms: i64) {
-        self.producers
-            .retain(|_, entry| entry.last_append_ms >= before_ms);
+        self.producers.retain(|_, entry| entry.last_append_ms >= before_ms);
     }
 
     /// Number of producers known.
@@ -189,12 +184,7 @@ mod tests {
     use super::*;
 
     fn batch(epoch: i16, base_sequence: i32, record_count: u32) -> ProducerBatch {
-        ProducerBatch {
-            producer_id: 7,
-            epoch,
-            base_sequence,
-            record_count,
-        }
+        ProducerBatch { producer_id: 7, epoch, base_sequence, record_count }
     }
 
     fn append(states: &mut ProducerStates, next: &mut u64, what: ProducerBatch) -> Result<Verdict> {
@@ -212,10 +202,7 @@ mod tests {
         let mut states = ProducerStates::default();
         let mut next = 100;
         for sequence in [0, 10, 20] {
-            assert_eq!(
-                append(&mut states, &mut next, batch(0, sequence, 10)),
-                Ok(Verdict::New)
-            );
+            assert_eq!(append(&mut states, &mut next, batch(0, sequence, 10)), Ok(Verdict::New));
         }
         let Ok(Verdict::Duplicate(first)) = append(&mut states, &mut next, batch(0, 10, 10)) else {
             panic!("the repetition was not recognised")
@@ -255,10 +242,7 @@ mod tests {
         let mut states = ProducerStates::default();
         let mut next = 0;
         append(&mut states, &mut next, batch(0, i32::MAX - 1, 2)).unwrap();
-        assert_eq!(
-            append(&mut states, &mut next, batch(0, 0, 1)),
-            Ok(Verdict::New)
-        );
+        assert_eq!(append(&mut states, &mut next, batch(0, 0, 1)), Ok(Verdict::New));
         append(&mut states, &mut next, batch(0, 1, 1)).unwrap();
     }
 }

@@ -89,10 +89,8 @@ fn parse(bytes: &[u8]) -> Option<(ProducerStates, u64)> {
     let mut states = ProducerStates::default();
     for _ in 0..producer_count {
         let producer_id = i64::from_be_bytes(take(rest)?);
-        let mut entry = ProducerEntry {
-            epoch: i16::from_be_bytes(take(rest)?),
-            ..ProducerEntry::default()
-        };
+        let mut entry =
+            ProducerEntry { epoch: i16::from_be_bytes(take(rest)?), ..ProducerEntry::default() };
         let batch_count = u16::from_be_bytes(take(rest)?);
         if usize::from(batch_count) > BATCHES_REMEMBERED {
             return None;

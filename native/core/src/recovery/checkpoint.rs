@@ -102,19 +102,9 @@ impl Checkpoint {
             let segment_base = u64::from_be_bytes(take(rest)?);
             let position = u64::from_be_bytes(take(rest)?);
             let offset = u64::from_be_bytes(take(rest)?);
-            logs.insert(
-                (topic_id, partition),
-                Position {
-                    offset,
-                    segment_base,
-                    position,
-                },
-            );
+            logs.insert((topic_id, partition), Position { offset, segment_base, position });
         }
-        rest.is_empty().then_some(Self {
-            is_clean: clean == 1,
-            logs,
-        })
+        rest.is_empty().then_some(Self { is_clean: clean == 1, logs })
     }
 }
 
@@ -130,16 +120,9 @@ mod tests {
 
     #[test]
     fn survives_a_round_trip_and_refuses_any_flipped_bit() {
-        let mut checkpoint = Checkpoint {
-            is_clean: true,
-            ..Checkpoint::default()
-        };
+        let mut checkpoint = Checkpoint { is_clean: true, ..Checkpoint::default() };
         for partition in 0..3 {
-            let position = Position {
-                offset: 7,
-                segment_base: 5,
-                position: 4096,
-            };
+            let position = Position { offset: 7, segment_base: 5, position: 4096 };
             checkpoint.logs.insert(([9; 16], partition), position);
         }
         let mut bytes = checkpoint.to_bytes();

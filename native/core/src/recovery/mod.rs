@@ -48,11 +48,7 @@ impl std::fmt::Display for RecoveryEntry {
                 formatter,
                 "{subject}: erased {bytes} bytes of an unfinished append behind offset {offset}"
             ),
-            RecoveryEvent::Quarantined {
-                from_offset,
-                to_offset,
-                bytes,
-            } => write!(
+            RecoveryEvent::Quarantined { from_offset, to_offset, bytes } => write!(
                 formatter,
                 "{subject}: offsets {from_offset} to {to_offset} are damaged ({bytes} bytes) and \
                  are served around"

@@ -2,7 +2,8 @@
 //!
 //! When an fdatasync fails the kernel takes the pages for written: a later process reads them, its
 //! own fdatasync succeeds, and yet they are not on the disk. So after a stop that was not clean,
-//! everything that no fdatasync is known to have covered is written once more before it is believed.
+//! everything that no fdatasync is known to have covered is written once more before it is
+//! believed.
 
 use std::io;
 

@@ -33,11 +33,16 @@ pub struct ScanStart {
     pub from: Mark,
     /// Offsets from here on belong to the next segment.
     pub offset_max: u64,
-    /// How far the segment is known to have been durable: before it headers are believed, and
-    /// nothing before it is ever given up as an unfinished append. From it on checksums are verified.
+    /// How far the segment is known to have been durable: nothing before it is ever given up as an
+    /// unfinished append.
     pub durable: Option<Mark>,
+    /// Before this position headers are believed; from it on checksums are verified.
+    pub believed_position: u64,
     /// Where batches may begin, for finding what follows damage: checked before they are used.
     pub marks: Vec<Mark>,
+    /// Positions at which damage was found before: checksums are verified there in any case, as
+    /// the header of a damaged batch may be whole.
+    pub suspects: Vec<u64>,
     /// Batches before this offset are in the producers' state already.
     pub producers_from: u64,
     /// The time now: when producers whose own clock stamped the records count as last seen.
@@ -48,13 +53,12 @@ impl ScanStart {
     /// Reads a whole segment and believes nothing.
     pub fn at(base_offset: u64, now_ms: i64) -> Self {
         Self {
-            from: Mark {
-                position: 0,
-                offset: base_offset,
-            },
+            from: Mark { position: 0, offset: base_offset },
             offset_max: OFFSET_MAX,
             durable: None,
+            believed_position: 0,
             marks: Vec::new(),
+            suspects: Vec::new(),
             producers_from: base_offset,
             now_ms,
         }
@@ -87,7 +91,7 @@ pub struct ScanState<'a> {
 /// Reads batches one behind the other until one is not whole and none follows it.
 ///
 /// A batch counts if its base offset is the expected one, its length and count are in bounds and,
-/// from the durable position on, its checksum holds. Behind the first that does not count, a
+/// from the believed position on, its checksum holds. Behind the first that does not count, a
 /// whole batch with a later base offset is looked for where the length field or a mark points,
 /// never by searching bytes: a record may contain a forged batch.
 ///
@@ -95,11 +99,11 @@ pub struct ScanState<'a> {
 /// An I/O error while reading.
 pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io::Result<Scanned> {
     let mut reader = BatchReader::new(file)?;
-    let durable_position = start.durable.map_or(0, |mark| mark.position);
     let mut next = start.from;
     let mut damaged = Vec::new();
     loop {
-        let verify = next.position >= durable_position;
+        let verify =
+            next.position >= start.believed_position || start.suspects.contains(&next.position);
         if let Some(header) = reader.whole_batch(next.position, verify)?
             && u64::try_from(header.base_offset) == Ok(next.offset)
             && next.offset < start.offset_max
@@ -110,11 +114,7 @@ pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io
             continue;
         }
         let Some(further) = reader.find_behind(next, start)? else {
-            return Ok(Scanned {
-                end_position: next.position,
-                next_offset: next.offset,
-                damaged,
-            });
+            return Ok(Scanned { end_position: next.position, next_offset: next.offset, damaged });
         };
         damaged.push(DamagedRange {
             from_offset: next.offset,
@@ -162,9 +162,7 @@ fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, posi
             TimestampType::LogAppendTime => header.max_timestamp,
             TimestampType::CreateTime => start.now_ms,
         };
-        state
-            .producers
-            .note(&producer, base_offset, next_offset, seen_ms);
+        state.producers.note(&producer, base_offset, next_offset, seen_ms);
     }
 }
 
@@ -177,11 +175,7 @@ struct BatchReader<'f> {
 
 impl<'f> BatchReader<'f> {
     fn new(file: &'f dyn File) -> io::Result<Self> {
-        Ok(Self {
-            file,
-            file_bytes: file.len()?,
-            buffer: Vec::new(),
-        })
+        Ok(Self { file, file_bytes: file.len()?, buffer: Vec::new() })
     }
 
     /// The batch at `position`, if it is there whole.
@@ -236,10 +230,7 @@ impl<'f> BatchReader<'f> {
                 && found < start.offset_max
                 && offset.is_none_or(|offset| offset == found);
             if is_wanted {
-                return Ok(Some(Mark {
-                    position,
-                    offset: found,
-                }));
+                return Ok(Some(Mark { position, offset: found }));
             }
         }
         // What was durable was acked and seen: its offsets are never given to other records.

@@ -77,10 +77,7 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
         .collect();
     bases.sort_unstable();
     let mut finding = |detail: String| {
-        report.findings.push(Finding {
-            subject: label.to_owned(),
-            detail,
-        });
+        report.findings.push(Finding { subject: label.to_owned(), detail });
     };
     let mut expected = bases.first().copied().unwrap_or(0);
     for base_offset in bases {

@@ -83,9 +83,8 @@ impl Channel {
         self.is_woken.store(false, Ordering::Release);
         let mut events = self.events.lock();
         let count = events.len().min(numbers.len() / layout::EVENT_STRIDE);
-        for (slot, event) in numbers
-            .chunks_exact_mut(layout::EVENT_STRIDE)
-            .zip(events.drain(..count))
+        for (slot, event) in
+            numbers.chunks_exact_mut(layout::EVENT_STRIDE).zip(events.drain(..count))
         {
             slot.copy_from_slice(&event);
         }
@@ -172,8 +171,7 @@ impl PendingFrame {
     fn finish_one(&self) {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             let code = f64::from(self.code.load(Ordering::Acquire));
-            self.channel
-                .post([EVENT_TOKEN, f64::from(self.token), code]);
+            self.channel.post([EVENT_TOKEN, f64::from(self.token), code]);
         }
     }
 }

@@ -88,12 +88,8 @@ impl Store {
         output: &mut Vec<u8>,
     ) -> Result<Outcome> {
         let log = self.log(request.topic, request.partition)?;
-        let key: DeliveryKey = (
-            request.topic,
-            request.partition,
-            request.offset,
-            request.subscription,
-        );
+        let key: DeliveryKey =
+            (request.topic, request.partition, request.offset, request.subscription);
         let high_watermark = log.high_watermark();
         let mut offset = request.offset;
         if let Some((frame, delivered)) = channel.take_delivery(&key, request) {
@@ -141,17 +137,11 @@ impl Store {
 
     fn without_batches(&self, channel: &Arc<Channel>, read: Read) -> Outcome {
         match read {
-            Read::Cold(range) => Outcome::Loading {
-                token: self.load(channel, range),
-            },
+            Read::Cold(range) => Outcome::Loading { token: self.load(channel, range) },
             Read::Gap { to_offset } => Outcome::Gap { to_offset },
-            Read::OutOfRange {
-                log_start,
-                high_watermark,
-            } => Outcome::OutOfRange {
-                log_start,
-                high_watermark,
-            },
+            Read::OutOfRange { log_start, high_watermark } => {
+                Outcome::OutOfRange { log_start, high_watermark }
+            }
             Read::AtEnd { high_watermark } => Outcome::AtEnd { high_watermark },
             Read::Batches(batches) => Outcome::Batches(batches),
         }
@@ -161,9 +151,7 @@ impl Store {
         let token = channel.next_token();
         let (shared, channel) = (Arc::clone(self.shared()), Arc::clone(channel));
         self.shared().work.spawn(Box::new(move || {
-            let code = range
-                .load(&shared)
-                .map_or_else(|error| error.code(), |()| Code::None);
+            let code = range.load(&shared).map_or_else(|error| error.code(), |()| Code::None);
             channel.post_done(token, code);
         }));
         token
@@ -189,12 +177,8 @@ impl Store {
                         let next = batches.next_offset.max(offset + 1);
                         delivered.next_offset = i64::try_from(next).unwrap_or(i64::MAX);
                     }
-                    let key = (
-                        request.topic,
-                        request.partition,
-                        request.offset,
-                        request.subscription,
-                    );
+                    let key =
+                        (request.topic, request.partition, request.offset, request.subscription);
                     channel.deliveries.lock().put(key, (frame, delivered));
                 }
                 Err(damaged) => drop(set_aside(&log, &batches, &damaged, offset)),
@@ -218,22 +202,13 @@ impl Store {
     ) -> Result<bool> {
         let log = self.log(topic, partition)?;
         let channel = Arc::clone(channel);
-        Ok(log.watch(
-            offset,
-            Arc::new(PartitionWatch {
-                channel,
-                topic,
-                partition,
-            }),
-        ))
+        Ok(log.watch(offset, Arc::new(PartitionWatch { channel, topic, partition })))
     }
 }
 
 /// How many bytes to look for: at least a header's, at most a delivery's.
 pub(super) fn bytes_to_read(request: &ReadRequest) -> u64 {
-    request
-        .bytes_max
-        .clamp(HEADER_BYTES as u64, limits::DELIVERY_BYTES_MAX)
+    request.bytes_max.clamp(HEADER_BYTES as u64, limits::DELIVERY_BYTES_MAX)
 }
 
 fn delivery_request(request: &ReadRequest, offset: u64, batches: &Batches) -> DeliveryRequest {
@@ -261,9 +236,7 @@ fn records(delivered: &Delivered, high_watermark: u64) -> Outcome {
 fn set_aside(log: &Log, batches: &Batches, damaged: &Damaged, offset: u64) -> Outcome {
     let bytes = batches.bytes().len();
     let header = damaged.header;
-    let end = header
-        .map_or(bytes, |header| damaged.position + header.batch_bytes())
-        .min(bytes);
+    let end = header.map_or(bytes, |header| damaged.position + header.batch_bytes()).min(bytes);
     let claimed = header.and_then(|header| u64::try_from(header.last_offset()).ok());
     // What the header claims cannot be relied upon; the batches behind it can.
     let to_offset = claimed

@@ -94,25 +94,16 @@ impl DataDirectory {
             );
             return Err(Error::new(Code::UnsuitableFileSystem, detail));
         }
-        let lock = env
-            .files
-            .lock(&path.join(LOCK_FILE))
-            .map_err(|error| match error.kind() {
-                ErrorKind::WouldBlock => {
-                    Error::new(Code::DataDirectoryInUse, path.display().to_string())
-                }
-                _ => failed(error),
-            })?;
+        let lock = env.files.lock(&path.join(LOCK_FILE)).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => {
+                Error::new(Code::DataDirectoryInUse, path.display().to_string())
+            }
+            _ => failed(error),
+        })?;
         let cluster_id = read_or_create_format(env, path)?;
-        env.files
-            .create_directory(&path.join(LOGS))
-            .map_err(failed)?;
+        env.files.create_directory(&path.join(LOGS)).map_err(failed)?;
         env.files.sync_directory(path).map_err(failed)?;
-        Ok(Self {
-            path: path.to_owned(),
-            cluster_id,
-            _lock: lock,
-        })
+        Ok(Self { path: path.to_owned(), cluster_id, _lock: lock })
     }
 
     /// Directory of a topic.
@@ -152,9 +143,7 @@ impl DataDirectory {
             let json = serde_json::to_vec(&file).map_err(|e| failed(std::io::Error::other(e)))?;
             replace_durably(files, &directory, PARTITION_FILE, &json).map_err(failed)?;
         }
-        files
-            .sync_directory(&self.topic(topic_id))
-            .map_err(failed)?;
+        files.sync_directory(&self.topic(topic_id)).map_err(failed)?;
         files.sync_directory(&self.path.join(LOGS)).map_err(failed)
     }
 
@@ -167,10 +156,7 @@ impl DataDirectory {
         match env.files.list(&directory) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io(
-                format_args!("listing {}", directory.display()),
-                &error,
-            )),
+            Err(error) => Err(Error::io(format_args!("listing {}", directory.display()), &error)),
         }
     }
 
@@ -184,10 +170,7 @@ impl DataDirectory {
             .files
             .list(&logs)
             .map_err(|error| Error::io(format_args!("listing {}", logs.display()), &error))?;
-        Ok(entries
-            .iter()
-            .filter_map(|entry| Uuid::parse_str(&entry.name).ok())
-            .collect())
+        Ok(entries.iter().filter_map(|entry| Uuid::parse_str(&entry.name).ok()).collect())
     }
 
     /// Removes a topic's directory and everything in it. A missing one is fine.
@@ -225,11 +208,7 @@ impl DataDirectory {
 fn sync_ancestors(env: &Env, path: &Path) -> std::io::Result<()> {
     for ancestor in path.ancestors().skip(1) {
         let is_relative_root = ancestor.as_os_str().is_empty();
-        let directory = if is_relative_root {
-            Path::new(".")
-        } else {
-            ancestor
-        };
+        let directory = if is_relative_root { Path::new(".") } else { ancestor };
         match env.files.sync_directory(directory) {
             Err(error)
                 if matches!(
@@ -280,10 +259,7 @@ fn read_or_create_format(env: &Env, path: &Path) -> Result<String> {
         return Ok(format.cluster_id);
     }
     let cluster_id = cluster_id(env);
-    let format = Format {
-        format_version: FORMAT_VERSION,
-        cluster_id: cluster_id.clone(),
-    };
+    let format = Format { format_version: FORMAT_VERSION, cluster_id: cluster_id.clone() };
     let json = serde_json::to_vec(&format).map_err(|error| damaged(error.to_string()))?;
     replace_durably(&*env.files, path, FORMAT_FILE, &json).map_err(failed)?;
     Ok(cluster_id)

@@ -88,15 +88,9 @@ impl Topic {
     /// [`Code::UnknownTopicOrPartition`].
     pub fn log(&self, partition: u32) -> Result<Arc<Log>> {
         let logs = self.logs.read();
-        let found = usize::try_from(partition)
-            .ok()
-            .and_then(|index| logs.get(index));
+        let found = usize::try_from(partition).ok().and_then(|index| logs.get(index));
         found.cloned().ok_or_else(|| {
-            let detail = format!(
-                "{} has {} partitions, not {partition}",
-                self.name,
-                logs.len()
-            );
+            let detail = format!("{} has {} partitions, not {partition}", self.name, logs.len());
             Error::new(Code::UnknownTopicOrPartition, detail)
         })
     }
@@ -143,9 +137,7 @@ impl Store {
         let metadata = MetadataFile::open(&env, &directory.path)?;
         let recovered = Checkpoint::load(&*env.files, &directory.path)?;
         let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
-        let was_clean = recovered
-            .as_ref()
-            .is_some_and(|checkpoint| checkpoint.is_clean);
+        let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
         // After anything but a clean stop a tail may have been cut: clients notice by the epoch.
         let leader_epoch = if was_clean || is_new {
             metadata.leader_epoch()?
@@ -160,11 +152,7 @@ impl Store {
             // The stop was clean; this run is not, until it has stopped cleanly itself.
             checkpointed.store(&*env.files, &directory.path)?;
         }
-        let threads_max = if options.flush_threads_max == 0 {
-            0
-        } else {
-            WORK_THREADS_MAX
-        };
+        let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
         let shared = LogShared {
             files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
             windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
@@ -187,11 +175,7 @@ impl Store {
             opening: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
-            recovery_threads_max: if threads_max == 0 {
-                1
-            } else {
-                RECOVERY_THREADS_MAX
-            },
+            recovery_threads_max: if threads_max == 0 { 1 } else { RECOVERY_THREADS_MAX },
         });
         store.schedule_checkpoint();
         Ok(store)
@@ -276,9 +260,7 @@ impl Store {
             is_existing: false,
         };
         self.prepare_directories(&spec, count)?;
-        let jobs: Vec<_> = (count..partitions)
-            .map(|partition| (0, partition))
-            .collect();
+        let jobs: Vec<_> = (count..partitions).map(|partition| (0, partition)).collect();
         let added = self.open_logs(std::slice::from_ref(&spec), &jobs)?;
         let mut logs = topic.logs.write();
         // The configuration may have changed meanwhile; later changes find the new logs.
@@ -314,15 +296,10 @@ impl Store {
         let env = &self.shared.env;
         if !spec.is_existing {
             let partitions = from..spec.partitions;
-            return self
-                .directory
-                .create_partitions(env, &spec.name, spec.topic_id, partitions);
+            return self.directory.create_partitions(env, &spec.name, spec.topic_id, partitions);
         }
         for partition in from..spec.partitions {
-            if !self
-                .directory
-                .has_partition(env, spec.topic_id, partition)?
-            {
+            if !self.directory.has_partition(env, spec.topic_id, partition)? {
                 let path = self.directory.partition(spec.topic_id, partition);
                 let detail = format!("{}-{partition} is missing: {}", spec.name, path.display());
                 return Err(Error::new(Code::DataDamaged, detail));
@@ -333,20 +310,15 @@ impl Store {
 
     /// Opens logs on several threads; the result is in the order of `jobs`.
     fn open_logs(&self, specs: &[TopicSpec], jobs: &[(usize, u32)]) -> Result<Vec<Arc<Log>>> {
-        let configs: Vec<_> = specs
-            .iter()
-            .map(|spec| Arc::new(spec.config.clone()))
-            .collect();
+        let configs: Vec<_> = specs.iter().map(|spec| Arc::new(spec.config.clone())).collect();
         let threads = self.recovery_threads_max.min(jobs.len());
         let next = AtomicU32::new(0);
         let opened = Mutex::new(Vec::with_capacity(jobs.len()));
         let open_some = || {
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some((spec_index, partition)) = usize::try_from(index)
-                    .ok()
-                    .and_then(|index| jobs.get(index))
-                    .copied()
+                let Some((spec_index, partition)) =
+                    usize::try_from(index).ok().and_then(|index| jobs.get(index)).copied()
                 else {
                     return;
                 };
@@ -382,9 +354,7 @@ impl Store {
             directory: self.directory.partition(spec.topic_id, partition),
             config,
             leader_epoch: self.leader_epoch,
-            checkpoint: recovered
-                .and_then(|checkpoint| checkpoint.logs.get(&key))
-                .copied(),
+            checkpoint: recovered.and_then(|checkpoint| checkpoint.logs.get(&key)).copied(),
             was_clean: recovered.is_some_and(|checkpoint| checkpoint.is_clean),
         };
         let mut report = Vec::new();
@@ -416,14 +386,9 @@ impl Store {
     /// [`Code::UnknownTopicOrPartition`] when it was closed or deleted.
     pub fn topic(&self, number: u32) -> Result<Arc<Topic>> {
         let topics = self.topics.read();
-        let found = usize::try_from(number)
-            .ok()
-            .and_then(|index| topics.get(index));
+        let found = usize::try_from(number).ok().and_then(|index| topics.get(index));
         found.cloned().flatten().ok_or_else(|| {
-            Error::new(
-                Code::UnknownTopicOrPartition,
-                format!("topic number {number}"),
-            )
+            Error::new(Code::UnknownTopicOrPartition, format!("topic number {number}"))
         })
     }
 
@@ -474,8 +439,7 @@ impl Store {
         for log in &logs {
             log.delete();
         }
-        self.directory
-            .remove_topic(&self.shared.env, topic.topic_id)
+        self.directory.remove_topic(&self.shared.env, topic.topic_id)
     }
 
     /// Removes the files of a topic that is not open: a deletion that a stop interrupted.
@@ -491,22 +455,14 @@ impl Store {
     /// # Errors
     /// An I/O error.
     pub fn set_aside_unclaimed(&self) -> Result<()> {
-        let claimed: Vec<Uuid> = self
-            .topics
-            .read()
-            .iter()
-            .flatten()
-            .map(|topic| topic.topic_id)
-            .collect();
+        let claimed: Vec<Uuid> =
+            self.topics.read().iter().flatten().map(|topic| topic.topic_id).collect();
         for topic_id in self.directory.topic_ids(&self.shared.env)? {
             if !claimed.contains(&topic_id) {
                 let path = self.directory.set_aside(&self.shared.env, topic_id)?;
                 let path = path.display().to_string();
                 let event = RecoveryEvent::SetAside { path };
-                self.report.lock().push(RecoveryEntry {
-                    subject: topic_id.to_string(),
-                    event,
-                });
+                self.report.lock().push(RecoveryEntry { subject: topic_id.to_string(), event });
             }
         }
         Ok(())
@@ -533,10 +489,9 @@ impl Store {
             store.schedule_checkpoint();
         };
         let work = Arc::clone(&self.shared.work);
-        self.shared.scheduler.after(
-            CHECKPOINT_INTERVAL_MS,
-            Box::new(move || work.spawn(Box::new(write))),
-        );
+        self.shared
+            .scheduler
+            .after(CHECKPOINT_INTERVAL_MS, Box::new(move || work.spawn(Box::new(write))));
     }
 
     /// Stores how far every log is flushed, if that has changed. Waits for the disk.
@@ -572,10 +527,7 @@ impl Store {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let mut last = Checkpoint {
-            is_clean: true,
-            ..Checkpoint::default()
-        };
+        let mut last = Checkpoint { is_clean: true, ..Checkpoint::default() };
         let mut failure = None;
         let topics = std::mem::take(&mut *self.topics.write());
         for topic in topics.into_iter().flatten() {
@@ -585,8 +537,7 @@ impl Store {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);
                 match log.close() {
                     Ok(position) => {
-                        last.logs
-                            .insert((*topic.topic_id.as_bytes(), partition), position);
+                        last.logs.insert((*topic.topic_id.as_bytes(), partition), position);
                     }
                     Err(error) => {
                         last.is_clean = false;

@@ -94,11 +94,7 @@ impl ProduceScratch {
     /// [`Code::MalformedFrame`], [`Code::LimitExceeded`].
     pub fn decode(&mut self, frame: &[u8], plan: &mut [f64]) -> Result<(Envelope, usize)> {
         let envelope = decode_envelope(frame, &mut self.entries)?;
-        for (entry, row) in self
-            .entries
-            .iter()
-            .zip(plan.chunks_exact_mut(layout::PLAN_STRIDE))
-        {
+        for (entry, row) in self.entries.iter().zip(plan.chunks_exact_mut(layout::PLAN_STRIDE)) {
             row.fill(0.0);
             let (alias, name) = match &entry.topic {
                 TopicReference::Alias(alias) => (f64::from(*alias), 0..0),
@@ -108,19 +104,11 @@ impl ProduceScratch {
             set(row, layout::PLAN_TOPIC_START, size(name.start));
             set(row, layout::PLAN_TOPIC_BYTES, size(name.len()));
             set(row, layout::PLAN_PARTITION, f64::from(entry.partition));
-            set(
-                row,
-                layout::PLAN_BASE_SEQUENCE,
-                f64::from(entry.base_sequence),
-            );
+            set(row, layout::PLAN_BASE_SEQUENCE, f64::from(entry.base_sequence));
             set(row, layout::PLAN_FORMAT, f64::from(entry.format as u8));
             set(row, layout::PLAN_BODY_START, size(entry.body.start));
             set(row, layout::PLAN_BODY_BYTES, size(entry.body.len()));
-            set(
-                row,
-                layout::PLAN_RECORD_COUNT,
-                f64::from(entry.record_count),
-            );
+            set(row, layout::PLAN_RECORD_COUNT, f64::from(entry.record_count));
             set(row, layout::PLAN_BASE_OFFSET, -1.0);
             set(row, layout::PLAN_APPEND_TIME_MS, -1.0);
         }
@@ -136,11 +124,7 @@ impl ProduceScratch {
     pub fn append(&mut self, frame: &Frame<'_>, plan: &mut [f64], count: usize) -> Outcome {
         self.spreads.clear();
         let mut work = FrameWork::new(frame, true);
-        for (index, row) in plan
-            .chunks_exact_mut(layout::PLAN_STRIDE)
-            .take(count)
-            .enumerate()
-        {
+        for (index, row) in plan.chunks_exact_mut(layout::PLAN_STRIDE).take(count).enumerate() {
             if work.append_row(self, index, row) == Progress::Elsewhere {
                 let rows = count * layout::PLAN_STRIDE;
                 let plan = plan.get(..rows).unwrap_or_default();
@@ -153,11 +137,7 @@ impl ProduceScratch {
             pending.release();
             pending.token()
         });
-        Outcome {
-            token,
-            reached,
-            is_elsewhere: false,
-        }
+        Outcome { token, reached, is_elsewhere: false }
     }
 
     /// Hands the entries from `first` on to the channel's own thread, which keeps their order.
@@ -191,11 +171,7 @@ impl ProduceScratch {
             first,
         };
         channel.appender.spawn(Box::new(move || job.run()));
-        Outcome {
-            token,
-            reached: 0,
-            is_elsewhere: true,
-        }
+        Outcome { token, reached: 0, is_elsewhere: true }
     }
 
     /// Gives a buffer back that one large frame made large.
@@ -264,10 +240,8 @@ impl FrameElsewhere {
             ack: self.ack,
             producer: self.producer,
         };
-        let mut scratch = ProduceScratch {
-            spreads: self.appended.spreads,
-            ..ProduceScratch::default()
-        };
+        let mut scratch =
+            ProduceScratch { spreads: self.appended.spreads, ..ProduceScratch::default() };
         let mut work = FrameWork::new(&frame, false);
         work.pending = Some(Arc::clone(&self.end.pending));
         work.reached = self.appended.reached;
@@ -277,8 +251,7 @@ impl FrameElsewhere {
         }
         self.appended.reached = work.reached();
         self.appended.spreads = scratch.spreads;
-        self.channel
-            .keep_appended(self.end.pending.token(), self.appended);
+        self.channel.keep_appended(self.end.pending.token(), self.appended);
         drop(self.end);
     }
 }
@@ -304,21 +277,11 @@ struct FrameWork<'a> {
 
 impl<'a> FrameWork<'a> {
     fn new(frame: &'a Frame<'a>, is_on_loop: bool) -> Self {
-        Self {
-            frame,
-            is_on_loop,
-            entry: 0.0,
-            pending: None,
-            reached: ACK_FLUSHED,
-        }
+        Self { frame, is_on_loop, entry: 0.0, pending: None, reached: ACK_FLUSHED }
     }
 
     fn reached(&self) -> u8 {
-        if self.frame.ack == Some(ACK_NONE) {
-            ACK_NONE
-        } else {
-            self.reached
-        }
+        if self.frame.ack == Some(ACK_NONE) { ACK_NONE } else { self.reached }
     }
 
     fn append_row(
@@ -338,10 +301,7 @@ impl<'a> FrameWork<'a> {
     }
 
     fn append_entry(&mut self, scratch: &mut ProduceScratch, row: &mut [f64]) -> Result<Progress> {
-        let topic = self
-            .frame
-            .store
-            .topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
+        let topic = self.frame.store.topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
         if self.is_on_loop
             && (topic.frames_elsewhere.load(Ordering::Acquire) > 0
                 || self.frame.store.shared().dirty.is_exhausted())
@@ -365,11 +325,8 @@ impl<'a> FrameWork<'a> {
         let is_by_key = get(row, layout::PLAN_PARTITION) < 0.0;
         if format == Format::Batch {
             // A ready batch is opaque: its keys do not choose, it sticks as a whole.
-            let partition = if is_by_key {
-                topic.next_sticky()
-            } else {
-                number(row, layout::PLAN_PARTITION)?
-            };
+            let partition =
+                if is_by_key { topic.next_sticky() } else { number(row, layout::PLAN_PARTITION)? };
             return self.append_batch(&topic, &config, row, partition, body);
         }
         if self.is_on_loop && compresses_long(&config, bytes) {
@@ -484,16 +441,10 @@ impl<'a> FrameWork<'a> {
                 set(row, layout::PLAN_CODE, code);
             }
             if let Ok(appended) = &appended {
-                set(
-                    row,
-                    layout::PLAN_APPEND_TIME_MS,
-                    time(appended.append_time_ms),
-                );
+                set(row, layout::PLAN_APPEND_TIME_MS, time(appended.append_time_ms));
             }
             let count = f64::from(part.built.record_count);
-            scratch
-                .spreads
-                .extend_from_slice(&[self.entry, code, partition, base_offset, count]);
+            scratch.spreads.extend_from_slice(&[self.entry, code, partition, base_offset, count]);
             let rows = get(row, layout::PLAN_SPREAD);
             set(row, layout::PLAN_SPREAD, rows + 1.0);
         }
@@ -531,9 +482,7 @@ impl<'a> FrameWork<'a> {
             return;
         }
         let channel = self.frame.channel;
-        let pending = self
-            .pending
-            .get_or_insert_with(|| PendingFrame::new(channel));
+        let pending = self.pending.get_or_insert_with(|| PendingFrame::new(channel));
         pending.expect();
         let pending = Arc::clone(pending);
         log.when_flushed(appended.next_offset, pending);
@@ -567,11 +516,7 @@ fn whole(output: &[u8], range: Range<usize>) -> Result<&[u8]> {
 fn set_result(row: &mut [f64], partition: f64, appended: &Appended) {
     set(row, layout::PLAN_RESULT_PARTITION, partition);
     set(row, layout::PLAN_BASE_OFFSET, size64(appended.base_offset));
-    set(
-        row,
-        layout::PLAN_APPEND_TIME_MS,
-        time(appended.append_time_ms),
-    );
+    set(row, layout::PLAN_APPEND_TIME_MS, time(appended.append_time_ms));
 }
 
 fn get(row: &[f64], field: usize) -> f64 {
@@ -588,10 +533,7 @@ fn set(row: &mut [f64], field: usize, value: f64) {
 fn number(row: &[f64], field: usize) -> Result<u32> {
     let value = get(row, field);
     if value.fract() != 0.0 || !(0.0..=f64::from(u32::MAX)).contains(&value) {
-        return Err(Error::new(
-            Code::InvalidArgument,
-            format!("field {field} is {value}"),
-        ));
+        return Err(Error::new(Code::InvalidArgument, format!("field {field} is {value}")));
     }
     Ok(value as u32)
 }
@@ -599,10 +541,7 @@ fn number(row: &[f64], field: usize) -> Result<u32> {
 fn position(row: &[f64], field: usize) -> Result<usize> {
     let value = number(row, field)?;
     if u64::from(value) > limits::FRAME_BYTES_MAX {
-        return Err(Error::new(
-            Code::InvalidArgument,
-            format!("position {value}"),
-        ));
+        return Err(Error::new(Code::InvalidArgument, format!("position {value}")));
     }
     Ok(value as usize)
 }

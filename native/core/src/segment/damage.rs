@@ -1,7 +1,8 @@
 //! `BASE.damage`: the ranges of a segment that recovery found damaged and serves around.
 //!
 //! ```json
-//! { "crc": 305419896, "ranges": [{ "from_offset": 7, "to_offset": 9, "from_position": 0, "to_position": 512 }] }
+//! { "crc": 305419896, "ranges": [{ "from_offset": 7, "to_offset": 9, "from_position": 0,
+//! "to_position": 512 }] }
 //! ```
 //! `crc` is the CRC-32C of `ranges` as compact JSON. Replaced durably, before the log serves.
 
@@ -36,6 +37,17 @@ pub enum KnownDamage {
     Unreadable,
 }
 
+impl KnownDamage {
+    /// The ranges that are known.
+    pub fn ranges(&self) -> impl Iterator<Item = &DamagedRange> {
+        let ranges = match self {
+            Self::Ranges(ranges) => ranges.as_slice(),
+            Self::Unreadable => &[],
+        };
+        ranges.iter()
+    }
+}
+
 /// Loads a damage file.
 ///
 /// # Errors
@@ -56,9 +68,7 @@ pub fn load(files: &dyn FileSystem, path: &Path) -> io::Result<KnownDamage> {
     let parsed = serde_json::from_slice::<DamageFile>(&bytes).ok();
     Ok(parsed
         .filter(|file| checksum(&file.ranges).ok() == Some(file.crc))
-        .map_or(KnownDamage::Unreadable, |file| {
-            KnownDamage::Ranges(file.ranges)
-        }))
+        .map_or(KnownDamage::Unreadable, |file| KnownDamage::Ranges(file.ranges)))
 }
 
 /// Replaces a damage file durably.
@@ -71,16 +81,11 @@ pub fn store(
     name: &str,
     ranges: &[DamagedRange],
 ) -> io::Result<()> {
-    let file = DamageFile {
-        crc: checksum(ranges)?,
-        ranges: ranges.to_vec(),
-    };
+    let file = DamageFile { crc: checksum(ranges)?, ranges: ranges.to_vec() };
     let bytes = serde_json::to_vec(&file).map_err(io::Error::other)?;
     replace_durably(files, directory, name, &bytes)
 }
 
 fn checksum(ranges: &[DamagedRange]) -> io::Result<u32> {
-    serde_json::to_vec(ranges)
-        .map(|bytes| crc32c(&bytes))
-        .map_err(io::Error::other)
+    serde_json::to_vec(ranges).map(|bytes| crc32c(&bytes)).map_err(io::Error::other)
 }

@@ -56,15 +56,8 @@ struct Inner {
 impl WindowCache {
     /// A cache of at most `bytes_max` of address space (but always one window).
     pub fn new(bytes_max: u64) -> Self {
-        let inner = Inner {
-            windows: LruCache::new(WINDOWS_MAX),
-            bytes: 0,
-            next_id: 1,
-        };
-        Self {
-            inner: Mutex::new(inner),
-            bytes_max,
-        }
+        let inner = Inner { windows: LruCache::new(WINDOWS_MAX), bytes: 0, next_id: 1 };
+        Self { inner: Mutex::new(inner), bytes_max }
     }
 
     /// The window that holds the bytes `position..position + bytes` of a segment.
@@ -93,21 +86,14 @@ impl WindowCache {
             .next_power_of_two()
             .clamp(WINDOW_BYTES_MIN, limits::READ_WINDOW_BYTES);
         if length < needed {
-            return Err(io::Error::other(
-                "a range larger than a read window was asked for",
-            ));
+            return Err(io::Error::other("a range larger than a read window was asked for"));
         }
         let length_in_memory = usize::try_from(length).map_err(io::Error::other)?;
         let mapping = segment.file(files)?.map(start, length_in_memory)?;
         let mut inner = self.inner.lock();
         let id = inner.next_id;
         inner.next_id += 1;
-        let window = Arc::new(Window {
-            id,
-            start,
-            segment: segment.id,
-            mapping,
-        });
+        let window = Arc::new(Window { id, start, segment: segment.id, mapping });
         inner.bytes += length;
         let mut evicted = Vec::new();
         if let Some((_, old)) = inner.windows.push((segment.id, index), Arc::clone(&window)) {
@@ -129,22 +115,14 @@ impl WindowCache {
     /// A window by its id, if it is still cached.
     pub fn by_id(&self, id: u64) -> Option<Arc<Window>> {
         let inner = self.inner.lock();
-        inner
-            .windows
-            .iter()
-            .find(|(_, window)| window.id == id)
-            .map(|(_, found)| found.clone())
+        inner.windows.iter().find(|(_, window)| window.id == id).map(|(_, found)| found.clone())
     }
 
     /// Gives up every window of a segment.
     pub fn forget(&self, segment: SegmentId) {
         let mut inner = self.inner.lock();
-        let keys: Vec<_> = inner
-            .windows
-            .iter()
-            .map(|(key, _)| *key)
-            .filter(|key| key.0 == segment)
-            .collect();
+        let keys: Vec<_> =
+            inner.windows.iter().map(|(key, _)| *key).filter(|key| key.0 == segment).collect();
         let mut gone = Vec::new();
         for key in keys {
             if let Some(window) = inner.windows.pop(&key) {

@@ -94,8 +94,7 @@ impl Segment {
 
     /// Path of a file that belongs to this segment.
     pub fn path(&self, extension: &str) -> PathBuf {
-        self.directory
-            .join(Self::file_name(self.base_offset, extension))
+        self.directory.join(Self::file_name(self.base_offset, extension))
     }
 
     /// Bytes of whole batches.
@@ -120,11 +119,14 @@ impl Segment {
 
     /// The damaged range that covers or follows `position` first, if any.
     pub fn damage_at_or_behind(&self, position: u64) -> Option<DamagedRange> {
-        self.damaged
-            .read()
-            .iter()
-            .find(|range| range.to_position > position)
-            .copied()
+        self.damaged.read().iter().find(|range| range.to_position > position).copied()
+    }
+
+    /// Adds a range that turned out damaged when it was read.
+    pub fn add_damaged(&self, range: DamagedRange) {
+        let mut damaged = self.damaged.write();
+        let index = damaged.partition_point(|other| other.from_position < range.from_position);
+        damaged.insert(index, range);
     }
 
     /// Notes damaged ranges found by recovery.
@@ -226,11 +228,7 @@ impl Segment {
     /// An I/O error while opening.
     pub fn file(&self, files: &FileCache) -> io::Result<Arc<dyn File>> {
         files.file(self.id, || {
-            let mode = if self.is_sealed() {
-                OpenMode::Read
-            } else {
-                OpenMode::ReadWrite
-            };
+            let mode = if self.is_sealed() { OpenMode::Read } else { OpenMode::ReadWrite };
             files.file_system().open(&self.log_path(), mode)
         })
     }

@@ -56,10 +56,7 @@ pub struct PwriteWriter {
 impl PwriteWriter {
     /// A writer whose tail is at `position`.
     pub fn new(work: Arc<WorkPool>, position: u64) -> Self {
-        Self {
-            work,
-            writeback_position: position,
-        }
+        Self { work, writeback_position: position }
     }
 
     fn start_writeback(&mut self, file: &Arc<dyn File>, position: u64) {
@@ -70,8 +67,7 @@ impl PwriteWriter {
         let (file, from) = (Arc::clone(file), self.writeback_position);
         self.writeback_position = position;
         // A hint: when it fails the pages are written by the next fdatasync, which reports.
-        self.work
-            .spawn(Box::new(move || drop(file.start_writeback(from, bytes))));
+        self.work.spawn(Box::new(move || drop(file.start_writeback(from, bytes))));
     }
 }
 
@@ -123,10 +119,7 @@ impl Ready {
 
 impl Shared {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            slot: Mutex::default(),
-            is_preparing: AtomicBool::new(false),
-        })
+        Arc::new(Self { slot: Mutex::default(), is_preparing: AtomicBool::new(false) })
     }
 }
 
@@ -134,11 +127,7 @@ impl MappedWriter {
     /// A writer of `file` whose tail is at `position`.
     pub fn new(file: &Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
         let pwrite = PwriteWriter::new(work, position);
-        let mut writer = Self {
-            pwrite,
-            shared: Shared::new(),
-            current: None,
-        };
+        let mut writer = Self { pwrite, shared: Shared::new(), current: None };
         writer.prepare(file, position, WINDOW_BYTES_MIN);
         writer
     }
@@ -162,28 +151,18 @@ impl MappedWriter {
 
     /// Takes the next window over when the current one ends before `end`.
     fn advance(&mut self, position: u64, end: u64) {
-        if self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.end() >= end)
-        {
+        if self.current.as_ref().is_some_and(|current| current.end() >= end) {
             return;
         }
         if let Some(mut slot) = self.shared.slot.try_lock()
-            && slot
-                .next
-                .as_ref()
-                .is_some_and(|next| next.start <= position)
+            && slot.next.as_ref().is_some_and(|next| next.start <= position)
         {
             self.current = slot.next.take();
         }
     }
 
     fn needs_next(&self) -> bool {
-        self.shared
-            .slot
-            .try_lock()
-            .is_some_and(|slot| slot.next.is_none())
+        self.shared.slot.try_lock().is_some_and(|slot| slot.next.is_none())
     }
 }
 
@@ -217,11 +196,7 @@ impl SegmentWriter for MappedWriter {
         };
         // The next window starts at the tail, so that no batch falls between two.
         if remaining < window_bytes / 2 && self.needs_next() {
-            self.prepare(
-                file,
-                end,
-                (window_bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX),
-            );
+            self.prepare(file, end, (window_bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX));
         }
         Ok(())
     }

@@ -27,14 +27,9 @@ impl BatchSpec {
         let mut builder = BatchBuilder::new(&mut output, Codec::None, None);
         for index in 0..self.record_count {
             let value = value_of((self.id, index), self.value_bytes);
-            builder
-                .push(self.timestamp_ms, None, Some(&value), std::iter::empty())
-                .unwrap();
+            builder.push(self.timestamp_ms, None, Some(&value), std::iter::empty()).unwrap();
         }
-        let finish = Finish {
-            producer: self.producer,
-            log_append_time_ms: None,
-        };
+        let finish = Finish { producer: self.producer, log_append_time_ms: None };
         builder.finish(finish).unwrap();
         output
     }
@@ -53,9 +48,7 @@ pub(super) fn records_of(mut bytes: &[u8]) -> Result<Vec<(u64, RecordId)>, Strin
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let header = BatchHeader::read(bytes).map_err(|error| error.to_string())?;
-        header
-            .verify_crc(bytes)
-            .map_err(|error| error.to_string())?;
+        header.verify_crc(bytes).map_err(|error| error.to_string())?;
         let (batch, rest) = bytes.split_at(header.batch_bytes());
         for record in Records::new(&batch[HEADER_BYTES..], header.record_count) {
             let record = record.map_err(|error| error.to_string())?;

@@ -192,8 +192,7 @@ impl Simulation {
         if self.history.len() == HISTORY_MAX {
             self.history.pop_front();
         }
-        self.history
-            .push_back(format!("{}: {what}", self.figures.operations));
+        self.history.push_back(format!("{}: {what}", self.figures.operations));
     }
 
     pub(super) fn run(&mut self) -> Result<(), Violation> {
@@ -224,8 +223,7 @@ impl Simulation {
     /// Ends the store as a dying process does: nothing that it had still to do gets done.
     fn bury(&mut self) {
         if let Some(store) = self.store.take() {
-            self.files
-                .inject(Fault::new(Effect::InputOutput).times(u64::MAX));
+            self.files.inject(Fault::new(Effect::InputOutput).times(u64::MAX));
             store.shared().scheduler.close();
             store.shared().work.close();
         }
@@ -269,13 +267,14 @@ impl Simulation {
         }
         self.bury();
         self.settle_acks()?;
-        if !self.has_power() {
-            // The clean checkpoint may be the last thing that reached the disk.
-            self.leader_epoch = None;
-            return self.power_cut();
-        }
         if was_clean {
             self.figures.clean_stops += 1;
+        } else {
+            // The clean checkpoint may be the last thing written: the epoch may rise or not.
+            self.leader_epoch = None;
+        }
+        if !self.has_power() {
+            return self.power_cut();
         }
         self.died(false);
         self.start(was_clean)
@@ -296,10 +295,8 @@ impl Simulation {
 
     /// Whether an error is one that the machine has caused.
     pub(super) fn is_excused(&self, error: &Error) -> bool {
-        let is_storage = matches!(
-            error.code(),
-            Code::KafkaStorageError | Code::DiskFull | Code::DataDamaged
-        );
+        let is_storage =
+            matches!(error.code(), Code::KafkaStorageError | Code::DiskFull | Code::DataDamaged);
         is_storage && (self.may_fail || !self.has_power())
     }
 
@@ -311,8 +308,7 @@ impl Simulation {
             self.files.set_capacity_bytes(None);
             if is_first && self.leader_epoch.is_some() && self.dice.one_in(4) {
                 let effect =
-                    self.dice
-                        .pick(&[Effect::PowerCut, Effect::InputOutput, Effect::NoSpace]);
+                    self.dice.pick(&[Effect::PowerCut, Effect::InputOutput, Effect::NoSpace]);
                 let at = self.dice.within(1..120);
                 self.note(format!("the start meets {effect:?} at call {at}"));
                 self.files.inject(Fault::new(effect).at(at));
@@ -382,6 +378,9 @@ impl Simulation {
             topic.was_relaxed = !topic.config.is_flushed_before_ack();
         }
         store.set_aside_unclaimed()?;
+        for entry in store.take_report() {
+            self.note(format!("recovery: {entry}"));
+        }
         Ok(())
     }
 
@@ -397,6 +396,7 @@ impl Simulation {
                     Err(_) if self.may_fail => continue,
                     Err(error) => return Err(Violation::Lost(format!("{}: {error}", log.label))),
                 };
+
                 // A strict topic shows what is flushed; what is acked is visible everywhere.
                 partition.check(&content)?;
                 let records: Vec<_> = content.into_iter().collect();

@@ -38,11 +38,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn producer(&self, base_sequence: i32) -> Producer {
-        Producer {
-            id: self.producer_id,
-            epoch: 0,
-            base_sequence,
-        }
+        Producer { id: self.producer_id, epoch: 0, base_sequence }
     }
 
     pub(super) fn send_all_again(&mut self) {
@@ -78,11 +74,7 @@ impl Partition {
                     return Err(Violation::Altered(detail));
                 }
             }
-            let seen = if offset < flushed {
-                &mut self.firm
-            } else {
-                &mut self.weak
-            };
+            let seen = if offset < flushed { &mut self.firm } else { &mut self.weak };
             seen.insert(offset, record);
         }
         Ok(())
@@ -92,10 +84,8 @@ impl Partition {
     pub(super) fn check(&self, content: &BTreeMap<u64, RecordId>) -> Result<(), Violation> {
         for (offset, record) in self.firm.iter().chain(&self.weak) {
             if content.get(offset) != Some(record) {
-                let detail = format!(
-                    "a reader saw {record:?} at {offset}: {:?}",
-                    content.get(offset)
-                );
+                let detail =
+                    format!("a reader saw {record:?} at {offset}: {:?}", content.get(offset));
                 return Err(Violation::Lost(detail));
             }
         }

@@ -95,9 +95,7 @@ impl Simulation {
                 return self.files.set_capacity_bytes(Some(bytes));
             }
             1 | 2 => Fault::new(Effect::PowerCut).at(self.dice.within(1..60)),
-            3 => Fault::new(Effect::InputOutput)
-                .on(Call::SyncData)
-                .at(self.dice.within(1..6)),
+            3 => Fault::new(Effect::InputOutput).on(Call::SyncData).at(self.dice.within(1..6)),
             _ => {
                 let effect = self.dice.pick(&[Effect::InputOutput, Effect::NoSpace]);
                 Fault::new(effect)
@@ -265,10 +263,7 @@ impl Simulation {
         topic.partitions[index]
             .attempts
             .entry(spec.id)
-            .or_insert(Attempt {
-                spec,
-                fate: Fate::Failed,
-            });
+            .or_insert(Attempt { spec, fate: Fate::Failed });
         let log = self.store().log(number, index as u32).unwrap();
         let appended = log.append(&spec.build(), spec.timestamp_ms);
         self.note(format!(
@@ -359,10 +354,6 @@ impl Simulation {
         for (waiting, again) in &mut client.waiting {
             *again |= waiting.id == spec.id;
         }
-        if is_excused {
-            Ok(())
-        } else {
-            Err(Violation::Refused(format!("{spec:?}: {error}")))
-        }
+        if is_excused { Ok(()) } else { Err(Violation::Refused(format!("{spec:?}: {error}"))) }
     }
 }

@@ -30,7 +30,10 @@ pub(super) fn read(
             Read::Batches(batches) => {
                 let records = match records_of(batches.bytes()) {
                     Ok(records) => records,
-                    Err(detail) => return Ok(Err(Violation::Altered(detail))),
+                    Err(detail) => {
+                        let detail = format!("{} from {offset} on: {detail}", log.label);
+                        return Ok(Err(Violation::Altered(detail)));
+                    }
                 };
                 let last = records.last().map(|(offset, _)| offset + 1);
                 if last != Some(batches.next_offset) || batches.next_offset <= offset {

@@ -14,12 +14,8 @@ fn files_and_directories_are_the_owners_alone() {
     let directory = tempfile::tempdir().unwrap();
     let nested = directory.path().join("a").join("b");
     DiskFileSystem.create_directory(&nested).unwrap();
-    DiskFileSystem
-        .open(&nested.join("new"), OpenMode::CreateNew)
-        .unwrap();
-    DiskFileSystem
-        .open(&nested.join("other"), OpenMode::OpenOrCreate)
-        .unwrap();
+    DiskFileSystem.open(&nested.join("new"), OpenMode::CreateNew).unwrap();
+    DiskFileSystem.open(&nested.join("other"), OpenMode::OpenOrCreate).unwrap();
     let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(directory.path().join("a")), 0o700);
     assert_eq!(mode(nested.clone()), 0o700);
@@ -46,24 +42,12 @@ fn the_kind_decides_what_data_may_lie_on() {
     assert_eq!(kind_of_magic(0x5846_5342), FileSystemKind::Local); // xfs
     assert_eq!(kind_of_magic(0x794c_7630), FileSystemKind::Local); // overlayfs
     assert_eq!(kind_of_magic(0x9123_683e), FileSystemKind::CopyOnWrite);
-    assert_eq!(
-        kind_of_magic(0x6969),
-        FileSystemKind::Network("nfs".to_owned())
-    );
-    assert_eq!(
-        kind_of_magic(0xff53_4d42),
-        FileSystemKind::Network("cifs".to_owned())
-    );
-    assert_eq!(
-        kind_of_magic(0x6573_5546),
-        FileSystemKind::Network("fuse".to_owned())
-    );
+    assert_eq!(kind_of_magic(0x6969), FileSystemKind::Network("nfs".to_owned()));
+    assert_eq!(kind_of_magic(0xff53_4d42), FileSystemKind::Network("cifs".to_owned()));
+    assert_eq!(kind_of_magic(0x6573_5546), FileSystemKind::Network("fuse".to_owned()));
     let shared_memory = Path::new("/dev/shm");
     if shared_memory.is_dir() {
-        assert_eq!(
-            DiskFileSystem.kind(shared_memory).unwrap(),
-            FileSystemKind::Memory
-        );
+        assert_eq!(DiskFileSystem.kind(shared_memory).unwrap(), FileSystemKind::Memory);
     }
     assert!(DiskFileSystem.kind(Path::new("/nowhere/at/all")).is_err());
 }
@@ -98,14 +82,8 @@ impl SmallTmpfs {
 
 impl Drop for SmallTmpfs {
     fn drop(&mut self) {
-        let unmounted = Command::new("umount")
-            .arg("-l")
-            .arg(self.directory.path())
-            .status();
-        assert!(
-            unmounted.unwrap().success(),
-            "the test's tmpfs stays mounted"
-        );
+        let unmounted = Command::new("umount").arg("-l").arg(self.directory.path()).status();
+        assert!(unmounted.unwrap().success(), "the test's tmpfs stays mounted");
     }
 }
 
@@ -115,30 +93,19 @@ fn a_full_disk_is_an_error_wherever_a_store_would_raise_a_signal() {
         return;
     };
     let root = tmpfs.directory.path();
-    let file = DiskFileSystem
-        .open(&root.join("file"), OpenMode::CreateNew)
-        .unwrap();
+    let file = DiskFileSystem.open(&root.join("file"), OpenMode::CreateNew).unwrap();
     file.truncate(4 << 20).unwrap();
     let window = file.map_writable(0, 4 << 20).unwrap();
     window.populate(0, 512 << 10).unwrap();
     window.store(0, &[&[1; 512 << 10]]);
-    assert!(
-        window.populate(0, 4 << 20).is_err(),
-        "there is room for 1 MiB only"
-    );
+    assert!(window.populate(0, 4 << 20).is_err(), "there is room for 1 MiB only");
 
     let error = file.allocate(0, 4 << 20, true).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-    let other = DiskFileSystem
-        .open(&root.join("other"), OpenMode::CreateNew)
-        .unwrap();
+    let other = DiskFileSystem.open(&root.join("other"), OpenMode::CreateNew).unwrap();
     let block = vec![1; 64 << 10];
     let full = (0..32_u64)
-        .find_map(|index| {
-            other
-                .write_at(&[IoSlice::new(&block)], index * (64 << 10))
-                .err()
-        })
+        .find_map(|index| other.write_at(&[IoSlice::new(&block)], index * (64 << 10)).err())
         .expect("2 MiB fit into 1 MiB");
     assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     assert_eq!(DiskFileSystem.space(root).unwrap().total_bytes, 1 << 20);

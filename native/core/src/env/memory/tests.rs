@@ -9,10 +9,7 @@ fn used_bytes(files: &MemoryFileSystem) -> u64 {
 #[test]
 fn keeps_what_every_file_system_promises() {
     conformance::check_all(&MemoryFileSystem::new(None), Path::new("/data"));
-    conformance::check_all(
-        &MemoryFileSystem::new(Some(64 << 20)),
-        Path::new("relative"),
-    );
+    conformance::check_all(&MemoryFileSystem::new(Some(64 << 20)), Path::new("relative"));
 }
 
 #[test]
@@ -26,19 +23,12 @@ fn a_full_file_system_refuses_every_way_to_take_space() {
     };
     let window = file.map_writable(0, 2 << 20).unwrap();
     full(file.allocate(768 << 10, (256 << 10) + 1, false).map(drop));
-    full(
-        file.write_at(&[IoSlice::new(&[1; 300 << 10])], 768 << 10)
-            .map(drop),
-    );
+    full(file.write_at(&[IoSlice::new(&[1; 300 << 10])], 768 << 10).map(drop));
     full(window.populate(700 << 10, 400 << 10));
     file.write_at(&[IoSlice::new(&[1; 768 << 10])], 0).unwrap();
     window.populate(0, 1 << 20).unwrap();
     full(
-        files
-            .open(Path::new("other"), OpenMode::CreateNew)
-            .unwrap()
-            .allocate(0, 1, true)
-            .map(drop),
+        files.open(Path::new("other"), OpenMode::CreateNew).unwrap().allocate(0, 1, true).map(drop),
     );
     assert_eq!(files.space(Path::new("/")).unwrap().available_bytes, 0);
 }
@@ -61,9 +51,7 @@ fn space_comes_back_when_files_are_cut_or_forgotten() {
 fn paths_mean_the_same_with_and_without_a_leading_slash() {
     let files = MemoryFileSystem::new(None);
     files.create_directory(Path::new("/data/topic")).unwrap();
-    files
-        .open(Path::new("data/./topic/file"), OpenMode::CreateNew)
-        .unwrap();
+    files.open(Path::new("data/./topic/file"), OpenMode::CreateNew).unwrap();
     assert_eq!(files.list(Path::new("/data/topic/")).unwrap().len(), 1);
     let error = files.list(Path::new("/data/../data")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
@@ -76,9 +64,7 @@ fn a_directory_cannot_be_renamed_into_itself_or_over_another_with_content() {
     files.create_directory(Path::new("a/b")).unwrap();
     files.create_directory(Path::new("c/d")).unwrap();
     let rename = |from: &str, to: &str| {
-        files
-            .rename(Path::new(from), Path::new(to))
-            .map_err(|error| error.kind())
+        files.rename(Path::new(from), Path::new(to)).map_err(|error| error.kind())
     };
     assert_eq!(rename("a", "a/b/inside"), Err(io::ErrorKind::InvalidInput));
     assert_eq!(rename("a", "c"), Err(io::ErrorKind::DirectoryNotEmpty));

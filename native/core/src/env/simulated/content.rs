@@ -44,11 +44,7 @@ impl Content {
             let sector = sector.get(..bytes as usize).unwrap_or(sector);
             write_all(&live, sector, position)?;
         }
-        Ok(Self {
-            live,
-            durable,
-            pending: Vec::new(),
-        })
+        Ok(Self { live, durable, pending: Vec::new() })
     }
 
     /// What processes see. Changes go through the other functions, or are told by
@@ -264,8 +260,7 @@ fn pieces(position: u64, data: &[u8]) -> impl Iterator<Item = (u64, usize, &[u8]
     let behind = position.div_ceil(SECTOR_BYTES);
     let head = (!head.is_empty()).then_some((first, (position % SECTOR_BYTES) as usize, head));
     let rest = (behind..).zip(rest.chunks(SECTOR_BYTES as usize));
-    head.into_iter()
-        .chain(rest.map(|(sector, piece)| (sector, 0, piece)))
+    head.into_iter().chain(rest.map(|(sector, piece)| (sector, 0, piece)))
 }
 
 fn write_all(file: &DescriptorFile, mut data: &[u8], mut position: u64) -> io::Result<()> {

@@ -77,41 +77,26 @@ pub struct Fault {
 impl Fault {
     /// A fault with `effect`.
     pub fn new(effect: Effect) -> Self {
-        Self {
-            effect,
-            call: None,
-            path_part: None,
-            passing: 0,
-            times: 1,
-        }
+        Self { effect, call: None, path_part: None, passing: 0, times: 1 }
     }
 
     /// Only calls of this kind count and are met.
     #[must_use]
     pub fn on(self, call: Call) -> Self {
-        Self {
-            call: Some(call),
-            ..self
-        }
+        Self { call: Some(call), ..self }
     }
 
     /// Only calls about a path that contains `part` count and are met. A file's path is the one
     /// that it was opened by; a rename's is the old one.
     #[must_use]
     pub fn with_path(self, part: impl Into<String>) -> Self {
-        Self {
-            path_part: Some(part.into()),
-            ..self
-        }
+        Self { path_part: Some(part.into()), ..self }
     }
 
     /// Meets the `nth` call that counts; 1, like 0, is the next one.
     #[must_use]
     pub fn at(self, nth: u64) -> Self {
-        Self {
-            passing: nth.saturating_sub(1),
-            ..self
-        }
+        Self { passing: nth.saturating_sub(1), ..self }
     }
 
     /// Meets that many calls in a row, `u64::MAX` for all.
@@ -122,10 +107,7 @@ impl Fault {
 
     fn counts(&self, call: Call, path: &str) -> bool {
         self.call.is_none_or(|own| own == call)
-            && self
-                .path_part
-                .as_ref()
-                .is_none_or(|part| path.contains(part))
+            && self.path_part.as_ref().is_none_or(|part| path.contains(part))
             && (call != Call::Store || self.effect == Effect::PowerCut)
     }
 }
@@ -210,16 +192,11 @@ impl Faults {
         }
         self.waiting.retain(|fault| fault.times > 0);
         let Range { start, end } = subject.range;
-        let effect = met
-            .map(|effect| format!(" meets {effect:?}"))
-            .unwrap_or_default();
+        let effect = met.map(|effect| format!(" meets {effect:?}")).unwrap_or_default();
         if self.trace.len() == TRACE_CALLS_MAX {
             self.trace.pop_front();
         }
-        self.trace.push_back(format!(
-            "{} {call:?} {path} {start}..{end}{effect}",
-            self.calls
-        ));
+        self.trace.push_back(format!("{} {call:?} {path} {start}..{end}{effect}", self.calls));
         match met {
             None => Verdict::Proceed,
             Some(Effect::InputOutput) => Verdict::Fail(Errno::IO.into()),

@@ -28,18 +28,11 @@ pub(super) struct SimulatedFile {
 
 impl SimulatedFile {
     fn subject(&self, position: u64, bytes: u64) -> Subject<'_> {
-        Subject {
-            path: &self.path,
-            range: position..position.saturating_add(bytes),
-        }
+        Subject { path: &self.path, range: position..position.saturating_add(bytes) }
     }
 
     fn expect_writable(&self) -> io::Result<()> {
-        if self.writable {
-            Ok(())
-        } else {
-            Err(Errno::BADF.into())
-        }
+        if self.writable { Ok(()) } else { Err(Errno::BADF.into()) }
     }
 
     fn write(&self, data: Vec<u8>, position: u64) -> io::Result<usize> {
@@ -62,9 +55,7 @@ impl SimulatedFile {
 impl File for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
         let subject = self.subject(0, 0);
-        self.machine.call(Call::Inspect, &subject, |_| {
-            self.node.content.lock().live().len()
-        })
+        self.machine.call(Call::Inspect, &subject, |_| self.node.content.lock().live().len())
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
@@ -78,10 +69,7 @@ impl File for SimulatedFile {
 
     fn write_at(&self, slices: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
         self.expect_writable()?;
-        let mut data: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
+        let mut data: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         if data.is_empty() {
             return Ok(0);
         }
@@ -99,24 +87,22 @@ impl File for SimulatedFile {
 
     fn allocate(&self, position: u64, bytes: u64, extend: bool) -> io::Result<bool> {
         self.expect_writable()?;
-        self.machine
-            .call(Call::Allocate, &self.subject(position, bytes), |state| {
-                if state.settings.kind != FileSystemKind::Local {
-                    return Ok(false);
-                }
-                self.node.charge.cover(position, bytes)?;
-                self.node.content.lock().allocate(position, bytes, extend)
-            })
+        self.machine.call(Call::Allocate, &self.subject(position, bytes), |state| {
+            if state.settings.kind != FileSystemKind::Local {
+                return Ok(false);
+            }
+            self.node.charge.cover(position, bytes)?;
+            self.node.content.lock().allocate(position, bytes, extend)
+        })
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.expect_writable()?;
-        self.machine
-            .call(Call::Truncate, &self.subject(bytes, 0), |_| {
-                self.node.content.lock().truncate(bytes)?;
-                self.node.charge.cut(bytes);
-                Ok(())
-            })
+        self.machine.call(Call::Truncate, &self.subject(bytes, 0), |_| {
+            self.node.content.lock().truncate(bytes)?;
+            self.node.charge.cut(bytes);
+            Ok(())
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -134,30 +120,21 @@ impl File for SimulatedFile {
     }
 
     fn start_writeback(&self, position: u64, bytes: u64) -> io::Result<()> {
-        self.machine
-            .call(Call::StartWriteback, &self.subject(position, bytes), |_| {
-                Ok(())
-            })
+        self.machine.call(Call::StartWriteback, &self.subject(position, bytes), |_| Ok(()))
     }
 
     fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping> {
-        self.machine
-            .call(Call::Map, &self.subject(position, bytes as u64), |_| {
-                self.node.content.lock().live().map(position, bytes)
-            })
+        self.machine.call(Call::Map, &self.subject(position, bytes as u64), |_| {
+            self.node.content.lock().live().map(position, bytes)
+        })
     }
 
     fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>> {
         self.expect_writable()?;
-        self.machine
-            .call(Call::Map, &self.subject(position, bytes as u64), |_| {
-                let window = self.node.content.lock().live().window(position, bytes)?;
-                Ok(Box::new(SimulatedWindow {
-                    file: self.clone(),
-                    position,
-                    window,
-                }) as Box<_>)
-            })
+        self.machine.call(Call::Map, &self.subject(position, bytes as u64), |_| {
+            let window = self.node.content.lock().live().window(position, bytes)?;
+            Ok(Box::new(SimulatedWindow { file: self.clone(), position, window }) as Box<_>)
+        })
     }
 }
 
@@ -189,10 +166,7 @@ impl WritableMapping for SimulatedWindow {
             self.file.node.content.lock().stored(data, position);
             Ok(())
         });
-        debug_assert!(
-            noted.as_ref().err().is_none_or(super::is_power_cut),
-            "{noted:?}"
-        );
+        debug_assert!(noted.as_ref().err().is_none_or(super::is_power_cut), "{noted:?}");
     }
 
     fn bytes(&self) -> usize {

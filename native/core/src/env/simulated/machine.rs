@@ -32,11 +32,7 @@ impl Node {
         for range in content.durable_ranges() {
             charge.cover(range.start, range.end - range.start)?;
         }
-        Ok(Self {
-            content: Mutex::new(content),
-            charge,
-            lock: FileLock::default(),
-        })
+        Ok(Self { content: Mutex::new(content), charge, lock: FileLock::default() })
     }
 }
 
@@ -68,8 +64,7 @@ impl State {
                 if error.kind() == io::ErrorKind::NotFound =>
             {
                 let node = Arc::new(Node::new(Image::default(), &self.capacity)?);
-                self.names
-                    .change(|names| names.create_file(path, Arc::clone(&node)))?;
+                self.names.change(|names| names.create_file(path, Arc::clone(&node)))?;
                 Ok(node)
             }
             (Err(error), _) => Err(error),
@@ -115,9 +110,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(state: State) -> Self {
-        Self {
-            state: Mutex::new(state),
-        }
+        Self { state: Mutex::new(state) }
     }
 
     /// The state, for tests that set or ask something: not a call.

@@ -70,9 +70,7 @@ impl SimulatedFileSystem {
             without_power: false,
             settings,
         };
-        Self {
-            machine: Arc::new(Machine::new(state)),
-        }
+        Self { machine: Arc::new(Machine::new(state)) }
     }
 
     /// Cuts the power now, unless a fault has already, and starts a machine with something that
@@ -149,9 +147,7 @@ impl SimulatedFileSystem {
 
     fn restart(&self, survival: Survival) -> io::Result<Self> {
         let state = self.machine.state().survive(survival)?;
-        Ok(Self {
-            machine: Arc::new(Machine::new(state)),
-        })
+        Ok(Self { machine: Arc::new(Machine::new(state)) })
     }
 
     fn call<R>(
@@ -160,8 +156,7 @@ impl SimulatedFileSystem {
         path: &Path,
         action: impl FnOnce(&mut State) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.machine
-            .call(call, &Subject { path, range: 0..0 }, action)
+        self.machine.call(call, &Subject { path, range: 0..0 }, action)
     }
 }
 
@@ -177,9 +172,7 @@ impl FileSystem for SimulatedFileSystem {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        self.call(Call::CreateDirectory, path, |state| {
-            state.names.create_directory(path)
-        })
+        self.call(Call::CreateDirectory, path, |state| state.names.create_directory(path))
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
@@ -191,26 +184,18 @@ impl FileSystem for SimulatedFileSystem {
                     Node::File(node) => node.content.lock().live().len()?,
                 };
                 let is_directory = matches!(node, Node::Directory(_));
-                Ok(DirectoryEntry {
-                    name,
-                    is_directory,
-                    bytes,
-                })
+                Ok(DirectoryEntry { name, is_directory, bytes })
             });
             entries.collect()
         })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(Call::Rename, from, |state| {
-            state.names.change(|names| names.rename(from, to))
-        })
+        self.call(Call::Rename, from, |state| state.names.change(|names| names.rename(from, to)))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.call(Call::Remove, path, |state| {
-            state.names.change(|names| names.remove_file(path))
-        })
+        self.call(Call::Remove, path, |state| state.names.change(|names| names.remove_file(path)))
     }
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {

@@ -22,11 +22,7 @@ pub(super) struct Names<T> {
 impl<T: Clone> Names<T> {
     /// Names on which disk and memory agree.
     pub(super) fn new(durable: Namespace<T>) -> Self {
-        Self {
-            live: durable.clone(),
-            durable,
-            pending: Vec::new(),
-        }
+        Self { live: durable.clone(), durable, pending: Vec::new() }
     }
 
     /// The names that processes see.
@@ -121,8 +117,6 @@ impl Trail {
     fn is_behind<T>(&self, change: &Change<T>) -> bool {
         let mut slots = change.assignments.iter().map(|(slot, _)| slot);
         slots.any(|slot| self.slots.contains(slot))
-            || change
-                .removed
-                .is_some_and(|removed| self.directories.contains(&removed))
+            || change.removed.is_some_and(|removed| self.directories.contains(&removed))
     }
 }

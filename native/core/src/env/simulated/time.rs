@@ -16,18 +16,13 @@ pub struct SimulatedClock {
 impl SimulatedClock {
     /// A clock that shows `wall_ms`, milliseconds since the Unix epoch.
     pub fn new(wall_ms: i64) -> Self {
-        Self {
-            wall_ms: AtomicI64::new(wall_ms),
-            monotonic_ns: AtomicU64::new(0),
-        }
+        Self { wall_ms: AtomicI64::new(wall_ms), monotonic_ns: AtomicU64::new(0) }
     }
 
     /// Lets `milliseconds` pass, on the wall and on the monotonic clock.
     pub fn advance_ms(&self, milliseconds: u32) {
-        self.wall_ms
-            .fetch_add(i64::from(milliseconds), Ordering::AcqRel);
-        self.monotonic_ns
-            .fetch_add(u64::from(milliseconds) * 1_000_000, Ordering::AcqRel);
+        self.wall_ms.fetch_add(i64::from(milliseconds), Ordering::AcqRel);
+        self.monotonic_ns.fetch_add(u64::from(milliseconds) * 1_000_000, Ordering::AcqRel);
     }
 
     /// Sets the wall clock alone, forwards or backwards, as an administrator would.
@@ -55,9 +50,7 @@ pub struct SimulatedRandom {
 impl SimulatedRandom {
     /// The sequence of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self {
-            generator: Mutex::new(Generator::new(seed)),
-        }
+        Self { generator: Mutex::new(Generator::new(seed)) }
     }
 }
 

@@ -12,15 +12,10 @@ fn keeps_what_every_file_system_promises() {
 fn a_fault_meets_the_calls_that_it_was_made_for_and_no_other() {
     let (files, file) = with_file(1, b"x");
     let other = files.open(Path::new("other"), OpenMode::CreateNew).unwrap();
-    let fault = Fault::new(Effect::NoSpace)
-        .on(Call::Write)
-        .with_path("file")
-        .at(2)
-        .times(2);
+    let fault = Fault::new(Effect::NoSpace).on(Call::Write).with_path("file").at(2).times(2);
     files.inject(fault);
     let written = |file: &Arc<dyn File>| {
-        file.write_at(&[IoSlice::new(b"y")], 0)
-            .map_err(|error| error.kind())
+        file.write_at(&[IoSlice::new(b"y")], 0).map_err(|error| error.kind())
     };
     assert_eq!(written(&file), Ok(1));
     assert_eq!(written(&other), Ok(1));
@@ -43,25 +38,17 @@ fn every_kind_of_call_can_be_made_to_fail() {
     let window = file.map_writable(0, 64 << 10).unwrap();
     let root = Path::new("/");
     let calls: [(Call, &dyn Fn() -> io::Result<()>); 16] = [
-        (Call::Open, &|| {
-            files.open(Path::new("file"), OpenMode::Read).map(drop)
-        }),
-        (Call::CreateDirectory, &|| {
-            files.create_directory(Path::new("new"))
-        }),
+        (Call::Open, &|| files.open(Path::new("file"), OpenMode::Read).map(drop)),
+        (Call::CreateDirectory, &|| files.create_directory(Path::new("new"))),
         (Call::List, &|| files.list(root).map(drop)),
-        (Call::Rename, &|| {
-            files.rename(Path::new("file"), Path::new("moved"))
-        }),
+        (Call::Rename, &|| files.rename(Path::new("file"), Path::new("moved"))),
         (Call::Remove, &|| files.remove_file(Path::new("file"))),
         (Call::Remove, &|| files.remove_directory(Path::new("new"))),
         (Call::SyncDirectory, &|| files.sync_directory(root)),
         (Call::Lock, &|| files.lock(Path::new("lock")).map(drop)),
         (Call::Inspect, &|| file.len().map(drop)),
         (Call::Read, &|| file.read_at(&mut [0], 0).map(drop)),
-        (Call::Write, &|| {
-            file.write_at(&[IoSlice::new(b"x")], 0).map(drop)
-        }),
+        (Call::Write, &|| file.write_at(&[IoSlice::new(b"x")], 0).map(drop)),
         (Call::Allocate, &|| file.allocate(0, 1, false).map(drop)),
         (Call::Truncate, &|| file.truncate(1)),
         (Call::SyncData, &|| file.sync_data()),
@@ -71,19 +58,9 @@ fn every_kind_of_call_can_be_made_to_fail() {
     for (call, action) in calls {
         files.inject(Fault::new(Effect::InputOutput).on(call));
         let error = action().unwrap_err();
-        assert_eq!(
-            error.raw_os_error(),
-            Some(rustix::io::Errno::IO.raw_os_error()),
-            "{call:?}"
-        );
+        assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()), "{call:?}");
     }
-    assert!(
-        files
-            .list(root)
-            .unwrap()
-            .iter()
-            .all(|entry| entry.name == "file")
-    );
+    assert!(files.list(root).unwrap().iter().all(|entry| entry.name == "file"));
     files.inject(Fault::new(Effect::NoSpace));
     window.store(0, &[b"a store passes every fault but a power cut"]);
     assert_eq!(file.sync_data().unwrap_err().kind(), ErrorKind::StorageFull);
@@ -111,10 +88,7 @@ fn without_power_every_call_fails_and_a_crash_starts_again() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(
-        happened > 30 && had_not > 30,
-        "{happened} happened, {had_not} had not"
-    );
+    assert!(happened > 30 && had_not > 30, "{happened} happened, {had_not} had not");
 }
 
 #[test]
@@ -177,10 +151,7 @@ fn a_limit_fills_up_is_lifted_and_survives_a_crash() {
     files.set_capacity_bytes(Some(1 << 20));
     assert!(other.allocate(0, 512 << 10, true).unwrap());
     other.truncate(0).unwrap();
-    assert_eq!(
-        files.space(Path::new("/")).unwrap().available_bytes,
-        (1 << 20) - 4096
-    );
+    assert_eq!(files.space(Path::new("/")).unwrap().available_bytes, (1 << 20) - 4096);
     files.set_capacity_bytes(Some(0));
     let files = files.crash().unwrap();
     let space = files.space(Path::new("/")).unwrap();
@@ -193,10 +164,7 @@ fn a_limit_fills_up_is_lifted_and_survives_a_crash() {
 fn other_kinds_of_file_systems_do_not_allocate() {
     let (files, file) = with_file(1, b"");
     files.set_kind(FileSystemKind::CopyOnWrite);
-    assert_eq!(
-        files.kind(Path::new("/")).unwrap(),
-        FileSystemKind::CopyOnWrite
-    );
+    assert_eq!(files.kind(Path::new("/")).unwrap(), FileSystemKind::CopyOnWrite);
     assert!(!file.allocate(0, 100, true).unwrap());
     assert_eq!(file.len().unwrap(), 0);
 }
@@ -244,10 +212,7 @@ fn time_stands_still_until_moved_and_the_wall_alone_can_be_set_back() {
 fn randomness_is_the_published_sequence_of_its_seed() {
     let random = SimulatedRandom::new(1_234_567);
     let numbers: Vec<u64> = (0..3).map(|_| random.next_u64()).collect();
-    let published = [
-        6_457_827_717_110_365_317,
-        3_203_168_211_198_807_973,
-        9_817_491_932_198_370_423,
-    ];
+    let published =
+        [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
     assert_eq!(numbers, published);
 }

@@ -18,10 +18,7 @@ fn synced_data_survives_every_crash_and_unsynced_data_some() {
             other => panic!("{other:?} is neither"),
         }
     });
-    assert!(
-        kept.get() > 30 && lost.get() > 30,
-        "{kept:?} kept, {lost:?} lost"
-    );
+    assert!(kept.get() > 30 && lost.get() > 30, "{kept:?} kept, {lost:?} lost");
 }
 
 #[test]
@@ -29,15 +26,9 @@ fn the_extremes_leave_exactly_what_was_synced_or_everything() {
     let (files, file) = with_file(1, b"synced");
     write(&*file, b"later", 100);
     file.truncate(103).unwrap();
-    assert_eq!(
-        read(&files.crash_keeping_nothing().unwrap(), "file"),
-        b"synced"
-    );
+    assert_eq!(read(&files.crash_keeping_nothing().unwrap(), "file"), b"synced");
     let all = read(&files.crash_keeping_all().unwrap(), "file");
-    assert_eq!(
-        (all.len(), &all[..6], &all[100..]),
-        (103, b"synced".as_slice(), b"lat".as_slice())
-    );
+    assert_eq!((all.len(), &all[..6], &all[100..]), (103, b"synced".as_slice(), b"lat".as_slice()));
 }
 
 #[test]
@@ -49,10 +40,7 @@ fn a_large_write_is_torn_at_sectors_and_nowhere_else() {
         let left = left(&files);
         let mut sectors = 0;
         for sector in left.chunks(SECTOR) {
-            assert!(
-                sector.iter().all(|byte| *byte == sector[0]),
-                "torn inside of a sector"
-            );
+            assert!(sector.iter().all(|byte| *byte == sector[0]), "torn inside of a sector");
             sectors += usize::from(sector[0]);
         }
         torn.set(torn.get() + usize::from((1..8).contains(&sectors)));
@@ -109,10 +97,7 @@ fn data_whose_size_was_lost_does_not_come_back_when_the_file_grows() {
         file.truncate(16).unwrap();
         file.sync_data().unwrap();
         for content in [read(&files, "file"), left(&files)] {
-            assert!(
-                content[bytes..].iter().all(|byte| *byte == 0),
-                "{content:?}"
-            );
+            assert!(content[bytes..].iter().all(|byte| *byte == 0), "{content:?}");
         }
     });
 }
@@ -145,26 +130,15 @@ fn every_sector_shows_a_moment_since_the_last_sync() {
             moments.push(read(&files, "file"));
         }
         let left = left(&files);
-        assert!(
-            moments.iter().any(|moment| moment.len() == left.len()),
-            "a size that never was"
-        );
+        assert!(moments.iter().any(|moment| moment.len() == left.len()), "a size that never was");
         for (index, sector) in left.chunks(SECTOR).enumerate() {
             let shown = moments.iter().any(|moment| {
-                let mut then: Vec<u8> = moment
-                    .iter()
-                    .skip(index * SECTOR)
-                    .take(sector.len())
-                    .copied()
-                    .collect();
+                let mut then: Vec<u8> =
+                    moment.iter().skip(index * SECTOR).take(sector.len()).copied().collect();
                 then.resize(sector.len(), 0);
                 then == sector
             });
-            assert!(
-                shown,
-                "sector {index} shows no moment: {:?}",
-                &sector[..8.min(sector.len())]
-            );
+            assert!(shown, "sector {index} shows no moment: {:?}", &sector[..8.min(sector.len())]);
         }
     });
 }
@@ -180,10 +154,7 @@ fn stores_into_a_mapping_are_lost_unless_synced() {
     window.store(1000, &[b"unsynced"]);
     assert_eq!(mapping.slice(1000..1008).unwrap(), b"unsynced");
     let nothing = read(&files.crash_keeping_nothing().unwrap(), "file");
-    assert_eq!(
-        (&nothing[..6], &nothing[1000..1008]),
-        (b"synced".as_slice(), [0; 8].as_slice())
-    );
+    assert_eq!((&nothing[..6], &nothing[1000..1008]), (b"synced".as_slice(), [0; 8].as_slice()));
     let all = read(&files.crash_keeping_all().unwrap(), "file");
     assert_eq!(&all[1000..1008], b"unsynced");
 }
@@ -197,10 +168,7 @@ fn a_failed_sync_loses_data_for_good_though_it_can_still_be_read() {
         write(&*file, b"longer", 4 * SECTOR as u64);
         files.inject(Fault::new(Effect::InputOutput).on(Call::SyncData));
         let error = file.sync_data().unwrap_err();
-        assert_eq!(
-            error.raw_os_error(),
-            Some(rustix::io::Errno::IO.raw_os_error())
-        );
+        assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
         file.sync_data().unwrap();
         let seen = read(&files, "file");
         assert_eq!(seen[0], 1);
@@ -219,14 +187,7 @@ fn the_canary_loses_what_was_synced() {
     write(&*file, b"synced", 0);
     file.sync_data().unwrap();
     files.sync_directory(Path::new("/")).unwrap();
-    assert_eq!(
-        files
-            .crash_keeping_nothing()
-            .unwrap()
-            .list(Path::new("/"))
-            .unwrap(),
-        []
-    );
+    assert_eq!(files.crash_keeping_nothing().unwrap().list(Path::new("/")).unwrap(), []);
 
     let losing = SEEDS
         .filter(|seed| {

@@ -49,30 +49,15 @@ fn a_replacing_rename_leaves_the_old_file_or_the_new_one() {
 fn syncing_a_directory_is_enough_for_its_names_and_says_nothing_of_its_own() {
     let files = SimulatedFileSystem::new(1);
     files.create_directory(Path::new("a/b")).unwrap();
-    files
-        .open(Path::new("a/b/file"), OpenMode::CreateNew)
-        .unwrap();
+    files.open(Path::new("a/b/file"), OpenMode::CreateNew).unwrap();
     files.sync_directory(Path::new("a/b")).unwrap();
     files.sync_directory(Path::new("a")).unwrap();
-    assert_eq!(
-        files
-            .crash_keeping_nothing()
-            .unwrap()
-            .list(Path::new("/"))
-            .unwrap(),
-        []
-    );
+    assert_eq!(files.crash_keeping_nothing().unwrap().list(Path::new("/")).unwrap(), []);
     let files = SimulatedFileSystem::new(2);
     files.create_directory(Path::new("a/b")).unwrap();
-    files
-        .open(Path::new("a/b/first"), OpenMode::CreateNew)
-        .unwrap();
-    files
-        .rename(Path::new("a/b/first"), Path::new("a/b/file"))
-        .unwrap();
-    files
-        .open(Path::new("a/other"), OpenMode::CreateNew)
-        .unwrap();
+    files.open(Path::new("a/b/first"), OpenMode::CreateNew).unwrap();
+    files.rename(Path::new("a/b/first"), Path::new("a/b/file")).unwrap();
+    files.open(Path::new("a/other"), OpenMode::CreateNew).unwrap();
     for path in ["a/b", "/", "a"] {
         files.sync_directory(Path::new(path)).unwrap();
     }
@@ -89,12 +74,8 @@ fn a_rename_across_directories_is_durable_once_the_new_one_is_synced() {
             files.create_directory(Path::new(directory)).unwrap();
         }
         files.sync_directory(Path::new("/")).unwrap();
-        files
-            .open(Path::new("from/file"), OpenMode::CreateNew)
-            .unwrap();
-        files
-            .rename(Path::new("from/file"), Path::new("to/file"))
-            .unwrap();
+        files.open(Path::new("from/file"), OpenMode::CreateNew).unwrap();
+        files.rename(Path::new("from/file"), Path::new("to/file")).unwrap();
         files.sync_directory(Path::new("to")).unwrap();
         let left = files.crash().unwrap();
         assert!(exists(&left, "to/file") && !exists(&left, "from/file"));
@@ -108,15 +89,11 @@ fn a_directory_does_not_vanish_before_what_was_moved_out_of_it() {
         for directory in ["old", "new"] {
             files.create_directory(Path::new(directory)).unwrap();
         }
-        files
-            .open(Path::new("old/file"), OpenMode::CreateNew)
-            .unwrap();
+        files.open(Path::new("old/file"), OpenMode::CreateNew).unwrap();
         for directory in ["old", "/"] {
             files.sync_directory(Path::new(directory)).unwrap();
         }
-        files
-            .rename(Path::new("old/file"), Path::new("new/file"))
-            .unwrap();
+        files.rename(Path::new("old/file"), Path::new("new/file")).unwrap();
         files.remove_directory(Path::new("old")).unwrap();
         let left = files.crash().unwrap();
         assert!(exists(&left, "old/file") != exists(&left, "new/file"));
@@ -125,13 +102,9 @@ fn a_directory_does_not_vanish_before_what_was_moved_out_of_it() {
     files.create_directory(Path::new("old")).unwrap();
     files.create_directory(Path::new("new")).unwrap();
     files.sync_directory(Path::new("/")).unwrap();
-    files
-        .open(Path::new("old/file"), OpenMode::CreateNew)
-        .unwrap();
+    files.open(Path::new("old/file"), OpenMode::CreateNew).unwrap();
     files.sync_directory(Path::new("old")).unwrap();
-    files
-        .rename(Path::new("old/file"), Path::new("new/file"))
-        .unwrap();
+    files.rename(Path::new("old/file"), Path::new("new/file")).unwrap();
     files.remove_directory(Path::new("old")).unwrap();
     files.sync_directory(Path::new("/")).unwrap();
     let left = files.crash_keeping_nothing().unwrap();

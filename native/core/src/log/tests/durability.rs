@@ -1,0 +1,160 @@
+use super::*;
+use crate::env::simulated::Call;
+
+fn relaxed() -> LogConfig {
+    LogConfig { flush_messages: u64::MAX, ..LogConfig::default() }
+}
+
+#[test]
+fn records_are_visible_once_they_are_as_durable_as_promised() {
+    for writer in WRITERS {
+        let strict = LogConfig { writer, ..LogConfig::default() };
+        let machine = Simulated::new(&strict);
+        let log = machine.bench.log(0);
+        log.append(&batch(b"one", None), 7).unwrap();
+        assert_eq!((log.high_watermark(), log.offsets().log_end), (0, 1));
+        machine.bench.store.drive();
+        assert_eq!(log.high_watermark(), 1);
+        drop(log);
+        let machine = machine.cut();
+        assert_eq!(offsets_of(&content(&machine.bench)), [0]);
+    }
+    let machine = Simulated::new(&relaxed());
+    let log = machine.bench.log(0);
+    log.append(&batch(b"one", None), 7).unwrap();
+    assert_eq!((log.high_watermark(), log.offsets().flushed), (1, 0));
+}
+
+#[test]
+fn a_flushed_ack_on_a_relaxed_topic_joins_a_flush() {
+    let machine = Simulated::new(&relaxed());
+    let log = machine.bench.log(0);
+    let appended = log.append(&batch(b"one", None), 7).unwrap();
+    let told = Arc::new(Told::default());
+    log.when_flushed(appended.next_offset, Arc::clone(&told) as _);
+    assert!(told.0.lock().is_empty());
+    machine.bench.store.drive();
+    assert_eq!(*told.0.lock(), [Code::None]);
+    drop(log);
+    let machine = machine.cut();
+    assert_eq!(offsets_of(&content(&machine.bench)), [0]);
+}
+
+#[test]
+fn a_repeated_batch_is_acked_only_once_the_first_is_durable() {
+    let machine = Simulated::new(&LogConfig::default());
+    let log = machine.bench.log(0);
+    let producer = Producer { id: 9, epoch: 0, base_sequence: 0 };
+    let batch = batch(b"one", Some(producer));
+    log.append(&batch, 7).unwrap();
+    let again = log.append(&batch, 7).unwrap();
+    assert!(again.is_duplicate);
+    let told = Arc::new(Told::default());
+    log.when_flushed(again.next_offset, Arc::clone(&told) as _);
+    assert!(told.0.lock().is_empty());
+    machine.bench.store.drive();
+    assert_eq!(*told.0.lock(), [Code::None]);
+}
+
+#[test]
+fn a_failed_flush_poisons_its_log_alone_until_it_is_opened_again() {
+    for writer in WRITERS {
+        let strict = LogConfig { writer, ..LogConfig::default() };
+        let machine = Simulated::new(&strict);
+        machine.bench.append(b"one");
+        let producer = Producer { id: 9, epoch: 0, base_sequence: 0 };
+        let second = batch(b"two", Some(producer));
+        let log = machine.bench.log(0);
+        let fault = Fault::new(Effect::NoSpace).on(Call::SyncData).with_path("/0/");
+        machine.files.inject(fault);
+        let appended = log.append(&second, 7).unwrap();
+        let told = Arc::new(Told::default());
+        log.when_flushed(appended.next_offset, Arc::clone(&told) as _);
+        machine.bench.store.drive();
+        assert_eq!(*told.0.lock(), [Code::KafkaStorageError]);
+        let error = log.append(&second, 7).unwrap_err();
+        assert_eq!(error.code(), Code::KafkaStorageError);
+        // What was visible stays so, and the neighbour goes on.
+        assert_eq!(offsets_of(&content(&machine.bench)), [0]);
+        let neighbour = machine.bench.log(1);
+        neighbour.append(&batch(b"other", None), 7).unwrap();
+        machine.bench.store.drive();
+        assert_eq!(neighbour.high_watermark(), 1);
+        drop((log, neighbour));
+        // The next process finds the second batch in the page cache, answers its repetition as a
+        // duplicate: it has to see to it that the disk has it.
+        let machine = machine.killed(|_| {});
+        let again = machine.bench.log(0).append(&second, 7).unwrap();
+        assert!(again.is_duplicate);
+        let machine = machine.cut();
+        assert_eq!(offsets_of(&content(&machine.bench)), [0, 1]);
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_unsynced_is_durable_before_it_is_served() {
+    let machine = Simulated::new(&relaxed());
+    for value in 0..5u8 {
+        let log = machine.bench.log(0);
+        log.append(&batch(&[value; 50], None), 7).unwrap();
+    }
+    // Not even the name of the segment was synced.
+    let machine = machine.killed(|_| {});
+    assert_eq!(machine.bench.log(0).offsets().flushed, 5);
+    let machine = machine.cut();
+    assert_eq!(offsets_of(&content(&machine.bench)), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_full_disk_refuses_appends_and_takes_them_again_when_there_is_room() {
+    for writer in WRITERS {
+        let config = LogConfig { writer, ..LogConfig::default() };
+        let machine = Simulated::new(&config);
+        machine.bench.append(b"one");
+        machine.files.set_capacity_bytes(Some(0));
+        let log = machine.bench.log(0);
+        let refused = log.append(&batch(&[1; 700_000], None), 7).unwrap_err();
+        assert_eq!(refused.code(), Code::DiskFull);
+        assert_eq!(offsets_of(&content(&machine.bench)), [0]);
+        machine.files.set_capacity_bytes(None);
+        assert_eq!(machine.bench.append(&[2; 700_000]).base_offset, 1);
+        drop(log);
+        let machine = machine.cut();
+        assert_eq!(offsets_of(&content(&machine.bench)), [0, 1]);
+    }
+}
+
+#[test]
+fn a_partition_that_nobody_writes_to_holds_no_descriptor() {
+    let machine = Simulated::new(&LogConfig::default());
+    for partition in [0, 1] {
+        machine.bench.log(partition).append(&batch(b"one", None), 7).unwrap();
+    }
+    machine.bench.store.drive();
+    let files = &machine.bench.store.shared().files;
+    assert_eq!(files.open_count(), 2);
+    for partition in [0, 1] {
+        let log = machine.bench.log(partition);
+        let id = log.segments.read()[0].id;
+        let file = files.file(id, || panic!("the descriptor was given up")).unwrap();
+        // The cache's and this one.
+        assert_eq!(Arc::strong_count(&file), 2);
+    }
+}
+
+#[test]
+fn closing_and_deleting_tell_everyone_who_waits() {
+    let machine = Simulated::new(&LogConfig::default());
+    let told = Arc::new(Told::default());
+    let log = machine.bench.log(0);
+    log.append(&batch(b"one", None), 7).unwrap();
+    log.when_flushed(1, Arc::clone(&told) as _);
+    machine.bench.store.delete_topic(machine.bench.topic).unwrap();
+    assert_eq!(*told.0.lock(), [Code::TopicDeleted]);
+    machine.bench.store.drive();
+    assert_eq!(log.append(&batch(b"two", None), 7).unwrap_err().code(), Code::TopicDeleted);
+    assert_eq!(log.offsets().flushed, 0);
+    machine.bench.store.close().unwrap();
+    let error = machine.bench.store.open_topics(&[]).unwrap_err();
+    assert_eq!(error.code(), Code::ShuttingDown);
+}

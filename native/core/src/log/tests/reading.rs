@@ -1,0 +1,92 @@
+use super::*;
+
+/// Both writers on real files: sizes around the windows of the writer and of the readers.
+#[test]
+fn batches_of_any_size_come_back_from_real_files() {
+    for writer in WRITERS {
+        for flush_messages in [1, u64::MAX] {
+            let directory = tempfile::tempdir().unwrap();
+            let config = LogConfig {
+                writer,
+                flush_messages,
+                message_bytes_max: 8 << 20,
+                segment_bytes: 12 << 20,
+                ..LogConfig::default()
+            };
+            let bench = Bench::open(Env::system(), directory.path(), &config, false);
+            let mut expected = Vec::new();
+            // The first is larger than the first window of the mapped writer.
+            let sizes = [300 << 10, 10, 64 << 10, 5 << 20, 70_000, 1, 3 << 20, 4096, 6 << 20];
+            for (index, bytes) in sizes.into_iter().enumerate() {
+                let value = vec![index as u8; bytes];
+                let appended = bench.append(&value);
+                expected.push((appended.base_offset, value));
+                // Read in between, so that windows are outgrown by the segment.
+                bench.store.drive();
+                assert!(content(&bench).0 == expected, "{writer:?} at {index}");
+            }
+            bench.store.close().unwrap();
+            drop(bench);
+            let bench = Bench::open(Env::system(), directory.path(), &config, true);
+            assert_eq!(bench.report(), []);
+            assert!(content(&bench) == (expected, vec![]), "{writer:?} reopened");
+            bench.store.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_writer_can_change_between_any_two_appends() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = LogConfig { flush_messages: 3, ..LogConfig::default() };
+    let bench = Bench::open(Env::system(), directory.path(), &config, false);
+    for index in 0..60u64 {
+        let config = LogConfig { writer: WRITERS[usize::from(index % 3 == 0)], ..config.clone() };
+        bench.store.configure_topic(bench.topic, config).unwrap();
+        assert_eq!(bench.append(&vec![index as u8; 20_000]).base_offset, index);
+    }
+    let found = content(&bench);
+    assert_eq!(offsets_of(&found), (0..60).collect::<Vec<_>>());
+    let is_right =
+        |(offset, value): &(u64, Vec<u8>)| value.iter().all(|b| u64::from(*b) == *offset);
+    assert!(found.0.iter().all(is_right));
+    bench.store.close().unwrap();
+}
+
+#[test]
+fn an_index_that_is_wrong_costs_time_and_never_an_answer() {
+    let config = LogConfig { segment_bytes: 2000, index_interval_bytes: 0, ..LogConfig::default() };
+    let machine = Simulated::new(&config);
+    for value in 0..40u8 {
+        machine.bench.append(&[value; 100]);
+    }
+    let log = machine.bench.log(0);
+    let segment = Arc::clone(&log.segments.read()[1]);
+    let expected = segment.base_offset + 5;
+    for shift in [1u32, 61, 100_000] {
+        let mut wrong = crate::index::SegmentIndex::default();
+        for entry in 0..10u32 {
+            wrong.note(entry, entry * 100 + shift, 100, 7, 0);
+        }
+        segment.set_index(wrong);
+        let Read::Batches(batches) = log.read(expected, 1).unwrap() else {
+            panic!("nothing to read at {expected}")
+        };
+        assert_eq!(batches.next_offset, expected + 1);
+    }
+}
+
+#[test]
+fn a_header_that_breaks_while_the_log_is_served_is_set_aside() {
+    let config = LogConfig { index_interval_bytes: 0, ..LogConfig::default() };
+    let machine = Simulated::new(&config);
+    for value in 0..5u8 {
+        machine.bench.append(&[value; 100]);
+    }
+    let bytes = batch(&[0; 100], None).len() as u64;
+    // The magic of the third batch.
+    flip(&machine.files, &segment_path(0, "log"), 2 * bytes + 16);
+    let found = content(&machine.bench);
+    assert_eq!(offsets_of(&found), [0, 1, 3, 4]);
+    assert_eq!(found.1, [(2, 3)]);
+}
