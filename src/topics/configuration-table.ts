@@ -136,7 +136,7 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"follower.replication.throttled.replicas": fixed("LIST", "",
 		"Replicas whose replication is throttled on the follower's side.", ONE_NODE),
 	"index.interval.bytes": works(int(0n), "4096",
-		"Bytes of log between two entries of the offset index."),
+		"Bytes of log between two entries of the offset index; more than 16384 counts as 16384."),
 	"internal.segment.bytes": refused("it exists for Kafka's own tests; use segment.bytes"),
 	"leader.replication.throttled.replicas": fixed("LIST", "",
 		"Replicas whose replication is throttled on the leader's side.", ONE_NODE),

@@ -27,6 +27,12 @@ export interface ConfigurationDescription {
 /** Longer values are refused before anything looks at them. */
 const VALUE_CHARACTERS_MAX = 1_024;
 
+/**
+ * Readers look for their batch from the index entry before it, on the event loop: a topic with an
+ * entry only every few megabytes would hold up everybody.
+ */
+const INDEX_INTERVAL_BYTES_MAX = 16_384;
+
 function invalid(detail: string): MillraceError {
 	return new MillraceError("INVALID_CONFIG", detail);
 }
@@ -171,7 +177,7 @@ export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 		flushMs: number("flush.ms"),
 		segmentBytes: number("segment.bytes"),
 		segmentMs: number("segment.ms"),
-		indexIntervalBytes: number("index.interval.bytes"),
+		indexIntervalBytes: Math.min(number("index.interval.bytes"), INDEX_INTERVAL_BYTES_MAX),
 		maxMessageBytes: number("max.message.bytes"),
 		compacted: text("cleanup.policy").split(",").includes("compact"),
 		timestampType: text("message.timestamp.type") as TopicLogConfig["timestampType"],

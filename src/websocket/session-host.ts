@@ -41,7 +41,10 @@ export interface Authenticated {
 	readonly expiresMs?: number;
 }
 
-/** Decides who a client is. Throws or rejects with NOT_AUTHENTICATED. */
+/**
+ * Decides who a client is. Throws or rejects with NOT_AUTHENTICATED. Binaries in `credentials` are
+ * views of the frame: gone once the function has returned or awaited for the first time.
+ */
 export type Authenticate = (
 	credentials: DecodedMap | undefined,
 ) => Authenticated | Promise<Authenticated>;

@@ -8,7 +8,7 @@
  *   always do.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
 
@@ -53,32 +53,29 @@ const copies = new CopyPool(LIMITS.deliveryBytesMax + 65_536, 16);
 class WsConnection implements Connection {
 	readonly remoteAddress: string;
 	readonly #socket: WebSocket;
-	readonly #stream: Duplex;
+	readonly #stream: Socket;
 	#handler: ConnectionHandler | undefined;
 	#awaitsDrain = false;
 	#waitingCount = 0;
 	#isCorked = false;
 	#lastHeardMs = performance.now();
+	#bytesHeard = 0;
 	#isPinged = false;
 
-	constructor(socket: WebSocket, stream: Duplex, remoteAddress: string) {
+	constructor(socket: WebSocket, stream: Socket) {
 		this.#socket = socket;
 		this.#stream = stream;
-		this.remoteAddress = remoteAddress;
+		this.remoteAddress = stream.remoteAddress ?? "";
 	}
 
 	/** Connects library and handler. */
 	attach(handler: ConnectionHandler): void {
 		this.#handler = handler;
-		const heard = () => this.#heard();
 		this.#socket.on("message", (data, isBinary) => {
-			this.#heard();
 			if (this.#socket.readyState !== WebSocket.OPEN) return;
 			if (isBinary) handler.message(data as Buffer);
 			else this.close(CLOSE_CODES.UNSUPPORTED_DATA);
 		});
-		this.#socket.on("ping", heard);
-		this.#socket.on("pong", heard);
 		this.#socket.on("close", (code) => handler.closed(code));
 		// What a peer does wrong ends its connection: the library has answered it, and `close` follows.
 		this.#socket.on("error", () => (this.#awaitsDrain = false));
@@ -142,17 +139,19 @@ class WsConnection implements Connection {
 
 	/** Pings a silent peer, and ends it when the ping is not answered. */
 	sweep(nowMs: number): void {
+		// Any byte counts: a large message over a slow line takes longer than silence may.
+		const { bytesRead } = this.#stream;
+		if (bytesRead !== this.#bytesHeard) {
+			this.#bytesHeard = bytesRead;
+			this.#lastHeardMs = nowMs;
+			this.#isPinged = false;
+		}
 		const silentMs = nowMs - this.#lastHeardMs;
 		if (silentMs > LIMITS.idleMsMax + LIMITS.pingAnswerMsMax) this.terminate();
 		else if (silentMs > LIMITS.idleMsMax && !this.#isPinged) {
 			this.#isPinged = true;
 			if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
 		}
-	}
-
-	#heard(): void {
-		this.#lastHeardMs = performance.now();
-		this.#isPinged = false;
 	}
 
 	#checkBuffer(): SendResult {
@@ -190,7 +189,7 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 			return;
 		}
 		webSockets.handleUpgrade(request, stream, head, (socket) => {
-			const connection = new WsConnection(socket, stream, request.socket.remoteAddress ?? "");
+			const connection = new WsConnection(socket, request.socket);
 			connections.add(connection);
 			socket.on("close", () => connections.delete(connection));
 			connection.attach(options.accept(connection));

@@ -174,5 +174,7 @@ describe("topic configuration", () => {
 			compressionLevel: 7,
 			compacted: true,
 		});
+		const sparse = checkOverrides([["index.interval.bytes", "2147483647"]]);
+		expect(topicLogConfig(sparse).indexIntervalBytes).toBe(16_384);
 	});
 });
