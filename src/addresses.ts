@@ -34,8 +34,7 @@ function reachable({ host, port }: Address): Address {
 
 /**
  * Writes `addresses.json` by rename, so that whoever sees the file sees all of it: also after a
- * power
- * cut, which could otherwise leave the name without the content.
+ * power cut, which could otherwise leave the name without the content.
  */
 export async function writeAddresses(
 	dataDir: string,

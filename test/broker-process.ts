@@ -141,7 +141,7 @@ function spawnCommand(
 	return [child, ended];
 }
 
-/** What addresses.json says once it is process `pid`'s: one before it may have been killed. */
+/** What addresses.json says once it is of process `pid`: one before it may have been killed. */
 async function websocketAddress(dataDir: string, pid: number | undefined): Promise<string> {
 	const file = join(dataDir, "addresses.json");
 	for (const deadlineMs = Date.now() + START_MS_MAX; Date.now() < deadlineMs; await sleep(10)) {

@@ -47,7 +47,7 @@ export function recordBatch(values: readonly Uint8Array[], lies: BatchLies = {})
 	return batch;
 }
 
-/** The records one behind the other, each with its length; `deltas` instead of 0, 1, 2, ... */
+/** The records one behind the other, each behind its length; `deltas` instead of 0, 1, 2, ... */
 export function records(values: readonly Uint8Array[], deltas?: readonly number[]): Buffer {
 	const parts = values.flatMap((value, index) => {
 		const fields = [0, ...varint(0), ...varint(deltas?.[index] ?? index), ...varint(-1)];

@@ -22,7 +22,7 @@ const FILE_SYSTEMS: [name: string, mount: () => Mount][] = [
 ];
 
 /**
- * Topics are written through both writers: pwrite by default, a mapping where acks do not flush.
+ * Topics whose acks wait for the disk, and topics whose acks do not.
  */
 const WRITERS: [name: string, configs: Record<string, number>][] = [
 	["a topic that flushes", {}],

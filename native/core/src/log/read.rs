@@ -173,6 +173,32 @@ impl Log {
         Some((Arc::clone(segment), segments.get(count).map(|next| next.base_offset)))
     }
 
+    /// Where to begin looking for the batch at `offset`, and - where the index said so - the
+    /// position and offset of a batch that must be there: believed once it is seen. `None` when the
+    /// index has to be loaded first.
+    fn starting_position(
+        &self,
+        segment: &Segment,
+        offset: u64,
+    ) -> Result<Option<(u64, Option<(u64, u64)>)>> {
+        let hint = self.hints.lock().take(offset);
+        if let Some(hint) = hint.filter(|hint| hint.segment_base == segment.base_offset) {
+            return Ok(Some((hint.position, None)));
+        }
+        if !segment.has_index(&self.shared.files) {
+            return Ok(None);
+        }
+        let relative =
+            u32::try_from(offset.saturating_sub(segment.base_offset)).unwrap_or(u32::MAX);
+        let entry =
+            segment.with_index(&self.shared.files, |index| index.at_or_before(relative)).map_err(
+                |error| Error::io(format_args!("mapping {}", segment.log_path().display()), &error),
+            )?;
+        let position = u64::from(entry.position);
+        let indexed = (position, segment.base_offset + u64::from(entry.relative_offset));
+        Ok(Some((position, Some(indexed).filter(|_| position > 0))))
+    }
+
     fn read_segment(
         &self,
         (segment, next_base): (&Arc<Segment>, Option<u64>),
@@ -184,25 +210,8 @@ impl Log {
         let failed = |error: std::io::Error| {
             Error::io(format_args!("mapping {}", segment.log_path().display()), &error)
         };
-        let hint = self.hints.lock().take(offset);
-        // Where the index says that a batch begins, and its offset: believed once it is seen there.
-        let mut indexed = None;
-        let mut position = match hint {
-            Some(hint) if hint.segment_base == segment.base_offset => hint.position,
-            _ => {
-                if !segment.has_index(&self.shared.files) {
-                    return Ok(Some(cold(segment, 0, 0)));
-                }
-                let relative =
-                    u32::try_from(offset.saturating_sub(segment.base_offset)).unwrap_or(u32::MAX);
-                let entry = segment
-                    .with_index(&self.shared.files, |index| index.at_or_before(relative))
-                    .map_err(failed)?;
-                let position = u64::from(entry.position);
-                indexed = Some((position, segment.base_offset + u64::from(entry.relative_offset)))
-                    .filter(|_| position > 0);
-                position
-            }
+        let Some((mut position, mut indexed)) = self.starting_position(segment, offset)? else {
+            return Ok(Some(cold(segment, 0, 0)));
         };
         let mut wanted = bytes_max;
         loop {
@@ -245,22 +254,20 @@ impl Log {
             }
             match self.walk(segment, window, position, end, offset, bytes_max)? {
                 Walk::Batches { window, range, next_offset, next_position, record_count } => {
-                    let next = Position {
+                    self.hints.lock().put(Position {
                         offset: next_offset,
                         segment_base: segment.base_offset,
                         position: next_position,
-                    };
-                    self.hints.lock().put(next);
+                    });
                     let segment = Arc::clone(segment);
-                    let batches = Batches {
+                    return Ok(Some(Read::Batches(Batches {
                         window,
                         range,
                         next_offset,
                         high_watermark,
                         record_count,
                         segment,
-                    };
-                    return Ok(Some(Read::Batches(batches)));
+                    })));
                 }
                 Walk::Cold { position, bytes } => {
                     return Ok(Some(cold(segment, position, bytes)));
