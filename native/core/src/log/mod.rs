@@ -12,6 +12,7 @@ mod lifecycle;
 pub mod open;
 pub mod read;
 pub(crate) mod recover;
+mod search;
 pub mod time;
 pub mod waiters;
 

@@ -86,75 +86,78 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
         .filter_map(|entry| entry.name.strip_suffix(".log")?.parse().ok())
         .collect();
     bases.sort_unstable();
-    let mut finding = |detail: String| {
-        report.findings.push(Finding { subject: label.to_owned(), detail });
-    };
     let mut expected = bases.first().copied().unwrap_or(0);
     for (index, &base_offset) in bases.iter().enumerate() {
         if base_offset > expected {
-            finding(format!("offsets {expected} to {base_offset} are missing"));
+            let detail = format!("offsets {expected} to {base_offset} are missing");
+            report.findings.push(Finding { subject: label.to_owned(), detail });
         }
-        let log_path = path.join(Segment::file_name(base_offset, "log"));
-        let failed = |error| Error::io(format_args!("reading {}", log_path.display()), &error);
-        let file: Arc<dyn File> = env.files.open(&log_path, OpenMode::Read).map_err(failed)?;
-        let segment = Segment::new(path, base_offset);
-        let stored = load_index(env, &segment)?;
-        let start = ScanStart {
-            offset_max: bases.get(index + 1).copied().unwrap_or(OFFSET_MAX),
-            marks: stored.iter().flat_map(|index| marks_of(base_offset, index)).collect(),
-            ..ScanStart::at(base_offset, 0)
-        };
-        let mut state = ScanState {
-            index: &mut SegmentIndex::default(),
-            producers: &mut ProducerStates::default(),
-            index_interval_bytes: 4096,
-            base_offset,
-        };
-        let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
-        let (mut lost, mut damaged_bytes) = (0, 0);
-        for range in &scanned.damaged {
-            let bytes = range.to_position - range.from_position;
-            lost += range.to_offset - range.from_offset;
-            finding(format!(
-                "offsets {} to {} are damaged: {bytes} bytes from {} on in {}",
-                range.from_offset,
-                range.to_offset,
-                range.from_position,
-                log_path.display()
-            ));
-            damaged_bytes += bytes;
-        }
-        let batches = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
-        let is_wrong = |mark: &Mark| {
-            mark.position < scanned.end_position && batches.binary_search(mark).is_err()
-        };
-        if let Some(wrong) = start.marks.iter().find(|mark| is_wrong(mark)) {
-            finding(format!(
-                "the index says that offset {} is at {} in {}, and it is not (it is rebuilt when \
-                 the broker starts, or not used)",
-                wrong.offset,
-                wrong.position,
-                log_path.display()
-            ));
-        }
-        let behind = crate::log::recover::bytes_written_behind(
-            &*file,
-            scanned.end_position,
-            file.len().map_err(failed)?,
-        )
-        .map_err(failed)?;
-        if behind > 0 {
-            finding(format!(
-                "{behind} bytes behind offset {} are no whole batch in {}",
-                scanned.next_offset,
-                log_path.display()
-            ));
-        }
-        report.record_count += scanned.next_offset - base_offset - lost;
-        report.bytes += scanned.end_position - damaged_bytes;
-        expected = scanned.next_offset;
+        let next_base = bases.get(index + 1).copied().unwrap_or(OFFSET_MAX);
+        expected = verify_segment(env, label, &Segment::new(path, base_offset), next_base, report)?;
     }
     Ok(())
+}
+
+/// Checks one segment, whose offsets end before `next_base`. Returns the offset that it ends at.
+fn verify_segment(
+    env: &Env,
+    label: &str,
+    segment: &Segment,
+    next_base: u64,
+    report: &mut VerifyReport,
+) -> Result<u64> {
+    let base_offset = segment.base_offset;
+    let log_path = segment.log_path();
+    let shown = log_path.display();
+    let failed = |error| Error::io(format_args!("reading {shown}"), &error);
+    let mut finding = |detail: String| {
+        report.findings.push(Finding { subject: label.to_owned(), detail });
+    };
+    let file: Arc<dyn File> = env.files.open(&log_path, OpenMode::Read).map_err(failed)?;
+    let stored = load_index(env, segment)?;
+    let start = ScanStart {
+        offset_max: next_base,
+        marks: stored.iter().flat_map(|index| marks_of(base_offset, index)).collect(),
+        ..ScanStart::at(base_offset, 0)
+    };
+    let mut state = ScanState {
+        index: &mut SegmentIndex::default(),
+        producers: &mut ProducerStates::default(),
+        index_interval_bytes: 4096,
+        base_offset,
+    };
+    let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
+    let (mut lost, mut damaged_bytes) = (0, 0);
+    for range in &scanned.damaged {
+        let bytes = range.to_position - range.from_position;
+        lost += range.to_offset - range.from_offset;
+        damaged_bytes += bytes;
+        let (from, to, position) = (range.from_offset, range.to_offset, range.from_position);
+        finding(format!(
+            "offsets {from} to {to} are damaged: {bytes} bytes from {position} on in {shown}"
+        ));
+    }
+    let batches = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
+    let is_wrong =
+        |mark: &Mark| mark.position < scanned.end_position && batches.binary_search(mark).is_err();
+    if let Some(wrong) = start.marks.iter().find(|mark| is_wrong(mark)) {
+        let (offset, position) = (wrong.offset, wrong.position);
+        finding(format!(
+            "the index says that offset {offset} is at {position} in {shown}, and it is not (it is \
+             rebuilt when the broker starts, or not used)"
+        ));
+    }
+    let file_bytes = file.len().map_err(failed)?;
+    let behind =
+        crate::log::recover::bytes_written_behind(&*file, scanned.end_position, file_bytes)
+            .map_err(failed)?;
+    if behind > 0 {
+        let end = scanned.next_offset;
+        finding(format!("{behind} bytes behind offset {end} are no whole batch in {shown}"));
+    }
+    report.record_count += scanned.next_offset - base_offset - lost;
+    report.bytes += scanned.end_position - damaged_bytes;
+    Ok(scanned.next_offset)
 }
 
 fn load_index(env: &Env, segment: &Segment) -> Result<Option<SegmentIndex>> {

@@ -90,3 +90,25 @@ fn a_header_that_breaks_while_the_log_is_served_is_set_aside() {
     assert_eq!(offsets_of(&found), [0, 1, 3, 4]);
     assert_eq!(found.1, [(2, 3)]);
 }
+
+/// The base offset lies outside the checksum: a batch that claims another place is not believed.
+#[test]
+fn a_batch_that_claims_another_offset_is_set_aside_and_nothing_else() {
+    // One index entry a batch, and one for all of them: what follows is found either way.
+    for index_interval_bytes in [0, 1 << 20] {
+        for byte in 0..8 {
+            let config = LogConfig { index_interval_bytes, ..LogConfig::default() };
+            let machine = Simulated::new(&config);
+            for value in 0..10u8 {
+                machine.bench.append(&[value; 100]);
+            }
+            let batch_bytes = batch(&[0; 100], None).len() as u64;
+            flip(&machine.files, &segment_path(0, "log"), 5 * batch_bytes + byte);
+            let found = content(&machine.bench);
+            assert_eq!(offsets_of(&found), [0, 1, 2, 3, 4, 6, 7, 8, 9], "byte {byte}");
+            assert_eq!(found.1, [(5, 6)], "byte {byte}");
+            let is_right = |(offset, value): &(u64, Vec<u8>)| u64::from(value[0]) == *offset;
+            assert!(found.0.iter().all(is_right));
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Finding the batches at an offset within one segment.
+//!
+//! Base offsets lie outside a batch's checksum, so each batch met on the way must begin where the
+//! one before it ended: what does not is set aside like any other damage, and never delivered
+//! under offsets that are not its own.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{
+    Log, Position,
+    read::{Batches, ColdRange, Read},
+};
+use crate::{
+    batch::{BatchHeader, HEADER_BYTES},
+    error::{Code, Error, Result},
+    limits,
+    recovery::scan::Mark,
+    segment::{DamagedRange, Segment, maps::Window},
+};
+
+/// What is looked for, and where.
+pub(super) struct Search<'a> {
+    pub(super) log: &'a Log,
+    pub(super) segment: &'a Arc<Segment>,
+    /// First offset wanted.
+    pub(super) offset: u64,
+    /// Where the visible part of the segment ends, and the offset behind it.
+    pub(super) end: Mark,
+    pub(super) bytes_max: u64,
+    pub(super) high_watermark: u64,
+    /// Compaction may have taken offsets out between two batches.
+    pub(super) has_holes: bool,
+}
+
+/// Where the search is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Position of the next batch, and the offset that it must have.
+    next: Mark,
+    /// The index says so: it is a hint, and only believed once the batch is seen there.
+    is_from_index: bool,
+    /// Bytes from there on that have to lie in one window.
+    wanted: u64,
+}
+
+enum Walk {
+    Batches {
+        range: Range<usize>,
+        next: Mark,
+        record_count: u32,
+    },
+    Cold {
+        position: u64,
+        bytes: u64,
+    },
+    On(Place),
+    /// No batch begins at `at`; the next one, where its own length says so.
+    Damaged {
+        at: Mark,
+        behind: Option<Mark>,
+    },
+}
+
+impl Search<'_> {
+    /// The batches from the offset on; `None` when the segment has none.
+    ///
+    /// # Errors
+    /// An I/O error while mapping.
+    pub(super) fn run(&self) -> Result<Option<Read>> {
+        let Some(mut place) = self.starting_place()? else {
+            return Ok(Some(self.cold(0, 0)));
+        };
+        loop {
+            if place.next.position + HEADER_BYTES as u64 > self.end.position {
+                if place.is_from_index {
+                    place = self.without_index();
+                    continue;
+                }
+                return Ok(None);
+            }
+            if let Some(damage) = self.segment.damage_at_or_behind(place.next.position)
+                && damage.from_position <= place.next.position
+            {
+                if self.offset < damage.to_offset {
+                    return Ok(Some(Read::Gap { to_offset: damage.to_offset }));
+                }
+                place.next = Mark { position: damage.to_position, offset: damage.to_offset };
+                continue;
+            }
+            let window = self.window(&place)?;
+            match self.walk(&window, &place)? {
+                Walk::Batches { range, next, record_count } => {
+                    return Ok(Some(self.found(window, range, next, record_count)));
+                }
+                Walk::Cold { position, bytes } => return Ok(Some(self.cold(position, bytes))),
+                Walk::On(further) => place = further,
+                Walk::Damaged { at, .. }
+                    if place.is_from_index && at.position == place.next.position =>
+                {
+                    place = self.without_index();
+                }
+                Walk::Damaged { at, behind } => {
+                    let further = self.set_aside(at, behind)?;
+                    return Ok(Some(match further {
+                        Some(to_offset) if self.offset < to_offset => Read::Gap { to_offset },
+                        // Set aside in front of what is wanted: go on behind it.
+                        Some(_) => continue,
+                        None => self.cold(0, 0),
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Where to begin: where a reader stopped, else where the index knows of a batch. `None` when
+    /// the index has to be loaded first.
+    fn starting_place(&self) -> Result<Option<Place>> {
+        let hint = self.log.hints.lock().take(self.offset);
+        if let Some(hint) = hint.filter(|hint| hint.segment_base == self.segment.base_offset) {
+            let next = Mark { position: hint.position, offset: hint.offset };
+            return Ok(Some(Place { next, is_from_index: false, wanted: self.bytes_max }));
+        }
+        let files = &self.log.shared.files;
+        if !self.segment.has_index(files) {
+            return Ok(None);
+        }
+        let relative = self.offset.saturating_sub(self.segment.base_offset);
+        let relative = u32::try_from(relative).unwrap_or(u32::MAX);
+        let entry = self
+            .segment
+            .with_index(files, |index| index.at_or_before(relative))
+            .map_err(|error| self.failed(&error))?;
+        let next = Mark {
+            position: u64::from(entry.position),
+            offset: self.segment.base_offset + u64::from(entry.relative_offset),
+        };
+        let is_from_index = next.position > 0;
+        Ok(Some(Place { next, is_from_index, wanted: self.bytes_max }))
+    }
+
+    /// The start of the segment, after the index turned out wrong: it is rebuilt.
+    fn without_index(&self) -> Place {
+        self.segment.distrust_index();
+        let next = Mark { position: 0, offset: self.segment.base_offset };
+        Place { next, is_from_index: false, wanted: self.bytes_max }
+    }
+
+    fn window(&self, place: &Place) -> Result<Arc<Window>> {
+        let position = place.next.position;
+        let bytes = place.wanted.clamp(HEADER_BYTES as u64, limits::BATCH_BYTES_MAX);
+        let shared = &self.log.shared;
+        shared
+            .windows
+            .window(&shared.files, self.segment, position, bytes.min(self.end.position - position))
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Walks the batch headers of one window.
+    fn walk(&self, window: &Window, place: &Place) -> Result<Walk> {
+        let mut next = place.next;
+        let damage = self.segment.damage_at_or_behind(next.position);
+        let end = damage.map_or(self.end.position, |damage| damage.from_position);
+        let end = end.min(self.end.position);
+        let window_end = end.min(window.start + window.bytes());
+        let mut first = None;
+        let mut record_count = 0u32;
+        while next.position + HEADER_BYTES as u64 <= window_end {
+            let Some(header) = self.header(window, next.position)? else {
+                if first.is_some() {
+                    break;
+                }
+                return Ok(Walk::Cold { position: next.position, bytes: self.bytes_max });
+            };
+            let bytes = header.map_or(0, |header| header.batch_bytes() as u64);
+            let Some((header, behind)) =
+                header.and_then(|header| Some((header, self.behind(&header, next)?)))
+            else {
+                if first.is_some() {
+                    break;
+                }
+                let behind = self.mark_at(window, next.position + bytes, end)?;
+                return Ok(Walk::Damaged { at: next, behind: behind.filter(|_| bytes > 0) });
+            };
+            if behind.position > window_end {
+                if first.is_none() && behind.position <= end {
+                    return Ok(Walk::On(Place { next, is_from_index: false, wanted: bytes }));
+                }
+                break;
+            }
+            if first.is_none() && behind.offset <= self.offset {
+                next = behind;
+                continue;
+            }
+            let start = *first.get_or_insert(next.position);
+            if next.position > start && behind.position - start > self.bytes_max {
+                break;
+            }
+            next = behind;
+            record_count =
+                record_count.saturating_add(u32::try_from(header.record_count).unwrap_or(0));
+            if next.position - start >= self.bytes_max {
+                break;
+            }
+        }
+        let Some(first) = first else {
+            // Nothing yet: go on in the next window, or leave the segment at its end.
+            if next.position == place.next.position {
+                next.position = end;
+            }
+            let wanted = HEADER_BYTES as u64;
+            return Ok(Walk::On(Place { next, is_from_index: false, wanted }));
+        };
+        let range = in_window(window, first)?..in_window(window, next.position)?;
+        if !self.is_resident(window, range.clone())? {
+            return Ok(Walk::Cold { position: first, bytes: next.position - first });
+        }
+        Ok(Walk::Batches { range, next, record_count })
+    }
+
+    /// Where the batch of `header`, met at `at`, ends; `None` when it is not the one expected there.
+    fn behind(&self, header: &BatchHeader, at: Mark) -> Option<Mark> {
+        let base_offset = u64::try_from(header.base_offset).ok()?;
+        let is_expected = if self.has_holes {
+            (at.offset..self.end.offset).contains(&base_offset)
+        } else {
+            base_offset == at.offset
+                && i64::from(header.record_count) == i64::from(header.last_offset_delta) + 1
+        };
+        let last_offset_delta = u64::try_from(header.last_offset_delta).ok()?;
+        is_expected.then(|| Mark {
+            position: at.position + header.batch_bytes() as u64,
+            offset: base_offset + last_offset_delta + 1,
+        })
+    }
+
+    /// The header at a position: `None` when it is not in memory, `Some(None)` when there is none.
+    fn header(&self, window: &Window, position: u64) -> Result<Option<Option<BatchHeader>>> {
+        let start = in_window(window, position)?;
+        let head = start..start + HEADER_BYTES;
+        if !self.is_resident(window, head.clone())? {
+            return Ok(None);
+        }
+        Ok(Some(window.mapping.slice(head).and_then(|head| BatchHeader::read(head).ok())))
+    }
+
+    /// The batch that begins at `position`, or the end of the segment, if that is known here.
+    fn mark_at(&self, window: &Window, position: u64, end: u64) -> Result<Option<Mark>> {
+        if position == self.end.position {
+            return Ok(Some(self.end));
+        }
+        if position + HEADER_BYTES as u64 > end.min(window.start + window.bytes()) {
+            return Ok(None);
+        }
+        let header = self.header(window, position)?.flatten();
+        let base_offset = header.and_then(|header| u64::try_from(header.base_offset).ok());
+        Ok(base_offset.map(|offset| Mark { position, offset }))
+    }
+
+    fn is_resident(&self, window: &Window, range: Range<usize>) -> Result<bool> {
+        window.mapping.resident(range).map_err(|error| self.failed(&error))
+    }
+
+    fn found(
+        &self,
+        window: Arc<Window>,
+        range: Range<usize>,
+        next: Mark,
+        record_count: u32,
+    ) -> Read {
+        self.log.hints.lock().put(Position {
+            offset: next.offset,
+            segment_base: self.segment.base_offset,
+            position: next.position,
+        });
+        Read::Batches(Batches {
+            window,
+            range,
+            next_offset: next.offset,
+            high_watermark: self.high_watermark,
+            record_count,
+            segment: Arc::clone(self.segment),
+        })
+    }
+
+    /// Sets aside what is not the batch expected at `at`, up to the next that is known of, else
+    /// to the end of the segment: readers have to get past it. Returns the first offset behind it,
+    /// or `None` when the index is not in memory.
+    fn set_aside(&self, at: Mark, behind: Option<Mark>) -> Result<Option<u64>> {
+        let files = &self.log.shared.files;
+        if !self.segment.has_index(files) {
+            return Ok(None);
+        }
+        let is_further = |mark: &Mark| {
+            mark.position > at.position
+                && mark.offset > at.offset
+                && mark.position <= self.end.position
+                && mark.offset <= self.end.offset
+        };
+        let indexed = self
+            .segment
+            .with_index(files, |index| {
+                let mut marks = index.entries().iter().map(|entry| Mark {
+                    position: u64::from(entry.position),
+                    offset: self.segment.base_offset + u64::from(entry.relative_offset),
+                });
+                marks.find(is_further)
+            })
+            .map_err(|error| self.failed(&error))?;
+        let nearest = [indexed, behind.filter(is_further)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|mark| mark.position)
+            .unwrap_or(self.end);
+        self.segment.add_damaged(DamagedRange {
+            from_offset: at.offset,
+            to_offset: nearest.offset,
+            from_position: at.position,
+            to_position: nearest.position,
+        });
+        Ok(Some(nearest.offset))
+    }
+
+    fn cold(&self, position: u64, bytes: u64) -> Read {
+        Read::Cold(ColdRange { segment: Arc::clone(self.segment), position, bytes })
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        Error::io(format_args!("reading {}", self.segment.log_path().display()), error)
+    }
+}
+
+fn in_window(window: &Window, position: u64) -> Result<usize> {
+    position
+        .checked_sub(window.start)
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| Error::new(Code::UnknownServerError, "a position outside its window"))
+}
