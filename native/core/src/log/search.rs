@@ -217,7 +217,7 @@ impl Search<'_> {
         Ok(Walk::Batches { range, next, record_count })
     }
 
-    /// Where the batch of `header`, met at `at`, ends; `None` when it is not the one expected there.
+    /// Where the batch of `header`, met at `at`, ends; `None` when it is not the expected one.
     fn behind(&self, header: &BatchHeader, at: Mark) -> Option<Mark> {
         let base_offset = u64::try_from(header.base_offset).ok()?;
         let is_expected = if self.has_holes {
