@@ -5,21 +5,26 @@ import { LIMITS } from "../limits.ts";
 /** Kafka's own name for its metadata log, which is no topic that anyone may make. */
 const RESERVED = "__cluster_metadata";
 
-/** Throws INVALID_TOPIC_EXCEPTION unless `name` may be a topic's. Such a name is safe in a path. */
-export function checkTopicName(name: string): void {
-	const allowed =
+/** Whether `name` may be a topic's. Such a name is safe in a path. */
+export function isTopicName(name: string): boolean {
+	return (
 		name.length >= 1 &&
 		name.length <= LIMITS.topicNameCharactersMax &&
 		/^[a-zA-Z0-9._-]+$/.test(name) &&
 		name !== "." &&
-		name !== "..";
-	if (!allowed) {
-		const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;
-		throw new MillraceError("INVALID_TOPIC_EXCEPTION", JSON.stringify(shown));
-	}
+		name !== ".." &&
+		name !== RESERVED
+	);
+}
+
+/** Throws INVALID_TOPIC_EXCEPTION unless `name` may be a topic's. */
+export function checkTopicName(name: string): void {
+	if (isTopicName(name)) return;
 	if (name === RESERVED) {
 		throw new MillraceError("INVALID_TOPIC_EXCEPTION", `${name} is reserved`);
 	}
+	const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;
+	throw new MillraceError("INVALID_TOPIC_EXCEPTION", JSON.stringify(shown));
 }
 
 /**

@@ -27,6 +27,7 @@ import {
 	SPREAD_STRIDE,
 } from "../../storage/layout.ts";
 import { SPREAD_ROWS_MAX } from "../../storage/storage.ts";
+import { isTopicName } from "../../topics/names.ts";
 import type { LiveTopic } from "../live-topics.ts";
 import type { Session } from "../session.ts";
 import type { SessionStorage } from "../session-host.ts";
@@ -83,6 +84,7 @@ function holdUnanswered(session: Session, token: number, bytes: number): void {
 	});
 }
 
+/** The topic of an entry; where there is none, the row gets the code that says why. */
 function topicOf(
 	session: Session,
 	plan: Float64Array,
@@ -90,17 +92,17 @@ function topicOf(
 	frame: Uint8Array,
 ): LiveTopic | undefined {
 	const alias = plan[row + PLAN_TOPIC_ALIAS] as number;
-	return alias >= 0 ? session.aliases.get(alias) : findByName(session, plan, row, frame);
+	if (alias < 0) return findByName(session, plan, row, frame);
+	const topic = session.aliases.get(alias);
+	if (topic === undefined) plan[row + PLAN_CODE] = CODES.UNKNOWN_ALIAS.code;
+	return topic;
 }
 
 /** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
 function admit(topic: LiveTopic | undefined, plan: Float64Array, row: number, ack: number): number {
 	// What the answer says of an entry that fails; the core puts the true one where it stores.
 	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
-	if (topic === undefined) {
-		const isAlias = (plan[row + PLAN_TOPIC_ALIAS] as number) >= 0;
-		return (isAlias ? CODES.UNKNOWN_ALIAS : CODES.UNKNOWN_TOPIC_OR_PARTITION).code;
-	}
+	if (topic === undefined) return plan[row + PLAN_CODE] as number;
 	if (topic.isDeleted) return CODES.TOPIC_DELETED.code;
 	const { handle, partitions, logConfig } = topic.current;
 	const partition = plan[row + PLAN_PARTITION] as number;
@@ -129,10 +131,20 @@ function findByName(
 	frame: Uint8Array,
 ): LiveTopic | undefined {
 	const bytes = plan[row + PLAN_TOPIC_BYTES] as number;
-	if (bytes > LIMITS.topicNameCharactersMax) return undefined;
+	if (bytes > LIMITS.topicNameCharactersMax) {
+		plan[row + PLAN_CODE] = CODES.INVALID_TOPIC_EXCEPTION.code;
+		return undefined;
+	}
 	const start = frame.byteOffset + (plan[row + PLAN_TOPIC_START] as number);
 	// Names are ASCII; anything else finds nothing.
-	return session.host.topics.find(Buffer.from(frame.buffer, start, bytes).toString("latin1"));
+	const name = Buffer.from(frame.buffer, start, bytes).toString("latin1");
+	const topic = session.host.topics.find(name);
+	if (topic === undefined) {
+		const { INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_OR_PARTITION } = CODES;
+		const code = isTopicName(name) ? UNKNOWN_TOPIC_OR_PARTITION : INVALID_TOPIC_EXCEPTION;
+		plan[row + PLAN_CODE] = code.code;
+	}
+	return topic;
 }
 
 function writeAnswer(
