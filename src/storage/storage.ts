@@ -11,6 +11,7 @@ import { LIMITS } from "../limits.ts";
 import type { MetadataChange } from "../metadata/metadata-store.ts";
 import { loadNative } from "../native.ts";
 import type { NativeBinding } from "../native-binding.ts";
+import { CODES } from "../protocol/codes.ts";
 import {
 	EVENT_STRIDE,
 	EVENT_TOKEN,
@@ -125,7 +126,7 @@ export interface ReadResult {
 	gapTo: number;
 	/** "out_of_range": the first offset that there is. */
 	logStart: number;
-	/** "deleted", "failed": the error's number. */
+	/** "deleted", "failed", "gap": the error's number. */
 	code: number;
 }
 
@@ -497,7 +498,7 @@ export class Storage {
 		result.logStart = numbers[READ_LOG_START] as number;
 		result.gapFrom = offset;
 		result.gapTo = result.nextOffset;
-		result.code = 0;
+		result.code = result.status === "gap" ? CODES.DAMAGED_RANGE.code : CODES.NONE.code;
 		return result;
 	}
 

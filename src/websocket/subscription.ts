@@ -135,6 +135,15 @@ export class Subscription {
 				this.#host.storage.onToken(result.token, (code) => this.#loaded(code));
 				return 0;
 			case "gap":
+				this.#host.log.warn(
+					{
+						topic: this.target.topic.current.name,
+						partition: this.target.partition,
+						from: result.gapFrom,
+						to: result.gapTo,
+					},
+					"damaged records are skipped: run `millrace verify` when the broker is stopped",
+				);
 				this.#skip({ from: result.gapFrom, to: result.gapTo }, result.code);
 				return 0;
 			case "out_of_range":

@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
+import type { Gap } from "../../src/client/subscription.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 
 const COUNT = 400;
@@ -55,7 +56,7 @@ function files(dataDir: string, extension: string, partition = 0): string[] {
 
 interface Served {
 	values: Set<number>;
-	gaps: { from: number; to: number }[];
+	gaps: Gap[];
 	stderr: string;
 }
 
@@ -132,9 +133,11 @@ test("a changed byte in the middle costs its batch, which consumers are told of"
 	writeFileSync(first, bytes);
 	expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 4 });
 
-	const { values, gaps } = await serve(dataDir);
+	const { values, gaps, stderr } = await serve(dataDir);
 	expect(gaps.length).toBe(1);
-	const [{ from, to }] = gaps as [{ from: number; to: number }];
+	const [{ from, to, error }] = gaps as [Gap];
+	expect(error.code).toBe("DAMAGED_RANGE");
+	expect(stderr).toContain("damaged records are skipped");
 	expect(to - from).toBe(10);
 	expect(values.size).toBe(COUNT - 10);
 	// The next start knows of it as well.
