@@ -3,7 +3,7 @@
  * so that a test can kill it, stop it, look at its memory and start it again.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -141,13 +141,23 @@ function spawnCommand(
 	return [child, ended];
 }
 
+/** What the file says, whole as it is renamed into place; undefined when there is none. */
+function readAddresses(file: string): { pid: number; websocket: string } | undefined {
+	try {
+		return JSON.parse(readFileSync(file, "utf8"));
+	} catch (error) {
+		// A broker that starts takes away what one that was killed left behind.
+		if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+		throw error;
+	}
+}
+
 /** What addresses.json says once it is of process `pid`: one before it may have been killed. */
 async function websocketAddress(dataDir: string, pid: number | undefined): Promise<string> {
 	const file = join(dataDir, "addresses.json");
 	for (const deadlineMs = Date.now() + START_MS_MAX; Date.now() < deadlineMs; await sleep(10)) {
-		if (!existsSync(file)) continue;
-		const addresses = JSON.parse(readFileSync(file, "utf8"));
-		if (addresses.pid === pid) return addresses.websocket;
+		const addresses = readAddresses(file);
+		if (addresses !== undefined && addresses.pid === pid) return addresses.websocket;
 	}
 	throw new Error(`the broker did not come up in ${START_MS_MAX} ms`);
 }
