@@ -446,10 +446,12 @@ export class Storage {
 			}
 			const result = this.#outcome(offset);
 			if (numbers[READ_STATUS] !== READ_STATUS_DATA) return result;
-			const [window, start, bytes] = [READ_WINDOW, READ_VIEW_START, READ_VIEW_BYTES].map(
-				(index) => numbers[index] as number,
-			) as [number, number, number];
-			result.data = this.#windows.lend(window, topic, start, bytes);
+			result.data = this.#windows.lend(
+				numbers[READ_WINDOW] as number,
+				topic,
+				numbers[READ_VIEW_START] as number,
+				numbers[READ_VIEW_BYTES] as number,
+			);
 			// Another thread made the core give the window up since: the read maps it anew.
 			if (result.data !== null) return result;
 		}
@@ -538,8 +540,9 @@ export class Storage {
 			const count = this.#native.drainChannel(this.#channel, events);
 			if (count === 0) return;
 			for (let index = 0; index < count; index += EVENT_STRIDE) {
-				const [kind, first = 0, second = 0] = events.subarray(index, index + EVENT_STRIDE);
-				if (kind === EVENT_TOKEN) {
+				const first = events[index + 1] as number;
+				const second = events[index + 2] as number;
+				if (events[index] === EVENT_TOKEN) {
 					const done = this.#tokens.get(first);
 					this.#tokens.delete(first);
 					done?.(second);
