@@ -21,34 +21,138 @@ pub enum Code {
     RequestTimedOut = 7,
     /// the record batch is larger than the topic's max.message.bytes.
     MessageTooLarge = 10,
+    /// the metadata committed with an offset is longer than the broker keeps.
+    OffsetMetadataTooLarge = 12,
+    /// the group's state is still being loaded.
+    CoordinatorLoadInProgress = 14,
+    /// no broker coordinates this group now; look the coordinator up again.
+    CoordinatorNotAvailable = 15,
+    /// this broker does not coordinate the group; look the coordinator up again.
+    NotCoordinator = 16,
     /// a topic name is 1 to 249 of the characters a-z A-Z 0-9 . _ - and neither . nor ...
     InvalidTopicException = 17,
+    /// the batch is larger than a segment.
+    RecordListTooLarge = 18,
     /// the topic's min.insync.replicas asks for more replicas than one broker has.
     NotEnoughReplicas = 19,
+    /// acks is neither 0, 1 nor -1 (all).
+    InvalidRequiredAcks = 21,
+    /// the group has moved on to another generation; join again.
+    IllegalGeneration = 22,
+    /// the member's protocols have nothing in common with the group's.
+    InconsistentGroupProtocol = 23,
+    /// the group id is empty or not accepted.
+    InvalidGroupId = 24,
+    /// the group does not know this member; join again.
+    UnknownMemberId = 25,
+    /// the session timeout lies outside what the broker accepts.
+    InvalidSessionTimeout = 26,
+    /// the group is rebalancing; join again.
+    RebalanceInProgress = 27,
+    /// the offset to commit cannot be kept.
+    InvalidCommitOffsetSize = 28,
     /// not allowed on this topic.
     TopicAuthorizationFailed = 29,
+    /// not allowed on this group.
+    GroupAuthorizationFailed = 30,
+    /// not allowed on the cluster.
+    ClusterAuthorizationFailed = 31,
     /// a record's timestamp lies outside what the topic accepts.
     InvalidTimestamp = 32,
+    /// the broker does not know this version of the request.
+    UnsupportedVersion = 35,
     /// a topic of this name exists already.
     TopicAlreadyExists = 36,
     /// the number of partitions is out of bounds.
     InvalidPartitions = 37,
+    /// one broker holds one replica: the replication factor is 1 or left to the broker.
+    InvalidReplicationFactor = 38,
+    /// the replica assignment names other brokers than this one, or leaves partitions out.
+    InvalidReplicaAssignment = 39,
     /// a configuration name or value is not accepted.
     InvalidConfig = 40,
+    /// this broker is not the controller.
+    NotController = 41,
     /// the request is well formed but makes no sense.
     InvalidRequest = 42,
+    /// the broker's policy does not allow this.
+    PolicyViolation = 44,
     /// the producer skipped a sequence number: an earlier batch is missing.
     OutOfOrderSequenceNumber = 45,
+    /// the batch was stored before, too long ago to know its offset.
+    DuplicateSequenceNumber = 46,
     /// a newer producer with the same id has taken over.
     InvalidProducerEpoch = 47,
+    /// not allowed on this transactional id.
+    TransactionalIdAuthorizationFailed = 53,
+    /// not tried, because another part of the request failed.
+    OperationNotAttempted = 55,
     /// the partition's storage failed and refuses work until the broker has verified it.
     KafkaStorageError = 56,
+    /// there is no such log directory.
+    LogDirNotFound = 57,
     /// the broker has no state for this producer id.
     UnknownProducerId = 59,
+    /// the partition is being reassigned.
+    ReassignmentInProgress = 60,
+    /// the group still has members.
+    NonEmptyGroup = 68,
+    /// there is no such group.
+    GroupIdNotFound = 69,
+    /// the fetch session is gone; start a new one.
+    FetchSessionIdNotFound = 70,
+    /// the fetch session's epoch is not the expected one; start a new one.
+    InvalidFetchSessionEpoch = 71,
+    /// the leader epoch of the request is older than the broker's.
+    FencedLeaderEpoch = 74,
+    /// the leader epoch of the request is newer than the broker's.
+    UnknownLeaderEpoch = 75,
     /// the compression codec is not one of gzip, snappy, lz4, zstd.
     UnsupportedCompressionType = 76,
+    /// the offset is not known yet.
+    OffsetNotAvailable = 78,
+    /// join again with the member id of this answer.
+    MemberIdRequired = 79,
+    /// the preferred leader is not available.
+    PreferredLeaderNotAvailable = 80,
+    /// the group has as many members as it may have.
+    GroupMaxSizeReached = 81,
+    /// another member has taken this group instance id over.
+    FencedInstanceId = 82,
+    /// no replica can become leader.
+    EligibleLeadersNotAvailable = 83,
+    /// the partition's leader is the right one already.
+    ElectionNotNeeded = 84,
+    /// no reassignment is in progress.
+    NoReassignmentInProgress = 85,
+    /// a member of the group is subscribed to the topic.
+    GroupSubscribedToTopic = 86,
     /// a record is not valid for this topic.
     InvalidRecord = 87,
+    /// a transaction that commits this offset is not finished.
+    UnstableOffsetCommit = 88,
+    /// a newer producer with the same transactional id has taken over.
+    ProducerFenced = 90,
+    /// there is no such resource.
+    ResourceNotFound = 91,
+    /// no topic has this id.
+    UnknownTopicId = 100,
+    /// the topic id is not that of the topic of this name.
+    InconsistentTopicId = 103,
+    /// the fetch session mixes topic names and topic ids.
+    FetchSessionTopicIdError = 106,
+    /// the member's epoch is not the one that the group has; join again.
+    FencedMemberEpoch = 110,
+    /// another member still holds this group instance id.
+    UnreleasedInstanceId = 111,
+    /// the broker has no assignor of this name.
+    UnsupportedAssignor = 112,
+    /// the member's epoch is old; heartbeat, then try again with the new one.
+    StaleMemberEpoch = 113,
+    /// this kind of endpoint is not served.
+    UnsupportedEndpointType = 115,
+    /// the regular expression is not valid (RE2 syntax).
+    InvalidRegularExpression = 128,
     /// the frame is not MessagePack of the expected shape.
     MalformedFrame = 1000,
     /// the operation is not known to this version of the broker.
@@ -110,20 +214,72 @@ impl Code {
             Self::NotLeaderOrFollower => "NOT_LEADER_OR_FOLLOWER",
             Self::RequestTimedOut => "REQUEST_TIMED_OUT",
             Self::MessageTooLarge => "MESSAGE_TOO_LARGE",
+            Self::OffsetMetadataTooLarge => "OFFSET_METADATA_TOO_LARGE",
+            Self::CoordinatorLoadInProgress => "COORDINATOR_LOAD_IN_PROGRESS",
+            Self::CoordinatorNotAvailable => "COORDINATOR_NOT_AVAILABLE",
+            Self::NotCoordinator => "NOT_COORDINATOR",
             Self::InvalidTopicException => "INVALID_TOPIC_EXCEPTION",
+            Self::RecordListTooLarge => "RECORD_LIST_TOO_LARGE",
             Self::NotEnoughReplicas => "NOT_ENOUGH_REPLICAS",
+            Self::InvalidRequiredAcks => "INVALID_REQUIRED_ACKS",
+            Self::IllegalGeneration => "ILLEGAL_GENERATION",
+            Self::InconsistentGroupProtocol => "INCONSISTENT_GROUP_PROTOCOL",
+            Self::InvalidGroupId => "INVALID_GROUP_ID",
+            Self::UnknownMemberId => "UNKNOWN_MEMBER_ID",
+            Self::InvalidSessionTimeout => "INVALID_SESSION_TIMEOUT",
+            Self::RebalanceInProgress => "REBALANCE_IN_PROGRESS",
+            Self::InvalidCommitOffsetSize => "INVALID_COMMIT_OFFSET_SIZE",
             Self::TopicAuthorizationFailed => "TOPIC_AUTHORIZATION_FAILED",
+            Self::GroupAuthorizationFailed => "GROUP_AUTHORIZATION_FAILED",
+            Self::ClusterAuthorizationFailed => "CLUSTER_AUTHORIZATION_FAILED",
             Self::InvalidTimestamp => "INVALID_TIMESTAMP",
+            Self::UnsupportedVersion => "UNSUPPORTED_VERSION",
             Self::TopicAlreadyExists => "TOPIC_ALREADY_EXISTS",
             Self::InvalidPartitions => "INVALID_PARTITIONS",
+            Self::InvalidReplicationFactor => "INVALID_REPLICATION_FACTOR",
+            Self::InvalidReplicaAssignment => "INVALID_REPLICA_ASSIGNMENT",
             Self::InvalidConfig => "INVALID_CONFIG",
+            Self::NotController => "NOT_CONTROLLER",
             Self::InvalidRequest => "INVALID_REQUEST",
+            Self::PolicyViolation => "POLICY_VIOLATION",
             Self::OutOfOrderSequenceNumber => "OUT_OF_ORDER_SEQUENCE_NUMBER",
+            Self::DuplicateSequenceNumber => "DUPLICATE_SEQUENCE_NUMBER",
             Self::InvalidProducerEpoch => "INVALID_PRODUCER_EPOCH",
+            Self::TransactionalIdAuthorizationFailed => "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+            Self::OperationNotAttempted => "OPERATION_NOT_ATTEMPTED",
             Self::KafkaStorageError => "KAFKA_STORAGE_ERROR",
+            Self::LogDirNotFound => "LOG_DIR_NOT_FOUND",
             Self::UnknownProducerId => "UNKNOWN_PRODUCER_ID",
+            Self::ReassignmentInProgress => "REASSIGNMENT_IN_PROGRESS",
+            Self::NonEmptyGroup => "NON_EMPTY_GROUP",
+            Self::GroupIdNotFound => "GROUP_ID_NOT_FOUND",
+            Self::FetchSessionIdNotFound => "FETCH_SESSION_ID_NOT_FOUND",
+            Self::InvalidFetchSessionEpoch => "INVALID_FETCH_SESSION_EPOCH",
+            Self::FencedLeaderEpoch => "FENCED_LEADER_EPOCH",
+            Self::UnknownLeaderEpoch => "UNKNOWN_LEADER_EPOCH",
             Self::UnsupportedCompressionType => "UNSUPPORTED_COMPRESSION_TYPE",
+            Self::OffsetNotAvailable => "OFFSET_NOT_AVAILABLE",
+            Self::MemberIdRequired => "MEMBER_ID_REQUIRED",
+            Self::PreferredLeaderNotAvailable => "PREFERRED_LEADER_NOT_AVAILABLE",
+            Self::GroupMaxSizeReached => "GROUP_MAX_SIZE_REACHED",
+            Self::FencedInstanceId => "FENCED_INSTANCE_ID",
+            Self::EligibleLeadersNotAvailable => "ELIGIBLE_LEADERS_NOT_AVAILABLE",
+            Self::ElectionNotNeeded => "ELECTION_NOT_NEEDED",
+            Self::NoReassignmentInProgress => "NO_REASSIGNMENT_IN_PROGRESS",
+            Self::GroupSubscribedToTopic => "GROUP_SUBSCRIBED_TO_TOPIC",
             Self::InvalidRecord => "INVALID_RECORD",
+            Self::UnstableOffsetCommit => "UNSTABLE_OFFSET_COMMIT",
+            Self::ProducerFenced => "PRODUCER_FENCED",
+            Self::ResourceNotFound => "RESOURCE_NOT_FOUND",
+            Self::UnknownTopicId => "UNKNOWN_TOPIC_ID",
+            Self::InconsistentTopicId => "INCONSISTENT_TOPIC_ID",
+            Self::FetchSessionTopicIdError => "FETCH_SESSION_TOPIC_ID_ERROR",
+            Self::FencedMemberEpoch => "FENCED_MEMBER_EPOCH",
+            Self::UnreleasedInstanceId => "UNRELEASED_INSTANCE_ID",
+            Self::UnsupportedAssignor => "UNSUPPORTED_ASSIGNOR",
+            Self::StaleMemberEpoch => "STALE_MEMBER_EPOCH",
+            Self::UnsupportedEndpointType => "UNSUPPORTED_ENDPOINT_TYPE",
+            Self::InvalidRegularExpression => "INVALID_REGULAR_EXPRESSION",
             Self::MalformedFrame => "MALFORMED_FRAME",
             Self::UnsupportedOperation => "UNSUPPORTED_OPERATION",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
@@ -171,30 +327,108 @@ impl Code {
             Self::MessageTooLarge => {
                 "the record batch is larger than the topic's max.message.bytes"
             }
+            Self::OffsetMetadataTooLarge => {
+                "the metadata committed with an offset is longer than the broker keeps"
+            }
+            Self::CoordinatorLoadInProgress => "the group's state is still being loaded",
+            Self::CoordinatorNotAvailable => {
+                "no broker coordinates this group now; look the coordinator up again"
+            }
+            Self::NotCoordinator => {
+                "this broker does not coordinate the group; look the coordinator up again"
+            }
             Self::InvalidTopicException => {
                 "a topic name is 1 to 249 of the characters a-z A-Z 0-9 . _ - and neither . nor .."
             }
+            Self::RecordListTooLarge => "the batch is larger than a segment",
             Self::NotEnoughReplicas => {
                 "the topic's min.insync.replicas asks for more replicas than one broker has"
             }
+            Self::InvalidRequiredAcks => "acks is neither 0, 1 nor -1 (all)",
+            Self::IllegalGeneration => "the group has moved on to another generation; join again",
+            Self::InconsistentGroupProtocol => {
+                "the member's protocols have nothing in common with the group's"
+            }
+            Self::InvalidGroupId => "the group id is empty or not accepted",
+            Self::UnknownMemberId => "the group does not know this member; join again",
+            Self::InvalidSessionTimeout => {
+                "the session timeout lies outside what the broker accepts"
+            }
+            Self::RebalanceInProgress => "the group is rebalancing; join again",
+            Self::InvalidCommitOffsetSize => "the offset to commit cannot be kept",
             Self::TopicAuthorizationFailed => "not allowed on this topic",
+            Self::GroupAuthorizationFailed => "not allowed on this group",
+            Self::ClusterAuthorizationFailed => "not allowed on the cluster",
             Self::InvalidTimestamp => "a record's timestamp lies outside what the topic accepts",
+            Self::UnsupportedVersion => "the broker does not know this version of the request",
             Self::TopicAlreadyExists => "a topic of this name exists already",
             Self::InvalidPartitions => "the number of partitions is out of bounds",
+            Self::InvalidReplicationFactor => {
+                "one broker holds one replica: the replication factor is 1 or left to the broker"
+            }
+            Self::InvalidReplicaAssignment => {
+                "the replica assignment names other brokers than this one, or leaves partitions out"
+            }
             Self::InvalidConfig => "a configuration name or value is not accepted",
+            Self::NotController => "this broker is not the controller",
             Self::InvalidRequest => "the request is well formed but makes no sense",
+            Self::PolicyViolation => "the broker's policy does not allow this",
             Self::OutOfOrderSequenceNumber => {
                 "the producer skipped a sequence number: an earlier batch is missing"
             }
+            Self::DuplicateSequenceNumber => {
+                "the batch was stored before, too long ago to know its offset"
+            }
             Self::InvalidProducerEpoch => "a newer producer with the same id has taken over",
+            Self::TransactionalIdAuthorizationFailed => "not allowed on this transactional id",
+            Self::OperationNotAttempted => "not tried, because another part of the request failed",
             Self::KafkaStorageError => {
                 "the partition's storage failed and refuses work until the broker has verified it"
             }
+            Self::LogDirNotFound => "there is no such log directory",
             Self::UnknownProducerId => "the broker has no state for this producer id",
+            Self::ReassignmentInProgress => "the partition is being reassigned",
+            Self::NonEmptyGroup => "the group still has members",
+            Self::GroupIdNotFound => "there is no such group",
+            Self::FetchSessionIdNotFound => "the fetch session is gone; start a new one",
+            Self::InvalidFetchSessionEpoch => {
+                "the fetch session's epoch is not the expected one; start a new one"
+            }
+            Self::FencedLeaderEpoch => "the leader epoch of the request is older than the broker's",
+            Self::UnknownLeaderEpoch => {
+                "the leader epoch of the request is newer than the broker's"
+            }
             Self::UnsupportedCompressionType => {
                 "the compression codec is not one of gzip, snappy, lz4, zstd"
             }
+            Self::OffsetNotAvailable => "the offset is not known yet",
+            Self::MemberIdRequired => "join again with the member id of this answer",
+            Self::PreferredLeaderNotAvailable => "the preferred leader is not available",
+            Self::GroupMaxSizeReached => "the group has as many members as it may have",
+            Self::FencedInstanceId => "another member has taken this group instance id over",
+            Self::EligibleLeadersNotAvailable => "no replica can become leader",
+            Self::ElectionNotNeeded => "the partition's leader is the right one already",
+            Self::NoReassignmentInProgress => "no reassignment is in progress",
+            Self::GroupSubscribedToTopic => "a member of the group is subscribed to the topic",
             Self::InvalidRecord => "a record is not valid for this topic",
+            Self::UnstableOffsetCommit => "a transaction that commits this offset is not finished",
+            Self::ProducerFenced => {
+                "a newer producer with the same transactional id has taken over"
+            }
+            Self::ResourceNotFound => "there is no such resource",
+            Self::UnknownTopicId => "no topic has this id",
+            Self::InconsistentTopicId => "the topic id is not that of the topic of this name",
+            Self::FetchSessionTopicIdError => "the fetch session mixes topic names and topic ids",
+            Self::FencedMemberEpoch => {
+                "the member's epoch is not the one that the group has; join again"
+            }
+            Self::UnreleasedInstanceId => "another member still holds this group instance id",
+            Self::UnsupportedAssignor => "the broker has no assignor of this name",
+            Self::StaleMemberEpoch => {
+                "the member's epoch is old; heartbeat, then try again with the new one"
+            }
+            Self::UnsupportedEndpointType => "this kind of endpoint is not served",
+            Self::InvalidRegularExpression => "the regular expression is not valid (RE2 syntax)",
             Self::MalformedFrame => "the frame is not MessagePack of the expected shape",
             Self::UnsupportedOperation => {
                 "the operation is not known to this version of the broker"
