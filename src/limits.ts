@@ -56,6 +56,8 @@ export const LIMITS = {
 	clientNameBytesMax: 255,
 	/** Values of one request other than produce: building millions of them would hold the event loop. */
 	requestValuesMax: 65_536,
+	/** Elements of all arrays of one Kafka request together: building millions of them would hold the event loop. */
+	kafkaRequestElementsMax: 262_144,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
 	/** Characters of a topic name, as in Kafka. */

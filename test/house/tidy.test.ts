@@ -194,6 +194,14 @@ test("no module of the broker imports the command line or the console", () => {
 	}
 });
 
+test("what src/kafka/definitions/generate.mjs generates is fresh", () => {
+	const result = spawnSync(process.execPath, ["src/kafka/definitions/generate.mjs", "--check"], {
+		cwd: rootDirectory,
+		encoding: "utf8",
+	});
+	expect(result.status, result.stderr).toBe(0);
+});
+
 test.for(["native/generate.mjs", "native/generate-types.mjs"])(
 	"what %s generates is fresh",
 	{ timeout: 120_000 },

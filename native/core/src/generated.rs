@@ -542,6 +542,9 @@ pub const CLIENT_NAME_BYTES_MAX: u64 = 255;
 /// Values of one request other than produce: building millions of them would hold the event loop.
 pub const REQUEST_VALUES_MAX: u64 = 65_536;
 
+/// Elements of all arrays of one Kafka request together: building millions of them would hold the event loop.
+pub const KAFKA_REQUEST_ELEMENTS_MAX: u64 = 262_144;
+
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 
