@@ -370,7 +370,10 @@ class MessageGenerator {
 
 	writeTagsLines(fields, range) {
 		const flexible = this.flexibleText(range);
-		const tagged = fields.filter((field) => field.tag !== null);
+		// Tagged fields are ordered by their numbers, wherever the definition has them.
+		const tagged = fields
+			.filter((field) => field.tag !== null)
+			.sort((left, right) => left.tag - right.tag);
 		if (flexible === "false" && tagged.length === 0) return [];
 		if (tagged.length === 0) {
 			return [`${flexible === "true" ? "" : "if (flexible) "}writer.unsignedVarint(0);`];

@@ -133,21 +133,21 @@ export function writeTransactionLogValue(
 	writer.int64(message.transactionStartTimestampMs);
 	const hasPreviousProducerId = message.previousProducerId !== -1;
 	const hasNextProducerId = message.nextProducerId !== -1;
-	const hasNextProducerEpoch = message.nextProducerEpoch !== -1;
 	const hasClientTransactionVersion = message.clientTransactionVersion !== 0;
+	const hasNextProducerEpoch = message.nextProducerEpoch !== -1;
 	if (version < 1 && hasPreviousProducerId)
 		absentField("TransactionLogValue.previousProducerId", version);
 	if (version < 1 && hasNextProducerId) absentField("TransactionLogValue.nextProducerId", version);
-	if (version < 1 && hasNextProducerEpoch)
-		absentField("TransactionLogValue.nextProducerEpoch", version);
 	if (version < 1 && hasClientTransactionVersion)
 		absentField("TransactionLogValue.clientTransactionVersion", version);
+	if (version < 1 && hasNextProducerEpoch)
+		absentField("TransactionLogValue.nextProducerEpoch", version);
 	if (flexible) {
 		writer.unsignedVarint(
 			(hasPreviousProducerId ? 1 : 0) +
 				(hasNextProducerId ? 1 : 0) +
-				(hasNextProducerEpoch ? 1 : 0) +
-				(hasClientTransactionVersion ? 1 : 0),
+				(hasClientTransactionVersion ? 1 : 0) +
+				(hasNextProducerEpoch ? 1 : 0),
 		);
 		if (hasPreviousProducerId) {
 			const start = writer.startTagged(0);
@@ -159,14 +159,14 @@ export function writeTransactionLogValue(
 			writer.int64(message.nextProducerId);
 			writer.endTagged(start);
 		}
-		if (hasNextProducerEpoch) {
-			const start = writer.startTagged(3);
-			writer.int16(message.nextProducerEpoch);
-			writer.endTagged(start);
-		}
 		if (hasClientTransactionVersion) {
 			const start = writer.startTagged(2);
 			writer.int16(message.clientTransactionVersion);
+			writer.endTagged(start);
+		}
+		if (hasNextProducerEpoch) {
+			const start = writer.startTagged(3);
+			writer.int16(message.nextProducerEpoch);
 			writer.endTagged(start);
 		}
 	}
