@@ -10,12 +10,14 @@ import {
 } from "./addresses.ts";
 import { systemClock } from "./clock.ts";
 import type { BrokerConfig } from "./config.ts";
+import { KafkaServer } from "./kafka/server.ts";
 import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
 import { Storage } from "./storage/storage.ts";
 import { TopicCatalogue } from "./topics/catalogue.ts";
 import { VERSION } from "./version.ts";
+import { ProducerIds } from "./producer-ids.ts";
 import { healthHandler } from "./websocket/http.ts";
 import { WebSocketServer } from "./websocket/server.ts";
 import { authenticateAnybody } from "./websocket/session-host.ts";
@@ -65,6 +67,7 @@ interface Parts {
 	readonly dataDir: string | null;
 	catalogue?: TopicCatalogue;
 	server?: WebSocketServer;
+	kafka?: KafkaServer;
 	isReady: boolean;
 }
 
@@ -90,9 +93,21 @@ export async function startBroker(
 			// Complete only now: opening the topics recovers their logs.
 			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
 		}
-		parts.server = await startServer(config, parts, parts.catalogue, logger);
-		const { transport, host, port } = parts.server.address;
-		const addresses = reachableAddresses({ host, port }, null);
+		const producerIds = new ProducerIds((count) => storage.allocateProducerIds(count));
+		const nextProducerId = () => producerIds.next();
+		parts.server = await startServer(config, parts, parts.catalogue, nextProducerId, logger);
+		parts.kafka = await KafkaServer.start({
+			address: config.kafka,
+			brokerId: BROKER_ID,
+			config,
+			storage,
+			catalogue: parts.catalogue,
+			nextProducerId,
+			clock: systemClock,
+			log: logger,
+		});
+		const { transport } = parts.server.address;
+		const addresses = addressesOf(parts);
 		if (parts.dataDir !== null) await writeAddresses(parts.dataDir, addresses, startedMs);
 		parts.isReady = true;
 		const topics = parts.catalogue.list().length;
@@ -124,6 +139,7 @@ async function startServer(
 	config: BrokerConfig,
 	parts: Parts,
 	catalogue: TopicCatalogue,
+	nextProducerId: () => Promise<number>,
 	logger: Logger,
 ): Promise<WebSocketServer> {
 	const { storage } = parts;
@@ -134,7 +150,7 @@ async function startServer(
 		broker: `millrace/${VERSION}`,
 		storage,
 		catalogue,
-		allocateProducerIds: (count) => storage.allocateProducerIds(count),
+		nextProducerId,
 		describeCluster: () => describeCluster(parts),
 		authenticate: authenticateAnybody,
 		http: healthHandler(() => parts.isReady),
@@ -143,12 +159,16 @@ async function startServer(
 	});
 }
 
+/** Where the listeners that have been started can be reached. */
+function addressesOf({ server, kafka }: Parts): BrokerAddresses {
+	return reachableAddresses(server?.address ?? { host: "", port: 0 }, kafka?.address ?? null);
+}
+
 function describeCluster(parts: Parts): CallAnswer<"cluster.describe"> {
-	const { host, port } = parts.server?.address ?? { host: "", port: 0 };
-	const { websocket } = reachableAddresses({ host, port }, null);
+	const { websocket, kafka } = addressesOf(parts);
 	return {
 		cluster_id: parts.storage.clusterId,
-		brokers: [{ id: BROKER_ID, version: VERSION, websocket, kafka: null }],
+		brokers: [{ id: BROKER_ID, version: VERSION, websocket, kafka }],
 		controller_id: BROKER_ID,
 	};
 }
@@ -167,7 +187,9 @@ async function stopParts(parts: Parts): Promise<void> {
 			failures.push(error);
 		}
 	};
-	await attempt(() => parts.server?.close());
+	await attempt(async () => {
+		await Promise.all([parts.server?.close(), parts.kafka?.close()]);
+	});
 	await attempt(() => parts.catalogue?.close());
 	// Before the lock goes: afterwards the file may be that of the next broker.
 	const { dataDir } = parts;

@@ -29,6 +29,7 @@ export interface BrokerConfig {
 	readonly websocket: Address;
 	readonly kafka: Address;
 	readonly advertise: Address | null;
+	readonly connectionsMaxIdleMs: number;
 	readonly numPartitions: number;
 	readonly autoCreateTopicsEnable: boolean;
 	readonly allowedOrigins: readonly string[];
@@ -77,7 +78,7 @@ export const OPTIONS: Options = {
 		name: "kafka",
 		placeholder: "HOST:PORT",
 		default: "127.0.0.1:9092",
-		doc: "Where the Kafka protocol will be served; this version only checks the setting.",
+		doc: "Where the Kafka protocol is served; port 0, also that of websocket, picks a free one.",
 		parse: parseAddress,
 	},
 	advertise: {
@@ -86,6 +87,13 @@ export const OPTIONS: Options = {
 		default: "",
 		doc: "What Kafka clients are told to connect to; without it, the address that they dialled.",
 		parse: (text) => (text === "" ? null : parseAddress(text)),
+	},
+	connectionsMaxIdleMs: {
+		name: "connections.max.idle.ms",
+		placeholder: "MS",
+		default: "600000",
+		doc: "Silence after which a Kafka client's connection is closed, in milliseconds.",
+		parse: (text) => parseInteger(text, 1, 2_147_483_647),
 	},
 	numPartitions: {
 		name: "num.partitions",
@@ -154,10 +162,12 @@ export function loadConfig({ flags = {}, environment = {} }: ConfigSources): Loa
 	const file = flags.config ?? environment.MILLRACE_CONFIG;
 	const fromFile = file === undefined ? new Map<string, string>() : readConfigFile(file);
 	const values: Partial<Record<keyof BrokerConfig, unknown>> = {};
+	const given = new Set<keyof BrokerConfig>();
 	for (const [key, option] of Object.entries(OPTIONS) as [keyof BrokerConfig, Option<unknown>][]) {
 		const flag = flags[flagName(option)];
 		const variable = environment[environmentName(option)];
 		const line = fromFile.get(option.name);
+		if (flag !== undefined || variable !== undefined || line !== undefined) given.add(key);
 		if (flag !== undefined) {
 			values[key] = parseFrom(`--${flagName(option)}`, option, flag);
 		} else if (variable !== undefined) {
@@ -174,7 +184,17 @@ export function loadConfig({ flags = {}, environment = {} }: ConfigSources): Loa
 	);
 	// The loop above has filled in every key of OPTIONS, whose type has exactly those of
 	// BrokerConfig.
-	return { config: values as unknown as BrokerConfig, unknownEnvironment };
+	const config = values as unknown as BrokerConfig;
+	return { config: given.has("kafka") ? config : besideFreePort(config), unknownEnvironment };
+}
+
+/**
+ * Who has a free port picked for WebSocket wants to stand beside other brokers: then the Kafka port
+ * that nobody chose is a free one, too.
+ */
+function besideFreePort(config: BrokerConfig): BrokerConfig {
+	if (config.websocket.port !== 0) return config;
+	return { ...config, kafka: { ...config.kafka, port: 0 } };
 }
 
 function parseFrom(source: string, option: Option<unknown>, text: string): unknown {

@@ -21,6 +21,11 @@ export interface StartBrokerOptions {
 	readonly memory?: boolean;
 	/** `HOST:PORT`; port 0 picks a free one. Default `127.0.0.1:4600`, in memory `127.0.0.1:0`. */
 	readonly websocket?: string;
+	/**
+	 * Where the Kafka protocol is served, `HOST:PORT`. Default `127.0.0.1:9092`, and a free port where
+	 * that of `websocket` is one.
+	 */
+	readonly kafka?: string;
 	/** Partitions of a topic for which nobody asks a number. Default 1. */
 	readonly numPartitions?: number;
 	/** Whether the first use of a topic creates it. Default true. */
@@ -44,6 +49,7 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Bro
 	const given = {
 		"data-dir": options.dataDir,
 		websocket: options.websocket ?? (memory ? "127.0.0.1:0" : undefined),
+		kafka: options.kafka,
 		"num-partitions": options.numPartitions?.toString(),
 		"auto-create-topics-enable": options.autoCreateTopicsEnable?.toString(),
 		"allowed-origins": options.allowedOrigins?.join(","),

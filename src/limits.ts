@@ -60,6 +60,20 @@ export const LIMITS = {
 	kafkaRequestElementsMax: 262_144,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
+	/** Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes). */
+	kafkaFrameBytesMax: 104_857_600,
+	/** Bytes of one Kafka fetch answer, as in Kafka (fetch.max.bytes). */
+	kafkaFetchBytesMax: 57_671_680,
+	/** Bytes of the produce requests of one Kafka connection that are at work side by side. */
+	kafkaInFlightBytesMax: 16_777_216,
+	/** Bytes of requests that all Kafka connections of an event loop may hold together. */
+	kafkaHeldBytesMax: 536_870_912,
+	/** Fetch sessions of an event loop, as in Kafka (max.incremental.fetch.session.cache.slots). */
+	fetchSessionsMax: 1_000,
+	/** Partitions that all fetch sessions of an event loop remember together. */
+	fetchSessionPartitionsMax: 1_000_000,
+	/** Milliseconds after which an unused fetch session makes room for another, as in Kafka. */
+	fetchSessionUnusedMsMax: 120_000,
 	/** Characters of a topic name, as in Kafka. */
 	topicNameCharactersMax: 249,
 } as const;

@@ -109,6 +109,7 @@ export class TopicCatalogue {
 	readonly #metadata: MetadataStore;
 	readonly #options: CatalogueOptions;
 	readonly #topics = new Map<string, Topic>();
+	readonly #byId = new Map<string, Topic>();
 	/** `#topics` sorted by name, while it has not changed since. */
 	#sorted: readonly Topic[] | undefined;
 	/** Names in use by their collision key. */
@@ -183,6 +184,11 @@ export class TopicCatalogue {
 	/** The topic of this name, or undefined. */
 	get(name: string): Topic | undefined {
 		return this.#topics.get(name);
+	}
+
+	/** The topic of this id (a UUID in its canonical form), or undefined. */
+	byId(topicId: string): Topic | undefined {
+		return this.#byId.get(topicId);
 	}
 
 	/** All topics, sorted by name. */
@@ -327,6 +333,7 @@ export class TopicCatalogue {
 				{ key: deletedTopicKey(topic.topicId), value: encodeDeletedTopic(topic) },
 			]);
 			this.#topics.delete(name);
+			this.#byId.delete(topic.topicId);
 			this.#sorted = undefined;
 			this.#collisions.delete(collisionKey(name));
 			this.#tell({ kind: "deleted", topic });
@@ -361,6 +368,7 @@ export class TopicCatalogue {
 
 	#put(topic: Topic): void {
 		this.#topics.set(topic.name, topic);
+		this.#byId.set(topic.topicId, topic);
 		this.#sorted = undefined;
 		this.#collisions.set(collisionKey(topic.name), topic.name);
 	}

@@ -14,7 +14,6 @@ import type { HttpHandler } from "./http.ts";
 import { listen } from "./listener.ts";
 import { type LiveTopic, LiveTopics, type SessionCatalogue } from "./live-topics.ts";
 import { originPolicy } from "./origin.ts";
-import { ProducerIds } from "./producer-ids.ts";
 import { Session } from "./session.ts";
 import type { Authenticate, SessionHost, SessionLog, SessionStorage } from "./session-host.ts";
 import type { Listener } from "./transport.ts";
@@ -29,8 +28,8 @@ export interface WebSocketServerOptions {
 	readonly broker: string;
 	readonly storage: SessionStorage;
 	readonly catalogue: SessionCatalogue;
-	/** Reserves so many producer ids, durably; resolves to the first. */
-	readonly allocateProducerIds: (count: number) => Promise<number>;
+	/** A producer id that was never handed out before. */
+	readonly nextProducerId: () => Promise<number>;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
 	readonly authenticate: Authenticate;
 	readonly http: HttpHandler;
@@ -60,7 +59,6 @@ export class WebSocketServer {
 	private constructor(options: WebSocketServerOptions) {
 		const { broker, storage, catalogue, clock, log, authenticate, describeCluster } = options;
 		const topics = new LiveTopics(catalogue, (topic, before) => this.#topicChanged(topic, before));
-		const producerIds = new ProducerIds(options.allocateProducerIds);
 		this.#host = {
 			broker,
 			storage,
@@ -70,7 +68,7 @@ export class WebSocketServer {
 			clock,
 			log,
 			authenticate,
-			nextProducerId: () => producerIds.next(),
+			nextProducerId: options.nextProducerId,
 			describeCluster,
 			writer: new FrameWriter(LIMITS.deliveryBytesSmall),
 			reader: new FrameReader(undefined, LIMITS.requestValuesMax),

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { ProducerIds } from "../../src/producer-ids.ts";
 import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { healthHandler } from "../../src/websocket/http.ts";
@@ -111,6 +112,7 @@ function serverOptions(
 	overrides: Overrides | ((storage: Storage) => Overrides),
 ): WebSocketServerOptions {
 	const ignore = () => undefined;
+	const producerIds = new ProducerIds((count) => storage.allocateProducerIds(count));
 	return {
 		host: "127.0.0.1",
 		port: 0,
@@ -119,7 +121,7 @@ function serverOptions(
 		broker: "millrace/test",
 		storage,
 		catalogue,
-		allocateProducerIds: (count) => storage.allocateProducerIds(count),
+		nextProducerId: () => producerIds.next(),
 		describeCluster: () => ({
 			cluster_id: storage.clusterId,
 			controller_id: 0,

@@ -1,0 +1,31 @@
+/** Error codes as Kafka's clients know them. */
+import { asMillraceError } from "../errors.ts";
+import { CODES } from "../protocol/codes.ts";
+
+/** From here on codes are Millrace's own, which no Kafka client knows. */
+const OWN_CODES_FROM = 1_000;
+
+/** What Kafka's clients are told instead of a code of Millrace's own. */
+const STAND_INS: ReadonlyMap<number, number> = new Map([
+	// A full disk takes a log directory offline in Kafka; clients try again on this code.
+	[CODES.DISK_FULL.code, CODES.KAFKA_STORAGE_ERROR.code],
+	[CODES.DAMAGED_RANGE.code, CODES.CORRUPT_MESSAGE.code],
+	[CODES.DATA_DAMAGED.code, CODES.KAFKA_STORAGE_ERROR.code],
+	[CODES.SHUTTING_DOWN.code, CODES.NOT_LEADER_OR_FOLLOWER.code],
+	[CODES.TOPIC_DELETED.code, CODES.UNKNOWN_TOPIC_OR_PARTITION.code],
+	[CODES.LIMIT_EXCEEDED.code, CODES.POLICY_VIOLATION.code],
+	[CODES.INVALID_ARGUMENT.code, CODES.INVALID_REQUEST.code],
+	[CODES.MALFORMED_FRAME.code, CODES.INVALID_REQUEST.code],
+]);
+
+/** The code to put into a response. */
+export function kafkaCode(code: number): number {
+	if (code < OWN_CODES_FROM) return code;
+	return STAND_INS.get(code) ?? CODES.UNKNOWN_SERVER_ERROR.code;
+}
+
+/** The code and the message to put into a response for what was thrown. */
+export function kafkaFailure(thrown: unknown): { errorCode: number; errorMessage: string } {
+	const error = asMillraceError(thrown);
+	return { errorCode: kafkaCode(error.number), errorMessage: error.message };
+}

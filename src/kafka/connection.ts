@@ -1,0 +1,263 @@
+/**
+ * One Kafka connection: bytes in, frames, requests, answers in the order of the requests.
+ *
+ * A request starts when all before it are answered, as Kafka has it, but for produce requests behind
+ * produce requests: those are appended as they come and wait for their flush together, so that one
+ * connection is not held to one batch a flush. What may not start yet stays in the socket: reading
+ * is paused, nothing is queued here.
+ */
+import type { Socket } from "node:net";
+
+import { asMillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import type { ServedApi, WriteBody } from "./api.ts";
+import { Exchange, type RequestOrigin } from "./exchange.ts";
+import { FrameAssembler } from "./frames.ts";
+import { hasFlexibleResponseHeader, openRequest } from "./headers.ts";
+import type { KafkaHost } from "./host.ts";
+import { KafkaFrameError } from "./wire/frame-error.ts";
+
+/** The API key of Produce stands at the start of its frames. */
+const PRODUCE_KEY = 0;
+
+/** A request that is being answered. */
+interface Slot {
+	readonly exchange: Exchange;
+	readonly api: ServedApi;
+	readonly isProduce: boolean;
+	isDone: boolean;
+	/** Writes the answer; null for none. */
+	body: WriteBody | null;
+}
+
+export class KafkaConnection {
+	readonly #host: KafkaHost;
+	readonly #socket: Socket;
+	readonly #origin: RequestOrigin;
+	readonly #onClosed: (connection: KafkaConnection) => void;
+	readonly #frames: FrameAssembler;
+	/** In the order in which they came. */
+	readonly #slots: Slot[] = [];
+	/** A whole frame that may not start yet. */
+	#held: Buffer | null = null;
+	/** Requests of `#slots` other than produce. */
+	#exclusiveCount = 0;
+	/** Bytes of the requests in `#slots`. */
+	#inFlightBytes = 0;
+	/** Answers that the socket has not taken whole yet. */
+	#unwrittenCount = 0;
+	#isAdvancing = false;
+	#isCorked = false;
+	#isLeaving = false;
+	#isClosed = false;
+	#lastActiveMs: number;
+
+	constructor(
+		host: KafkaHost,
+		socket: Socket,
+		connectionId: number,
+		onClosed: (connection: KafkaConnection) => void,
+	) {
+		this.#host = host;
+		this.#socket = socket;
+		this.#onClosed = onClosed;
+		this.#frames = new FrameAssembler(host.frameBytesMax);
+		this.#lastActiveMs = host.clock.monotonicMs();
+		this.#origin = {
+			connectionId,
+			localAddress: plainAddress(socket.localAddress ?? ""),
+			localPort: socket.localPort ?? 0,
+			remoteAddress: plainAddress(socket.remoteAddress ?? ""),
+		};
+		socket.on("data", (chunk: Buffer) => this.#received(chunk));
+		// A client that has said all it wants to say still reads its answers.
+		socket.on("end", () => this.leave());
+		// Told by "close", too; without a listener it would end the process.
+		socket.on("error", (error) => this.#log("debug", error, "connection failed"));
+		socket.on("close", () => this.#closed());
+	}
+
+	/** Bytes that this connection holds: requests at work, whole and half ones that wait. */
+	get heldBytes(): number {
+		return this.#inFlightBytes + this.#frames.bytes + (this.#held?.length ?? 0);
+	}
+
+	/** Milliseconds for which nothing came and nothing was answered; 0 while a request is at work. */
+	idleMs(nowMs: number): number {
+		return this.#slots.length > 0 ? 0 : nowMs - this.#lastActiveMs;
+	}
+
+	/** Whether produce requests wait for their answers. */
+	get isBusy(): boolean {
+		return this.#slots.length > this.#exclusiveCount || this.#unwrittenCount > 0;
+	}
+
+	/** Takes no further request; the connection ends when those at work are answered. */
+	leave(): void {
+		this.#isLeaving = true;
+		this.#held = null;
+		this.#frames.clear();
+		this.#endIfDone();
+	}
+
+	/** Ends the connection at once. */
+	destroy(reason?: string): void {
+		if (reason !== undefined) this.#host.log.warn({ ...this.#origin }, reason);
+		this.#socket.destroy();
+	}
+
+	#received(chunk: Buffer): void {
+		this.#lastActiveMs = this.#host.clock.monotonicMs();
+		if (this.#isLeaving) return;
+		this.#frames.push(chunk);
+		this.#advance();
+	}
+
+	/** Starts what may start, and stops reading where something has to wait. */
+	#advance(): void {
+		if (this.#isAdvancing || this.#isLeaving) return;
+		this.#isAdvancing = true;
+		try {
+			for (;;) {
+				this.#held ??= this.#frames.next();
+				if (this.#held === null || !this.#mayStart(this.#held)) break;
+				const frame = this.#held;
+				this.#held = null;
+				this.#start(frame);
+			}
+		} catch (error) {
+			this.#refuse(error);
+		} finally {
+			this.#isAdvancing = false;
+		}
+		if (this.#isClosed) return;
+		if (this.#held !== null) this.#socket.pause();
+		else if (this.#socket.isPaused()) this.#socket.resume();
+	}
+
+	#mayStart(frame: Buffer): boolean {
+		if (this.#slots.length === 0) return this.#unwrittenCount === 0;
+		return (
+			frame.readInt16BE(0) === PRODUCE_KEY &&
+			this.#exclusiveCount === 0 &&
+			this.#inFlightBytes + frame.length <= LIMITS.kafkaInFlightBytesMax &&
+			this.#slots.length < LIMITS.inFlightRequestsMax &&
+			this.#socket.writableLength === 0
+		);
+	}
+
+	/** Throws KafkaFrameError for what is no request that is served. */
+	#start(frame: Buffer): void {
+		const { api, header, reader, isVersionUnknown } = openRequest(frame, this.#host.apis);
+		const exchange = new Exchange(this.#host, this.#origin, header, frame);
+		const isProduce = header.apiKey === PRODUCE_KEY;
+		const slot: Slot = { exchange, api, isProduce, isDone: false, body: null };
+		this.#slots.push(slot);
+		this.#inFlightBytes += frame.length;
+		if (!isProduce) this.#exclusiveCount++;
+		const body = isVersionUnknown
+			? (api.serveUnknownVersion ?? null)
+			: api.serve(reader, exchange);
+		if (!(body instanceof Promise)) {
+			this.#answered(slot, body);
+			return;
+		}
+		body.then(
+			(written) => this.#answered(slot, written),
+			(error: unknown) => this.#refuse(error),
+		);
+	}
+
+	#answered(slot: Slot, body: WriteBody | null): void {
+		slot.isDone = true;
+		slot.body = body;
+		if (this.#isClosed) return;
+		try {
+			this.#writeAnswers();
+		} catch (error) {
+			this.#refuse(error);
+			return;
+		}
+		this.#advance();
+		this.#endIfDone();
+	}
+
+	/** Writes the answers that are next in order. */
+	#writeAnswers(): void {
+		for (;;) {
+			const slot = this.#slots[0];
+			if (slot === undefined || !slot.isDone) return;
+			this.#slots.shift();
+			this.#inFlightBytes -= slot.exchange.frame.length;
+			if (!slot.isProduce) this.#exclusiveCount--;
+			if (slot.body === null) slot.exchange.end();
+			else this.#write(slot.exchange, slot.api, slot.body);
+		}
+	}
+
+	#write(exchange: Exchange, api: ServedApi, body: WriteBody): void {
+		const { writer } = this.#host;
+		const { apiVersion, correlationId } = exchange;
+		writer.startFrame(correlationId, hasFlexibleResponseHeader(api, apiVersion));
+		body(writer);
+		const chunks = writer.finishFrame();
+		this.#cork();
+		this.#unwrittenCount++;
+		const last = chunks.length - 1;
+		for (let index = 0; index < last; index++) this.#socket.write(chunks[index] as Uint8Array);
+		this.#socket.write(chunks[last] as Uint8Array, () => this.#written(exchange));
+	}
+
+	#written(exchange: Exchange): void {
+		this.#unwrittenCount--;
+		exchange.end();
+		if (this.#isClosed) return;
+		this.#lastActiveMs = this.#host.clock.monotonicMs();
+		this.#advance();
+		this.#endIfDone();
+	}
+
+	/** What is written in this turn leaves with one call to the system. */
+	#cork(): void {
+		if (this.#isCorked) return;
+		this.#isCorked = true;
+		this.#socket.cork();
+		process.nextTick(() => {
+			this.#isCorked = false;
+			this.#socket.uncork();
+		});
+	}
+
+	/** Ends the connection because of what came over it, or because of a bug that it met. */
+	#refuse(error: unknown): void {
+		if (this.#isClosed) return;
+		const isClients = error instanceof KafkaFrameError || asMillraceError(error).number > 0;
+		this.#log(isClients ? "debug" : "error", error, "closing a connection");
+		this.#socket.destroy();
+	}
+
+	#endIfDone(): void {
+		if (!this.#isLeaving || this.#slots.length > 0 || this.#unwrittenCount > 0) return;
+		this.#socket.end();
+		this.#socket.destroySoon();
+	}
+
+	#closed(): void {
+		if (this.#isClosed) return;
+		this.#isClosed = true;
+		this.#held = null;
+		this.#frames.clear();
+		for (const slot of this.#slots.splice(0)) slot.exchange.end();
+		this.#onClosed(this);
+	}
+
+	#log(level: "debug" | "error", error: unknown, message: string): void {
+		const { connectionId, remoteAddress } = this.#origin;
+		this.#host.log[level]({ err: error, connectionId, remoteAddress }, message);
+	}
+}
+
+/** An IPv4 address that came through an IPv6 socket, as IPv4. */
+function plainAddress(address: string): string {
+	return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+}

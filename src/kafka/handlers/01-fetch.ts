@@ -1,0 +1,126 @@
+/**
+ * Fetch: v4-18.
+ *
+ * Behavior:
+ * - Answers are views of mapped memory up to the high watermark, whole batches only: the first may
+ *   begin before the offset asked for, and the first of an answer may be larger than asked (KIP-74).
+ * - Waits until there are min_bytes, a partition cannot be read, or max_wait is over. A wait ends
+ *   with an append by any thread over either protocol.
+ * - There are no transactions: the last stable offset is the high watermark, and read_committed gets
+ *   an empty list of aborted ones.
+ *
+ * Version notes:
+ * - v4: isolation level.  v5: log start offset.  v7: sessions (KIP-227).  v9: leader epoch (KIP-320).
+ * - v11: rack and preferred read replica (KIP-392), always -1.  v12: flexible; last fetched epoch,
+ *   which only followers send.  v13: topic ids (KIP-516).  v15, v17, v18: fields of followers.
+ * - v16: node endpoints (KIP-951), which one broker never has to tell.
+ */
+import { asMillraceError } from "../../errors.ts";
+import { LIMITS } from "../../limits.ts";
+import { CODES } from "../../protocol/codes.ts";
+import { serveApi } from "../api.ts";
+import { kafkaCode } from "../codes.ts";
+import type { Exchange } from "../exchange.ts";
+import { type FetchPartition, type FetchRead, FetchRun } from "../fetch-run.ts";
+import type { FetchContext, FetchTarget } from "../fetch-sessions.ts";
+import { FETCH, type FetchRequest, type FetchResponse } from "../generated/01-fetch.ts";
+import { findTopic } from "../topics.ts";
+
+/** From here on topics are named by id. */
+const TOPIC_ID_VERSION = 13;
+const READ_COMMITTED = 1;
+
+export const fetchApi = serveApi(FETCH, fetch);
+
+async function fetch(request: FetchRequest, exchange: Exchange): Promise<FetchResponse> {
+	const usesTopicIds = exchange.apiVersion >= TOPIC_ID_VERSION;
+	let context: FetchContext;
+	try {
+		context = exchange.host.fetchSessions.open({
+			sessionId: request.sessionId,
+			sessionEpoch: request.sessionEpoch,
+			usesTopicIds,
+			targets: targetsOf(request, usesTopicIds),
+			forgotten: forgottenOf(request, usesTopicIds),
+		});
+	} catch (error) {
+		return { errorCode: asMillraceError(error).number, responses: [] };
+	}
+	const partitions = context.targets.map((target) => findPartition(target, usesTopicIds, exchange));
+	const reads = await new FetchRun(exchange, partitions, {
+		bytesMin: request.minBytes,
+		bytesMax: Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax),
+		waitMsMax: request.maxWaitMs,
+	}).run();
+	return {
+		sessionId: context.sessionId,
+		responses: respond(context, reads, request, usesTopicIds),
+	};
+}
+
+function targetsOf({ topics }: FetchRequest, usesTopicIds: boolean): FetchTarget[] {
+	return topics.flatMap((topic) =>
+		topic.partitions.map((partition) => ({
+			topic: usesTopicIds ? topic.topicId : topic.topic,
+			partition: partition.partition,
+			offset: partition.fetchOffset,
+			bytesMax: partition.partitionMaxBytes,
+			leaderEpoch: partition.currentLeaderEpoch,
+		})),
+	);
+}
+
+function forgottenOf({ forgottenTopicsData }: FetchRequest, usesTopicIds: boolean) {
+	return forgottenTopicsData.flatMap((topic) =>
+		topic.partitions.map((partition) => ({
+			topic: usesTopicIds ? topic.topicId : topic.topic,
+			partition,
+		})),
+	);
+}
+
+function findPartition(
+	target: FetchTarget,
+	usesTopicIds: boolean,
+	{ host }: Exchange,
+): FetchPartition {
+	const named = usesTopicIds ? { topicId: target.topic } : { name: target.topic };
+	const found = findTopic(host.catalogue, named);
+	if (typeof found === "number") return { target, topic: undefined, code: found };
+	return { target, topic: found, code: CODES.NONE.code };
+}
+
+/** What the client is told, with the partitions of a topic together where they stand together. */
+function respond(
+	context: FetchContext,
+	reads: readonly FetchRead[],
+	{ isolationLevel }: FetchRequest,
+	usesTopicIds: boolean,
+): FetchResponse["responses"] {
+	const abortedTransactions = isolationLevel === READ_COMMITTED ? [] : null;
+	const responses: {
+		topic: string;
+		topicId?: string;
+		partitions: FetchResponse["responses"][number]["partitions"][number][];
+	}[] = [];
+	let named: string | undefined;
+	for (const [index, target] of context.targets.entries()) {
+		const read = reads[index] as FetchRead;
+		if (!context.tells(target, read)) continue;
+		if (named !== target.topic) {
+			named = target.topic;
+			const topic = usesTopicIds ? { topic: "", topicId: target.topic } : { topic: target.topic };
+			responses.push({ ...topic, partitions: [] });
+		}
+		responses.at(-1)?.partitions.push({
+			partitionIndex: target.partition,
+			errorCode: kafkaCode(read.code),
+			highWatermark: read.highWatermark,
+			lastStableOffset: read.highWatermark,
+			logStartOffset: read.logStart,
+			abortedTransactions,
+			records: read.records,
+		});
+	}
+	return responses;
+}

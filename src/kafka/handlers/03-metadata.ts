@@ -1,0 +1,113 @@
+/**
+ * Metadata: v0-13.
+ *
+ * Behavior:
+ * - The one broker is what clients are told of, under the address that they dialled or that
+ *   `advertise` names; it leads every partition and is the controller.
+ * - A topic that is not there is created where the request and `auto.create.topics.enable` allow it,
+ *   before the answer: Kafka answers an error first and creates behind it, with the same end.
+ *
+ * Version notes:
+ * - v0: no topics means all.  v1: null does, and no topics means none.
+ * - v4: whether to create.  v7: leader epochs.  v8: authorized operations (KIP-430), v8-10 also the
+ *   cluster's.  v10: topic ids (KIP-516); v12: a topic may be asked for by id alone.
+ */
+import { asMillraceError, MillraceError } from "../../errors.ts";
+import { CODES } from "../../protocol/codes.ts";
+import type { Topic } from "../../topics/catalogue.ts";
+import { checkTopicName } from "../../topics/names.ts";
+import { serveApi } from "../api.ts";
+import { CLUSTER_OPERATIONS, OPERATIONS_UNASKED, TOPIC_OPERATIONS } from "../authorized-operations.ts";
+import { kafkaCode } from "../codes.ts";
+import type { Exchange } from "../exchange.ts";
+import { METADATA, type MetadataRequest, type MetadataResponse } from "../generated/03-metadata.ts";
+import { brokerAddress } from "../node.ts";
+import { NIL_UUID } from "../wire/uuid.ts";
+
+type RequestTopic = NonNullable<MetadataRequest["topics"]>[number];
+type ResponseTopic = MetadataResponse["topics"][number];
+
+export const metadataApi = serveApi(METADATA, metadata);
+
+async function metadata(request: MetadataRequest, exchange: Exchange): Promise<MetadataResponse> {
+	const { host } = exchange;
+	return {
+		brokers: [{ nodeId: host.brokerId, ...brokerAddress(exchange) }],
+		clusterId: host.storage.clusterId,
+		controllerId: host.brokerId,
+		topics: await topicsOf(request, exchange),
+		...(request.includeClusterAuthorizedOperations
+			? { clusterAuthorizedOperations: CLUSTER_OPERATIONS }
+			: {}),
+	};
+}
+
+async function topicsOf(request: MetadataRequest, exchange: Exchange): Promise<ResponseTopic[]> {
+	const { topics } = request;
+	const isForAll = topics === null || (exchange.apiVersion === 0 && topics.length === 0);
+	if (isForAll) {
+		return exchange.host.catalogue.list().map((topic) => describe(topic, request, exchange));
+	}
+	const answers: ResponseTopic[] = [];
+	// One after the other: creations queue in the catalogue anyway.
+	for (const topic of topics) answers.push(await answerTopic(topic, request, exchange));
+	return answers;
+}
+
+async function answerTopic(
+	{ name, topicId }: RequestTopic,
+	request: MetadataRequest,
+	exchange: Exchange,
+): Promise<ResponseTopic> {
+	const { catalogue } = exchange.host;
+	if (topicId !== NIL_UUID) {
+		const topic = catalogue.byId(topicId);
+		if (topic !== undefined) return describe(topic, request, exchange);
+		const errorCode = CODES.UNKNOWN_TOPIC_ID.code;
+		return { errorCode, name: exchange.apiVersion >= 12 ? null : "", topicId, partitions: [] };
+	}
+	const wanted = name ?? "";
+	try {
+		const topic = request.allowAutoTopicCreation
+			? await catalogue.resolve(wanted)
+			: existing(exchange, wanted);
+		return describe(topic, request, exchange);
+	} catch (error) {
+		return { errorCode: kafkaCode(asMillraceError(error).number), name: wanted, partitions: [] };
+	}
+}
+
+/** Throws INVALID_TOPIC_EXCEPTION or UNKNOWN_TOPIC_OR_PARTITION. */
+function existing({ host }: Exchange, name: string): Topic {
+	const topic = host.catalogue.get(name);
+	if (topic !== undefined) return topic;
+	checkTopicName(name);
+	throw new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", name);
+}
+
+function describe(topic: Topic, request: MetadataRequest, { host }: Exchange): ResponseTopic {
+	const { brokerId, storage } = host;
+	const { leaderEpoch } = storage.offsets(topic.handle, 0);
+	const replicas = [brokerId];
+	const partitions = [];
+	for (let partitionIndex = 0; partitionIndex < topic.partitions; partitionIndex++) {
+		partitions.push({
+			errorCode: CODES.NONE.code,
+			partitionIndex,
+			leaderId: brokerId,
+			leaderEpoch,
+			replicaNodes: replicas,
+			isrNodes: replicas,
+			offlineReplicas: [],
+		});
+	}
+	return {
+		errorCode: CODES.NONE.code,
+		name: topic.name,
+		topicId: topic.topicId,
+		partitions,
+		topicAuthorizedOperations: request.includeTopicAuthorizedOperations
+			? TOPIC_OPERATIONS
+			: OPERATIONS_UNASKED,
+	};
+}

@@ -1,0 +1,68 @@
+/**
+ * FindCoordinator: v0-6.
+ *
+ * Behavior:
+ * - The one broker coordinates every group.
+ * - There is no transaction coordinator in this version: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which
+ *   no client tries again (COORDINATOR_NOT_AVAILABLE would be retried for ever). Other kinds of
+ *   coordinators are INVALID_REQUEST.
+ *
+ * Version notes:
+ * - v1: key types.  v4: several keys (KIP-699).  v6: share groups (KIP-932), not served.
+ */
+import { CODES } from "../../protocol/codes.ts";
+import { serveApi } from "../api.ts";
+import type { Exchange } from "../exchange.ts";
+import {
+	FIND_COORDINATOR,
+	type FindCoordinatorRequest,
+	type FindCoordinatorResponse,
+} from "../generated/10-find-coordinator.ts";
+import { brokerAddress } from "../node.ts";
+
+/** From here on one request asks for several coordinators. */
+const BATCH_VERSION = 4;
+
+const KEY_TYPE_GROUP = 0;
+const KEY_TYPE_TRANSACTION = 1;
+
+const NO_NODE = { nodeId: -1, host: "", port: -1 };
+
+export const findCoordinatorApi = serveApi(FIND_COORDINATOR, findCoordinator);
+
+function findCoordinator(
+	{ key, keyType, coordinatorKeys }: FindCoordinatorRequest,
+	exchange: Exchange,
+): FindCoordinatorResponse {
+	if (exchange.apiVersion < BATCH_VERSION) return find(key, keyType, exchange);
+	return {
+		coordinators: coordinatorKeys.map((each) => ({ key: each, ...find(each, keyType, exchange) })),
+	};
+}
+
+function find(key: string, keyType: number, exchange: Exchange) {
+	if (keyType === KEY_TYPE_TRANSACTION) {
+		return {
+			...NO_NODE,
+			errorCode: CODES.TRANSACTIONAL_ID_AUTHORIZATION_FAILED.code,
+			errorMessage: "this version of the broker has no transactions",
+		};
+	}
+	if (keyType !== KEY_TYPE_GROUP) {
+		return {
+			...NO_NODE,
+			errorCode: CODES.INVALID_REQUEST.code,
+			errorMessage: `this broker has no coordinators of type ${keyType}`,
+		};
+	}
+	if (key === "") {
+		return { ...NO_NODE, errorCode: CODES.INVALID_GROUP_ID.code, errorMessage: "the group id is empty" };
+	}
+	const { brokerId } = exchange.host;
+	return {
+		nodeId: brokerId,
+		...brokerAddress(exchange),
+		errorCode: CODES.NONE.code,
+		errorMessage: null,
+	};
+}

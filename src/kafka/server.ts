@@ -1,0 +1,145 @@
+/** The Kafka side of the broker: a listener on node:net, its connections, and what they share. */
+import { createServer, type Server, type Socket } from "node:net";
+import { promisify } from "node:util";
+
+import type { Clock } from "../clock.ts";
+import type { Address, BrokerConfig } from "../config.ts";
+import { LIMITS } from "../limits.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { TopicCatalogue } from "../topics/catalogue.ts";
+import { KafkaConnection } from "./connection.ts";
+import { FetchSessions } from "./fetch-sessions.ts";
+import { SERVED_APIS } from "./handlers/table.ts";
+import type { KafkaHost, KafkaLog } from "./host.ts";
+import { KafkaWriter } from "./wire/writer.ts";
+
+export interface KafkaServerOptions {
+	/** Where to listen; port 0 picks a free one. */
+	readonly address: Address;
+	readonly brokerId: number;
+	readonly config: BrokerConfig;
+	readonly storage: Storage;
+	readonly catalogue: TopicCatalogue;
+	readonly nextProducerId: () => Promise<number>;
+	readonly clock: Clock;
+	readonly log: KafkaLog;
+}
+
+/** How often idle connections and held memory are looked at, in milliseconds. */
+const SWEEP_MS = 500;
+/** How long a stop waits for produce requests to be answered, in milliseconds. */
+const LEAVE_MS_MAX = 2_000;
+const LEAVE_POLL_MS = 10;
+
+export class KafkaServer {
+	readonly #host: KafkaHost;
+	readonly #server: Server;
+	readonly #connections = new Set<KafkaConnection>();
+	readonly #sweep: NodeJS.Timeout;
+	#connectionIdNext = 1;
+
+	private constructor(options: KafkaServerOptions) {
+		const { brokerId, config, storage, catalogue, nextProducerId, clock, log } = options;
+		this.#host = {
+			brokerId,
+			advertise: config.advertise,
+			config,
+			storage,
+			catalogue,
+			fetchSessions: new FetchSessions(clock),
+			nextProducerId,
+			clock,
+			log,
+			apis: SERVED_APIS,
+			frameBytesMax: LIMITS.kafkaFrameBytesMax,
+			writer: new KafkaWriter(),
+		};
+		// Half-open: a client that has sent its last request still reads the answers.
+		this.#server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) =>
+			this.#accept(socket),
+		);
+		this.#sweep = setInterval(() => this.#sweepConnections(), SWEEP_MS);
+		this.#sweep.unref();
+	}
+
+	/** Listens and serves. Rejects when the address cannot be had. */
+	static async start(options: KafkaServerOptions): Promise<KafkaServer> {
+		const server = new KafkaServer(options);
+		try {
+			await server.#listen(options.address);
+		} catch (error) {
+			clearInterval(server.#sweep);
+			throw error;
+		}
+		server.#server.on("error", (error) => options.log.error({ err: error }, "listener failed"));
+		return server;
+	}
+
+	/** Where it listens. */
+	get address(): Address {
+		const address = this.#server.address();
+		if (address === null || typeof address === "string") throw new Error("it does not listen");
+		return { host: address.address, port: address.port };
+	}
+
+	/** Open connections. */
+	get connectionCount(): number {
+		return this.#connections.size;
+	}
+
+	/**
+	 * Takes no more connections or requests, answers the produce requests at work, and resolves when
+	 * no socket is left; after at most some two seconds, whatever clients do.
+	 */
+	async close(): Promise<void> {
+		const closed = promisify(this.#server.close.bind(this.#server))();
+		for (const connection of this.#connections) connection.leave();
+		const { clock } = this.#host;
+		const deadlineMs = clock.monotonicMs() + LEAVE_MS_MAX;
+		const isBusy = () => [...this.#connections].some((connection) => connection.isBusy);
+		while (isBusy() && clock.monotonicMs() < deadlineMs) {
+			await new Promise((resolve) => setTimeout(resolve, LEAVE_POLL_MS));
+		}
+		for (const connection of this.#connections) connection.destroy();
+		await closed;
+		clearInterval(this.#sweep);
+	}
+
+	#listen({ host, port }: Address): Promise<void> {
+		return new Promise((resolve, reject) => {
+			this.#server.once("error", reject);
+			this.#server.listen({ host, port }, () => {
+				this.#server.off("error", reject);
+				resolve();
+			});
+		});
+	}
+
+	#accept(socket: Socket): void {
+		const connection = new KafkaConnection(
+			this.#host,
+			socket,
+			this.#connectionIdNext++,
+			(closed) => this.#connections.delete(closed),
+		);
+		this.#connections.add(connection);
+	}
+
+	#sweepConnections(): void {
+		const nowMs = this.#host.clock.monotonicMs();
+		let heldBytes = 0;
+		let largest: KafkaConnection | undefined;
+		for (const connection of this.#connections) {
+			if (connection.idleMs(nowMs) > this.#host.config.connectionsMaxIdleMs) {
+				connection.destroy();
+				continue;
+			}
+			heldBytes += connection.heldBytes;
+			if (largest === undefined || connection.heldBytes > largest.heldBytes) largest = connection;
+		}
+		// One a sweep: what the next ones hold may be answered by then.
+		if (heldBytes > LIMITS.kafkaHeldBytesMax) {
+			largest?.destroy("requests that wait hold too much memory: the largest was closed");
+		}
+	}
+}
