@@ -22,8 +22,8 @@ export interface StartBrokerOptions {
 	/** `HOST:PORT`; port 0 picks a free one. Default `127.0.0.1:4600`, in memory `127.0.0.1:0`. */
 	readonly websocket?: string;
 	/**
-	 * Where the Kafka protocol is served, `HOST:PORT`. Default `127.0.0.1:9092`, and a free port where
-	 * that of `websocket` is one.
+	 * Where the Kafka protocol is served, `HOST:PORT`. Default `127.0.0.1:9092`, and a free port
+	 * where that of `websocket` is one.
 	 */
 	readonly kafka?: string;
 	/** Partitions of a topic for which nobody asks a number. Default 1. */

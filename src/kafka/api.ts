@@ -1,6 +1,6 @@
 /**
- * An API that is served: its codec, which is generated, and its handler. The table of all of them is
- * `handlers/table.ts`.
+ * An API that is served: its codec, which is generated, and its handler. The table of all of them
+ * is `handlers/table.ts`.
  */
 import type { Exchange } from "./exchange.ts";
 import type { KafkaReader } from "./wire/reader.ts";
@@ -20,7 +20,9 @@ export interface ServedApi {
 	 * null where the protocol has no response. Throws KafkaFrameError for a malformed body.
 	 */
 	serve(reader: KafkaReader, exchange: Exchange): WriteBody | null | Promise<WriteBody | null>;
-	/** The answer, in the form of the oldest version, to a version that is not served; absent: none. */
+	/**
+	 * The answer, in the form of the oldest version, to a version that is not served; absent: none.
+	 */
 	readonly serveUnknownVersion?: WriteBody;
 }
 
@@ -33,7 +35,8 @@ export type Handle<Request, Response> = (
 ) => Response | null | Promise<Response | null>;
 
 /**
- * An API from its codec and its handler. Bytes behind a request's body are passed over, as in Kafka.
+ * An API from its codec and its handler. Bytes behind a request's body are passed over, as in
+ * Kafka.
  */
 export function serveApi<Request, Response>(
 	api: KafkaApi<Request, Response>,

@@ -30,7 +30,13 @@ export const TOPIC_OPERATIONS = bits(
 	"describeConfigs",
 	"alterConfigs",
 );
-export const GROUP_OPERATIONS = bits("read", "delete", "describe", "describeConfigs", "alterConfigs");
+export const GROUP_OPERATIONS = bits(
+	"read",
+	"delete",
+	"describe",
+	"describeConfigs",
+	"alterConfigs",
+);
 export const CLUSTER_OPERATIONS = bits(
 	"create",
 	"alter",

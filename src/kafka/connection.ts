@@ -1,10 +1,10 @@
 /**
  * One Kafka connection: bytes in, frames, requests, answers in the order of the requests.
  *
- * A request starts when all before it are answered, as Kafka has it, but for produce requests behind
- * produce requests: those are appended as they come and wait for their flush together, so that one
- * connection is not held to one batch a flush. What may not start yet stays in the socket: reading
- * is paused, nothing is queued here.
+ * A request starts when all before it are answered, as Kafka has it, but for produce requests
+ * behind produce requests: those are appended as they come and wait for their flush together, so
+ * that one connection is not held to one batch a flush. What may not start yet stays in the socket:
+ * reading is paused, nothing is queued here.
  */
 import type { Socket } from "node:net";
 
@@ -38,8 +38,6 @@ export class KafkaConnection {
 	readonly #frames: FrameAssembler;
 	/** In the order in which they came. */
 	readonly #slots: Slot[] = [];
-	/** A whole frame that may not start yet. */
-	#held: Buffer | null = null;
 	/** Requests of `#slots` other than produce. */
 	#exclusiveCount = 0;
 	/** Bytes of the requests in `#slots`. */
@@ -79,7 +77,7 @@ export class KafkaConnection {
 
 	/** Bytes that this connection holds: requests at work, whole and half ones that wait. */
 	get heldBytes(): number {
-		return this.#inFlightBytes + this.#frames.bytes + (this.#held?.length ?? 0);
+		return this.#inFlightBytes + this.#frames.bytes;
 	}
 
 	/** Milliseconds for which nothing came and nothing was answered; 0 while a request is at work. */
@@ -95,7 +93,6 @@ export class KafkaConnection {
 	/** Takes no further request; the connection ends when those at work are answered. */
 	leave(): void {
 		this.#isLeaving = true;
-		this.#held = null;
 		this.#frames.clear();
 		this.#endIfDone();
 	}
@@ -117,13 +114,13 @@ export class KafkaConnection {
 	#advance(): void {
 		if (this.#isAdvancing || this.#isLeaving) return;
 		this.#isAdvancing = true;
+		let mustWait = false;
 		try {
-			for (;;) {
-				this.#held ??= this.#frames.next();
-				if (this.#held === null || !this.#mayStart(this.#held)) break;
-				const frame = this.#held;
-				this.#held = null;
-				this.#start(frame);
+			while (!mustWait && this.#frames.hasFrame()) {
+				const isProduce = this.#frames.apiKey === PRODUCE_KEY;
+				mustWait = !this.#mayStart(isProduce);
+				// The core has taken what it wants of a produce request when its handler returns.
+				if (!mustWait) this.#start(this.#frames.take(isProduce ? this.#host.scratch : undefined));
 			}
 		} catch (error) {
 			this.#refuse(error);
@@ -131,16 +128,16 @@ export class KafkaConnection {
 			this.#isAdvancing = false;
 		}
 		if (this.#isClosed) return;
-		if (this.#held !== null) this.#socket.pause();
+		if (mustWait) this.#socket.pause();
 		else if (this.#socket.isPaused()) this.#socket.resume();
 	}
 
-	#mayStart(frame: Buffer): boolean {
+	#mayStart(isProduce: boolean): boolean {
 		if (this.#slots.length === 0) return this.#unwrittenCount === 0;
 		return (
-			frame.readInt16BE(0) === PRODUCE_KEY &&
+			isProduce &&
 			this.#exclusiveCount === 0 &&
-			this.#inFlightBytes + frame.length <= LIMITS.kafkaInFlightBytesMax &&
+			this.#inFlightBytes + this.#frames.length <= LIMITS.kafkaInFlightBytesMax &&
 			this.#slots.length < LIMITS.inFlightRequestsMax &&
 			this.#socket.writableLength === 0
 		);
@@ -155,9 +152,7 @@ export class KafkaConnection {
 		this.#slots.push(slot);
 		this.#inFlightBytes += frame.length;
 		if (!isProduce) this.#exclusiveCount++;
-		const body = isVersionUnknown
-			? (api.serveUnknownVersion ?? null)
-			: api.serve(reader, exchange);
+		const body = isVersionUnknown ? (api.serveUnknownVersion ?? null) : api.serve(reader, exchange);
 		if (!(body instanceof Promise)) {
 			this.#answered(slot, body);
 			return;
@@ -245,7 +240,6 @@ export class KafkaConnection {
 	#closed(): void {
 		if (this.#isClosed) return;
 		this.#isClosed = true;
-		this.#held = null;
 		this.#frames.clear();
 		for (const slot of this.#slots.splice(0)) slot.exchange.end();
 		this.#onClosed(this);

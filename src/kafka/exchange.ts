@@ -22,7 +22,10 @@ export class Exchange {
 	readonly correlationId: number;
 	/** What the client calls itself; empty where it does not say. */
 	readonly clientId: string;
-	/** The whole request without its length, for as long as the request is being answered. */
+	/**
+	 * The whole request without its length. Of a produce request only until its handler returns or
+	 * first awaits: its memory is used again then.
+	 */
 	readonly frame: Buffer;
 	readonly #lent: Uint8Array[] = [];
 	#abandoned: (() => void) | null = null;
@@ -53,7 +56,10 @@ export class Exchange {
 		return this.#isOver;
 	}
 
-	/** Has a view of mapped memory given back once the answer that shows it is written, or nobody waits. */
+	/**
+	 * Has a view of mapped memory given back once the answer that shows it is written, or nobody
+	 * waits.
+	 */
 	lend(view: Uint8Array): void {
 		if (this.#isOver) this.host.storage.release(view);
 		else this.#lent.push(view);

@@ -19,7 +19,9 @@ export interface FetchLimits {
 	readonly waitMsMax: number;
 }
 
-/** A partition of a fetch: the topic as it is found now, or the code that says why there is none. */
+/**
+ * A partition of a fetch: the topic as it is found now, or the code that says why there is none.
+ */
 export interface FetchPartition {
 	readonly target: FetchTarget;
 	readonly topic: Topic | undefined;

@@ -1,6 +1,6 @@
 /**
- * Fetch sessions (KIP-227): the broker remembers which partitions a client reads, so that the client
- * names only what changes and is told only what changed.
+ * Fetch sessions (KIP-227): the broker remembers which partitions a client reads, so that the
+ * client names only what changes and is told only what changed.
  */
 import type { Clock } from "../clock.ts";
 import { MillraceError } from "../errors.ts";
@@ -61,7 +61,9 @@ export interface FetchContext {
 interface FetchSession {
 	readonly id: number;
 	readonly usesTopicIds: boolean;
-	/** In the order in which they are served: what had data goes to the end, so that all get turns. */
+	/**
+	 * In the order in which they are served: what had data goes to the end, so that all get turns.
+	 */
 	readonly targets: Map<string, SessionTarget>;
 	epoch: number;
 	lastUsedMs: number;
@@ -162,7 +164,9 @@ export class FetchSessions {
 		}
 	}
 
-	/** Whether a session of so many partitions may open; one that is long unused makes room for it. */
+	/**
+	 * Whether a session of so many partitions may open; one that is long unused makes room for it.
+	 */
 	#makeRoom(targetCount: number): boolean {
 		const fits = () =>
 			this.#sessions.size < this.#sessionsMax &&
@@ -225,10 +229,7 @@ function note(session: FetchSession, target: FetchTarget, outcome: FetchOutcome)
 	if (known === undefined) return true;
 	const { code, highWatermark, logStart, bytes } = outcome;
 	const isNews =
-		code !== 0 ||
-		bytes > 0 ||
-		known.highWatermark !== highWatermark ||
-		known.logStart !== logStart;
+		code !== 0 || bytes > 0 || known.highWatermark !== highWatermark || known.logStart !== logStart;
 	// After an error the next answer tells of the partition again, whatever it is.
 	known.highWatermark = code === 0 ? highWatermark : -1;
 	known.logStart = code === 0 ? logStart : -1;

@@ -11,12 +11,16 @@ const REQUEST_BYTES_MIN = 8;
 /** So many chunks are looked at together, and copied into one where they are this small. */
 const CRUMBS = 64;
 const CRUMB_BYTES_MAX = 1_024;
+/** Larger frames get memory of their own. */
+const SCRATCH_BYTES_MAX = 2_097_152;
 
 export class FrameAssembler {
 	readonly #frameBytesMax: number;
 	/** What has come and belongs to no frame yet, oldest first. */
 	#chunks: Buffer[] = [];
 	#bytes = 0;
+	/** Of the next frame, once it has come and was checked. */
+	#length: number | undefined;
 	/** At how many chunks to look for crumbs next. */
 	#gatherAt = CRUMBS;
 
@@ -39,27 +43,56 @@ export class FrameAssembler {
 	}
 
 	/**
-	 * The next whole frame without its length, or null until more has come. A frame that came in one
-	 * piece is a view of it. Throws INVALID_REQUEST for a length that no request has.
+	 * Whether a whole frame has come: its bytes and API key are then in `length` and `apiKey`. Throws
+	 * INVALID_REQUEST for a length that no request has.
 	 */
-	next(): Buffer | null {
-		if (this.#bytes < LENGTH_BYTES) return null;
-		const length = this.#peekLength();
-		if (length < REQUEST_BYTES_MIN || length > this.#frameBytesMax) {
-			throw new MillraceError(
-				"INVALID_REQUEST",
-				`a frame of ${length} bytes; a request has ${REQUEST_BYTES_MIN} to ${this.#frameBytesMax}`,
-			);
+	hasFrame(): boolean {
+		if (this.#bytes < LENGTH_BYTES) return false;
+		this.#length ??= this.#checkedLength();
+		return this.#bytes >= LENGTH_BYTES + this.#length;
+	}
+
+	/** Bytes of the frame that `hasFrame` found, without its length. */
+	get length(): number {
+		return this.#length ?? 0;
+	}
+
+	/** The API key that stands at the beginning of the frame that `hasFrame` found. */
+	get apiKey(): number {
+		return this.#peek(LENGTH_BYTES + 2).readInt16BE(LENGTH_BYTES);
+	}
+
+	/**
+	 * Takes the frame that `hasFrame` found. One that came in pieces is put together in `scratch`,
+	 * where it stays as it is until the next is; without `scratch` in memory of its own.
+	 */
+	take(scratch?: FrameScratch): Buffer {
+		const length = this.length;
+		this.#length = undefined;
+		this.#drop(LENGTH_BYTES);
+		const first = this.#chunks[0] as Buffer;
+		if (first.length >= length) {
+			const frame = first.subarray(0, length);
+			this.#drop(length);
+			return frame;
 		}
-		if (this.#bytes < LENGTH_BYTES + length) return null;
-		this.#take(LENGTH_BYTES);
-		return this.#take(length);
+		// Not from Node's pool: a frame may live long, and would keep its neighbours there alive.
+		const frame = scratch?.room(length) ?? Buffer.allocUnsafeSlow(length);
+		let filled = 0;
+		for (const chunk of this.#chunks) {
+			if (filled === length) break;
+			filled += chunk.copy(frame, filled, 0, Math.min(chunk.length, length - filled));
+		}
+		this.#drop(length);
+		this.#gatherAt = this.#chunks.length + CRUMBS;
+		return frame;
 	}
 
 	/** Forgets everything. */
 	clear(): void {
 		this.#chunks = [];
 		this.#bytes = 0;
+		this.#length = undefined;
 	}
 
 	/**
@@ -75,35 +108,47 @@ export class FrameAssembler {
 		this.#gatherAt = this.#chunks.length + CRUMBS;
 	}
 
-	#peekLength(): number {
-		const first = this.#chunks[0] as Buffer;
-		if (first.length >= LENGTH_BYTES) return first.readInt32BE(0);
-		return Buffer.concat(this.#chunks.slice(0, LENGTH_BYTES)).readInt32BE(0);
+	#checkedLength(): number {
+		const length = this.#peek(LENGTH_BYTES).readInt32BE(0);
+		if (length >= REQUEST_BYTES_MIN && length <= this.#frameBytesMax) return length;
+		throw new MillraceError(
+			"INVALID_REQUEST",
+			`a frame of ${length} bytes; a request has ${REQUEST_BYTES_MIN} to ${this.#frameBytesMax}`,
+		);
 	}
 
-	/** Takes the next `length` bytes, which are there. */
-	#take(length: number): Buffer {
-		this.#bytes -= length;
+	/** At least the first `bytes` bytes, which have come, in one piece. */
+	#peek(bytes: number): Buffer {
 		const first = this.#chunks[0] as Buffer;
-		if (first.length >= length) {
-			if (first.length === length) this.#chunks.shift();
-			else this.#chunks[0] = first.subarray(length);
-			return first.subarray(0, length);
+		return first.length >= bytes ? first : Buffer.concat(this.#chunks.slice(0, bytes), bytes);
+	}
+
+	/** Passes over the next `bytes` bytes, which have come. */
+	#drop(bytes: number): void {
+		this.#bytes -= bytes;
+		let left = bytes;
+		let whole = 0;
+		for (const chunk of this.#chunks) {
+			if (chunk.length > left) break;
+			left -= chunk.length;
+			whole++;
 		}
-		// Not from the pool: a frame may live long, and would keep its neighbours there alive.
-		const whole = Buffer.allocUnsafeSlow(length);
-		let filled = 0;
-		let used = 0;
-		while (filled < length) {
-			const chunk = this.#chunks[used] as Buffer;
-			const wanted = length - filled;
-			chunk.copy(whole, filled, 0, wanted);
-			filled += Math.min(chunk.length, wanted);
-			if (chunk.length <= wanted) used++;
-			else this.#chunks[used] = chunk.subarray(wanted);
-		}
-		this.#chunks.splice(0, used);
-		this.#gatherAt = this.#chunks.length + CRUMBS;
-		return whole;
+		if (whole > 0) this.#chunks.splice(0, whole);
+		if (left > 0) this.#chunks[0] = (this.#chunks[0] as Buffer).subarray(left);
+	}
+}
+
+/**
+ * Memory in which one frame after the other is put together. Without it every large request would
+ * leave its bytes to the garbage collector: a tenth of what taking in 1 MiB requests cost.
+ */
+export class FrameScratch {
+	#memory: Buffer = Buffer.alloc(0);
+
+	/** Room for a frame; what was given before is overwritten. */
+	room(bytes: number): Buffer {
+		if (bytes > SCRATCH_BYTES_MAX) return Buffer.allocUnsafeSlow(bytes);
+		if (this.#memory.length < bytes) this.#memory = Buffer.allocUnsafeSlow(SCRATCH_BYTES_MAX);
+		return this.#memory.subarray(0, bytes);
 	}
 }

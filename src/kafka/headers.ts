@@ -30,10 +30,7 @@ export interface OpenedRequest {
  * Throws KafkaFrameError for a header that cannot be read, for APIs and for versions that are not
  * served: Kafka closes the connection then, too.
  */
-export function openRequest(
-	frame: Buffer,
-	apis: ReadonlyMap<number, ServedApi>,
-): OpenedRequest {
+export function openRequest(frame: Buffer, apis: ReadonlyMap<number, ServedApi>): OpenedRequest {
 	const reader = new KafkaReader(frame);
 	const apiKey = reader.int16();
 	const apiVersion = reader.int16();

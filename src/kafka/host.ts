@@ -5,6 +5,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import type { ServedApi } from "./api.ts";
 import type { FetchSessions } from "./fetch-sessions.ts";
+import type { FrameScratch } from "./frames.ts";
 import type { KafkaWriter } from "./wire/writer.ts";
 
 /** Where log lines go; pino is one. */
@@ -31,6 +32,8 @@ export interface KafkaHost {
 	readonly apis: ReadonlyMap<number, ServedApi>;
 	/** Bytes of the longest request that is taken. */
 	readonly frameBytesMax: number;
+	/** Where produce requests are put together, one at a time. */
+	readonly scratch: FrameScratch;
 	/** One writer for all answers of the loop: written and finished before anybody else runs. */
 	readonly writer: KafkaWriter;
 }

@@ -9,6 +9,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import { KafkaConnection } from "./connection.ts";
 import { FetchSessions } from "./fetch-sessions.ts";
+import { FrameScratch } from "./frames.ts";
 import { SERVED_APIS } from "./handlers/table.ts";
 import type { KafkaHost, KafkaLog } from "./host.ts";
 import { KafkaWriter } from "./wire/writer.ts";
@@ -52,6 +53,7 @@ export class KafkaServer {
 			log,
 			apis: SERVED_APIS,
 			frameBytesMax: LIMITS.kafkaFrameBytesMax,
+			scratch: new FrameScratch(),
 			writer: new KafkaWriter(),
 		};
 		// Half-open: a client that has sent its last request still reads the answers.
@@ -116,11 +118,8 @@ export class KafkaServer {
 	}
 
 	#accept(socket: Socket): void {
-		const connection = new KafkaConnection(
-			this.#host,
-			socket,
-			this.#connectionIdNext++,
-			(closed) => this.#connections.delete(closed),
+		const connection = new KafkaConnection(this.#host, socket, this.#connectionIdNext++, (closed) =>
+			this.#connections.delete(closed),
 		);
 		this.#connections.add(connection);
 	}

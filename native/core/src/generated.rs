@@ -548,6 +548,27 @@ pub const KAFKA_REQUEST_ELEMENTS_MAX: u64 = 262_144;
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 
+/// Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes).
+pub const KAFKA_FRAME_BYTES_MAX: u64 = 104_857_600;
+
+/// Bytes of one Kafka fetch answer, as in Kafka (fetch.max.bytes).
+pub const KAFKA_FETCH_BYTES_MAX: u64 = 57_671_680;
+
+/// Bytes of the produce requests of one Kafka connection that are at work side by side.
+pub const KAFKA_IN_FLIGHT_BYTES_MAX: u64 = 16_777_216;
+
+/// Bytes of requests that all Kafka connections of an event loop may hold together.
+pub const KAFKA_HELD_BYTES_MAX: u64 = 536_870_912;
+
+/// Fetch sessions of an event loop, as in Kafka (max.incremental.fetch.session.cache.slots).
+pub const FETCH_SESSIONS_MAX: u64 = 1_000;
+
+/// Partitions that all fetch sessions of an event loop remember together.
+pub const FETCH_SESSION_PARTITIONS_MAX: u64 = 1_000_000;
+
+/// Milliseconds after which an unused fetch session makes room for another, as in Kafka.
+pub const FETCH_SESSION_UNUSED_MS_MAX: u64 = 120_000;
+
 /// Characters of a topic name, as in Kafka.
 pub const TOPIC_NAME_CHARACTERS_MAX: u64 = 249;
 

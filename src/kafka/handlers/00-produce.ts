@@ -100,7 +100,8 @@ function admit(
 	exchange: Exchange,
 ): Entry {
 	const topic = typeof found === "number" ? undefined : found;
-	const code = typeof found === "number" ? found : refusal(found, partition, records, request, exchange);
+	const code =
+		typeof found === "number" ? found : refusal(found, partition, records, request, exchange);
 	return { topic, partition, records, code, message: null, baseOffset: -1, appendTimeMs: -1 };
 }
 
@@ -155,7 +156,11 @@ function appendAll(entries: readonly Entry[], acks: number, exchange: Exchange):
 }
 
 /** Appends entries in one crossing; resolves when they are as durable as was asked. */
-function append(entries: readonly Entry[], ack: number, exchange: Exchange): Promise<void> | undefined {
+function append(
+	entries: readonly Entry[],
+	ack: number,
+	exchange: Exchange,
+): Promise<void> | undefined {
 	const { frame } = exchange;
 	const { storage } = exchange.host;
 	const { plan } = storage;
@@ -201,7 +206,12 @@ function take(entries: readonly Entry[], plan: Float64Array): void {
 function respond(entry: Entry, { host }: Exchange) {
 	const { topic, partition, code } = entry;
 	if (topic === undefined || code !== CODES.NONE.code) {
-		return { index: partition, errorCode: kafkaCode(code), baseOffset: -1, errorMessage: entry.message };
+		return {
+			index: partition,
+			errorCode: kafkaCode(code),
+			baseOffset: -1,
+			errorMessage: entry.message,
+		};
 	}
 	return {
 		index: partition,

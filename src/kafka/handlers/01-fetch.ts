@@ -3,14 +3,16 @@
  *
  * Behavior:
  * - Answers are views of mapped memory up to the high watermark, whole batches only: the first may
- *   begin before the offset asked for, and the first of an answer may be larger than asked (KIP-74).
+ *   begin before the offset asked for, and the first of an answer may be larger than asked
+ *   (KIP-74).
  * - Waits until there are min_bytes, a partition cannot be read, or max_wait is over. A wait ends
  *   with an append by any thread over either protocol.
- * - There are no transactions: the last stable offset is the high watermark, and read_committed gets
- *   an empty list of aborted ones.
+ * - There are no transactions: the last stable offset is the high watermark, and read_committed
+ *   gets an empty list of aborted ones.
  *
  * Version notes:
- * - v4: isolation level.  v5: log start offset.  v7: sessions (KIP-227).  v9: leader epoch (KIP-320).
+ * - v4: isolation level.  v5: log start offset.  v7: sessions (KIP-227).  v9: leader epoch
+ *   (KIP-320).
  * - v11: rack and preferred read replica (KIP-392), always -1.  v12: flexible; last fetched epoch,
  *   which only followers send.  v13: topic ids (KIP-516).  v15, v17, v18: fields of followers.
  * - v16: node endpoints (KIP-951), which one broker never has to tell.

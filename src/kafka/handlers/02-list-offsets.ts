@@ -4,12 +4,13 @@
  * Behavior:
  * - "Latest" is the high watermark; there are no transactions, so isolation changes nothing.
  * - A time before every record answers the first record, one behind every record -1.
- * - A time of the future API (below the ones known) is UNSUPPORTED_VERSION for that partition, and so
- *   is a special time that came with a later version than the request's.
+ * - A time of the future API (below the ones known) is UNSUPPORTED_VERSION for that partition, and
+ *   so is a special time that came with a later version than the request's.
  *
  * Version notes:
  * - v2: isolation level.  v4: leader epochs (KIP-320).  v7: max timestamp, -3 (KIP-734).
- * - v8: earliest local, -4 (KIP-405): everything is local.  v9: latest tiered, -5 (KIP-1005): nothing is.
+ * - v8: earliest local, -4 (KIP-405): everything is local.  v9: latest tiered, -5 (KIP-1005):
+ *   nothing is.
  * - v10: timeout.  v11: earliest pending upload, -6 (KIP-1023): nothing is uploaded.
  */
 import { asMillraceError } from "../../errors.ts";

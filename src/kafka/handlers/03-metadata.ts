@@ -4,8 +4,8 @@
  * Behavior:
  * - The one broker is what clients are told of, under the address that they dialled or that
  *   `advertise` names; it leads every partition and is the controller.
- * - A topic that is not there is created where the request and `auto.create.topics.enable` allow it,
- *   before the answer: Kafka answers an error first and creates behind it, with the same end.
+ * - A topic that is not there is created where the request and `auto.create.topics.enable` allow
+ *   it, before the answer: Kafka answers an error first and creates behind it, with the same end.
  *
  * Version notes:
  * - v0: no topics means all.  v1: null does, and no topics means none.
@@ -17,7 +17,11 @@ import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { checkTopicName } from "../../topics/names.ts";
 import { serveApi } from "../api.ts";
-import { CLUSTER_OPERATIONS, OPERATIONS_UNASKED, TOPIC_OPERATIONS } from "../authorized-operations.ts";
+import {
+	CLUSTER_OPERATIONS,
+	OPERATIONS_UNASKED,
+	TOPIC_OPERATIONS,
+} from "../authorized-operations.ts";
 import { kafkaCode } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { METADATA, type MetadataRequest, type MetadataResponse } from "../generated/03-metadata.ts";
@@ -89,7 +93,7 @@ function describe(topic: Topic, request: MetadataRequest, { host }: Exchange): R
 	const { brokerId, storage } = host;
 	const { leaderEpoch } = storage.offsets(topic.handle, 0);
 	const replicas = [brokerId];
-	const partitions = [];
+	const partitions: ResponseTopic["partitions"][number][] = [];
 	for (let partitionIndex = 0; partitionIndex < topic.partitions; partitionIndex++) {
 		partitions.push({
 			errorCode: CODES.NONE.code,

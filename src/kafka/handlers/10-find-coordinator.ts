@@ -3,9 +3,9 @@
  *
  * Behavior:
  * - The one broker coordinates every group.
- * - There is no transaction coordinator in this version: TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which
- *   no client tries again (COORDINATOR_NOT_AVAILABLE would be retried for ever). Other kinds of
- *   coordinators are INVALID_REQUEST.
+ * - There is no transaction coordinator in this version: TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+ *   which no client tries again (COORDINATOR_NOT_AVAILABLE would be retried for ever). Other kinds
+ *   of coordinators are INVALID_REQUEST.
  *
  * Version notes:
  * - v1: key types.  v4: several keys (KIP-699).  v6: share groups (KIP-932), not served.
@@ -56,7 +56,11 @@ function find(key: string, keyType: number, exchange: Exchange) {
 		};
 	}
 	if (key === "") {
-		return { ...NO_NODE, errorCode: CODES.INVALID_GROUP_ID.code, errorMessage: "the group id is empty" };
+		return {
+			...NO_NODE,
+			errorCode: CODES.INVALID_GROUP_ID.code,
+			errorMessage: "the group id is empty",
+		};
 	}
 	const { brokerId } = exchange.host;
 	return {

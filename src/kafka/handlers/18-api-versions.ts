@@ -6,8 +6,8 @@
  *   ApiVersions itself, so that the client can try again; the response header is always v0.
  *
  * Version notes:
- * - v3: client software name and version (KIP-511), refused with INVALID_REQUEST where Kafka refuses
- *   them; features (KIP-584).  v4: feature versions that begin at 0 (KIP-1022).
+ * - v3: client software name and version (KIP-511), refused with INVALID_REQUEST where Kafka
+ *   refuses them; features (KIP-584).  v4: feature versions that begin at 0 (KIP-1022).
  */
 import { CODES } from "../../protocol/codes.ts";
 import { type ApiFacts, type ServedApi, serveApi } from "../api.ts";
