@@ -1,0 +1,138 @@
+/** A whole broker, asked in the Kafka protocol by a client that says just what it is told to. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { connect } from "../../src/client/index.ts";
+import { type Broker, startBroker } from "../../src/index.ts";
+import { recordBatch } from "../record-batch.ts";
+import { pick } from "./pick.ts";
+import { RawKafkaClient } from "./raw-client.ts";
+
+let broker: Broker;
+
+beforeAll(async () => {
+	broker = await startBroker({ memory: true });
+});
+afterAll(() => broker.close());
+
+async function connectRaw(): Promise<RawKafkaClient> {
+	const port = Number(broker.addresses.kafka?.split(":").at(-1));
+	const client = await RawKafkaClient.connect(port);
+	onTestFinished(() => client.close());
+	return client;
+}
+
+const produceRequest = (topic: string, records: Uint8Array, acks = -1) => ({
+	transactionalId: null,
+	acks,
+	timeoutMs: 1_000,
+	topicData: [{ name: topic, partitionData: [{ index: 0, records }] }],
+});
+
+const fetchRequest = (topic: string, fetchOffset: number, more: object = {}) => ({
+	maxWaitMs: 0,
+	minBytes: 1,
+	maxBytes: 1_048_576,
+	sessionId: 0,
+	sessionEpoch: -1,
+	topics: [{ topic, partitions: [{ partition: 0, fetchOffset, partitionMaxBytes: 1_048_576 }] }],
+	...more,
+});
+
+const texts = (...values: string[]) => values.map((value) => Buffer.from(value));
+
+describe("one log, two protocols", () => {
+	test("what the SDK sends is fetched over Kafka, and the other way round", async () => {
+		const client = await connect(broker.addresses.websocket);
+		onTestFinished(() => client.close());
+		const raw = await connectRaw();
+		await raw.request("Metadata", 9, { topics: [{ name: "both" }] });
+		await client.producer({ codec: "string" }).send({ topic: "both", value: "from the SDK" });
+		await raw.request("Produce", 9, produceRequest("both", recordBatch(texts("from Kafka"))));
+		const answer = await raw.request("Fetch", 12, fetchRequest("both", 0));
+		const fetched = pick(answer, "responses", 0, "partitions", 0);
+		expect(fetched).toMatchObject({ errorCode: 0, highWatermark: 2, logStartOffset: 0 });
+		const bytes = Buffer.from(fetched.records as Uint8Array);
+		expect(bytes.includes("from the SDK")).toBe(true);
+		expect(bytes.includes("from Kafka")).toBe(true);
+		const consumer = client.consumer({ topics: "both", from: "earliest", codec: "string" });
+		const values: unknown[] = [];
+		for await (const record of consumer) {
+			values.push(record.value);
+			if (values.length === 2) break;
+		}
+		expect(values).toEqual(["from the SDK", "from Kafka"]);
+	});
+
+	test("a waiting fetch is woken by a WebSocket producer", async () => {
+		const client = await connect(broker.addresses.websocket);
+		onTestFinished(() => client.close());
+		const raw = await connectRaw();
+		await raw.request("Metadata", 9, { topics: [{ name: "waited" }] });
+		const answer = raw.request("Fetch", 12, fetchRequest("waited", 0, { maxWaitMs: 25_000 }));
+		await client.producer().send({ topic: "waited", value: 1 });
+		const fetched = pick(await answer, "responses", 0, "partitions", 0);
+		expect(fetched).toMatchObject({ errorCode: 0, highWatermark: 1 });
+	});
+});
+
+describe("a connection", () => {
+	test("answers pipelined requests in their order", async () => {
+		const raw = await connectRaw();
+		await raw.request("Metadata", 9, { topics: [{ name: "ordered" }] });
+		for (let sent = 0; sent < 50; sent++) {
+			const batch = recordBatch(texts(`${sent}`));
+			raw.send("Produce", 9, produceRequest("ordered", batch), { correlationId: 100 + sent });
+			raw.send(
+				"ListOffsets",
+				1,
+				{
+					replicaId: -1,
+					topics: [{ name: "ordered", partitions: [{ partitionIndex: 0, timestamp: -1 }] }],
+				},
+				{ correlationId: 1_000 + sent },
+			);
+		}
+		for (let sent = 0; sent < 50; sent++) {
+			expect((await raw.frame()).readInt32BE(0)).toBe(100 + sent);
+			expect((await raw.frame()).readInt32BE(0)).toBe(1_000 + sent);
+		}
+	});
+
+	test("acks 0 gets no answer, and is there for what comes after it", async () => {
+		const raw = await connectRaw();
+		await raw.request("Metadata", 9, { topics: [{ name: "unanswered" }] });
+		raw.send("Produce", 9, produceRequest("unanswered", recordBatch(texts("a")), 0));
+		const listed = await raw.request("ListOffsets", 1, {
+			replicaId: -1,
+			topics: [{ name: "unanswered", partitions: [{ partitionIndex: 0, timestamp: -2 }] }],
+		});
+		expect(pick(listed, "topics", 0, "partitions", 0)).toMatchObject({ errorCode: 0, offset: 0 });
+		const fetched = await raw.request(
+			"Fetch",
+			12,
+			fetchRequest("unanswered", 0, { maxWaitMs: 25_000 }),
+		);
+		expect(pick(fetched, "responses", 0, "partitions", 0)).toMatchObject({ highWatermark: 1 });
+	});
+
+	test("a version of ApiVersions that is not known is answered with those that are", async () => {
+		const raw = await connectRaw();
+		// Version 5: a header with tagged fields and a body that nobody here can read.
+		raw.sendFrame(Buffer.from("0012000500000007000178000363626100", "hex"));
+		expect((await raw.frame()).toString("hex")).toBe("00000007002300000001001200000004");
+	});
+
+	test.each([
+		["a length of 2 GiB", "7fffffff"],
+		["a negative length", "fffffffb"],
+		["a frame without room for a header", "000000040012 0000"],
+		["an API that does not exist", "0000000a03e8000000000007ffff"],
+		["a version that is not served", "0000000e0003006300000007ffff00000000"],
+		["an array longer than its frame", "0000000e0003000100000007ffff7fffffff"],
+	])("%s ends it, and no other", async (_what, hex) => {
+		const neighbour = await connectRaw();
+		const raw = await connectRaw();
+		raw.sendBytes(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+		await raw.closed;
+		expect((await neighbour.request("ApiVersions", 0)).errorCode).toBe(0);
+	});
+});
