@@ -82,7 +82,7 @@ export async function startBroker(
 	{ memory, logger }: BrokerEnvironment,
 ): Promise<Broker> {
 	const startedMs = systemClock.wallMs();
-	const storage = await Storage.open({ dataDir: config.dataDir, memory });
+	const storage = await Storage.open({ dataDir: config.dataDir, memory, owner: true });
 	const parts: Parts = { storage, dataDir: memory ? null : config.dataDir, isReady: false };
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.

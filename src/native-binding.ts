@@ -10,6 +10,8 @@ export interface NativeBinding {
 		expectedEpoch: number,
 		changes: Array<NativeMetadataEntry>,
 	): Promise<number>;
+	/** The first producer id that nobody can have yet. */
+	producerIdsEnd(store: number): number;
 	/** Takes `count` producer ids that nobody had before; resolves to the first. */
 	allocateProducerIds(store: number, count: number): Promise<number>;
 	/**
@@ -79,22 +81,29 @@ export interface NativeBinding {
 	 * has.
 	 */
 	watch(store: number, channel: number, topic: number, partition: number, offset: number): boolean;
-	/** Opens or creates a data directory; resolves to the store's number. */
+	/**
+	 * Opens or creates a data directory, or shares the store of this process that has it open;
+	 * resolves to a number for it, which is the caller's own. The store is closed with its last one.
+	 */
 	openStore(options: NativeStoreOptions): Promise<number>;
 	/** Names the cluster that the data belongs to. */
 	clusterId(store: number): string;
 	/** Takes what recovery found since the last call. */
 	takeRecoveryReport(store: number): Array<NativeRecoveryEntry>;
 	/**
-	 * Flushes everything, writes a clean checkpoint and unlocks the directory. The number is dead
-	 * at once.
+	 * Does what is queued on the channel's thread, flushes everything and ends the store's number,
+	 * which is dead at once. The last number of a store closes it: writes a clean checkpoint and
+	 * unlocks the directory.
 	 */
-	closeStore(store: number): Promise<void>;
+	closeStore(store: number, channel: number): Promise<void>;
 	/**
-	 * Opens a channel. `wake` is called on this thread, without arguments, when there is something
-	 * for [`drain_channel`].
+	 * Opens a channel to a store. `wake` is called on this thread, without arguments, when there is
+	 * something for [`drain_channel`]. The channel alone does not keep the event loop from ending:
+	 * see [`hold_channel`].
 	 */
-	openChannel(wake: () => void): number;
+	openChannel(store: number, wake: () => void): number;
+	/** Keeps the event loop from ending while something is expected of the channel, or lets it. */
+	holdChannel(channel: number, isHeld: boolean): void;
 	/**
 	 * Takes events: triples of kind and two numbers, into `events`. Returns how many numbers were
 	 * written; call again until it is 0.
@@ -102,7 +111,10 @@ export interface NativeBinding {
 	drainChannel(channel: number, events: Float64Array): number;
 	/** Closes a channel; what is posted to it afterwards is dropped. */
 	closeChannel(channel: number): void;
-	/** Opens topics, creating what is missing; resolves to their numbers. */
+	/**
+	 * Opens topics, creating what is missing; resolves to their numbers, which are those of the
+	 * threads that have them open already.
+	 */
 	openTopics(store: number, specs: Array<NativeTopicSpec>): Promise<Array<number>>;
 	/** Grows a topic to `partitions`. */
 	addPartitions(store: number, topic: number, partitions: number): Promise<void>;
@@ -147,8 +159,12 @@ export interface NativeMetadata {
 export interface NativeStoreOptions {
 	/** The data directory; created when missing. Not touched when `memory` is set. */
 	dataDirectory: string;
-	/** Keep everything in memory; gone when the process ends. */
+	/** Keep everything in memory; gone when the store is closed. */
 	memory: boolean;
+	/** With `memory`: those who open the same name share a store. */
+	memoryName?: string;
+	/** To decide what topics there are; a store has one such user at a time. */
+	isOwner: boolean;
 	/** With `memory`: bytes after which the store is full; 0 for no bound. */
 	memoryBytesMax: number;
 	/** Threads that flush, 1 to 64. */

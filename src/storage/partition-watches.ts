@@ -2,6 +2,8 @@
  * Who waits for which partition's high watermark. The core is asked once a partition, however many
  * wait: it posts one event, and everyone whose offset was passed is woken.
  */
+import type { LoopHold } from "./loop-hold.ts";
+
 interface Waiter {
 	readonly offset: number;
 	readonly wake: () => void;
@@ -31,10 +33,13 @@ const NOT_ARMED = Number.POSITIVE_INFINITY;
 
 export class PartitionWatches {
 	readonly #source: WatchSource;
+	readonly #hold: LoopHold;
 	readonly #partitions = new Map<number, WatchedPartition>();
 
-	constructor(source: WatchSource) {
+	/** While anyone waits, `hold` is held. */
+	constructor(source: WatchSource, hold: LoopHold) {
 		this.#source = source;
+		this.#hold = hold;
 	}
 
 	/**
@@ -50,11 +55,22 @@ export class PartitionWatches {
 		}
 		const waiter = { offset, wake };
 		watched.waiters.add(waiter);
+		this.#hold.add();
 		this.#arm(watched, offset);
 		const { waiters } = watched;
 		// The partition stays known: the core still has what it was asked for, and asking it again for
 		// everyone who comes and goes would pile that up there. `advance` forgets it.
-		return () => void waiters.delete(waiter);
+		return () => {
+			if (waiters.delete(waiter)) this.#hold.remove();
+		};
+	}
+
+	/** Wakes everyone: nothing will come any more. */
+	close(): void {
+		for (const { waiters } of this.#partitions.values()) {
+			for (const waiter of waiters) this.#wake(waiters, waiter);
+		}
+		this.#partitions.clear();
 	}
 
 	/** Wakes everyone of a partition whose offset was passed. Called when the core's event comes. */
@@ -66,8 +82,7 @@ export class PartitionWatches {
 		let lowest = NOT_ARMED;
 		for (const waiter of watched.waiters) {
 			if (waiter.offset < highWatermark) {
-				watched.waiters.delete(waiter);
-				waiter.wake();
+				this.#wake(watched.waiters, waiter);
 			} else {
 				lowest = Math.min(lowest, waiter.offset);
 			}
@@ -77,6 +92,12 @@ export class PartitionWatches {
 		} else if (lowest !== NOT_ARMED) {
 			this.#arm(watched, lowest);
 		}
+	}
+
+	#wake(waiters: Set<Waiter>, waiter: Waiter): void {
+		waiters.delete(waiter);
+		this.#hold.remove();
+		waiter.wake();
 	}
 
 	#arm(watched: WatchedPartition, offset: number): void {

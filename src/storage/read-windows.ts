@@ -6,8 +6,6 @@
  * A window whose topic was deleted is detached as soon as no view is lent out, so that the disk
  * blocks are given back at once instead of at the next garbage collection.
  */
-import { LIMITS } from "../limits.ts";
-
 interface ReadWindow {
 	readonly id: number;
 	readonly topic: number;
@@ -27,13 +25,16 @@ export interface WindowSource {
 
 export class ReadWindows {
 	readonly #source: WindowSource;
+	readonly #bytesMax: number;
 	/** In the order of last use. */
 	readonly #windows = new Map<number, ReadWindow>();
 	readonly #byBuffer = new WeakMap<ArrayBufferLike, ReadWindow>();
 	#bytes = 0;
 
-	constructor(source: WindowSource) {
+	/** Windows of more than `bytesMax` bytes are held only while views of them are lent out. */
+	constructor(source: WindowSource, bytesMax: number) {
 		this.#source = source;
+		this.#bytesMax = bytesMax;
 	}
 
 	/** Address space of the windows held, in bytes. */
@@ -88,7 +89,7 @@ export class ReadWindows {
 
 	#evict(): void {
 		for (const window of this.#windows.values()) {
-			if (this.#bytes <= LIMITS.readWindowsBytesMax) return;
+			if (this.#bytes <= this.#bytesMax) return;
 			if (window.lentCount === 0) this.#drop(window);
 		}
 	}

@@ -13,6 +13,7 @@ import { loadNative } from "../native.ts";
 import type { NativeBinding } from "../native-binding.ts";
 import { CODES } from "../protocol/codes.ts";
 import {
+	EVENT_DELETED,
 	EVENT_STRIDE,
 	EVENT_TOKEN,
 	FRAME_IS_ELSEWHERE,
@@ -36,6 +37,7 @@ import {
 	READ_WINDOW,
 	SPREAD_STRIDE,
 } from "./layout.ts";
+import { LoopHold } from "./loop-hold.ts";
 import { call, callAsync, fromNative } from "./native-error.ts";
 import { PartitionWatches } from "./partition-watches.ts";
 import { ReadWindows } from "./read-windows.ts";
@@ -47,16 +49,30 @@ export type { TopicLogConfig } from "./topic-log-config.ts";
 export type TopicHandle = number & { readonly topicHandle: unique symbol };
 
 export interface StorageOptions {
-	/** The data directory; created when missing, locked while it is open. */
+	/** The data directory; created when missing, locked while this process has it open. */
 	readonly dataDir: string;
 	/** Keep everything in memory instead; gone when it is closed. */
 	readonly memory?: boolean;
+	/**
+	 * With `memory`: threads that open the same name share one store. Absent: a store of its own.
+	 */
+	readonly memoryName?: string;
 	/** With `memory`: bytes after which the disk counts as full. Absent: no bound. */
 	readonly memoryBytesMax?: number;
+	/**
+	 * Whether this opener decides what topics there are. Of these a store has one at a time, and any
+	 * number of others beside it.
+	 */
+	readonly owner?: boolean;
 	/** Threads that flush. */
 	readonly flushThreadsMax?: number;
 	/** Descriptors to keep open. */
 	readonly descriptorsMax?: number;
+	/**
+	 * Address space of the read windows that this event loop holds, in bytes: a process with several
+	 * gives each its part. Default `LIMITS.readWindowsBytesMax`.
+	 */
+	readonly readWindowsBytesMax?: number;
 }
 
 /** A topic to open. */
@@ -146,6 +162,14 @@ const SCRATCH_BYTES = LIMITS.deliveryBytesMax + 65_536;
 const FLUSH_THREADS_MAX = 16;
 const DESCRIPTORS_MAX = 4096;
 
+/**
+ * Logs, as one event loop uses them. Any number of threads may open the same directory: they share
+ * its store, with the same topic handles, and each has its own Storage, closed by itself.
+ *
+ * It keeps the event loop from ending only while something is pending: a token that somebody waits
+ * for, a watch, a call that is not settled. A thread that ends without closing it, by itself or
+ * terminated, gives its part of the store back.
+ */
 export class Storage {
 	/** Rows about the entries of the produce frame at work; see layout.ts. */
 	readonly plan = new Float64Array(LIMITS.produceEntriesMax * PLAN_STRIDE);
@@ -163,6 +187,7 @@ export class Storage {
 	readonly #scratch = new Uint8Array(SCRATCH_BYTES);
 	readonly #envelope: ProduceEnvelope = { id: 0, ack: -1, entryCount: 0 };
 	readonly #tokens = new Map<number, (code: number) => void>();
+	readonly #hold: LoopHold;
 	readonly #watches: PartitionWatches;
 	readonly #windows: ReadWindows;
 	readonly #recovered: RecoveryEntry[] = [];
@@ -182,27 +207,35 @@ export class Storage {
 	#isClosed = false;
 	#isChannelClosed = false;
 
-	private constructor(native: NativeBinding, store: number) {
+	private constructor(native: NativeBinding, store: number, readWindowsBytesMax: number) {
 		this.#native = native;
 		this.#store = store;
 		this.spread = this.#frameResult.subarray(FRAME_STRIDE);
 		this.clusterId = native.clusterId(store);
 		// A wake-up may still be on its way when the channel is closed.
-		this.#channel = native.openChannel(() => {
+		this.#channel = native.openChannel(store, () => {
 			if (!this.#isChannelClosed) this.#drain();
 		});
-		this.#watches = new PartitionWatches({
-			arm: (topic, partition, offset) => this.#arm(topic, partition, offset),
-			highWatermark: (topic, partition) => this.#highWatermark(topic, partition),
+		this.#hold = new LoopHold((isHeld) => {
+			if (!this.#isChannelClosed) native.holdChannel(this.#channel, isHeld);
 		});
-		this.#windows = new ReadWindows({
-			map: (id) => native.mapWindow(store, id),
-			detach: (buffer) => native.detachWindow(buffer),
-		});
+		const watchSource = {
+			arm: (topic: number, partition: number, offset: number) =>
+				this.#arm(topic, partition, offset),
+			highWatermark: (topic: number, partition: number) => this.#highWatermark(topic, partition),
+		};
+		this.#watches = new PartitionWatches(watchSource, this.#hold);
+		const windowSource = {
+			map: (id: number) => native.mapWindow(store, id),
+			detach: (buffer: ArrayBuffer) => native.detachWindow(buffer),
+		};
+		this.#windows = new ReadWindows(windowSource, readWindowsBytesMax);
 	}
 
 	/**
-	 * Opens or creates a data directory. Rejects with DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER,
+	 * Opens or creates a data directory, or shares the store of a thread of this process that has it
+	 * open. Rejects with INVALID_ARGUMENT when that was opened with other options, with
+	 * DATA_DIRECTORY_IN_USE when another process or another owner has it, with DATA_DIRECTORY_NEWER,
 	 * UNSUITABLE_FILE_SYSTEM, DATA_DAMAGED, DISK_FULL or KAFKA_STORAGE_ERROR.
 	 */
 	static async open(options: StorageOptions): Promise<Storage> {
@@ -211,38 +244,54 @@ export class Storage {
 			native.openStore({
 				dataDirectory: options.dataDir,
 				memory: options.memory ?? false,
+				isOwner: options.owner ?? false,
+				...(options.memoryName === undefined ? {} : { memoryName: options.memoryName }),
 				memoryBytesMax: options.memoryBytesMax ?? 0,
 				flushThreadsMax: options.flushThreadsMax ?? FLUSH_THREADS_MAX,
 				descriptorsMax: options.descriptorsMax ?? DESCRIPTORS_MAX,
 			}),
 		);
-		return new Storage(native, store);
+		return new Storage(native, store, options.readWindowsBytesMax ?? LIMITS.readWindowsBytesMax);
 	}
 
-	/** What recovery did since the directory was opened, to every topic opened until now. */
+	/**
+	 * What recovery did since the directory was opened, to every topic opened until now. Where
+	 * threads share the directory, each entry is told to the first that asks.
+	 */
 	get recoveryReport(): readonly RecoveryEntry[] {
 		if (!this.#isClosed) this.#recovered.push(...this.#native.takeRecoveryReport(this.#store));
 		return this.#recovered;
 	}
 
 	/**
-	 * Flushes everything, notes the clean stop and unlocks the directory. Rejects when something
-	 * could not be made durable; the directory is unlocked all the same.
+	 * Flushes everything and, unless another thread still uses the store, notes the clean stop and
+	 * unlocks the directory. Whoever waits is told: tokens that are not done by then fail with
+	 * SHUTTING_DOWN, and watches are woken. Rejects when something could not be made durable; it is
+	 * closed all the same.
 	 */
 	async close(): Promise<void> {
 		if (this.#isClosed) return;
 		this.#isClosed = true;
 		this.#windows.clear();
 		try {
-			await callAsync(() => this.#native.closeStore(this.#store));
+			await callAsync(() => this.#native.closeStore(this.#store, this.#channel));
 		} finally {
 			this.#drain();
+			for (const token of [...this.#tokens.keys()]) {
+				this.#tokenDone(token, CODES.SHUTTING_DOWN.code);
+			}
+			this.#watches.close();
 			this.#isChannelClosed = true;
 			this.#native.closeChannel(this.#channel);
 		}
 	}
 
-	/** Opens topics, creating what is missing, durably; handles are in the order of `specs`. */
+	/**
+	 * Opens topics, creating what is missing, durably; handles are in the order of `specs`. Topics
+	 * that another thread has open are answered with the handles that it has, and stay as they are:
+	 * opening again is how a thread finds the handles of what its catalogue knows. Rejects with
+	 * INVALID_ARGUMENT when one is open under another name or with fewer partitions.
+	 */
 	async openTopics(specs: readonly TopicSpec[]): Promise<TopicHandle[]> {
 		const handles = await callAsync(() =>
 			this.#native.openTopics(
@@ -271,6 +320,7 @@ export class Storage {
 
 	/** Ends a topic; its handle is dead at once, its files are gone when the promise resolves. */
 	deleteTopic(topic: TopicHandle): Promise<void> {
+		// At once, whatever else is waiting to be drained; other threads are told by an event.
 		this.#windows.dropTopic(topic);
 		return callAsync(() => this.#native.deleteTopic(this.#store, topic));
 	}
@@ -374,6 +424,7 @@ export class Storage {
 	/** Calls `done` once, on a later turn, with 0 or the number of the error that ended the wait. */
 	onToken(token: number, done: (code: number) => void): void {
 		this.#tokens.set(token, done);
+		this.#hold.add();
 	}
 
 	/**
@@ -481,6 +532,11 @@ export class Storage {
 		);
 	}
 
+	/** The first producer id that nobody can have yet. */
+	get producerIdsEnd(): number {
+		return call(() => this.#native.producerIdsEnd(this.#store));
+	}
+
 	/** Takes `count` producer ids that nobody had before; resolves to the first. */
 	allocateProducerIds(count: number): Promise<number> {
 		return callAsync(() => this.#native.allocateProducerIds(this.#store, count));
@@ -542,14 +598,23 @@ export class Storage {
 			for (let index = 0; index < count; index += EVENT_STRIDE) {
 				const first = events[index + 1] as number;
 				const second = events[index + 2] as number;
-				if (events[index] === EVENT_TOKEN) {
-					const done = this.#tokens.get(first);
-					this.#tokens.delete(first);
-					done?.(second);
-				} else {
-					this.#watches.advance(first, second);
-				}
+				const kind = events[index];
+				if (kind === EVENT_TOKEN) this.#tokenDone(first, second);
+				else if (kind === EVENT_DELETED) this.#windows.dropTopic(first);
+				else this.#watches.advance(first, second);
 			}
+		}
+	}
+
+	#tokenDone(token: number, code: number): void {
+		const done = this.#tokens.get(token);
+		if (done === undefined) return;
+		this.#tokens.delete(token);
+		// First what may ask for more: letting go in between would cost two calls of the core.
+		try {
+			done(code);
+		} finally {
+			this.#hold.remove();
 		}
 	}
 }

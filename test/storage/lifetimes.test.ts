@@ -9,7 +9,13 @@ import { describe, expect, test } from "vitest";
 import { temporaryDirectory } from "../broker-process.ts";
 import { missingNode, NODE_MAJORS, nodeBinary } from "../optional-parts.ts";
 
-const PROGRAMS = ["overlapping-views", "views-outlive-their-topic", "workers"];
+const PROGRAMS = [
+	"idle",
+	"overlapping-views",
+	"shared-store",
+	"views-outlive-their-topic",
+	"workers",
+];
 
 describe.each(NODE_MAJORS)("Node %i", (major) => {
 	test.for(PROGRAMS)("%s", { timeout: 60_000 }, (program, context) => {

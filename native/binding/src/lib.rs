@@ -15,3 +15,4 @@ pub mod produce;
 pub mod read;
 mod scratch;
 pub mod store;
+mod wake;

@@ -53,6 +53,12 @@ pub fn metadata_commit(
     }))
 }
 
+/// The first producer id that nobody can have yet.
+#[napi]
+pub fn producer_ids_end(store: u32) -> napi::Result<f64> {
+    Ok(handles::store(store)?.metadata().producer_ids_end() as f64)
+}
+
 /// Takes `count` producer ids that nobody had before; resolves to the first.
 #[napi(ts_return_type = "Promise<number>")]
 pub fn allocate_producer_ids(store: u32, count: u32) -> napi::Result<AsyncTask<Job<f64>>> {

@@ -1,6 +1,6 @@
 //! Opening and closing stores, topics and channels.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use millrace_core::{
     batch::TimestampType,
@@ -9,11 +9,15 @@ use millrace_core::{
     error::{Code, Error},
     log::config::{LogConfig, WriterChoice},
     recovery::verify::{self, Finding},
-    registry::{Store, StoreOptions, TopicSpec, channel::Channel},
+    registry::{
+        StoreOptions, TopicSpec,
+        channel::Channel,
+        stores::{Place, Role},
+    },
 };
 use napi::{
+    Env,
     bindgen_prelude::{AsyncTask, Float64Array, Float64ArraySlice, Function},
-    threadsafe_function::ThreadsafeFunctionCallMode,
 };
 use napi_derive::napi;
 
@@ -22,6 +26,7 @@ use crate::{
     handles,
     job::Job,
     scratch,
+    wake::Wake,
 };
 
 /// How a store is opened.
@@ -29,8 +34,12 @@ use crate::{
 pub struct NativeStoreOptions {
     /// The data directory; created when missing. Not touched when `memory` is set.
     pub data_directory: String,
-    /// Keep everything in memory; gone when the process ends.
+    /// Keep everything in memory; gone when the store is closed.
     pub memory: bool,
+    /// With `memory`: those who open the same name share a store.
+    pub memory_name: Option<String>,
+    /// To decide what topics there are; a store has one such user at a time.
+    pub is_owner: bool,
     /// With `memory`: bytes after which the store is full; 0 for no bound.
     pub memory_bytes_max: f64,
     /// Threads that flush, 1 to 64.
@@ -96,15 +105,18 @@ pub struct NativeRecoveryEntry {
     pub detail: String,
 }
 
-/// Opens or creates a data directory; resolves to the store's number.
+/// Opens or creates a data directory, or shares the store of this process that has it open;
+/// resolves to a number for it, which is the caller's own. The store is closed with its last one.
 #[napi(ts_return_type = "Promise<number>")]
-pub fn open_store(options: NativeStoreOptions) -> AsyncTask<Job<u32>> {
-    Job::start(move || {
-        let env = if options.memory {
+pub fn open_store(env: &Env, options: NativeStoreOptions) -> napi::Result<AsyncTask<Job<u32>>> {
+    let number = handles::reserve_store(env)?;
+    Ok(Job::start(move || {
+        let place = if options.memory {
             let bytes_max = options.memory_bytes_max;
-            CoreEnv::memory((bytes_max > 0.0).then_some(whole(bytes_max)))
+            let bytes_max = (bytes_max > 0.0).then_some(whole(bytes_max));
+            Place::Memory { name: options.memory_name, bytes_max }
         } else {
-            CoreEnv::system()
+            Place::Disk
         };
         let descriptors_max = usize::try_from(options.descriptors_max.max(16)).unwrap_or(16);
         let store_options = StoreOptions {
@@ -112,8 +124,18 @@ pub fn open_store(options: NativeStoreOptions) -> AsyncTask<Job<u32>> {
             flush_threads_max: usize::try_from(options.flush_threads_max.clamp(1, 64)).unwrap_or(1),
             descriptors_max: NonZeroUsize::new(descriptors_max).unwrap_or(NonZeroUsize::MIN),
         };
-        Store::open(env, store_options).map(handles::add_store)
-    })
+        let role = if options.is_owner { Role::Owner } else { Role::Guest };
+        let share = handles::OPEN_STORES.open(place, store_options, role).inspect_err(|_| {
+            handles::take_store(number);
+        })?;
+        match handles::fill_store(number, share) {
+            Ok(()) => Ok(number),
+            Err(share) => {
+                share.close()?;
+                Err(Error::new(Code::ShuttingDown, "the thread that opened the store has ended"))
+            }
+        }
+    }))
 }
 
 /// Names the cluster that the data belongs to.
@@ -133,23 +155,36 @@ pub fn take_recovery_report(store: u32) -> napi::Result<Vec<NativeRecoveryEntry>
     Ok(converted)
 }
 
-/// Flushes everything, writes a clean checkpoint and unlocks the directory. The number is dead
-/// at once.
+/// Does what is queued on the channel's thread, flushes everything and ends the store's number,
+/// which is dead at once. The last number of a store closes it: writes a clean checkpoint and
+/// unlocks the directory.
 #[napi(ts_return_type = "Promise<void>")]
-pub fn close_store(store: u32) -> AsyncTask<Job<()>> {
-    let store = handles::take_store(store);
-    Job::start(move || store.map_or(Ok(()), |store| store.close()))
+pub fn close_store(store: u32, channel: u32) -> napi::Result<AsyncTask<Job<()>>> {
+    let state = handles::event_loop(channel)?;
+    let share = handles::take_store(store);
+    Ok(Job::start(move || {
+        state.channel.finish();
+        share.map_or(Ok(()), |share| share.close())
+    }))
 }
 
-/// Opens a channel. `wake` is called on this thread, without arguments, when there is something
-/// for [`drain_channel`].
-#[napi(ts_args_type = "wake: () => void")]
-pub fn open_channel(wake: Function<'_, (), ()>) -> napi::Result<u32> {
-    let wake = wake.build_threadsafe_function::<()>().build()?;
-    let channel = Channel::new(Box::new(move || {
-        wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
-    }));
-    Ok(handles::add_loop(channel))
+/// Opens a channel to a store. `wake` is called on this thread, without arguments, when there is
+/// something for [`drain_channel`]. The channel alone does not keep the event loop from ending:
+/// see [`hold_channel`].
+#[napi(ts_args_type = "store: number, wake: () => void")]
+pub fn open_channel(env: &Env, store: u32, wake: Function<'_, (), ()>) -> napi::Result<u32> {
+    let store = handles::store(store)?;
+    let wake = Arc::new(Wake::new(&wake)?);
+    let woken = Arc::clone(&wake);
+    let channel = Channel::new(Box::new(move || woken.call()));
+    store.attach(&channel);
+    handles::add_loop(env, channel, wake)
+}
+
+/// Keeps the event loop from ending while something is expected of the channel, or lets it.
+#[napi]
+pub fn hold_channel(env: &Env, channel: u32, is_held: bool) -> napi::Result<()> {
+    handles::event_loop(channel)?.wake.hold(env, is_held)
 }
 
 /// Takes events: triples of kind and two numbers, into `events`. Returns how many numbers were
@@ -164,10 +199,13 @@ pub fn drain_channel(channel: u32, mut events: Float64ArraySlice<'_>) -> napi::R
 /// Closes a channel; what is posted to it afterwards is dropped.
 #[napi]
 pub fn close_channel(channel: u32) {
-    drop(handles::take_loop(channel));
+    if let Some(state) = handles::take_loop(channel) {
+        state.channel.close();
+    }
 }
 
-/// Opens topics, creating what is missing; resolves to their numbers.
+/// Opens topics, creating what is missing; resolves to their numbers, which are those of the
+/// threads that have them open already.
 #[napi(ts_return_type = "Promise<Array<number>>")]
 pub fn open_topics(
     store: u32,

@@ -668,4 +668,6 @@ pub mod layout {
     pub const EVENT_TOKEN: usize = 1;
     /// Kind of an event: topic handle, partition.
     pub const EVENT_VISIBLE: usize = 2;
+    /// Kind of an event: topic handle, 0; the topic was deleted, by whatever thread.
+    pub const EVENT_DELETED: usize = 3;
 }

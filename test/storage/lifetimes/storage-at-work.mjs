@@ -21,35 +21,70 @@ export const VALUE_BYTES_MAX = 8_388_608 - 200;
 export class StorageAtWork {
 	#storage;
 	#topic;
+	#topicId;
 
-	/** @param options what `Storage.open` takes */
-	static async open(options) {
+	/**
+	 * @param options what `Storage.open` takes
+	 * @param topicId a topic that exists; a new one by default
+	 */
+	static async open(options, topicId) {
 		const work = new StorageAtWork();
 		work.#storage = await Storage.open(options);
+		work.#topicId = topicId ?? randomUUID();
+		const existing = topicId !== undefined;
 		const settings = new Map([
 			["max.message.bytes", "8388608"],
 			["segment.bytes", "67108864"],
 		]);
 		const config = topicLogConfig(settings);
-		const spec = { name: "views", topicId: randomUUID(), partitions: 1, config, existing: false };
+		const spec = { name: "views", topicId: work.#topicId, partitions: 1, config, existing };
 		[work.#topic] = await work.#storage.openTopics([spec]);
 		return work;
 	}
 
+	get storage() {
+		return this.#storage;
+	}
+
+	get topic() {
+		return this.#topic;
+	}
+
+	get topicId() {
+		return this.#topicId;
+	}
+
+	/** Offset behind the last record. */
+	get logEnd() {
+		return this.#storage.offsets(this.#topic, 0).logEnd;
+	}
+
 	/** Appends a value of `bytes` bytes as a batch of its own and resolves to its offset. */
 	async append(bytes, ack = 2) {
-		const offset = this.#storage.offsets(this.#topic, 0).logEnd;
-		const value = valueAt(offset, bytes);
+		const offset = this.logEnd;
+		assert.equal(await this.appendValue(valueAt(offset, bytes), ack), offset);
+		return offset;
+	}
+
+	/** Appends a value as a batch of its own and resolves to its offset. */
+	async appendValue(value, ack = 2) {
 		const frame = new FrameWriter().value([3, 1, ack, [["views", 0, -1, 0, [[value]]]]]).finish();
 		const { entryCount } = this.#storage.decodeProduce(frame);
 		this.#storage.plan[PLAN_TOPIC_HANDLE] = this.#topic;
 		const token = this.#storage.append(frame, entryCount, ack, -1, -1);
 		const isElsewhere = this.#storage.isElsewhere;
-		if (token !== 0) assert.equal(await this.#done(token), 0);
+		// The plan is the next frame's as soon as this one waits.
+		const offset = this.#storage.plan[PLAN_BASE_OFFSET];
+		const code = token === 0 ? 0 : await this.#done(token);
+		assert.equal(code, 0);
 		if (isElsewhere) this.#storage.takeAppended(token);
 		assert.equal(this.#storage.plan[PLAN_CODE], 0);
-		assert.equal(this.#storage.plan[PLAN_BASE_OFFSET], offset);
-		return offset;
+		return isElsewhere ? this.#storage.plan[PLAN_BASE_OFFSET] : offset;
+	}
+
+	/** Resolves when the high watermark has passed `offset`. */
+	visible(offset) {
+		return new Promise((resolve) => this.#storage.watch(this.#topic, 0, offset, resolve));
 	}
 
 	/** Starts an append that nobody waits for. */

@@ -1,15 +1,16 @@
 /**
- * Threads with storages of their own, in memory and on other directories, that end with views lent
- * out and appends under way, of their own accord and by being terminated: the main thread's storage
- * and views are not disturbed.
+ * Threads with storages of their own, in memory and on other directories, and threads that share
+ * the main thread's, that end with views lent out, watches set and appends under way: of their own
+ * accord, by an exception and by being terminated. The main thread's storage and views are not
+ * disturbed, and what the threads had open is closed.
  */
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
-import { expectValue, StorageAtWork } from "./storage-at-work.mjs";
+import { expectValue, Storage, StorageAtWork } from "./storage-at-work.mjs";
 
 const BYTES = 300_000;
 const COUNT = 10;
@@ -22,14 +23,14 @@ async function watchOver() {
 	const main = await StorageAtWork.open({ dataDir: join(dataDir, "main") });
 	const lent = [];
 	let number = 0;
-	for (const memory of [true, false]) {
-		for (const ending of ["close", "exit", "terminate"]) {
+	for (const place of ["memory", "disk", "shared"]) {
+		for (const ending of ["close", "idle", "exit", "throw", "terminate", "terminate early"]) {
 			const offset = await main.append(BYTES);
 			lent.push([offset, await main.view(offset)]);
-			const options = { dataDir: join(dataDir, `worker-${number++}`), memory };
-			const workers = [0, 1].map((index) => {
-				const own = { ...options, dataDir: `${options.dataDir}-${index}` };
-				return new Worker(new URL(import.meta.url), { workerData: { options: own, ending } });
+			const workers = [0, 1].map(() => {
+				const own = place === "shared" ? "main" : `worker-${number++}`;
+				const options = { dataDir: join(dataDir, own), memory: place === "memory" };
+				return new Worker(new URL(import.meta.url), { workerData: { options, ending } });
 			});
 			await Promise.all(workers.map((worker) => ended(worker, ending)));
 			for (const [at, view] of lent) expectValue(view, at, BYTES);
@@ -38,14 +39,27 @@ async function watchOver() {
 	for (const [, view] of lent) main.release(view);
 	await main.append(BYTES);
 	await main.close();
+	// None of them is in use any more.
+	for (const directory of readdirSync(dataDir)) {
+		await (await Storage.open({ dataDir: join(dataDir, directory) })).close();
+	}
 }
 
 async function ended(worker, ending) {
-	const exit = once(worker, "exit");
-	await once(worker, "message");
-	if (ending === "terminate") await worker.terminate();
-	const [code] = await exit;
-	assert.equal(code, ending === "terminate" ? 1 : 0);
+	// `once` rejects where an error comes first.
+	const heard = (event) => new Promise((resolve) => worker.once(event, resolve));
+	const exit = heard("exit");
+	const failure = ending === "throw" ? heard("error") : undefined;
+	if (ending === "terminate early") {
+		// While it opens its storage, most of the time.
+		await heard("online");
+		await sleep(Math.random() * 100);
+	} else {
+		await heard("message");
+	}
+	if (ending.startsWith("terminate")) await worker.terminate();
+	if (failure !== undefined) assert.equal((await failure).message, "the end");
+	assert.equal(await exit, /throw|terminate/.test(ending) ? 1 : 0);
 }
 
 async function work({ options, ending }) {
@@ -56,9 +70,14 @@ async function work({ options, ending }) {
 		lent.push(await own.view(offset));
 	}
 	for (const [offset, view] of lent.entries()) expectValue(view, offset, BYTES);
+	own.storage.watch(own.topic, 0, own.logEnd - 1, () => undefined);
 	if (ending === "close") await own.close();
-	else own.appendUnawaited(BYTES);
+	else if (ending !== "idle") own.appendUnawaited(BYTES);
 	parentPort.postMessage("ready");
 	if (ending === "exit") process.exit(0);
-	if (ending === "terminate") await sleep(60_000);
+	if (ending === "throw") throw new Error("the end");
+	if (ending.startsWith("terminate")) {
+		own.storage.watch(own.topic, 0, own.logEnd, () => undefined);
+		await sleep(60_000);
+	}
 }

@@ -12,12 +12,13 @@ type Check = fn(&dyn FileSystem, &Path);
 
 /// Runs all of them, each in a directory of its own below `root`.
 pub(super) fn check_all(files: &dyn FileSystem, root: &Path) {
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("opening", open_modes_create_and_refuse_as_documented),
         ("writing", writes_gather_slices_and_reads_stop_at_the_end),
         ("sizes", sizes_follow_writes_truncation_and_allocation),
         ("names", renames_and_removals_keep_open_files_usable),
         ("directories", directories_nest_list_in_order_and_go_when_empty),
+        ("paths", a_directory_has_one_path_however_it_is_named),
         ("mapping", mappings_see_writes_and_stores_at_once),
         ("limits", ranges_past_the_end_are_errors_and_never_signals),
         ("locking", a_lock_has_one_holder_even_within_a_process),
@@ -173,6 +174,18 @@ fn ranges_past_the_end_are_errors_and_never_signals(files: &dyn FileSystem, root
     assert!(window.populate(64 << 10, 1).is_err());
     assert!(window.populate(128 << 10, 1).is_err());
     assert!(window.populate(usize::MAX, 2).is_err());
+}
+
+fn a_directory_has_one_path_however_it_is_named(files: &dyn FileSystem, root: &Path) {
+    let path = root.join("one").join("two");
+    files.create_directory(&path).unwrap();
+    let canonical = files.canonical(&path).unwrap();
+    assert!(canonical.is_absolute());
+    assert_eq!(files.canonical(&root.join("one/./two/")).unwrap(), canonical);
+    assert_eq!(files.canonical(&canonical).unwrap(), canonical);
+    assert_ne!(files.canonical(&root.join("one")).unwrap(), canonical);
+    let missing = files.canonical(&root.join("none")).err().map(|error| error.kind());
+    assert_eq!(missing, Some(ErrorKind::NotFound));
 }
 
 fn a_lock_has_one_holder_even_within_a_process(files: &dyn FileSystem, root: &Path) {

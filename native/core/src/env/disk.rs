@@ -6,7 +6,7 @@ use std::{
         fd::OwnedFd,
         unix::fs::{DirBuilderExt, OpenOptionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -81,6 +81,10 @@ impl FileSystem for DiskFileSystem {
         let file = open(path, OpenMode::OpenOrCreate)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -100,6 +100,10 @@ impl FileSystem for MemoryFileSystem {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         self.node(path, OpenMode::OpenOrCreate)?.lock.acquire()
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.names.lock().canonical(path)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

@@ -20,7 +20,7 @@ pub mod transfer;
 
 use std::{
     io::{self, IoSlice},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -146,6 +146,8 @@ pub trait FileSystem: Send + Sync + 'static {
     /// dropped, after which the file stays. `WouldBlock` when someone else has it, also within this
     /// process.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+    /// The one path that all names of the existing directory `path` lead to.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf>;
     /// Space of the file system under `path`.
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Kind of the file system under `path`.

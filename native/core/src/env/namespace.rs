@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 /// Identity of a directory: it keeps it when it is renamed, and no other directory ever gets it.
@@ -69,6 +69,12 @@ impl<T: Clone> Namespace<T> {
             }
         }
         Ok(directory)
+    }
+
+    /// The path from the root of the directory at `path`, as [`Self::directory`] finds it.
+    pub(super) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.directory(path)?;
+        Ok(Path::new("/").join(names(path)?.iter().collect::<PathBuf>()))
     }
 
     /// The file at `path`: `NotFound`, `IsADirectory`, or as [`Self::directory`].

@@ -24,6 +24,10 @@ pub trait Watch: Send + Sync {
     /// Called once when the high watermark has passed the offset asked for, or when the log is
     /// closed or deleted. Called from any thread, with no lock of the log held.
     fn wake(&self);
+    /// Whether nobody is there any more to be woken.
+    fn is_abandoned(&self) -> bool {
+        false
+    }
 }
 
 /// Acks waiting for a flush, in the order of their offsets.
@@ -96,6 +100,8 @@ impl WatchList {
         high_watermark: impl FnOnce() -> u64,
     ) -> bool {
         let mut watchers = self.watchers.lock();
+        // Where nothing is ever appended nothing else would take those out.
+        watchers.retain(|(_, watch)| !watch.is_abandoned());
         watchers.push((offset, watch));
         // Announced before the high watermark is read: whoever raises it after that sees us.
         self.count.store(watchers.len(), Ordering::SeqCst);

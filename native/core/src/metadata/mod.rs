@@ -3,8 +3,16 @@
 //! The control plane's own keys (topics and their configuration), the leader epoch and the next
 //! producer id. redb does the storing, over the files of [`crate::env`].
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use parking_lot::RwLock;
 use redb::{
     Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
 };
@@ -44,7 +52,10 @@ pub struct Content {
 ///
 /// Failure contract: a call that fails changed nothing that a later call would see.
 pub struct MetadataFile {
-    database: Database,
+    /// `None` once closed.
+    database: RwLock<Option<Database>>,
+    /// Ids below this may have been handed out.
+    producer_ids_end: AtomicU64,
 }
 
 impl MetadataFile {
@@ -74,12 +85,14 @@ impl MetadataFile {
                 }
                 error => Error::new(Code::DataDamaged, format!("{}: {error}", path.display())),
             })?;
-        let metadata = Self { database };
+        let metadata =
+            Self { database: RwLock::new(Some(database)), producer_ids_end: AtomicU64::new(0) };
         metadata.write(|transaction| {
             transaction.open_table(ENTRIES).map_err(failed)?;
             transaction.open_table(COUNTERS).map_err(failed)?;
             Ok(())
         })?;
+        metadata.producer_ids_end.store(metadata.counter(NEXT_PRODUCER_ID)?, Ordering::Release);
         Ok(metadata)
     }
 
@@ -88,7 +101,8 @@ impl MetadataFile {
     /// # Errors
     /// An I/O error.
     pub fn load(&self) -> Result<Content> {
-        let transaction = self.database.begin_read().map_err(failed)?;
+        let database = self.database.read();
+        let transaction = open(&database)?.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
         let epoch = counters.get(EPOCH).map_err(failed)?.map_or(0, |value| value.value());
         let table = transaction.open_table(ENTRIES).map_err(failed)?;
@@ -129,7 +143,14 @@ impl MetadataFile {
     /// # Errors
     /// An I/O error.
     pub fn allocate_producer_ids(&self, count: u64) -> Result<u64> {
-        self.write(|transaction| raise(transaction, NEXT_PRODUCER_ID, count))
+        let first = self.write(|transaction| raise(transaction, NEXT_PRODUCER_ID, count))?;
+        self.producer_ids_end.fetch_max(first + count, Ordering::AcqRel);
+        Ok(first)
+    }
+
+    /// The first producer id that nobody can have yet, as far as this data directory goes.
+    pub fn producer_ids_end(&self) -> u64 {
+        self.producer_ids_end.load(Ordering::Acquire)
     }
 
     /// The leader epoch in force.
@@ -137,9 +158,7 @@ impl MetadataFile {
     /// # Errors
     /// An I/O error.
     pub fn leader_epoch(&self) -> Result<u64> {
-        let transaction = self.database.begin_read().map_err(failed)?;
-        let counters = transaction.open_table(COUNTERS).map_err(failed)?;
-        Ok(counters.get(LEADER_EPOCH).map_err(failed)?.map_or(0, |value| value.value()))
+        self.counter(LEADER_EPOCH)
     }
 
     /// Starts a new leader epoch, durably, and returns it.
@@ -150,13 +169,32 @@ impl MetadataFile {
         self.write(|transaction| Ok(raise(transaction, LEADER_EPOCH, 1)? + 1))
     }
 
+    /// Closes the file, after what is being written; later calls fail with
+    /// [`Code::ShuttingDown`].
+    pub fn close(&self) {
+        drop(self.database.write().take());
+    }
+
+    fn counter(&self, name: &str) -> Result<u64> {
+        let database = self.database.read();
+        let transaction = open(&database)?.begin_read().map_err(failed)?;
+        let counters = transaction.open_table(COUNTERS).map_err(failed)?;
+        Ok(counters.get(name).map_err(failed)?.map_or(0, |value| value.value()))
+    }
+
     fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
-        let transaction = self.database.begin_write().map_err(failed)?;
+        let database = self.database.read();
+        let transaction = open(&database)?.begin_write().map_err(failed)?;
         // Dropped without a commit, the transaction is undone.
         let result = change(&transaction)?;
         transaction.commit().map_err(failed)?;
         Ok(result)
     }
+}
+
+fn open(database: &Option<Database>) -> Result<&Database> {
+    let closed = || Error::new(Code::ShuttingDown, "the store is closed");
+    database.as_ref().ok_or_else(closed)
 }
 
 /// Adds to a counter; returns what it was before.
@@ -227,14 +265,21 @@ mod tests {
             let stale = metadata.commit(0, &[change("a", "9")]).unwrap_err();
             assert_eq!(stale.code(), Code::InvalidRequest);
             assert_eq!(metadata.commit(1, &[("b".to_owned(), None)]), Ok(2));
+            assert_eq!(metadata.producer_ids_end(), 0);
             assert_eq!(metadata.allocate_producer_ids(1000), Ok(0));
+            assert_eq!(metadata.producer_ids_end(), 1000);
             assert_eq!(metadata.raise_leader_epoch(), Ok(1));
         }
         let metadata = MetadataFile::open(&env, directory).unwrap();
         let entries = vec![("a".to_owned(), b"1".to_vec())];
         assert_eq!(metadata.load(), Ok(Content { epoch: 2, entries }));
+        assert_eq!(metadata.producer_ids_end(), 1000);
         assert_eq!(metadata.allocate_producer_ids(1), Ok(1000));
         assert_eq!(metadata.leader_epoch(), Ok(1));
+        metadata.close();
+        let refusal = metadata.allocate_producer_ids(1).unwrap_err();
+        assert_eq!(refusal.code(), Code::ShuttingDown);
+        assert_eq!(metadata.producer_ids_end(), 1001);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub type Event = [f64; layout::EVENT_STRIDE];
 const EVENT_TOKEN: f64 = layout::EVENT_TOKEN as f64;
 /// `[EVENT_VISIBLE, topic, partition]`: a watched high watermark has passed the offset asked for.
 const EVENT_VISIBLE: f64 = layout::EVENT_VISIBLE as f64;
+/// `[EVENT_DELETED, topic, 0]`: the topic is gone, whoever deleted it.
+pub(super) const EVENT_DELETED: f64 = layout::EVENT_DELETED as f64;
 
 /// Deliveries made by another thread that wait to be picked up; readers that went away leave
 /// theirs behind, so their number is bounded.
@@ -45,6 +47,7 @@ pub type DeliveryKey = (u32, u32, u64, u32);
 /// The events of one event loop.
 pub struct Channel {
     events: Mutex<Vec<Event>>,
+    is_closed: AtomicBool,
     is_woken: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
     token: AtomicU32,
@@ -59,6 +62,7 @@ impl Channel {
     pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
         Arc::new(Self {
             events: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             is_woken: AtomicBool::new(false),
             wake,
             token: AtomicU32::new(0),
@@ -68,9 +72,26 @@ impl Channel {
         })
     }
 
+    /// Does what is queued on the channel's own thread; what comes later is done by who brings it.
+    pub fn finish(&self) {
+        self.appender.close();
+    }
+
+    /// Ends the channel: nobody drains it any more, and what is posted is dropped.
+    pub fn close(&self) {
+        let mut events = self.events.lock();
+        self.is_closed.store(true, Ordering::Release);
+        events.clear();
+    }
+
     /// Posts an event and wakes the loop if it is not about to drain anyway.
     pub fn post(&self, event: Event) {
-        self.events.lock().push(event);
+        let mut events = self.events.lock();
+        if self.is_closed.load(Ordering::Acquire) {
+            return;
+        }
+        events.push(event);
+        drop(events);
         if !self.is_woken.swap(true, Ordering::AcqRel) {
             (self.wake)();
         }
@@ -196,6 +217,10 @@ pub struct PartitionWatch {
 }
 
 impl Watch for PartitionWatch {
+    fn is_abandoned(&self) -> bool {
+        self.channel.is_closed.load(Ordering::Acquire)
+    }
+
     fn wake(&self) {
         let (topic, partition) = (f64::from(self.topic), f64::from(self.partition));
         self.channel.post([EVENT_VISIBLE, topic, partition]);

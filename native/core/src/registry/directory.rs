@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -72,7 +73,7 @@ pub struct DataDirectory {
     pub path: PathBuf,
     /// Names the cluster that the data belongs to.
     pub cluster_id: String,
-    _lock: Box<dyn Send + Sync>,
+    lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
 impl DataDirectory {
@@ -104,7 +105,12 @@ impl DataDirectory {
         let cluster_id = read_or_create_format(env, path)?;
         env.files.create_directory(&path.join(LOGS)).map_err(failed)?;
         env.files.sync_directory(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), cluster_id, _lock: lock })
+        Ok(Self { path: path.to_owned(), cluster_id, lock: Mutex::new(Some(lock)) })
+    }
+
+    /// Lets others use the directory; nothing may touch it through this object afterwards.
+    pub fn unlock(&self) {
+        drop(self.lock.lock().take());
     }
 
     /// Directory of a topic.

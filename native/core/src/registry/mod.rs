@@ -1,23 +1,26 @@
 //! One open data directory: its topics, their logs, and everything that serves them.
 //!
-//! A [`Store`] is shared by all threads of the process. Topics are known by small numbers, which
-//! mean the same in every thread.
+//! A [`Store`] is shared by all threads of the process ([`stores`]). Topics are known by small
+//! numbers, which mean the same in every thread.
 
 pub mod channel;
+mod closing;
 pub mod deliver;
 pub mod directory;
 pub mod produce;
+pub mod stores;
 
 use std::{
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
-use parking_lot::{Mutex, RwLock};
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use uuid::Uuid;
 
 use crate::{
@@ -30,6 +33,7 @@ use crate::{
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
     segment::{cache::FileCache, maps::WindowCache},
 };
+use channel::Channel;
 use directory::DataDirectory;
 
 /// Time between two checkpoints at least.
@@ -121,6 +125,10 @@ pub struct Store {
     is_checkpoint_stale: AtomicBool,
     /// Held while topics are opened, so that none is opened twice.
     opening: Mutex<()>,
+    /// Shared by those who change files other than those of open logs.
+    changing_files: RwLock<()>,
+    /// Of the event loops that use the store.
+    channels: Mutex<Vec<Weak<Channel>>>,
     checkpoint_failures: AtomicU64,
     is_closed: AtomicBool,
     recovery_threads_max: usize,
@@ -173,6 +181,8 @@ impl Store {
             checkpointed: Mutex::new(checkpointed),
             is_checkpoint_stale: AtomicBool::new(false),
             opening: Mutex::default(),
+            changing_files: RwLock::default(),
+            channels: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             recovery_threads_max: if threads_max == 0 { 1 } else { RECOVERY_THREADS_MAX },
@@ -204,13 +214,30 @@ impl Store {
     /// Opens topics: creates what is missing, durably, recovers what is there, side by side.
     /// Returns their numbers in the order of `specs`. Waits for the disk.
     ///
+    /// A topic that is open, because another thread has opened it, is answered with its number and
+    /// stays as it is: its configuration, and partitions that were added since, are those of the
+    /// thread that changes topics.
+    ///
     /// # Errors
-    /// [`Code::TopicAlreadyExists`] for a topic that is open, or the first failure; none of the
-    /// topics is then open.
+    /// - [`Code::InvalidArgument`] when a topic is open under another name or with fewer
+    ///   partitions, or is named twice.
+    /// - The first failure; then none of the topics that were not open is.
     pub fn open_topics(self: &Arc<Self>, specs: &[TopicSpec]) -> Result<Vec<u32>> {
         let _one_at_a_time = self.opening.lock();
-        self.check_open()?;
-        self.check_not_open(specs)?;
+        let _changing = self.change_files()?;
+        let known = self.numbers_if_open(specs)?;
+        let is_missing = known.iter().map(Option::is_none);
+        let missing: Vec<_> = specs
+            .iter()
+            .zip(is_missing)
+            .filter(|(_, is)| *is)
+            .map(|(spec, _)| spec.clone())
+            .collect();
+        let mut opened = self.open_missing_topics(&missing)?.into_iter();
+        Ok(known.into_iter().filter_map(|number| number.or_else(|| opened.next())).collect())
+    }
+
+    fn open_missing_topics(self: &Arc<Self>, specs: &[TopicSpec]) -> Result<Vec<u32>> {
         let mut jobs = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             self.prepare_directories(spec, 0)?;
@@ -243,6 +270,7 @@ impl Store {
     /// [`Code::InvalidPartitions`] when it would not grow, or why they could not be created.
     pub fn add_partitions(self: &Arc<Self>, topic: u32, partitions: u32) -> Result<()> {
         let number = topic;
+        let _changing = self.change_files()?;
         let topic = self.topic(number)?;
         let _one_at_a_time = topic.changing.lock();
         // It may have ended meanwhile.
@@ -271,17 +299,32 @@ impl Store {
         Ok(())
     }
 
-    fn check_not_open(&self, specs: &[TopicSpec]) -> Result<()> {
-        let topics = self.topics.read();
+    /// The numbers of those of `specs` that are open already.
+    fn numbers_if_open(&self, specs: &[TopicSpec]) -> Result<Vec<Option<u32>>> {
+        let mut wanted = HashMap::with_capacity(specs.len());
         for (index, spec) in specs.iter().enumerate() {
-            let mut others = specs.iter().take(index).map(|other| other.topic_id);
-            let mut open = topics.iter().flatten().map(|topic| topic.topic_id);
-            if others.any(|id| id == spec.topic_id) || open.any(|id| id == spec.topic_id) {
-                let detail = format!("{} ({}) is open", spec.name, spec.topic_id);
-                return Err(Error::new(Code::TopicAlreadyExists, detail));
+            if wanted.insert(spec.topic_id, (index, spec)).is_some() {
+                let detail = format!("{} ({}) is named twice", spec.name, spec.topic_id);
+                return Err(Error::new(Code::InvalidArgument, detail));
             }
         }
-        Ok(())
+        let mut numbers = vec![None; specs.len()];
+        for (number, topic) in (0..).zip(&*self.topics.read()) {
+            let Some(topic) = topic else { continue };
+            let Some((index, spec)) = wanted.get(&topic.topic_id) else { continue };
+            let count = topic.partition_count();
+            if topic.name != spec.name || count < spec.partitions {
+                let detail = format!(
+                    "{} is open as {} with {count} partitions, not as {} with {}",
+                    spec.topic_id, topic.name, spec.name, spec.partitions
+                );
+                return Err(Error::new(Code::InvalidArgument, detail));
+            }
+            if let Some(slot) = numbers.get_mut(*index) {
+                *slot = Some(number);
+            }
+        }
+        Ok(numbers)
     }
 
     fn replace_stale_checkpoint(&self) -> Result<()> {
@@ -422,12 +465,13 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a topic for good and removes its files. The number is dead at once; the call
-    /// returns when the files are unlinked. Waits for the disk.
+    /// Ends a topic for good and removes its files. The number is dead at once, in every thread,
+    /// and every channel is told; the call returns when the files are unlinked. Waits for the disk.
     ///
     /// # Errors
     /// [`Code::UnknownTopicOrPartition`], or why files could not be removed.
     pub fn delete_topic(&self, number: u32) -> Result<()> {
+        let _changing = self.change_files()?;
         let topic = self.topic(number)?;
         let _one_at_a_time = topic.changing.lock();
         if let Ok(index) = usize::try_from(number)
@@ -439,6 +483,7 @@ impl Store {
         for log in &logs {
             log.delete();
         }
+        self.tell([channel::EVENT_DELETED, f64::from(number), 0.0]);
         self.directory.remove_topic(&self.shared.env, topic.topic_id)
     }
 
@@ -447,6 +492,7 @@ impl Store {
     /// # Errors
     /// Why files could not be removed.
     pub fn remove_topic_files(&self, topic_id: Uuid) -> Result<()> {
+        let _changing = self.change_files()?;
         self.directory.remove_topic(&self.shared.env, topic_id)
     }
 
@@ -455,6 +501,9 @@ impl Store {
     /// # Errors
     /// An I/O error.
     pub fn set_aside_unclaimed(&self) -> Result<()> {
+        // A topic that is being opened has directories before it is in the list.
+        let _none_is_being_opened = self.opening.lock();
+        let _changing = self.change_files()?;
         let claimed: Vec<Uuid> =
             self.topics.read().iter().flatten().map(|topic| topic.topic_id).collect();
         for topic_id in self.directory.topic_ids(&self.shared.env)? {
@@ -466,6 +515,27 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Has the channel told of what concerns every event loop, as long as it lives.
+    pub fn attach(&self, channel: &Arc<Channel>) {
+        let mut channels = self.channels.lock();
+        channels.retain(|other| other.strong_count() > 0);
+        channels.push(Arc::downgrade(channel));
+    }
+
+    fn tell(&self, event: channel::Event) {
+        for channel in self.channels.lock().iter().filter_map(Weak::upgrade) {
+            channel.post(event);
+        }
+    }
+
+    /// Lets the caller change files other than those of open logs until it drops the answer, for
+    /// which [`close`](Self::close) waits.
+    fn change_files(&self) -> Result<RwLockReadGuard<'_, ()>> {
+        let changing = self.changing_files.read();
+        self.check_open()?;
+        Ok(changing)
     }
 
     fn check_open(&self) -> Result<()> {
@@ -517,42 +587,6 @@ impl Store {
         current.store(&*self.shared.env.files, &self.directory.path)?;
         *last = current;
         Ok(())
-    }
-
-    /// Flushes and closes everything, and writes a clean checkpoint. Waits for the disk.
-    ///
-    /// # Errors
-    /// The first log that could not be flushed; the checkpoint then does not say clean.
-    pub fn close(&self) -> Result<()> {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        let mut last = Checkpoint { is_clean: true, ..Checkpoint::default() };
-        let mut failure = None;
-        let topics = std::mem::take(&mut *self.topics.write());
-        for topic in topics.into_iter().flatten() {
-            let _one_at_a_time = topic.changing.lock();
-            let logs = std::mem::take(&mut *topic.logs.write());
-            for (partition, log) in logs.iter().enumerate() {
-                let partition = u32::try_from(partition).unwrap_or(u32::MAX);
-                match log.close() {
-                    Ok(position) => {
-                        last.logs.insert((*topic.topic_id.as_bytes(), partition), position);
-                    }
-                    Err(error) => {
-                        last.is_clean = false;
-                        failure.get_or_insert(error);
-                    }
-                }
-            }
-        }
-        self.shared.scheduler.close();
-        self.shared.work.close();
-        // Held while writing, so that a checkpoint under way cannot replace the clean one.
-        let mut checkpointed = self.checkpointed.lock();
-        last.store(&*self.shared.env.files, &self.directory.path)?;
-        *checkpointed = last;
-        failure.map_or(Ok(()), Err)
     }
 
     /// Does everything that is due now on the caller's thread, for simulations.

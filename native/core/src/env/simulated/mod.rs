@@ -20,7 +20,11 @@ mod machine;
 mod names;
 mod time;
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use faults::{Call, Effect, Fault, is_power_cut};
 use faults::{Faults, Subject};
@@ -217,6 +221,10 @@ impl FileSystem for SimulatedFileSystem {
         self.call(Call::Lock, path, |state| {
             state.node(path, OpenMode::OpenOrCreate)?.lock.acquire()
         })
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.call(Call::Inspect, path, |state| state.names.live().canonical(path))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

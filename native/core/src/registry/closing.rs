@@ -1,0 +1,126 @@
+//! How a store, or one user's part in it, comes to its end.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Store;
+use crate::{
+    error::{Code, Error, Result},
+    log::waiters::Acknowledge,
+    recovery::checkpoint::Checkpoint,
+};
+
+impl Store {
+    /// Makes everything that was appended before the call durable. Waits for the disk.
+    ///
+    /// # Errors
+    /// The code of a log that could not be flushed.
+    pub fn flush(&self) -> Result<()> {
+        let barrier = Arc::new(FlushBarrier::default());
+        for topic in self.topics.read().iter().flatten() {
+            for log in &*topic.logs.read() {
+                let offsets = log.offsets();
+                if offsets.flushed < offsets.log_end {
+                    barrier.state.lock().waiting += 1;
+                    log.when_flushed(offsets.log_end, Arc::clone(&barrier) as Arc<dyn Acknowledge>);
+                }
+            }
+        }
+        barrier.wait()
+    }
+
+    /// Flushes and closes everything, writes a clean checkpoint and unlocks the directory. Waits
+    /// for the disk, and for whoever is changing files.
+    ///
+    /// # Errors
+    /// The first log that could not be flushed; the checkpoint then does not say clean, and the
+    /// directory is unlocked all the same.
+    pub fn close(&self) -> Result<()> {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let _nobody_changes_files = self.changing_files.write();
+        let closed = self.close_logs();
+        self.shared.scheduler.close();
+        self.shared.work.close();
+        let stored = self.store_last_checkpoint(closed.checkpoint);
+        self.metadata.close();
+        // Not before the last write: the next one to open the directory may be there already.
+        self.directory.unlock();
+        closed.failure.map_or(stored, Err)
+    }
+
+    fn close_logs(&self) -> ClosedLogs {
+        let mut checkpoint = Checkpoint { is_clean: true, ..Checkpoint::default() };
+        let mut failure = None;
+        let topics = std::mem::take(&mut *self.topics.write());
+        for topic in topics.into_iter().flatten() {
+            let _one_at_a_time = topic.changing.lock();
+            let logs = std::mem::take(&mut *topic.logs.write());
+            for (partition, log) in logs.iter().enumerate() {
+                let partition = u32::try_from(partition).unwrap_or(u32::MAX);
+                match log.close() {
+                    Ok(position) => {
+                        checkpoint.logs.insert((*topic.topic_id.as_bytes(), partition), position);
+                    }
+                    Err(error) => {
+                        checkpoint.is_clean = false;
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+        }
+        ClosedLogs { checkpoint, failure }
+    }
+
+    fn store_last_checkpoint(&self, last: Checkpoint) -> Result<()> {
+        // Held while writing, so that a checkpoint under way cannot replace the clean one.
+        let mut checkpointed = self.checkpointed.lock();
+        last.store(&*self.shared.env.files, &self.directory.path)?;
+        *checkpointed = last;
+        Ok(())
+    }
+}
+
+struct ClosedLogs {
+    checkpoint: Checkpoint,
+    failure: Option<Error>,
+}
+
+/// Waits for the flushes of several logs.
+#[derive(Default)]
+struct FlushBarrier {
+    state: Mutex<BarrierState>,
+    all_done: Condvar,
+}
+
+#[derive(Default)]
+struct BarrierState {
+    waiting: usize,
+    failure: Option<Code>,
+}
+
+impl FlushBarrier {
+    fn wait(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        while state.waiting > 0 {
+            self.all_done.wait(&mut state);
+        }
+        state.failure.map_or(Ok(()), |code| Err(Error::new(code, "not everything was flushed")))
+    }
+}
+
+impl Acknowledge for FlushBarrier {
+    fn done(&self, code: Code) {
+        let mut state = self.state.lock();
+        state.waiting -= 1;
+        // What was deleted is nobody's any more.
+        if !matches!(code, Code::None | Code::TopicDeleted) {
+            state.failure.get_or_insert(code);
+        }
+        if state.waiting == 0 {
+            self.all_done.notify_all();
+        }
+    }
+}
