@@ -153,7 +153,8 @@ class Encoder {
 		const { type } = field;
 		if (!PRIMITIVES.has(type)) {
 			const fields = structOf(this.message, field);
-			const marker = field.nullable === null ? [] : [Buffer.from([value === null ? 0xff : 1])];
+			const nothing = field.tag === null ? 0xff : 0;
+			const marker = field.nullable === null ? [] : [Buffer.from([value === null ? nothing : 1])];
 			return value === null ? marker : [...marker, ...this.struct(fields, value as Fields)];
 		}
 		if (type === "string") {
@@ -247,7 +248,8 @@ export class Decoder {
 	private value(field: Field): Value {
 		const { type } = field;
 		if (!PRIMITIVES.has(type)) {
-			if (field.nullable !== null && this.take(1).readInt8() < 0) return null;
+			const nothing = field.tag === null ? -1 : 0;
+			if (field.nullable !== null && this.take(1).readInt8() === nothing) return null;
 			return this.struct(structOf(this.message, field));
 		}
 		if (type === "string") {

@@ -95,7 +95,7 @@ function expectRead(
 	const message = messageOf(name);
 	const reader = new KafkaReader(encodeMessage(name, version, fields));
 	const answer = readBody(reader, version);
-	reader.end();
+	expect(reader.remaining).toBe(0);
 	expect(comparable(answer)).toEqual(read(message, message.fields, version, fields));
 }
 

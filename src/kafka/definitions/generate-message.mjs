@@ -232,7 +232,8 @@ class MessageGenerator {
 		}
 		if (!PRIMITIVES.has(field.type)) {
 			const value = `read${this.message.name}${field.type}(reader, version)`;
-			return nullable ? `reader.present() ? ${value} : null` : value;
+			if (!nullable) return value;
+			return `reader.${field.tag === null ? "present" : "presentTagged"}() ? ${value} : null`;
 		}
 		if (field.type === "bool") return "reader.boolean()";
 		if (field.type === "string" || field.type === "bytes" || field.type === "records") {
@@ -338,7 +339,8 @@ class MessageGenerator {
 		if (!PRIMITIVES.has(field.type)) {
 			const write = (text) => `write${this.message.name}${field.type}(writer, ${text}, version);`;
 			if (!nullable) return write(value);
-			return `const ${field.name} = ${value}; writer.present(${field.name} !== null);
+			const method = field.tag === null ? "present" : "presentTagged";
+			return `const ${field.name} = ${value}; writer.${method}(${field.name} !== null);
 				if (${field.name} !== null) ${write(field.name)}`;
 		}
 		if (field.type === "bool") return `writer.boolean(${value});`;
@@ -365,6 +367,7 @@ class MessageGenerator {
 		if (field.default === null) return `${optional}${path} !== null`;
 		const fields = this.message.structs.get(field.type);
 		const parts = fields.map((inner) => `(${this.isSetText(inner, `${path}.${inner.name}`)})`);
+		if (field.nullable !== null) parts.unshift(`${path} === null`);
 		return `${optional}(${parts.join(" || ")})`;
 	}
 

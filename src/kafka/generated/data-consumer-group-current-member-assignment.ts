@@ -54,7 +54,7 @@ function readConsumerGroupCurrentMemberAssignmentValueTopicPartitions(
 ): ConsumerGroupCurrentMemberAssignmentValueTopicPartitions {
 	const topicId = reader.uuid();
 	const partitions = reader.array(readInt32, version, true, 4);
-	let assignmentEpochs: readonly number[] | null = null;
+	let assignmentEpochs: readonly number[] | null = [];
 	for (let left = reader.tagCount(); left > 0; left--) {
 		const tag = reader.unsignedVarint();
 		const end = reader.taggedEnd();
@@ -72,7 +72,8 @@ function writeConsumerGroupCurrentMemberAssignmentValueTopicPartitions(
 ): void {
 	writer.uuid(message.topicId);
 	writer.array(message.partitions, writeInt32, version, true);
-	const hasAssignmentEpochs = message.assignmentEpochs !== null;
+	const hasAssignmentEpochs =
+		message.assignmentEpochs === null || message.assignmentEpochs.length > 0;
 	writer.unsignedVarint(hasAssignmentEpochs ? 1 : 0);
 	if (hasAssignmentEpochs) {
 		const start = writer.startTagged(0);

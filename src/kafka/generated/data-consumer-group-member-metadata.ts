@@ -117,12 +117,15 @@ export function readConsumerGroupMemberMetadataValue(
 	const subscribedTopicRegex = reader.nullableString(true);
 	const rebalanceTimeoutMs = reader.int32();
 	const serverAssignor = reader.nullableString(true);
-	let classicMemberMetadata: ConsumerGroupMemberMetadataValueClassicMemberMetadata | null = null;
+	let classicMemberMetadata: ConsumerGroupMemberMetadataValueClassicMemberMetadata | null = {
+		sessionTimeoutMs: 0,
+		supportedProtocols: [],
+	};
 	for (let left = reader.tagCount(); left > 0; left--) {
 		const tag = reader.unsignedVarint();
 		const end = reader.taggedEnd();
 		if (tag === 0)
-			classicMemberMetadata = reader.present()
+			classicMemberMetadata = reader.presentTagged()
 				? readConsumerGroupMemberMetadataValueClassicMemberMetadata(reader, version)
 				: null;
 		else reader.skipTo(end);
@@ -154,12 +157,15 @@ export function writeConsumerGroupMemberMetadataValue(
 	writer.nullableString(message.subscribedTopicRegex, true);
 	writer.int32(message.rebalanceTimeoutMs);
 	writer.nullableString(message.serverAssignor, true);
-	const hasClassicMemberMetadata = message.classicMemberMetadata !== null;
+	const hasClassicMemberMetadata =
+		message.classicMemberMetadata === null ||
+		message.classicMemberMetadata.sessionTimeoutMs !== 0 ||
+		message.classicMemberMetadata.supportedProtocols.length > 0;
 	writer.unsignedVarint(hasClassicMemberMetadata ? 1 : 0);
 	if (hasClassicMemberMetadata) {
 		const start = writer.startTagged(0);
 		const classicMemberMetadata = message.classicMemberMetadata;
-		writer.present(classicMemberMetadata !== null);
+		writer.presentTagged(classicMemberMetadata !== null);
 		if (classicMemberMetadata !== null)
 			writeConsumerGroupMemberMetadataValueClassicMemberMetadata(
 				writer,

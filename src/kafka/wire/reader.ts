@@ -41,14 +41,9 @@ export class KafkaReader {
 		return this;
 	}
 
-	/** Bytes that are left. */
+	/** Bytes that are left. Kafka does not mind bytes behind a request, so nothing here does. */
 	get remaining(): number {
 		return this.frame.length - this.position;
-	}
-
-	/** Refuses bytes behind the body. */
-	end(): void {
-		if (this.remaining !== 0) this.fail(`${this.remaining} bytes behind the end of the request`);
 	}
 
 	boolean(): boolean {
@@ -132,6 +127,11 @@ export class KafkaReader {
 	/** Whether a nullable struct is there; its marker is taken. */
 	present(): boolean {
 		return this.int8() >= 0;
+	}
+
+	/** The same of one that is a tagged field, whose marker has another form. */
+	presentTagged(): boolean {
+		return this.unsignedVarint() !== 0;
 	}
 
 	/** `elementBytesMin`: the least that one element takes on the wire. */

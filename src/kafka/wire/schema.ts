@@ -14,7 +14,7 @@ export interface KafkaApi<Request, Response> {
 	 * The oldest version that ApiVersions names: lower than `oldest` where a client depends on it.
 	 */
 	readonly advertisedFrom: number;
-	/** Reads the body of a request; the caller checks the version first, and the end afterwards. */
+	/** Reads the body of a request; the caller checks the version first. */
 	readonly readRequest: (reader: KafkaReader, version: number) => Request;
 	readonly writeResponse: (writer: KafkaWriter, response: Response, version: number) => void;
 }

@@ -212,6 +212,11 @@ export class KafkaWriter {
 		return this.int8(present ? 1 : -1);
 	}
 
+	/** The same before one that is a tagged field, whose marker has another form. */
+	presentTagged(present: boolean): this {
+		return this.unsignedVarint(present ? 1 : 0);
+	}
+
 	array<Element>(
 		elements: readonly Element[],
 		write: WriteElement<Element>,
