@@ -7,7 +7,9 @@
  * `.ci/run` installs all of it below .ci/tools, where it is found from then on.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** The majors of Node that Millrace supports. */
@@ -42,6 +44,63 @@ export function pythonBinary(...modules: string[]): string | null {
 export function missingPython(...modules: string[]): string {
 	const what = modules.length === 0 ? "" : ` with ${modules.join(" and ")}`;
 	return `there is no Python 3${what} (.ci/run installs it)`;
+}
+
+/** kcat, where the machine has it. */
+export function kcatBinary(): string | null {
+	return spawnSync("kcat", ["-V"]).status === 0 ? "kcat" : null;
+}
+
+/** Why a test that needs kcat is skipped. */
+export const MISSING_KCAT = "kcat is not on this machine (.ci/run installs it)";
+
+/**
+ * A `java` command line with the class path of Apache Kafka, its broker, clients and tools; null
+ * where there is no Java or the jars are not below .ci/tools. What follows is a class and its
+ * arguments.
+ */
+export function kafkaJava(...classPath: string[]): string[] | null {
+	const jars = toolFile("kafka/lib");
+	if (!existsSync(join(jars, ".complete")) || spawnSync("java", ["-version"]).status !== 0) {
+		return null;
+	}
+	return [
+		"java",
+		"-Xmx512m",
+		// For programs that run a second: without these most of it is the compiler's.
+		"-XX:+UseSerialGC",
+		"-XX:TieredStopAtLevel=1",
+		// Without a configuration the logger writes to stdout, where the answers are.
+		"-Dorg.apache.logging.log4j.level=OFF",
+		"-cp",
+		[...classPath, join(jars, "*")].join(":"),
+	];
+}
+
+/** Why a test that needs Java with Apache Kafka is skipped. */
+export const MISSING_KAFKA_JAVA = "there is no Java with Apache Kafka (.ci/run installs it)";
+
+/**
+ * The path below .ci/tools of what was built from a directory of sources below test/; null where it
+ * was not built, or from other sources than are there now.
+ */
+export function builtProgram(path: string, sourceDirectory: string): string | null {
+	const built = toolFile(path);
+	if (!existsSync(`${built}.sources`)) return null;
+	const builtFrom = readFileSync(`${built}.sources`, "utf8").trim();
+	const directory = fileURLToPath(new URL(sourceDirectory, import.meta.url));
+	const files = readdirSync(directory, { recursive: true, encoding: "utf8" })
+		.map((name) => join(directory, name))
+		.filter((file) => statSync(file).isFile())
+		.sort();
+	const hash = createHash("sha256");
+	for (const file of files) hash.update(readFileSync(file));
+	return hash.digest("hex") === builtFrom ? built : null;
+}
+
+/** Why a test that needs a program built from a directory of sources is skipped. */
+export function missingProgram(sourceDirectory: string): string {
+	return `test/${sourceDirectory} is not built, or has changed since (.ci/run builds it)`;
 }
 
 /** Whether to run what takes too long for every `npm test`: MILLRACE_TEST_LONG=1 asks for it. */

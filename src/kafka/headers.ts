@@ -3,6 +3,7 @@
  * never changed; then the client's name, and tagged fields where the version is flexible (KIP-482).
  */
 import type { ServedApi } from "./api.ts";
+import { APIS } from "./generated/apis.ts";
 import { KafkaFrameError } from "./wire/frame-error.ts";
 import { KafkaReader } from "./wire/reader.ts";
 
@@ -36,7 +37,9 @@ export function openRequest(frame: Buffer, apis: ReadonlyMap<number, ServedApi>)
 	const apiVersion = reader.int16();
 	const correlationId = reader.int32();
 	const api = apis.get(apiKey);
-	if (api === undefined) throw new KafkaFrameError(`API ${apiKey} is not served`, 0);
+	if (api === undefined) {
+		throw new KafkaFrameError(`API ${apiKey}, ${nameOf(apiKey)}, is not served`, 0);
+	}
 	const { facts } = api;
 	const isVersionUnknown = apiVersion < facts.oldest || apiVersion > facts.latest;
 	if (isVersionUnknown && api.serveUnknownVersion === undefined) {
@@ -49,6 +52,11 @@ export function openRequest(frame: Buffer, apis: ReadonlyMap<number, ServedApi>)
 	if (apiVersion >= facts.flexibleFrom) reader.skipTags();
 	const header = { apiKey, apiVersion, correlationId, clientId };
 	return { api, header, reader, isVersionUnknown };
+}
+
+/** An API's name, served or not. */
+function nameOf(key: number): string {
+	return APIS.find((api) => api.key === key)?.name ?? "which nobody knows";
 }
 
 /** Whether the response's header has tagged fields. */

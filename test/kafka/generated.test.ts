@@ -2,7 +2,6 @@
  * The generated codec against one that interprets the definitions: every message, at every
  * version. What the definitions say is held against Kafka elsewhere.
  */
-import { readdirSync } from "node:fs";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Field, Message } from "../../src/kafka/definitions/parse.mjs";
@@ -21,38 +20,13 @@ import {
 	type Value,
 	within,
 } from "./client-codec.ts";
+import { generatedSchemas, versionsOf } from "./generated-schemas.ts";
 
 const RUNS = 20;
 /** Another one explores further: SEED=$RANDOM. A failure prints it. */
 const seed = Number(process.env.SEED ?? 1);
 
-/** What a generated module exports for data, as far as it is used here. */
-interface Schema {
-	readonly name: string;
-	readonly oldest: number;
-	readonly latest: number;
-	read(reader: KafkaReader, version: number): unknown;
-	write(writer: KafkaWriter, message: Fields, version: number): void;
-}
-
-const generated = new URL("../../src/kafka/generated/", import.meta.url);
-const schemas = (
-	await Promise.all(
-		readdirSync(generated)
-			.filter((file) => file.startsWith("data-"))
-			.map(async (file): Promise<Schema[]> => {
-				const module: Record<string, unknown> = await import(new URL(file, generated).href);
-				return Object.values(module).filter(
-					(value): value is Schema => typeof value === "object" && value !== null,
-				);
-			}),
-	)
-).flat();
-
-/** All versions from the oldest to the latest. */
-function versionsOf({ oldest, latest }: { oldest: number; latest: number }): number[] {
-	return Array.from({ length: latest - oldest + 1 }, (_, index) => oldest + index);
-}
+const schemas = await generatedSchemas();
 
 /** What the generated reader must answer: every field, in versions without it the default. */
 function read(message: Message, fields: readonly Field[], version: number, given: Fields): Fields {
