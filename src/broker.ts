@@ -10,6 +10,7 @@ import {
 } from "./addresses.ts";
 import { systemClock } from "./clock.ts";
 import type { BrokerConfig } from "./config.ts";
+import { GroupCoordinator } from "./groups/coordinator.ts";
 import { KafkaServer } from "./kafka/server.ts";
 import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
@@ -66,6 +67,7 @@ interface Parts {
 	/** Where `addresses.json` lies; null in memory. */
 	readonly dataDir: string | null;
 	catalogue?: TopicCatalogue;
+	groups?: GroupCoordinator;
 	server?: WebSocketServer;
 	kafka?: KafkaServer;
 	isReady: boolean;
@@ -93,6 +95,7 @@ export async function startBroker(
 			// Complete only now: opening the topics recovers their logs.
 			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
 		}
+		parts.groups = startGroups(config, storage, parts.catalogue, logger);
 		const producerIds = new ProducerIds((count) => storage.allocateProducerIds(count));
 		const nextProducerId = () => producerIds.next();
 		parts.server = await startServer(config, parts, parts.catalogue, nextProducerId, logger);
@@ -133,6 +136,26 @@ function openCatalogue(
 			logger.error({ err: error, topic }, "a deleted topic's files could not be removed yet");
 		},
 	});
+}
+
+/** Groups are read while the broker serves everything else. */
+function startGroups(
+	config: BrokerConfig,
+	storage: Storage,
+	catalogue: TopicCatalogue,
+	logger: Logger,
+): GroupCoordinator {
+	const groups = new GroupCoordinator({
+		options: config,
+		storage,
+		catalogue,
+		clock: systemClock,
+		log: logger,
+	});
+	groups.load().catch((error: unknown) => {
+		logger.error({ err: error }, "loading groups failed");
+	});
+	return groups;
 }
 
 async function startServer(
@@ -187,6 +210,8 @@ async function stopParts(parts: Parts): Promise<void> {
 			failures.push(error);
 		}
 	};
+	// Whoever waits for a group is answered, or the connections would have to be cut.
+	await attempt(async () => parts.groups?.close());
 	await attempt(async () => {
 		await Promise.all([parts.server?.close(), parts.kafka?.close()]);
 	});

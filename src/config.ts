@@ -32,6 +32,14 @@ export interface BrokerConfig {
 	readonly connectionsMaxIdleMs: number;
 	readonly numPartitions: number;
 	readonly autoCreateTopicsEnable: boolean;
+	readonly groupInitialRebalanceDelayMs: number;
+	readonly groupMinSessionTimeoutMs: number;
+	readonly groupMaxSessionTimeoutMs: number;
+	readonly groupMaxSize: number;
+	readonly offsetMetadataMaxBytes: number;
+	readonly offsetsRetentionMinutes: number;
+	readonly offsetsRetentionCheckIntervalMs: number;
+	readonly offsetsTopicNumPartitions: number;
 	readonly allowedOrigins: readonly string[];
 	readonly websocketTransport: (typeof TRANSPORTS)[number];
 	readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -57,6 +65,9 @@ interface Option<Value> {
 }
 
 type Options = { readonly [Key in keyof BrokerConfig]: Option<BrokerConfig[Key]> };
+
+/** Kafka's INT ends here. */
+const INT_MAX = 2_147_483_647;
 
 /** By the name that the code uses. */
 export const OPTIONS: Options = {
@@ -108,6 +119,62 @@ export const OPTIONS: Options = {
 		default: "true",
 		doc: "Whether the first use of a topic creates it.",
 		parse: parseBoolean,
+	},
+	groupInitialRebalanceDelayMs: {
+		name: "group.initial.rebalance.delay.ms",
+		placeholder: "MS",
+		default: "3000",
+		doc: "How long the first join of an empty group waits for further members.",
+		parse: (text) => parseInteger(text, 0, INT_MAX),
+	},
+	groupMinSessionTimeoutMs: {
+		name: "group.min.session.timeout.ms",
+		placeholder: "MS",
+		default: "6000",
+		doc: "The shortest session timeout that a group member may ask for.",
+		parse: (text) => parseInteger(text, 0, INT_MAX),
+	},
+	groupMaxSessionTimeoutMs: {
+		name: "group.max.session.timeout.ms",
+		placeholder: "MS",
+		default: "1800000",
+		doc: "The longest session timeout that a group member may ask for.",
+		parse: (text) => parseInteger(text, 0, INT_MAX),
+	},
+	groupMaxSize: {
+		name: "group.max.size",
+		placeholder: "N",
+		default: `${INT_MAX}`,
+		doc: `Members that one group may have, and never more than ${LIMITS.groupMembersMax}.`,
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	offsetMetadataMaxBytes: {
+		name: "offset.metadata.max.bytes",
+		placeholder: "BYTES",
+		default: "4096",
+		doc: "Metadata that may be committed with an offset.",
+		parse: (text) => parseInteger(text, 0, 32_767),
+	},
+	offsetsRetentionMinutes: {
+		name: "offsets.retention.minutes",
+		placeholder: "MINUTES",
+		default: "10080",
+		doc: "How long offsets of a group without members are kept.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	offsetsRetentionCheckIntervalMs: {
+		name: "offsets.retention.check.interval.ms",
+		placeholder: "MS",
+		default: "600000",
+		doc: "How often offsets and groups are looked through for what has expired.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	offsetsTopicNumPartitions: {
+		name: "offsets.topic.num.partitions",
+		placeholder: "N",
+		default: "50",
+		doc: "Partitions of the topic that keeps groups and offsets, when it is first used.",
+		parse: (text) => parseInteger(text, 1, LIMITS.topicPartitionsMax),
 	},
 	allowedOrigins: {
 		name: "allowed.origins",

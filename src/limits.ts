@@ -58,6 +58,22 @@ export const LIMITS = {
 	requestValuesMax: 65_536,
 	/** Elements of all arrays of one Kafka request together: building millions of them would hold the event loop. */
 	kafkaRequestElementsMax: 262_144,
+	/** Consumer groups of a broker: bounds what it remembers for clients that invent group ids. */
+	groupsMax: 100_000,
+	/** Members of one group, whatever group.max.size says: each rebalance tells its leader of all. */
+	groupMembersMax: 10_000,
+	/** Member ids of one group that were handed out and have not joined yet. */
+	groupJoinsPendingMax: 1_000,
+	/** Protocols that one member may offer. */
+	groupProtocolsMax: 64,
+	/** Metadata and assignments of one group in bytes: they are stored in one record, which a batch must hold. */
+	groupBytesMax: 7_340_032,
+	/** Memory of all groups, members and committed offsets in bytes, as it is estimated. */
+	groupsBytesMax: 536_870_912,
+	/** Bytes of one append to the offsets topic; more is split, as Kafka's own batches are bounded. */
+	groupAppendBytesMax: 1_048_576,
+	/** Bytes on their way into the offsets topic; beyond, the disk does not keep up and commits are refused. */
+	groupAppendsPendingBytesMax: 67_108_864,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
 	/** Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes). */

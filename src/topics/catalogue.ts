@@ -22,6 +22,7 @@ import {
 	describeConfiguration,
 	topicLogConfig,
 } from "./configuration.ts";
+import { isInternalTopic } from "./internal-topics.ts";
 import { checkTopicName, collisionKey } from "./names.ts";
 import {
 	decodeRecords,
@@ -88,6 +89,8 @@ export interface TopicCreation {
 	 * TOPIC_ALREADY_EXISTS.
 	 */
 	readonly ifNotExists?: boolean;
+	/** The broker itself creates one of its internal topics. */
+	readonly isInternal?: boolean;
 }
 
 /** What `alter` is asked for; what is absent stays. */
@@ -205,7 +208,7 @@ export class TopicCatalogue {
 		const topic = this.#topics.get(name);
 		if (topic !== undefined) return topic;
 		checkTopicName(name);
-		if (!this.#options.createsAutomatically) throw unknownTopic(name);
+		if (!this.#options.createsAutomatically || isInternalTopic(name)) throw unknownTopic(name);
 		return (await this.create({ name, ifNotExists: true })).topic;
 	}
 
@@ -222,8 +225,8 @@ export class TopicCatalogue {
 
 	/**
 	 * Creates a topic; resolves once it is durable and served. Rejects with TOPIC_ALREADY_EXISTS,
-	 * INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_CONFIG or what storage reports; then there
-	 * is no topic.
+	 * INVALID_TOPIC_EXCEPTION (a name that the broker keeps for itself, too), INVALID_PARTITIONS,
+	 * INVALID_CONFIG or what storage reports; then there is no topic.
 	 */
 	create(creation: TopicCreation): Promise<{ created: boolean; topic: Topic }> {
 		return this.#mutate(async () => {
@@ -245,8 +248,10 @@ export class TopicCatalogue {
 		name,
 		partitions = this.#options.partitionsDefault,
 		config = [],
+		isInternal = false,
 	}: TopicCreation): TopicRecord {
 		checkTopicName(name);
+		if (!isInternal) checkNotInternal(name);
 		checkPartitionCount(partitions);
 		const overrides = checkOverrides(config);
 		const neighbour = this.#collisions.get(collisionKey(name));
@@ -323,11 +328,13 @@ export class TopicCatalogue {
 
 	/**
 	 * Deletes a topic; resolves once that is durable. Its files go away behind that.
-	 * Rejects with UNKNOWN_TOPIC_OR_PARTITION or what the metadata store reports.
+	 * Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION for an internal topic, or what
+	 * the metadata store reports.
 	 */
 	async delete(name: string): Promise<void> {
 		return this.#mutate(async () => {
 			const topic = this.#existing(name);
+			checkNotInternal(name);
 			await this.#commit([
 				{ key: topicKey(name), value: null },
 				{ key: deletedTopicKey(topic.topicId), value: encodeDeletedTopic(topic) },
@@ -462,6 +469,8 @@ function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
 			{ topic: before.name },
 		);
 	}
+	// The number of partitions decides where the broker looks for what it keeps there.
+	if (partitions > before.partitions) checkNotInternal(before.name);
 	const overrides = changeOverrides(before.overrides, config);
 	return { ...before, partitions, overrides, logConfig: topicLogConfig(overrides) };
 }
@@ -472,6 +481,14 @@ function checkPartitionCount(partitions: number): void {
 		"INVALID_PARTITIONS",
 		`a topic has between 1 and ${LIMITS.topicPartitionsMax}, not ${partitions}`,
 	);
+}
+
+/** Throws INVALID_TOPIC_EXCEPTION for a topic that only the broker itself creates and changes. */
+function checkNotInternal(name: string): void {
+	if (!isInternalTopic(name)) return;
+	throw new MillraceError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own`, {
+		topic: name,
+	});
 }
 
 function unknownTopic(name: string): MillraceError {

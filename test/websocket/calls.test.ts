@@ -49,13 +49,26 @@ describe.each(TRANSPORTS)("calls over %s", (transport) => {
 
 	test("topics that a broker keeps for itself are listed on request only", async () => {
 		const client = await at.client();
-		await client.call("topics.create", { name: "__consumer_offsets" });
+		const name = "__consumer_offsets";
+		await at.catalogue.create({ name, isInternal: true });
 		const names = async (parameters: { internal?: boolean }) =>
 			((await client.call("topics.list", parameters)).topics as DecodedMap[]).map(
 				({ name }) => name,
 			);
 		expect(await names({})).not.toContain("__consumer_offsets");
 		expect(await names({ internal: true })).toContain("__consumer_offsets");
+	});
+
+	test("topics that a broker keeps for itself are not the clients' to change", async () => {
+		const client = await at.client();
+		await at.catalogue.create({ name: "__transaction_state", isInternal: true });
+		const name = "__transaction_state";
+		for (const call of ["topics.create", "topics.delete", "topics.add_partitions"]) {
+			await expect(client.call(call, { name, partitions: 2 })).rejects.toThrow(
+				"INVALID_TOPIC_EXCEPTION",
+			);
+		}
+		expect(await client.produce(name, ["value"])).toEqual([[17, 0, -1, -1]]);
 	});
 
 	test("creating what exists is an error, or an answer where that was asked for", async () => {

@@ -545,6 +545,30 @@ pub const REQUEST_VALUES_MAX: u64 = 65_536;
 /// Elements of all arrays of one Kafka request together: building millions of them would hold the event loop.
 pub const KAFKA_REQUEST_ELEMENTS_MAX: u64 = 262_144;
 
+/// Consumer groups of a broker: bounds what it remembers for clients that invent group ids.
+pub const GROUPS_MAX: u64 = 100_000;
+
+/// Members of one group, whatever group.max.size says: each rebalance tells its leader of all.
+pub const GROUP_MEMBERS_MAX: u64 = 10_000;
+
+/// Member ids of one group that were handed out and have not joined yet.
+pub const GROUP_JOINS_PENDING_MAX: u64 = 1_000;
+
+/// Protocols that one member may offer.
+pub const GROUP_PROTOCOLS_MAX: u64 = 64;
+
+/// Metadata and assignments of one group in bytes: they are stored in one record, which a batch must hold.
+pub const GROUP_BYTES_MAX: u64 = 7_340_032;
+
+/// Memory of all groups, members and committed offsets in bytes, as it is estimated.
+pub const GROUPS_BYTES_MAX: u64 = 536_870_912;
+
+/// Bytes of one append to the offsets topic; more is split, as Kafka's own batches are bounded.
+pub const GROUP_APPEND_BYTES_MAX: u64 = 1_048_576;
+
+/// Bytes on their way into the offsets topic; beyond, the disk does not keep up and commits are refused.
+pub const GROUP_APPENDS_PENDING_BYTES_MAX: u64 = 67_108_864;
+
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 

@@ -1,6 +1,7 @@
 import type { TopicDescription, TopicSummary } from "../../protocol/calls.ts";
 import type { DurabilityName } from "../../protocol/operations.ts";
 import type { Topic } from "../../topics/catalogue.ts";
+import { isInternalTopic } from "../../topics/internal-topics.ts";
 import type { SessionCatalogue } from "../live-topics.ts";
 
 /** What an ack of nil waits for: with a flush for every message, the flush; else the page cache. */
@@ -8,11 +9,8 @@ export function durabilityOf({ logConfig }: Topic): DurabilityName {
 	return logConfig.flushMessages === 1 ? "flushed" : "written";
 }
 
-/** Topics that a broker keeps for itself, by Kafka's names. */
-const INTERNAL_TOPICS: ReadonlySet<string> = new Set(["__consumer_offsets", "__transaction_state"]);
-
 export function summaryOf({ name, topicId, partitions }: Topic): TopicSummary {
-	return { name, topic_id: topicId, partitions, internal: INTERNAL_TOPICS.has(name) };
+	return { name, topic_id: topicId, partitions, internal: isInternalTopic(name) };
 }
 
 /** Throws UNKNOWN_TOPIC_OR_PARTITION. */

@@ -27,6 +27,7 @@ import {
 	SPREAD_STRIDE,
 } from "../../storage/layout.ts";
 import { SPREAD_ROWS_MAX } from "../../storage/storage.ts";
+import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { isTopicName } from "../../topics/names.ts";
 import type { LiveTopic } from "../live-topics.ts";
 import type { Session } from "../session.ts";
@@ -104,7 +105,8 @@ function admit(topic: LiveTopic | undefined, plan: Float64Array, row: number, ac
 	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	if (topic === undefined) return plan[row + PLAN_CODE] as number;
 	if (topic.isDeleted) return CODES.TOPIC_DELETED.code;
-	const { handle, partitions, logConfig } = topic.current;
+	const { handle, name, partitions, logConfig } = topic.current;
+	if (isInternalTopic(name)) return CODES.INVALID_TOPIC_EXCEPTION.code;
 	const partition = plan[row + PLAN_PARTITION] as number;
 	if (partition === PARTITION_BY_KEY) {
 		if (plan[row + PLAN_BASE_SEQUENCE] !== SEQUENCE_NONE) return CODES.INVALID_REQUEST.code;

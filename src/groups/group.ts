@@ -1,0 +1,50 @@
+/** What the coordinator knows of a group whatever its type: one class implements this for each. */
+import type { CommittedOffset, CommittedOffsets } from "./committed-offsets.ts";
+import type { CommitRequest, GroupSummary } from "./requests.ts";
+
+export type GroupType = "classic" | "consumer";
+
+export interface Group {
+	readonly groupId: string;
+	readonly type: GroupType;
+	/** Partition of the offsets topic that holds the group's records. */
+	readonly partition: number;
+	readonly offsets: CommittedOffsets;
+	/** No members: the group can be deleted, and offsets be committed by anybody. */
+	readonly isEmpty: boolean;
+	/** Nothing would be lost without it: no members, no offsets, nothing stored. */
+	readonly isVoid: boolean;
+
+	summary(): GroupSummary;
+
+	/**
+	 * Lets a commit through, and takes it as a sign of life. Throws UNKNOWN_MEMBER_ID,
+	 * FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS or COORDINATOR_NOT_AVAILABLE.
+	 */
+	admitCommit(request: CommitRequest): void;
+	/** Throws NON_EMPTY_GROUP where a group with members never lets offsets be deleted. */
+	admitOffsetDeletion(): void;
+	/** Whether a member is subscribed to the topic, as far as the group knows. */
+	isSubscribedTo(topic: string): boolean;
+	/**
+	 * The time from which a committed offset's retention counts, in milliseconds since 1970; null:
+	 * it is kept whatever its age.
+	 */
+	retentionStartMs(offset: CommittedOffset): number | null;
+
+	/** The records, newest state, that restore the group itself; its offsets are apart. */
+	records(): readonly GroupRecord[];
+	/** The records that remove the group; empty when nothing of it is stored. */
+	tombstones(): readonly GroupRecord[];
+
+	/** Starts what runs while a loaded group waits for its members. */
+	onLoaded(): void;
+	/** Deleted, or given up by this coordinator: whoever still waits is refused. */
+	retire(): void;
+}
+
+/** One record of the offsets topic; a value of null is a tombstone. */
+export interface GroupRecord {
+	readonly key: Uint8Array;
+	readonly value: Uint8Array | null;
+}

@@ -1,0 +1,140 @@
+/** Reading one partition of the offsets topic back into groups. */
+import { MillraceError } from "../errors.ts";
+import { KafkaFrameError } from "../kafka/wire/frame-error.ts";
+import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
+import { CommittedOffsets } from "./committed-offsets.ts";
+import type { Group } from "./group.ts";
+import { decodeGroup, decodeKey, decodeOffset } from "./group-records.ts";
+import type { OffsetsLog } from "./offsets-log.ts";
+
+export interface LoadedPartition {
+	readonly groups: readonly Group[];
+	/** Bytes of log that were read. */
+	readonly logBytes: number;
+	/** Whether there were records that this version does not understand, so must not remove. */
+	readonly hasForeignRecords: boolean;
+}
+
+/** What the log says of one group so far: the newest value of each key. */
+interface LoadingGroup {
+	offsets: CommittedOffsets;
+	/** Value of the group's own record. */
+	metadata: Uint8Array | null;
+}
+
+export interface LoadingLog {
+	warn(details: object, message: string): void;
+}
+
+/**
+ * Reads a partition; resolves to its groups, whose timers are not running yet. Rejects with what
+ * storage says, and with DATA_DAMAGED for a record that is not what it says it is.
+ */
+export async function loadPartition(
+	offsetsLog: OffsetsLog,
+	partition: number,
+	host: ClassicGroupHost,
+	log: LoadingLog,
+): Promise<LoadedPartition> {
+	const loader = new PartitionLoader(partition, host, log);
+	const logBytes = await offsetsLog.read(
+		partition,
+		(key, value) => loader.visit(key, value),
+		(from, to) => log.warn({ partition, from, to }, "damaged records of groups are left out"),
+	);
+	return { groups: loader.finish(), logBytes, hasForeignRecords: loader.hasForeignRecords };
+}
+
+class PartitionLoader {
+	hasForeignRecords = false;
+	readonly #partition: number;
+	readonly #host: ClassicGroupHost;
+	readonly #log: LoadingLog;
+	readonly #groups = new Map<string, LoadingGroup>();
+
+	constructor(partition: number, host: ClassicGroupHost, log: LoadingLog) {
+		this.#partition = partition;
+		this.#host = host;
+		this.#log = log;
+	}
+
+	/** Takes a record in. */
+	visit(key: Uint8Array | null, value: Uint8Array | null): void {
+		// A compacted topic takes no record without a key.
+		if (key === null) return;
+		this.#guard(() => {
+			const decoded = decodeKey(key);
+			switch (decoded.kind) {
+				case "offset": {
+					const { group, topic, partition } = decoded;
+					this.#takeOffset(group, topic, partition, value);
+					return;
+				}
+				case "group":
+					// A copy: the record's memory is used again, and members keep parts of it.
+					this.#group(decoded.group).metadata = value === null ? null : new Uint8Array(value);
+					return;
+				case "foreign":
+					this.#foreign({ type: decoded.type });
+			}
+		});
+	}
+
+	#takeOffset(group: string, topic: string, partition: number, value: Uint8Array | null): void {
+		if (value === null) {
+			this.#groups.get(group)?.offsets.remove(topic, partition);
+			return;
+		}
+		const offset = decodeOffset(value);
+		if (offset === null) this.#foreign({ group, topic });
+		else this.#group(group).offsets.restore(topic, partition, offset);
+	}
+
+	/** The groups that the records add up to. */
+	finish(): Group[] {
+		const groups: Group[] = [];
+		for (const [groupId, { offsets, metadata }] of this.#groups) {
+			if (metadata === null && offsets.count === 0) continue;
+			const group = new ClassicGroup(groupId, this.#partition, this.#host, offsets);
+			if (metadata !== null) {
+				this.#guard(() => {
+					const value = decodeGroup(metadata);
+					if (value === null) this.#foreign({ group: groupId });
+					else group.restore(value, metadata);
+				});
+			}
+			groups.push(group);
+		}
+		return groups;
+	}
+
+	#group(groupId: string): LoadingGroup {
+		let group = this.#groups.get(groupId);
+		if (group === undefined) {
+			group = { offsets: new CommittedOffsets(this.#host.budget), metadata: null };
+			this.#groups.set(groupId, group);
+		}
+		return group;
+	}
+
+	#foreign(details: object): void {
+		if (!this.hasForeignRecords) {
+			const partition = this.#partition;
+			this.#log.warn({ partition, ...details }, "records of groups that a newer version wrote");
+		}
+		this.hasForeignRecords = true;
+	}
+
+	#guard(work: () => void): void {
+		try {
+			work();
+		} catch (cause) {
+			if (!(cause instanceof KafkaFrameError)) throw cause;
+			throw damaged(this.#partition, cause);
+		}
+	}
+}
+
+function damaged(partition: number, cause: KafkaFrameError): MillraceError {
+	return new MillraceError("DATA_DAMAGED", `offsets topic, partition ${partition}`, { cause });
+}

@@ -1,0 +1,148 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach } from "vitest";
+import {
+	GroupCoordinator,
+	type GroupCoordinatorOptions,
+	type GroupOptions,
+} from "../../src/groups/coordinator.ts";
+import type { CommitRequest, JoinRequest, MemberProtocol } from "../../src/groups/requests.ts";
+import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { Storage } from "../../src/storage/storage.ts";
+import { TopicCatalogue } from "../../src/topics/catalogue.ts";
+import { FakeClock } from "./fake-clock.ts";
+
+export const OPTIONS: GroupOptions = {
+	groupInitialRebalanceDelayMs: 0,
+	groupMinSessionTimeoutMs: 6_000,
+	groupMaxSessionTimeoutMs: 1_800_000,
+	groupMaxSize: 2_147_483_647,
+	offsetMetadataMaxBytes: 4_096,
+	offsetsRetentionMinutes: 10_080,
+	offsetsRetentionCheckIntervalMs: 600_000,
+	offsetsTopicNumPartitions: 4,
+};
+
+/** A coordinator over real storage, with a clock of the test's. */
+export interface Harness {
+	readonly coordinator: GroupCoordinator;
+	readonly catalogue: TopicCatalogue;
+	readonly storage: Storage;
+	readonly clock: FakeClock;
+	/** What was logged as a warning or an error. */
+	readonly complaints: { details: object; message: string }[];
+	readonly dataDir: string;
+	stop(): Promise<void>;
+}
+
+const running = new Set<() => Promise<void>>();
+const directories = new Set<string>();
+
+afterEach(async () => {
+	for (const stop of running) await stop();
+	for (const directory of directories) await rm(directory, { recursive: true, force: true });
+	directories.clear();
+});
+
+export interface HarnessOptions {
+	readonly options?: Partial<GroupOptions>;
+	/** Where to find what an earlier one left; absent: in memory. */
+	readonly dataDir?: string;
+	readonly clock?: FakeClock;
+	/** Do not wait until everything is loaded. */
+	readonly unloaded?: boolean;
+	readonly more?: Partial<GroupCoordinatorOptions>;
+}
+
+export async function temporaryDataDir(): Promise<string> {
+	const directory = await mkdtemp(join(tmpdir(), "millrace-groups-"));
+	directories.add(directory);
+	return directory;
+}
+
+/** Starts a coordinator; it is stopped after the test. */
+export async function start(asked: HarnessOptions = {}): Promise<Harness> {
+	const { dataDir, clock = new FakeClock() } = asked;
+	const storage = await Storage.open({
+		dataDir: dataDir ?? "memory",
+		memory: dataDir === undefined,
+	});
+	const complaints: Harness["complaints"] = [];
+	const catalogue = await TopicCatalogue.open(storage, new EmbeddedMetadataStore(storage), {
+		partitionsDefault: 1,
+		createsAutomatically: true,
+		onDeletionFailed: (_, error) => complaints.push({ details: { error }, message: "deletion" }),
+	});
+	const complain = (details: object, message: string) => complaints.push({ details, message });
+	const coordinator = new GroupCoordinator({
+		options: { ...OPTIONS, ...asked.options },
+		storage,
+		catalogue,
+		clock,
+		log: { debug: () => undefined, warn: complain, error: complain },
+		...asked.more,
+	});
+	if (asked.unloaded !== true) await coordinator.load();
+	const stop = async () => {
+		if (!running.delete(stop)) return;
+		coordinator.close();
+		await catalogue.close();
+		await storage.close();
+	};
+	running.add(stop);
+	return { coordinator, catalogue, storage, clock, complaints, dataDir: dataDir ?? "", stop };
+}
+
+export const protocol = (name: string, metadata = name): MemberProtocol => ({
+	name,
+	metadata: Buffer.from(metadata),
+});
+
+export function joinRequest(change: Partial<JoinRequest> = {}): JoinRequest {
+	return {
+		groupId: "g",
+		memberId: "",
+		groupInstanceId: null,
+		clientId: "client",
+		clientHost: "/127.0.0.1",
+		protocolType: "test",
+		protocols: [protocol("roundrobin")],
+		sessionTimeoutMs: 10_000,
+		rebalanceTimeoutMs: 30_000,
+		requiresKnownMemberId: false,
+		supportsSkippingAssignment: true,
+		reason: null,
+		...change,
+	};
+}
+
+/** A commit of one offset by nobody's member. */
+export function commitRequest(
+	offset: number,
+	change: Partial<CommitRequest> & { readonly metadata?: string | null } = {},
+): CommitRequest {
+	const { metadata = null, ...rest } = change;
+	return {
+		groupId: "g",
+		memberId: "",
+		groupInstanceId: null,
+		generation: -1,
+		retentionMs: null,
+		knowsGroupIdNotFound: true,
+		topics: [
+			{ topic: "orders", partitions: [{ partition: 0, offset, leaderEpoch: -1, metadata }] },
+		],
+		...rest,
+	};
+}
+
+/** The error's code; fails when there was none. */
+export async function codeOf(promise: Promise<unknown> | (() => unknown)): Promise<string> {
+	try {
+		await (typeof promise === "function" ? promise() : promise);
+	} catch (error) {
+		return (error as { code: string }).code;
+	}
+	return "NONE";
+}
