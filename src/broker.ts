@@ -105,6 +105,7 @@ export async function startBroker(
 			config,
 			storage,
 			catalogue: parts.catalogue,
+			groups: parts.groups,
 			nextProducerId,
 			clock: systemClock,
 			log: logger,

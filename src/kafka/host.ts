@@ -1,6 +1,7 @@
 /** What Kafka connections and handlers need of the broker around them; one for each event loop. */
 import type { Clock } from "../clock.ts";
 import type { Address, BrokerConfig } from "../config.ts";
+import type { GroupCoordinator } from "../groups/coordinator.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import type { ServedApi } from "./api.ts";
@@ -23,6 +24,7 @@ export interface KafkaHost {
 	readonly config: BrokerConfig;
 	readonly storage: Storage;
 	readonly catalogue: TopicCatalogue;
+	readonly groups: GroupCoordinator;
 	readonly fetchSessions: FetchSessions;
 	/** A producer id that was never handed out before. */
 	readonly nextProducerId: () => Promise<number>;

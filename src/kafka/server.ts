@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 
 import type { Clock } from "../clock.ts";
 import type { Address, BrokerConfig } from "../config.ts";
+import type { GroupCoordinator } from "../groups/coordinator.ts";
 import { LIMITS } from "../limits.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
@@ -21,6 +22,7 @@ export interface KafkaServerOptions {
 	readonly config: BrokerConfig;
 	readonly storage: Storage;
 	readonly catalogue: TopicCatalogue;
+	readonly groups: GroupCoordinator;
 	readonly nextProducerId: () => Promise<number>;
 	readonly clock: Clock;
 	readonly log: KafkaLog;
@@ -40,13 +42,14 @@ export class KafkaServer {
 	#connectionIdNext = 1;
 
 	private constructor(options: KafkaServerOptions) {
-		const { brokerId, config, storage, catalogue, nextProducerId, clock, log } = options;
+		const { brokerId, config, storage, catalogue, groups, nextProducerId, clock, log } = options;
 		this.#host = {
 			brokerId,
 			advertise: config.advertise,
 			config,
 			storage,
 			catalogue,
+			groups,
 			fetchSessions: new FetchSessions(clock),
 			nextProducerId,
 			clock,

@@ -3,6 +3,7 @@
  *
  * Behavior:
  * - Each partition's records are exactly one batch of format 2, else INVALID_RECORD.
+ * - The broker's internal topics are refused: INVALID_TOPIC_EXCEPTION.
  * - acks 0 is never answered; where something of it fails, the connection is closed, as Kafka does.
  * - acks 1 and all wait for what the topic promises: the flush, or the write on relaxed topics.
  * - The core takes the batches where they lie in the request: nothing here looks at a record.
@@ -31,6 +32,7 @@ import {
 	PLAN_TOPIC_HANDLE,
 } from "../../storage/layout.ts";
 import type { Topic } from "../../topics/catalogue.ts";
+import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { serveApi } from "../api.ts";
 import { kafkaCode } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
@@ -115,6 +117,7 @@ function refusal(
 	if (acks !== ACKS_ALL && acks !== ACKS_LEADER && acks !== ACKS_NONE) {
 		return CODES.INVALID_REQUIRED_ACKS.code;
 	}
+	if (isInternalTopic(topic.name)) return CODES.INVALID_TOPIC_EXCEPTION.code;
 	// Not retriable: there is no transaction coordinator to wait for.
 	if (transactionalId !== null) return CODES.TRANSACTIONAL_ID_AUTHORIZATION_FAILED.code;
 	if (partition < 0 || partition >= topic.partitions) return CODES.UNKNOWN_TOPIC_OR_PARTITION.code;

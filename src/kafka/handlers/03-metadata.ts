@@ -15,6 +15,7 @@
 import { asMillraceError, MillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
+import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { checkTopicName } from "../../topics/names.ts";
 import { serveApi } from "../api.ts";
 import {
@@ -109,6 +110,7 @@ function describe(topic: Topic, request: MetadataRequest, { host }: Exchange): R
 		errorCode: CODES.NONE.code,
 		name: topic.name,
 		topicId: topic.topicId,
+		isInternal: isInternalTopic(topic.name),
 		partitions,
 		topicAuthorizedOperations: request.includeTopicAuthorizedOperations
 			? TOPIC_OPERATIONS

@@ -12,6 +12,7 @@
  */
 import { CODES } from "../../protocol/codes.ts";
 import { serveApi } from "../api.ts";
+import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	FIND_COORDINATOR,
@@ -30,14 +31,28 @@ const NO_NODE = { nodeId: -1, host: "", port: -1 };
 
 export const findCoordinatorApi = serveApi(FIND_COORDINATOR, findCoordinator);
 
-function findCoordinator(
-	{ key, keyType, coordinatorKeys }: FindCoordinatorRequest,
+async function findCoordinator(
+	request: FindCoordinatorRequest,
 	exchange: Exchange,
-): FindCoordinatorResponse {
-	if (exchange.apiVersion < BATCH_VERSION) return find(key, keyType, exchange);
-	return {
-		coordinators: coordinatorKeys.map((each) => ({ key: each, ...find(each, keyType, exchange) })),
-	};
+): Promise<FindCoordinatorResponse> {
+	const { key, keyType, coordinatorKeys } = request;
+	// Whoever asks is about to use the topic that keeps groups: it is created here, as in Kafka.
+	const failure = keyType === KEY_TYPE_GROUP ? await prepareGroups(exchange) : null;
+	const answer = (each: string) => failure ?? find(each, keyType, exchange);
+	if (exchange.apiVersion < BATCH_VERSION) return answer(key);
+	return { coordinators: coordinatorKeys.map((each) => ({ key: each, ...answer(each) })) };
+}
+
+/** Null: groups can be served. */
+async function prepareGroups({ host }: Exchange) {
+	try {
+		await host.groups.prepare();
+		return null;
+	} catch (error) {
+		host.log.error({ err: error }, "the topic for consumer groups could not be created");
+		const { errorMessage } = kafkaFailure(error);
+		return { ...NO_NODE, errorCode: CODES.COORDINATOR_NOT_AVAILABLE.code, errorMessage };
+	}
 }
 
 function find(key: string, keyType: number, exchange: Exchange) {
