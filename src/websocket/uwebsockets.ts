@@ -7,7 +7,10 @@
  * - A message beyond `maxPayloadLength` ends the connection without a close frame. The library is
  *   therefore told twice the bound that holds, and what lies between is refused here with 1009.
  * - `publish` is never used: it skips receivers that are slow.
+ * - A port that the library picks by itself cannot be listened on again for a minute after the
+ *   broker has ended: only with a given port does it set SO_REUSEADDR. So it is always given one.
  */
+
 import type {
 	TemplatedApp,
 	HttpRequest as UwsRequest,
@@ -15,6 +18,7 @@ import type {
 	us_listen_socket,
 	WebSocket,
 } from "uWebSockets.js";
+import { type AddressInfo, createServer } from "node:net";
 
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
@@ -58,6 +62,9 @@ interface ExclusiveListen {
 
 /** LIBUS_LISTEN_EXCLUSIVE_PORT: the package exports it, its typings do not. */
 const LISTEN_EXCLUSIVELY = 1;
+
+/** How often another free port is looked for when somebody was quicker. */
+const FREE_PORT_ATTEMPTS_MAX = 10;
 
 interface SocketData {
 	readonly remoteAddress: string;
@@ -201,16 +208,43 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 	};
 }
 
-function listening(
+async function listening(
 	app: TemplatedApp & ExclusiveListen,
 	{ host, port }: ListenerOptions,
 ): Promise<us_listen_socket> {
-	return new Promise((resolve, reject) => {
-		app.listen(host, port, LISTEN_EXCLUSIVELY, (token) => {
-			if (token) resolve(token);
-			else reject(new Error(`cannot listen on ${host}:${port}`));
-		});
+	if (port !== 0) {
+		const token = await tryListening(app, host, port);
+		if (token === null) throw new Error(`cannot listen on ${host}:${port}`);
+		return token;
+	}
+	for (let attempt = 0; attempt < FREE_PORT_ATTEMPTS_MAX; attempt++) {
+		const token = await tryListening(app, host, await freePort(host));
+		if (token !== null) return token;
+	}
+	throw new Error(`cannot listen on any port of ${host}`);
+}
+
+/** Resolves to null when the port is taken. */
+function tryListening(
+	app: TemplatedApp & ExclusiveListen,
+	host: string,
+	port: number,
+): Promise<us_listen_socket | null> {
+	return new Promise((resolve) => {
+		app.listen(host, port, LISTEN_EXCLUSIVELY, (token) => resolve(token || null));
 	});
+}
+
+/** A port that nobody listens on. Somebody may before the caller does, so it tries again. */
+async function freePort(host: string): Promise<number> {
+	const server = createServer();
+	await new Promise<void>((resolve, reject) => {
+		server.once("error", reject);
+		server.listen({ host, port: 0, exclusive: true }, resolve);
+	});
+	const { port } = server.address() as AddressInfo;
+	await new Promise((resolve) => server.close(resolve));
+	return port;
 }
 
 function upgrade(

@@ -19,33 +19,34 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 	});
 
 	/** A connection of both sides, and what the server's side is told. */
-	async function pair() {
+	async function pair(port = 0) {
 		const told = { drained: 0, closed: [] as number[], messages: [] as string[] };
-		const accepted = new Promise<Connection>((resolve) => {
-			void listen(transport, {
-				host: "127.0.0.1",
-				port: 0,
-				origins: originPolicy("127.0.0.1", []),
-				http: () => undefined,
-				onError: (error) => told.messages.push(`${error}`),
-				accept(connection) {
-					resolve(connection);
-					return {
-						message: (frame) => told.messages.push(Buffer.from(frame).toString()),
-						drained: () => told.drained++,
-						closed: (code) => told.closed.push(code),
-					};
-				},
-			}).then((listening) => {
-				listener = listening;
-				client = new WebSocket(`ws://127.0.0.1:${listening.port}`, ["millrace.v1"]);
-				client.on("message", (data: Buffer) => received.push(data));
-			});
-		});
 		const received: Buffer[] = [];
-		let client: WebSocket | undefined;
+		let accept: (connection: Connection) => void = () => undefined;
+		const accepted = new Promise<Connection>((resolve) => {
+			accept = resolve;
+		});
+		listener = await listen(transport, {
+			host: "127.0.0.1",
+			port,
+			origins: originPolicy("127.0.0.1", []),
+			http: () => undefined,
+			onError: (error) => told.messages.push(`${error}`),
+			accept(connection) {
+				accept(connection);
+				return {
+					message: (frame) => told.messages.push(Buffer.from(frame).toString()),
+					drained: () => told.drained++,
+					closed: (code) => told.closed.push(code),
+				};
+			},
+		});
+		const client = new WebSocket(`ws://127.0.0.1:${listener.port}`, ["millrace.v1"]);
+		client.on("message", (data: Buffer) => received.push(data));
+		const opened = new Promise((resolve) => client.once("open", resolve));
 		const connection = await accepted;
-		return { connection, client: client as WebSocket, received, told };
+		await opened;
+		return { connection, client, received, told };
 	}
 
 	test("header and body are one message; the header's memory is free at once", async () => {
@@ -68,7 +69,6 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 
 	test("a full socket says so, drains, and gives every body back once", async () => {
 		const { connection, client, received, told } = await pair();
-		await new Promise((resolve) => client.once("open", resolve));
 		client.pause();
 		const body = Buffer.alloc(BODY_BYTES, 7);
 		let sends = 0;
@@ -92,7 +92,6 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 	if (transport === "ws")
 		test("what small messages cost while they wait is counted", async () => {
 			const { connection, client } = await pair();
-			await new Promise((resolve) => client.once("open", resolve));
 			client.pause();
 			while (connection.bufferedBytes() === 0) connection.send(Buffer.alloc(BODY_BYTES));
 			const before = connection.bufferedBytes();
@@ -102,7 +101,6 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 
 	test("a client that vanishes with bodies on their way leaves none behind", async () => {
 		const { connection, client, told } = await pair();
-		await new Promise((resolve) => client.once("open", resolve));
 		client.pause();
 		let sends = 0;
 		let releases = 0;
@@ -121,6 +119,18 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		connection.close(CLOSE_CODES.NORMAL);
 		expect(connection.bufferedBytes()).toBe(0);
 		expect(told.messages).toEqual([]);
+	});
+
+	test("a port that was picked can be listened on again at once", async () => {
+		const { connection, client } = await pair();
+		const { port } = listener as Listener;
+		// Whoever closes first keeps the connection's address for a minute.
+		const closed = new Promise((resolve) => client.once("close", resolve));
+		connection.close(CLOSE_CODES.GOING_AWAY);
+		await closed;
+		await listener?.close();
+		await pair(port);
+		expect(listener?.port).toBe(port);
 	});
 
 	test("close sends its code behind everything that was sent", async () => {
