@@ -21,7 +21,8 @@ export class RawClient {
 	readonly frames: Frame[] = [];
 	/** Set once the connection is closed. */
 	closeCode: number | undefined;
-	#changed: () => void = () => undefined;
+	/** Who waits for something to happen. */
+	#waiting: (() => void)[] = [];
 	#nextId = 1_000;
 
 	private constructor(url: string, options: ClientOptions, subprotocols: string[]) {
@@ -135,12 +136,16 @@ export class RawClient {
 		this.socket.terminate();
 	}
 
+	#changed(): void {
+		for (const resolve of this.#waiting.splice(0)) resolve();
+	}
+
 	async #wait(deadlineMs: number): Promise<void> {
 		const leftMs = deadlineMs - Date.now();
 		if (leftMs <= 0) throw new Error(`nothing came; there are ${JSON.stringify(this.frames)}`);
 		let timer: NodeJS.Timeout | undefined;
 		await new Promise<void>((resolve) => {
-			this.#changed = resolve;
+			this.#waiting.push(resolve);
 			timer = setTimeout(resolve, leftMs);
 		});
 		clearTimeout(timer);
