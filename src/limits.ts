@@ -56,7 +56,7 @@ export const LIMITS = {
 	clientNameBytesMax: 255,
 	/** Values of one request other than produce: building millions of them would hold the event loop. */
 	requestValuesMax: 65_536,
-	/** Elements of all arrays of one Kafka request together: building millions of them would hold the event loop. */
+	/** Array elements and tagged fields of one Kafka request together: building millions would hold the event loop. */
 	kafkaRequestElementsMax: 262_144,
 	/** Consumer groups of a broker: bounds what it remembers for clients that invent group ids. */
 	groupsMax: 100_000,

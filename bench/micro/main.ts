@@ -13,6 +13,7 @@ import { Storage } from "#dist/storage/storage.js";
 import { warmPageCache } from "../harness/page-cache.ts";
 import { formatTable } from "../harness/report.ts";
 import { clientCases } from "./client-cases.ts";
+import { kafkaCases } from "./kafka-cases.ts";
 import { rooflineCases } from "./roofline-cases.ts";
 import { storageCases } from "./storage-cases.ts";
 
@@ -76,7 +77,12 @@ const directory = await mkdtemp(join(tmpdir(), "millrace-micro-"));
 await warmPageCache(directory, options.quick ? 0 : WARMED_BYTES);
 const storage = await Storage.open({ dataDir: join(directory, "data") });
 try {
-	const cases = [...clientCases(), ...(await storageCases(storage)), ...rooflineCases()];
+	const cases = [
+		...clientCases(),
+		...kafkaCases(),
+		...(await storageCases(storage)),
+		...rooflineCases(),
+	];
 	const measured: Measured[] = [];
 	for (const each of cases.filter(({ name }) => name.includes(options.filter))) {
 		measured.push(await measure(each, options.quick ? QUICK_SECONDS : SECONDS));

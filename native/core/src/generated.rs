@@ -542,7 +542,7 @@ pub const CLIENT_NAME_BYTES_MAX: u64 = 255;
 /// Values of one request other than produce: building millions of them would hold the event loop.
 pub const REQUEST_VALUES_MAX: u64 = 65_536;
 
-/// Elements of all arrays of one Kafka request together: building millions of them would hold the event loop.
+/// Array elements and tagged fields of one Kafka request together: building millions would hold the event loop.
 pub const KAFKA_REQUEST_ELEMENTS_MAX: u64 = 262_144;
 
 /// Consumer groups of a broker: bounds what it remembers for clients that invent group ids.

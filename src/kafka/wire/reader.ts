@@ -3,7 +3,6 @@ import { KafkaFrameError } from "./frame-error.ts";
 import { UUID_BYTES, uuidFrom } from "./uuid.ts";
 
 const UINT32 = 4_294_967_296;
-const NO_BYTES = Buffer.alloc(0);
 
 /** Kafka keeps the length of a string in 16 bits, and holds the compact form to the same bound. */
 const STRING_BYTES_MAX = 32_767;
@@ -24,21 +23,14 @@ export type ReadElement<Element> = (reader: KafkaReader, version: number) => Ele
  * the frame.
  */
 export class KafkaReader {
-	private frame: Buffer = NO_BYTES;
-	private elementsLeft = 0;
+	private readonly frame: Buffer;
+	private elementsLeft: number = LIMITS.kafkaRequestElementsMax;
 	/** Where the next value begins, in bytes from the start of the frame. */
 	position = 0;
 
-	constructor(frame: Buffer = NO_BYTES) {
-		this.reset(frame);
-	}
-
-	/** Starts on another frame: what stands behind its four bytes of length. */
-	reset(frame: Buffer): this {
+	/** `frame`: what stands behind the four bytes of its length, or the bytes of stored data. */
+	constructor(frame: Buffer) {
 		this.frame = frame;
-		this.position = 0;
-		this.elementsLeft = LIMITS.kafkaRequestElementsMax;
-		return this;
 	}
 
 	/** Bytes that are left. Kafka does not mind bytes behind a request, so nothing here does. */
@@ -154,10 +146,7 @@ export class KafkaReader {
 		const count = flexible ? this.compactLength() : this.int32();
 		if (count < 0) return null;
 		if (count * elementBytesMin > this.remaining) this.fail(`an array of ${count} elements`);
-		this.elementsLeft -= count;
-		if (this.elementsLeft < 0) {
-			this.fail(`more than ${LIMITS.kafkaRequestElementsMax} array elements`);
-		}
+		this.spend(count);
 		const elements: Element[] = [];
 		for (let index = 0; index < count; index++) elements.push(read(this, version));
 		return elements;
@@ -167,6 +156,7 @@ export class KafkaReader {
 	tagCount(): number {
 		const count = this.unsignedVarint();
 		if (count * 2 > this.remaining) this.fail(`${count} tagged fields`);
+		this.spend(count);
 		return count;
 	}
 
@@ -198,6 +188,12 @@ export class KafkaReader {
 	/** The frame breaks a rule: throws KafkaFrameError. */
 	fail(message: string): never {
 		throw new KafkaFrameError(message, this.position);
+	}
+
+	/** Counts elements and tagged fields against what one frame may have. */
+	private spend(count: number): void {
+		this.elementsLeft -= count;
+		if (this.elementsLeft < 0) this.fail(`more than ${LIMITS.kafkaRequestElementsMax} elements`);
 	}
 
 	/** A length of the compact form: one more than it is, so that zero, here -1, is null. */

@@ -72,7 +72,7 @@ export class KafkaWriter {
 		return flexible ? this.unsignedVarint(0) : this;
 	}
 
-	/** What was written since `start()`, in one piece; it may be kept. */
+	/** What was written since `start()`, in one piece. Whoever keeps it for long should copy it. */
 	finish(): Uint8Array {
 		const [first, ...others] = this.takeChunks();
 		if (first === undefined) return this.buffer.subarray(0, 0);

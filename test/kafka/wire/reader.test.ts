@@ -126,7 +126,12 @@ describe("arrays", () => {
 		const reader = new KafkaReader(Buffer.concat([array, array]));
 		const read = (from: KafkaReader) => from.int8();
 		expect(reader.array(read, 0, false, 1)).toHaveLength(half);
-		expect(() => reader.array(read, 0, false, 1)).toThrow(KafkaFrameError);
+		expect(() => reader.array(read, 0, false, 1)).toThrow("more than 262144 elements");
+		const tags = Buffer.alloc(3 + 2 * LIMITS.kafkaRequestElementsMax);
+		tags.set([0x81, 0x80, 0x10]);
+		expect(() => new KafkaReader(Buffer.concat([tags, tags])).skipTags()).toThrow(
+			"more than 262144 elements",
+		);
 	});
 });
 
