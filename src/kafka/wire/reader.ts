@@ -3,6 +3,7 @@ import { KafkaFrameError } from "./frame-error.ts";
 import { UUID_BYTES, uuidFrom } from "./uuid.ts";
 
 const UINT32 = 4_294_967_296;
+const NO_BYTES = Buffer.alloc(0);
 
 /** Kafka keeps the length of a string in 16 bits, and holds the compact form to the same bound. */
 const STRING_BYTES_MAX = 32_767;
@@ -23,14 +24,21 @@ export type ReadElement<Element> = (reader: KafkaReader, version: number) => Ele
  * the frame.
  */
 export class KafkaReader {
-	private readonly frame: Buffer;
-	private elementsLeft: number = LIMITS.kafkaRequestElementsMax;
+	private frame: Buffer = NO_BYTES;
+	private elementsLeft = 0;
 	/** Where the next value begins, in bytes from the start of the frame. */
 	position = 0;
 
-	/** `frame`: what stands behind the four bytes of its length, or the bytes of stored data. */
-	constructor(frame: Buffer) {
+	constructor(frame: Buffer = NO_BYTES) {
+		this.reset(frame);
+	}
+
+	/** Starts on other bytes: what stands behind the length of a frame, or a stored structure. */
+	reset(frame: Buffer): this {
 		this.frame = frame;
+		this.position = 0;
+		this.elementsLeft = LIMITS.kafkaRequestElementsMax;
+		return this;
 	}
 
 	/** Bytes that are left. Kafka does not mind bytes behind a request, so nothing here does. */
