@@ -60,6 +60,8 @@ export class PartitionQueue {
 		if (batch === undefined || batch.count === 0 || nowMs < this.notBeforeMs) return undefined;
 		if (renewing && batch.baseSequence === SEQUENCE_NONE) return undefined;
 		if (this.hole !== "none" && !batch.unresolved) return undefined;
+		// About to be given up: it must not be stored behind the back of who is told so.
+		if (batch.deadlineMs <= nowMs) return undefined;
 		return batch;
 	}
 

@@ -35,9 +35,16 @@ const UNCERTAIN: ReadonlySet<CodeName> = new Set([
 	"KAFKA_STORAGE_ERROR",
 ]);
 
+/**
+ * An answer is waited for so long at least, or for the whole delivery timeout if that is shorter:
+ * to give up a frame that was sent a moment before its deadline would cost the connection.
+ */
+const ANSWER_MS_MIN = 1_000;
+
 interface Frame {
 	readonly batches: readonly Batch[];
 	readonly bytes: number;
+	readonly sentMs: number;
 }
 
 /**
@@ -207,7 +214,7 @@ export class Sender implements LinkUser {
 			if (inFlight >= SMALL_FRAMES_IN_FLIGHT_MAX && bytes < FRAME_BYTES_WORTHWHILE) return;
 			const id = connection.takeId();
 			for (const batch of batches) this.#queue(batch.topic, batch.partition).sent(batch);
-			this.#frames.set(id, { batches, bytes });
+			this.#frames.set(id, { batches, bytes, sentMs: performance.now() });
 			this.#inFlightBytes += bytes;
 			connection.sendFrame(produceFrame(id, first.owner.ack, batches));
 		}
@@ -344,16 +351,18 @@ export class Sender implements LinkUser {
 	/** Gives up what is past its deadline, and closes batches that have been open for long. */
 	#sweep(): void {
 		const nowMs = performance.now();
-		let stuck = false;
 		for (const { batches } of this.#active) {
 			for (const batch of batches) {
-				if (batch.inFlight && batch.deadlineMs <= nowMs) stuck = true;
 				const openMs = nowMs - batch.createdMs;
 				if (openMs > batch.owner.deliveryTimeoutMs * OPEN_PART_MAX) batch.open = false;
 			}
 		}
 		// An answer that does not come holds up whatever follows it.
-		if (stuck) this.#link.drop("a produce frame was not answered in time");
+		for (const frame of this.#frames.values()) {
+			if (!isOverdue(frame, nowMs)) continue;
+			this.#link.drop("a produce frame was not answered in time");
+			break;
+		}
 		for (const queue of this.#active) {
 			for (const batch of [...queue.batches]) {
 				if (batch.deadlineMs <= nowMs && !batch.inFlight) this.#expire(queue, batch);
@@ -372,4 +381,12 @@ export class Sender implements LinkUser {
 		const details = { topic, partition, ...(cause === undefined ? {} : { cause }) };
 		this.#giveUp(queue, batch, new MillraceError("DELIVERY_TIMEOUT", what, details));
 	}
+}
+
+/** Whether an answer that a record waits for past its deadline will not come. */
+function isOverdue({ batches, sentMs }: Frame, nowMs: number): boolean {
+	return batches.some(({ deadlineMs, owner }) => {
+		const answerMs = Math.min(ANSWER_MS_MIN, owner.deliveryTimeoutMs);
+		return deadlineMs <= nowMs && sentMs + answerMs <= nowMs;
+	});
 }

@@ -398,6 +398,26 @@ describe("failures", () => {
 		expect(new Set(broker.frames.map(({ producerId }) => producerId)).size).toBe(2);
 	});
 
+	test.each([
+		["refused", 1007, "DELIVERY_TIMEOUT: DISK_FULL"],
+		["stored", "answer", 0],
+	] as const)(
+		"a record that is on its way again at its deadline is %s as the answer says",
+		async (_, last, outcome) => {
+			broker.onProduce = async (_entries, frame) => {
+				await new Promise((resolve) => setTimeout(resolve, frame === 0 ? 500 : 350));
+				return frame === 0 ? 1007 : last;
+			};
+			const producer = client.producer<string>({ codec: "string", deliveryTimeoutMs: 800 });
+			const sent = producer.send({ topic: "a", value: "late" }).then(
+				({ offset }) => offset,
+				({ code, cause }) => `${code}: ${cause.code}`,
+			);
+			expect(await sent).toBe(outcome);
+			expect(broker.hellos.length, "on the same connection").toBe(1);
+		},
+	);
+
 	test("records that time out before they were sent leave no hole", async () => {
 		const producer = client.producer<string>({ codec: "string", deliveryTimeoutMs: 100 });
 		await producer.send({ topic: "a", value: "one" });
