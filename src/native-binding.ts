@@ -31,7 +31,7 @@ export interface NativeBinding {
 		plan: Float64Array,
 		count: number,
 		ack: number,
-		producerId: number,
+		producerId: number | undefined | null,
 		producerEpoch: number,
 		result: Float64Array,
 	): void;

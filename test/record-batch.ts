@@ -11,6 +11,8 @@ export interface BatchLies {
 	/** Codec and flags. */
 	attributes?: number;
 	lastOffsetDelta?: number;
+	/** Who numbered the records, and the number of the first; nobody did otherwise. */
+	producer?: { id: number; epoch: number; sequence: number };
 	/** The number of records. */
 	count?: number;
 	/** Instead of the records as they are. */
@@ -37,9 +39,9 @@ export function recordBatch(values: readonly Uint8Array[], lies: BatchLies = {})
 	batch.writeInt32BE(lies.lastOffsetDelta ?? values.length - 1, 23);
 	batch.writeBigInt64BE(timestamp, 27);
 	batch.writeBigInt64BE(timestamp, 35);
-	batch.writeBigInt64BE(-1n, 43);
-	batch.writeInt16BE(-1, 51);
-	batch.writeInt32BE(-1, 53);
+	batch.writeBigInt64BE(BigInt(lies.producer?.id ?? -1), 43);
+	batch.writeInt16BE(lies.producer?.epoch ?? -1, 51);
+	batch.writeInt32BE(lies.producer?.sequence ?? -1, 53);
 	batch.writeInt32BE(lies.count ?? values.length, 57);
 	batch.set(body, HEADER_BYTES);
 	const checksum = crc32c(batch.subarray(CHECKED_START)) + (lies.checksumError ?? 0);

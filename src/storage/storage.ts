@@ -374,13 +374,14 @@ export class Storage {
 	/**
 	 * Appends the first `entryCount` entries of `plan`, made from `frame`, and notes there and in
 	 * `spread` what became of them. Returns 0 when all that was asked for is reached, else the token
-	 * to wait for. The frame's memory is not kept.
+	 * to wait for. The frame's memory is not kept. Numbered records are those of `producerId`, -1 for
+	 * a connection without an identity; null lets each batch name the producer that made it.
 	 */
 	append(
 		frame: Uint8Array,
 		entryCount: number,
 		ack: number,
-		producerId: number,
+		producerId: number | null,
 		producerEpoch: number,
 	): number {
 		const numbers = this.#frameResult;

@@ -74,6 +74,32 @@ describe("one log, two protocols", () => {
 	});
 });
 
+describe("numbered batches", () => {
+	test("of several producers come over one connection, each stored once and in order", async () => {
+		const raw = await connectRaw();
+		await raw.request("Metadata", 9, { topics: [{ name: "numbered" }] });
+		const nextProducer = async () => {
+			const asked = { transactionalId: null, transactionTimeoutMs: 60_000 };
+			const { producerId, producerEpoch } = await raw.request("InitProducerId", 4, asked);
+			return { id: producerId as number, epoch: producerEpoch as number };
+		};
+		const [one, other] = [await nextProducer(), await nextProducer()];
+		expect(one.id).not.toBe(other.id);
+		const produce = async (producer: typeof one, sequence: number) => {
+			const batch = recordBatch(texts("a", "b"), { producer: { ...producer, sequence } });
+			const answer = await raw.request("Produce", 9, produceRequest("numbered", batch));
+			const { errorCode, baseOffset } = pick(answer, "responses", 0, "partitionResponses", 0);
+			return [errorCode, baseOffset];
+		};
+		expect(await produce(one, 0)).toEqual([0, 0]);
+		expect(await produce(other, 0)).toEqual([0, 2]);
+		expect(await produce(one, 2)).toEqual([0, 4]);
+		// Again: it is where it was.
+		expect(await produce(one, 2)).toEqual([0, 4]);
+		expect(await produce(other, 5)).toEqual([45, -1]);
+	});
+});
+
 describe("a connection", () => {
 	test("answers pipelined requests in their order", async () => {
 		const raw = await connectRaw();

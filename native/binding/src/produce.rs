@@ -41,7 +41,7 @@ pub fn append(
     mut plan: Float64ArraySlice<'_>,
     count: u32,
     ack: i32,
-    producer_id: f64,
+    producer_id: Option<f64>,
     producer_epoch: i32,
     mut result: Float64ArraySlice<'_>,
 ) -> napi::Result<()> {
@@ -53,10 +53,10 @@ pub fn append(
         channel: &state.channel,
         bytes: frame,
         ack: u8::try_from(ack).ok(),
-        producer: ProducerIdentity {
-            id: producer_id as i64,
+        producer: producer_id.map(|id| ProducerIdentity {
+            id: id as i64,
             epoch: i16::try_from(producer_epoch).unwrap_or(-1),
-        },
+        }),
     };
     let count = usize::try_from(count).unwrap_or(0);
     let outcome = buffers.produce.append(&frame, scratch::numbers(&mut plan), count);

@@ -63,8 +63,8 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// The durability asked for.
     pub ack: Ack,
-    /// Who produces.
-    pub producer: ProducerIdentity,
+    /// Who produces; none when each batch names the producer that made it, as Kafka's clients do.
+    pub producer: Option<ProducerIdentity>,
 }
 
 /// Buffers that one event loop reuses for every frame.
@@ -205,7 +205,7 @@ struct FrameElsewhere {
     channel: Arc<Channel>,
     bytes: Vec<u8>,
     ack: Ack,
-    producer: ProducerIdentity,
+    producer: Option<ProducerIdentity>,
     appended: AppendedFrame,
     end: FrameEnd,
     first: usize,
@@ -373,10 +373,12 @@ impl<'a> FrameWork<'a> {
         Ok(Progress::Done)
     }
 
-    /// A batch numbers its records as the connection's own producer, or not at all: under another's
-    /// identity it would take that producer's next sequence numbers, or its epoch.
+    /// Where the connection has an identity, a batch numbers its records as that producer or not at
+    /// all: under another's it would take that producer's next sequence numbers, or its epoch.
     fn check_producer(&self, producer: Option<&Producer>) -> Result<()> {
-        let own = self.frame.producer;
+        let Some(own) = self.frame.producer else {
+            return Ok(());
+        };
         match producer {
             Some(producer) if (producer.id, producer.epoch) != (own.id, own.epoch) => {
                 let detail = format!("producer {} is not the connection's", producer.id);
@@ -454,13 +456,14 @@ impl<'a> FrameWork<'a> {
     fn build_options(&self, config: &LogConfig, row: &[f64]) -> Result<BuildOptions> {
         let base_sequence = get(row, layout::PLAN_BASE_SEQUENCE);
         let is_numbered = base_sequence >= 0.0 && get(row, layout::PLAN_PARTITION) >= 0.0;
-        if is_numbered && self.frame.producer.id < 0 {
+        let identity = self.frame.producer.filter(|producer| producer.id >= 0);
+        if is_numbered && identity.is_none() {
             let detail = "a sequence number without a producer id from hello";
             return Err(Error::new(Code::UnknownProducerId, detail));
         }
-        let producer = is_numbered.then_some(Producer {
-            id: self.frame.producer.id,
-            epoch: self.frame.producer.epoch,
+        let producer = identity.filter(|_| is_numbered).map(|identity| Producer {
+            id: identity.id,
+            epoch: identity.epoch,
             base_sequence: base_sequence as i32,
         });
         Ok(BuildOptions {
