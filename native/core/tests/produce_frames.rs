@@ -67,7 +67,7 @@ impl Loop {
         let frame = frame(partition, values);
         let (_, count) = self.scratch.decode(&frame, &mut self.plan).unwrap();
         self.plan[layout::PLAN_TOPIC_HANDLE] = f64::from(self.topic);
-        let producer = ProducerIdentity { id: -1, epoch: -1 };
+        let producer = Some(ProducerIdentity { id: -1, epoch: -1 });
         let frame =
             Frame { store: &self.store, channel: &self.channel, bytes: &frame, ack, producer };
         self.scratch.append(&frame, &mut self.plan, count)
