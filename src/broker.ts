@@ -10,8 +10,9 @@ import {
 } from "./addresses.ts";
 import { systemClock } from "./clock.ts";
 import type { BrokerConfig } from "./config.ts";
+import { ConnectionLimit } from "./connection-limit.ts";
 import { GroupCoordinator } from "./groups/coordinator.ts";
-import { KafkaServer } from "./kafka/server.ts";
+import { KafkaServer, type KafkaServerOptions } from "./kafka/server.ts";
 import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
 import { ProducerIds } from "./producer-ids.ts";
@@ -97,19 +98,18 @@ export async function startBroker(
 		}
 		parts.groups = startGroups(config, storage, parts.catalogue, logger);
 		const producerIds = new ProducerIds((count) => storage.allocateProducerIds(count));
-		const nextProducerId = () => producerIds.next();
-		parts.server = await startServer(config, parts, parts.catalogue, nextProducerId, logger);
-		parts.kafka = await KafkaServer.start({
-			address: config.kafka,
-			brokerId: BROKER_ID,
-			config,
+		const shared: SharedOptions = {
 			storage,
 			catalogue: parts.catalogue,
 			groups: parts.groups,
-			nextProducerId,
+			nextProducerId: () => producerIds.next(),
+			connections: new ConnectionLimit(config.maxConnections, systemClock, logger),
 			clock: systemClock,
 			log: logger,
-		});
+		};
+		parts.server = await startServer(config, parts, shared);
+		const { kafka: address } = config;
+		parts.kafka = await KafkaServer.start({ ...shared, address, brokerId: BROKER_ID, config });
 		const { transport } = parts.server.address;
 		const addresses = addressesOf(parts);
 		if (parts.dataDir !== null) await writeAddresses(parts.dataDir, addresses, startedMs);
@@ -159,27 +159,23 @@ function startGroups(
 	return groups;
 }
 
+/** What all listeners have in common. */
+type SharedOptions = Omit<KafkaServerOptions, "address" | "brokerId" | "config">;
+
 async function startServer(
 	config: BrokerConfig,
 	parts: Parts,
-	catalogue: TopicCatalogue,
-	nextProducerId: () => Promise<number>,
-	logger: Logger,
+	shared: SharedOptions,
 ): Promise<WebSocketServer> {
-	const { storage } = parts;
 	return WebSocketServer.start({
+		...shared,
 		...config.websocket,
 		transport: config.websocketTransport,
 		allowedOrigins: config.allowedOrigins,
 		broker: `millrace/${VERSION}`,
-		storage,
-		catalogue,
-		nextProducerId,
 		describeCluster: () => describeCluster(parts),
 		authenticate: authenticateAnybody,
 		http: healthHandler(() => parts.isReady),
-		clock: systemClock,
-		log: logger,
 	});
 }
 

@@ -29,6 +29,7 @@ export interface BrokerConfig {
 	readonly websocket: Address;
 	readonly kafka: Address;
 	readonly advertise: Address | null;
+	readonly maxConnections: number;
 	readonly connectionsMaxIdleMs: number;
 	readonly numPartitions: number;
 	readonly autoCreateTopicsEnable: boolean;
@@ -98,6 +99,13 @@ export const OPTIONS: Options = {
 		default: "",
 		doc: "What Kafka clients are told to connect to; without it, the address that they dialled.",
 		parse: (text) => (text === "" ? null : parseAddress(text)),
+	},
+	maxConnections: {
+		name: "max.connections",
+		placeholder: "N",
+		default: `${LIMITS.connectionsDefault}`,
+		doc: "Connections of all protocols together; further ones are refused until some have ended.",
+		parse: (text) => parseInteger(text, 1, LIMITS.connectionsMax),
 	},
 	connectionsMaxIdleMs: {
 		name: "connections.max.idle.ms",

@@ -30,6 +30,8 @@ export interface StartBrokerOptions {
 	readonly numPartitions?: number;
 	/** Whether the first use of a topic creates it. Default true. */
 	readonly autoCreateTopicsEnable?: boolean;
+	/** Connections of all protocols together; further ones are refused. Default 10,000. */
+	readonly maxConnections?: number;
 	/** Web origins whose pages may connect. */
 	readonly allowedOrigins?: readonly string[];
 	/** The WebSocket implementation. Default `auto`. */
@@ -50,6 +52,7 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Bro
 		"data-dir": options.dataDir,
 		websocket: options.websocket ?? (memory ? "127.0.0.1:0" : undefined),
 		kafka: options.kafka,
+		"max-connections": options.maxConnections?.toString(),
 		"num-partitions": options.numPartitions?.toString(),
 		"auto-create-topics-enable": options.autoCreateTopicsEnable?.toString(),
 		"allowed-origins": options.allowedOrigins?.join(","),

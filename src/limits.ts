@@ -76,6 +76,14 @@ export const LIMITS = {
 	groupAppendsPendingBytesMax: 67_108_864,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
+	/** Topics of a broker: each costs a few KiB of the catalogue, and they are listed, sorted and stored as a whole. */
+	topicsMax: 20_000,
+	/** Partitions of a broker: at 64 KiB of page cache for each that is written now and then, 3 GiB; five times what it is measured with. */
+	partitionsMax: 50_000,
+	/** The most that max.connections may be set to: idle ones take 20 KiB each, 2 GiB of a machine of 24 GiB. */
+	connectionsMax: 100_000,
+	/** max.connections unless set: far more than a broker's own services have, few enough that all may be busy. */
+	connectionsDefault: 10_000,
 	/** Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes). */
 	kafkaFrameBytesMax: 104_857_600,
 	/** Bytes of one Kafka fetch answer, as in Kafka (fetch.max.bytes). */

@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 
 import type { Clock } from "../clock.ts";
 import type { Address, BrokerConfig } from "../config.ts";
+import type { ConnectionLimit } from "../connection-limit.ts";
 import type { GroupCoordinator } from "../groups/coordinator.ts";
 import { LIMITS } from "../limits.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -24,6 +25,8 @@ export interface KafkaServerOptions {
 	readonly catalogue: TopicCatalogue;
 	readonly groups: GroupCoordinator;
 	readonly nextProducerId: () => Promise<number>;
+	/** Counts connections, those of other listeners too. */
+	readonly connections: ConnectionLimit;
 	readonly clock: Clock;
 	readonly log: KafkaLog;
 }
@@ -37,6 +40,7 @@ const LEAVE_POLL_MS = 10;
 export class KafkaServer {
 	readonly #host: KafkaHost;
 	readonly #server: Server;
+	readonly #limit: ConnectionLimit;
 	readonly #connections = new Set<KafkaConnection>();
 	readonly #sweep: NodeJS.Timeout;
 	#connectionIdNext = 1;
@@ -59,6 +63,7 @@ export class KafkaServer {
 			scratch: new FrameScratch(),
 			writer: new KafkaWriter(),
 		};
+		this.#limit = options.connections;
 		// Half-open: a client that has sent its last request still reads the answers.
 		this.#server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) =>
 			this.#accept(socket),
@@ -121,10 +126,20 @@ export class KafkaServer {
 	}
 
 	#accept(socket: Socket): void {
-		const connection = new KafkaConnection(this.#host, socket, this.#connectionIdNext++, (closed) =>
-			this.#connections.delete(closed),
+		// There are no words for it before a request. Kafka leaves such clients in the backlog, which
+		// node:net cannot do without closing the listener.
+		if (!this.#limit.hasRoom()) {
+			socket.destroy();
+			return;
+		}
+		const closed = (connection: KafkaConnection) => {
+			this.#connections.delete(connection);
+			this.#limit.closed();
+		};
+		this.#connections.add(
+			new KafkaConnection(this.#host, socket, this.#connectionIdNext++, closed),
 		);
-		this.#connections.add(connection);
+		this.#limit.opened();
 	}
 
 	#sweepConnections(): void {

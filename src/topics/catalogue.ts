@@ -74,6 +74,9 @@ export interface CatalogueOptions {
 	readonly partitionsDefault: number;
 	/** Whether `resolve` creates a topic that is not there. */
 	readonly createsAutomatically: boolean;
+	/** How many topics there may be, and partitions of all of them. Defaults: those of `LIMITS`. */
+	readonly topicsMax?: number;
+	readonly partitionsMax?: number;
 	/** Told when the files of a deleted topic could not be removed; the next start tries again. */
 	readonly onDeletionFailed: (topicName: string, error: unknown) => void;
 }
@@ -112,6 +115,8 @@ export class TopicCatalogue {
 	readonly #metadata: MetadataStore;
 	readonly #options: CatalogueOptions;
 	readonly #topics = new Map<string, Topic>();
+	/** Partitions of all topics. */
+	#partitionCount = 0;
 	readonly #byId = new Map<string, Topic>();
 	/** `#topics` sorted by name, while it has not changed since. */
 	#sorted: readonly Topic[] | undefined;
@@ -226,7 +231,8 @@ export class TopicCatalogue {
 	/**
 	 * Creates a topic; resolves once it is durable and served. Rejects with TOPIC_ALREADY_EXISTS,
 	 * INVALID_TOPIC_EXCEPTION (a name that the broker keeps for itself, too), INVALID_PARTITIONS,
-	 * INVALID_CONFIG or what storage reports; then there is no topic.
+	 * INVALID_CONFIG, POLICY_VIOLATION where there is no room for it, or what storage reports; then
+	 * there is no topic.
 	 */
 	create(creation: TopicCreation): Promise<{ created: boolean; topic: Topic }> {
 		return this.#mutate(async () => {
@@ -263,7 +269,26 @@ export class TopicCatalogue {
 				{ topic: name },
 			);
 		}
+		const { topicsMax = LIMITS.topicsMax } = this.#options;
+		if (this.#topics.size >= topicsMax) {
+			throw new MillraceError("POLICY_VIOLATION", `a broker has at most ${topicsMax} topics`, {
+				topic: name,
+			});
+		}
+		this.#checkRoom(name, partitions);
 		return { name, topicId: randomUUID(), partitions, overrides };
+	}
+
+	/** Throws POLICY_VIOLATION unless so many partitions may be added. */
+	#checkRoom(name: string, partitions: number): void {
+		const { partitionsMax = LIMITS.partitionsMax } = this.#options;
+		const present = this.#partitionCount;
+		if (present + partitions <= partitionsMax) return;
+		throw new MillraceError(
+			"POLICY_VIOLATION",
+			`a broker has at most ${partitionsMax} partitions, and this one has ${present}`,
+			{ topic: name },
+		);
 	}
 
 	async #createNow(record: TopicRecord): Promise<Topic> {
@@ -292,13 +317,13 @@ export class TopicCatalogue {
 
 	/**
 	 * Changes configuration and number of partitions, both or neither; resolves once durable and in
-	 * force. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_CONFIG or what
-	 * storage reports.
+	 * force. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, INVALID_CONFIG,
+	 * POLICY_VIOLATION where there is no room for more partitions, or what storage reports.
 	 */
 	alter(name: string, alteration: TopicAlteration): Promise<Topic> {
 		return this.#mutate(async () => {
 			const before = this.#existing(name);
-			const topic = alteredTopic(before, alteration);
+			const topic = this.#alteredTopic(before, alteration);
 			if (topic.partitions > before.partitions) {
 				await this.#storage.addPartitions(topic.handle, topic.partitions);
 			}
@@ -312,7 +337,14 @@ export class TopicCatalogue {
 
 	/** Throws what `alter` would be refused with, and changes nothing. */
 	checkAlteration(name: string, alteration: TopicAlteration): void {
-		alteredTopic(this.#existing(name), alteration);
+		this.#alteredTopic(this.#existing(name), alteration);
+	}
+
+	#alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
+		const topic = alteredTopic(before, alteration);
+		const added = topic.partitions - before.partitions;
+		if (added > 0) this.#checkRoom(before.name, added);
+		return topic;
 	}
 
 	/** Grows a topic to `partitions`, which must be more than it has. Rejects as `alter` does. */
@@ -340,6 +372,7 @@ export class TopicCatalogue {
 				{ key: deletedTopicKey(topic.topicId), value: encodeDeletedTopic(topic) },
 			]);
 			this.#topics.delete(name);
+			this.#partitionCount -= topic.partitions;
 			this.#byId.delete(topic.topicId);
 			this.#sorted = undefined;
 			this.#collisions.delete(collisionKey(name));
@@ -374,6 +407,7 @@ export class TopicCatalogue {
 	}
 
 	#put(topic: Topic): void {
+		this.#partitionCount += topic.partitions - (this.#topics.get(topic.name)?.partitions ?? 0);
 		this.#topics.set(topic.name, topic);
 		this.#byId.set(topic.topicId, topic);
 		this.#sorted = undefined;

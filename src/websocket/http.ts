@@ -35,6 +35,12 @@ export const UNSUPPORTED_SUBPROTOCOL: HttpResponse = {
 	status: 400,
 	body: "the sub-protocol is millrace.v1\n",
 };
+/** `max`: connections that are open. */
+export const tooManyConnections = (max: number): HttpResponse => ({
+	status: 503,
+	headers: { "retry-after": "5" },
+	body: `${max} connections are open, and max.connections allows no more; try again later\n`,
+});
 export const SERVER_ERROR: HttpResponse = { status: 500, body: "the request failed\n" };
 
 const REASONS: Readonly<Record<number, string>> = {

@@ -3,6 +3,7 @@
  * loop.
  */
 import type { Clock } from "../clock.ts";
+import type { ConnectionLimit } from "../connection-limit.ts";
 import { LIMITS } from "../limits.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import { CLOSE_CODES } from "../protocol/close-codes.ts";
@@ -10,7 +11,7 @@ import { FrameReader } from "../protocol/reader.ts";
 import { FrameWriter } from "../protocol/writer.ts";
 import type { Topic } from "../topics/catalogue.ts";
 import { Deliveries } from "./deliveries.ts";
-import type { HttpHandler } from "./http.ts";
+import { type HttpHandler, tooManyConnections } from "./http.ts";
 import { listen } from "./listener.ts";
 import { type LiveTopic, LiveTopics, type SessionCatalogue } from "./live-topics.ts";
 import { originPolicy } from "./origin.ts";
@@ -32,6 +33,8 @@ export interface WebSocketServerOptions {
 	readonly nextProducerId: () => Promise<number>;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
 	readonly authenticate: Authenticate;
+	/** Counts connections, those of other listeners too. */
+	readonly connections: ConnectionLimit;
 	readonly http: HttpHandler;
 	readonly clock: Clock;
 	readonly log: SessionLog;
@@ -83,17 +86,21 @@ export class WebSocketServer {
 	 */
 	static async start(options: WebSocketServerOptions): Promise<WebSocketServer> {
 		const server = new WebSocketServer(options);
+		const { connections } = options;
 		try {
 			server.#listener = await listen(options.transport, {
 				host: options.host,
 				port: options.port,
 				origins: originPolicy(options.host, options.allowedOrigins),
 				http: options.http,
+				refuse: () => (connections.hasRoom() ? undefined : tooManyConnections(connections.count)),
 				accept: (connection) => {
 					const session = new Session(server.#host, connection, (closed) => {
 						server.#sessions.delete(closed);
+						connections.closed();
 					});
 					server.#sessions.add(session);
+					connections.opened();
 					return session;
 				},
 				onError: (error, doing) => options.log.error({ err: error, doing }, "listener failed"),

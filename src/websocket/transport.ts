@@ -4,7 +4,7 @@
  * ws.ts.
  */
 import type { CloseEntry } from "../protocol/close-codes.ts";
-import type { HttpHandler } from "./http.ts";
+import type { HttpHandler, HttpResponse } from "./http.ts";
 import type { OriginPolicy } from "./origin.ts";
 
 /** "buffered": the kernel did not take all of it. Send no deliveries until `drained`. */
@@ -46,6 +46,8 @@ export interface ListenerOptions {
 	readonly port: number;
 	readonly origins: OriginPolicy;
 	readonly http: HttpHandler;
+	/** Asked before an upgrade that nothing else speaks against; an answer refuses it. */
+	readonly refuse: () => HttpResponse | undefined;
 	/** Called for every connection whose upgrade was accepted. */
 	readonly accept: (connection: Connection) => ConnectionHandler;
 	/** A failure that no connection or request can be told about. */

@@ -248,7 +248,7 @@ async function freePort(host: string): Promise<number> {
 }
 
 function upgrade(
-	{ origins }: ListenerOptions,
+	{ origins, refuse }: ListenerOptions,
 	response: UwsResponse,
 	request: UwsRequest,
 	context: Parameters<UwsResponse["upgrade"]>[4],
@@ -256,15 +256,22 @@ function upgrade(
 	const subprotocol = chooseSubprotocol(request.getHeader("sec-websocket-protocol"));
 	if (!origins.allowsUpgrade(request.getHeader("origin"), request.getHeader("host"))) {
 		write(response, FORBIDDEN_ORIGIN, true);
-	} else if (subprotocol === undefined) {
-		write(response, UNSUPPORTED_SUBPROTOCOL, true);
-	} else {
-		const remoteAddress = Buffer.from(response.getRemoteAddressAsText()).toString("latin1");
-		const data: SocketData = { remoteAddress };
-		const key = request.getHeader("sec-websocket-key");
-		// No extensions are passed on: permessage-deflate stays off.
-		response.upgrade(data, key, subprotocol, "", context);
+		return;
 	}
+	if (subprotocol === undefined) {
+		write(response, UNSUPPORTED_SUBPROTOCOL, true);
+		return;
+	}
+	const refusal = refuse();
+	if (refusal !== undefined) {
+		write(response, refusal, true);
+		return;
+	}
+	const remoteAddress = Buffer.from(response.getRemoteAddressAsText()).toString("latin1");
+	const data: SocketData = { remoteAddress };
+	const key = request.getHeader("sec-websocket-key");
+	// No extensions are passed on: permessage-deflate stays off.
+	response.upgrade(data, key, subprotocol, "", context);
 }
 
 function open(options: ListenerOptions, socket: Socket): void {

@@ -229,13 +229,13 @@ function listening(server: Server, { host, port }: ListenerOptions): Promise<voi
 }
 
 function refuseUpgrade(
-	{ origins }: ListenerOptions,
+	{ origins, refuse }: ListenerOptions,
 	{ headers, url }: IncomingMessage,
 ): HttpResponse | undefined {
 	if (pathAndQuery(url).path !== "/") return NOT_FOUND;
 	if (!origins.allowsUpgrade(headers.origin ?? "", headers.host ?? "")) return FORBIDDEN_ORIGIN;
 	const offered = headers["sec-websocket-protocol"] ?? "";
-	return chooseSubprotocol(offered) === undefined ? UNSUPPORTED_SUBPROTOCOL : undefined;
+	return chooseSubprotocol(offered) === undefined ? UNSUPPORTED_SUBPROTOCOL : refuse();
 }
 
 function writeRefusal(stream: Duplex, refusal: HttpResponse): void {

@@ -35,6 +35,7 @@ describe("where an option's value comes from", () => {
 			websocket: { host: "127.0.0.1", port: 4600 },
 			kafka: { host: "127.0.0.1", port: 9092 },
 			advertise: null,
+			maxConnections: 10_000,
 			connectionsMaxIdleMs: 600_000,
 			numPartitions: 1,
 			autoCreateTopicsEnable: true,

@@ -100,6 +100,29 @@ describe("numbered batches", () => {
 	});
 });
 
+describe("max.connections", () => {
+	test("bounds the connections of both protocols together", async () => {
+		const small = await startBroker({ memory: true, maxConnections: 2 });
+		onTestFinished(() => small.close());
+		const client = await connect(small.addresses.websocket);
+		onTestFinished(() => client.close());
+		const port = Number(small.addresses.kafka?.split(":").at(-1));
+		const raw = await RawKafkaClient.connect(port);
+		await raw.request("Metadata", 9, { topics: [] });
+		const refused = await RawKafkaClient.connect(port);
+		await expect(refused.request("Metadata", 9, { topics: [] })).rejects.toThrow();
+		await expect(connect(small.addresses.websocket)).rejects.toMatchObject({
+			code: "CONNECTION_LOST",
+			message: expect.stringContaining("503"),
+		});
+		await raw.request("Metadata", 9, { topics: [] });
+		await raw.close();
+		await expect
+			.poll(() => connect(small.addresses.websocket).then((other) => other.close()))
+			.toBe(undefined);
+	});
+});
+
 describe("a connection", () => {
 	test("answers pipelined requests in their order", async () => {
 		const raw = await connectRaw();

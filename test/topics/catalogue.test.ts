@@ -30,6 +30,56 @@ function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> 
 	});
 }
 
+describe("room for topics", () => {
+	const policyViolation = (detail: string) => ({
+		code: "POLICY_VIOLATION",
+		message: expect.stringContaining(detail),
+	});
+
+	test("is for so many topics, and comes back with a deletion", async () => {
+		const catalogue = await open({ topicsMax: 2 });
+		await catalogue.create({ name: "a" });
+		await catalogue.create({ name: "b" });
+		const refusal = policyViolation("at most 2 topics");
+		await expect(catalogue.create({ name: "c" })).rejects.toMatchObject(refusal);
+		await expect(catalogue.resolve("c")).rejects.toMatchObject(refusal);
+		expect(() => catalogue.checkCreation({ name: "c" })).toThrow("at most 2 topics");
+		await expect(catalogue.create({ name: "b" })).rejects.toMatchObject({
+			code: "TOPIC_ALREADY_EXISTS",
+		});
+		await catalogue.create({ name: "b", ifNotExists: true });
+		expect(storage.calls).toEqual(["open a 1", "open b 1"]);
+		await catalogue.delete("a");
+		await catalogue.create({ name: "c" });
+	});
+
+	test("is for so many partitions of all topics together", async () => {
+		const catalogue = await open({ partitionsMax: 5 });
+		await catalogue.create({ name: "a", partitions: 3 });
+		const refusal = policyViolation("at most 5 partitions, and this one has 3");
+		await expect(catalogue.create({ name: "b", partitions: 3 })).rejects.toMatchObject(refusal);
+		await expect(catalogue.alter("a", { partitions: 6 })).rejects.toMatchObject(refusal);
+		await expect(catalogue.addPartitions("a", 6)).rejects.toMatchObject(refusal);
+		await catalogue.addPartitions("a", 4);
+		await catalogue.create({ name: "b", partitions: 1 });
+		expect(() => catalogue.checkAlteration("a", { partitions: 5 })).toThrow("at most 5 partitions");
+		await catalogue.alter("a", { config: [["retention.ms", "1000"]] });
+		await catalogue.delete("a");
+		await catalogue.alter("b", { partitions: 5 });
+	});
+
+	test("what is there already is served, were it more", async () => {
+		const first = await open();
+		for (const name of ["a", "b", "c"]) await first.create({ name, partitions: 2 });
+		const again = await open({ topicsMax: 2, partitionsMax: 4 });
+		expect(again.list().map(({ name }) => name)).toEqual(["a", "b", "c"]);
+		await expect(again.create({ name: "d" })).rejects.toMatchObject({ code: "POLICY_VIOLATION" });
+		await again.delete("a");
+		await again.delete("b");
+		await again.create({ name: "d", partitions: 2 });
+	});
+});
+
 describe("creating topics", () => {
 	test("a created topic is there after a restart, as it was", async () => {
 		const catalogue = await open();

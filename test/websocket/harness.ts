@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
+import { ConnectionLimit } from "../../src/connection-limit.ts";
+import { LIMITS } from "../../src/limits.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { ProducerIds } from "../../src/producer-ids.ts";
 import { Storage } from "../../src/storage/storage.ts";
@@ -122,6 +124,7 @@ function serverOptions(
 		storage,
 		catalogue,
 		nextProducerId: () => producerIds.next(),
+		connections: new ConnectionLimit(LIMITS.connectionsDefault, systemClock, { warn: ignore }),
 		describeCluster: () => ({
 			cluster_id: storage.clusterId,
 			controller_id: 0,

@@ -31,6 +31,7 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 			port,
 			origins: originPolicy("127.0.0.1", []),
 			http: () => undefined,
+			refuse: () => undefined,
 			onError: (error) => told.messages.push(`${error}`),
 			accept(connection) {
 				accept(connection);

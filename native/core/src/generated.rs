@@ -572,6 +572,18 @@ pub const GROUP_APPENDS_PENDING_BYTES_MAX: u64 = 67_108_864;
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 
+/// Topics of a broker: each costs a few KiB of the catalogue, and they are listed, sorted and stored as a whole.
+pub const TOPICS_MAX: u64 = 20_000;
+
+/// Partitions of a broker: at 64 KiB of page cache for each that is written now and then, 3 GiB; five times what it is measured with.
+pub const PARTITIONS_MAX: u64 = 50_000;
+
+/// The most that max.connections may be set to: idle ones take 20 KiB each, 2 GiB of a machine of 24 GiB.
+pub const CONNECTIONS_MAX: u64 = 100_000;
+
+/// max.connections unless set: far more than a broker's own services have, few enough that all may be busy.
+pub const CONNECTIONS_DEFAULT: u64 = 10_000;
+
 /// Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes).
 pub const KAFKA_FRAME_BYTES_MAX: u64 = 104_857_600;
 

@@ -1,0 +1,58 @@
+import type { Clock } from "./clock.ts";
+
+/** A log that says it once in so many milliseconds, however many connections are refused. */
+const TOLD_EVERY_MS = 10_000;
+
+/** Where it is said that connections are refused; pino is one. */
+export interface ConnectionLimitLog {
+	warn(details: object, message: string): void;
+}
+
+/**
+ * Counts the connections of all listeners of an event loop together, and says when there is no room
+ * for another. Each costs memory that a client decides about within its own bounds; this bounds how
+ * many clients do.
+ */
+export class ConnectionLimit {
+	/** Connections that may be open at a time. */
+	readonly max: number;
+	readonly #clock: Clock;
+	readonly #log: ConnectionLimitLog;
+	#count = 0;
+	#refusedCount = 0;
+	#toldMs = Number.NEGATIVE_INFINITY;
+
+	constructor(max: number, clock: Clock, log: ConnectionLimitLog) {
+		this.max = max;
+		this.#clock = clock;
+		this.#log = log;
+	}
+
+	/** Connections that are open. */
+	get count(): number {
+		return this.#count;
+	}
+
+	/** Whether another connection may be taken. Refusals are logged. */
+	hasRoom(): boolean {
+		if (this.#count < this.max) return true;
+		this.#refusedCount++;
+		const nowMs = this.#clock.monotonicMs();
+		if (nowMs - this.#toldMs < TOLD_EVERY_MS) return false;
+		this.#toldMs = nowMs;
+		const refused = this.#refusedCount;
+		this.#refusedCount = 0;
+		this.#log.warn({ open: this.#count, refused }, "max.connections: connections are refused");
+		return false;
+	}
+
+	/** A connection was taken. */
+	opened(): void {
+		this.#count++;
+	}
+
+	/** One that was taken has ended. */
+	closed(): void {
+		this.#count--;
+	}
+}
