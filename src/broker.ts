@@ -97,7 +97,7 @@ export async function startBroker(
 			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
 		}
 		parts.groups = startGroups(config, storage, parts.catalogue, logger);
-		const producerIds = new ProducerIds((count) => storage.allocateProducerIds(count));
+		const producerIds = new ProducerIds(storage);
 		const shared: SharedOptions = {
 			storage,
 			catalogue: parts.catalogue,
@@ -107,7 +107,7 @@ export async function startBroker(
 			clock: systemClock,
 			log: logger,
 		};
-		parts.server = await startServer(config, parts, shared);
+		parts.server = await startServer(config, parts, { ...shared, producerIds });
 		const { kafka: address } = config;
 		parts.kafka = await KafkaServer.start({ ...shared, address, brokerId: BROKER_ID, config });
 		const { transport } = parts.server.address;
@@ -165,7 +165,7 @@ type SharedOptions = Omit<KafkaServerOptions, "address" | "brokerId" | "config">
 async function startServer(
 	config: BrokerConfig,
 	parts: Parts,
-	shared: SharedOptions,
+	shared: SharedOptions & { producerIds: ProducerIds },
 ): Promise<WebSocketServer> {
 	return WebSocketServer.start({
 		...shared,

@@ -229,6 +229,8 @@ export class Link {
 		this.#connection = undefined;
 		this.lastError = error;
 		if (this.#state === "closed") return;
+		// Another broker than the one that gave us the identity, or one that lost its data.
+		if (error.code === "UNKNOWN_PRODUCER_ID") this.#identity = undefined;
 		if (!reconnect) {
 			void this.close(error); // there is no connection whose end it could wait for
 			return;

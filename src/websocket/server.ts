@@ -5,6 +5,7 @@
 import type { Clock } from "../clock.ts";
 import type { ConnectionLimit } from "../connection-limit.ts";
 import { LIMITS } from "../limits.ts";
+import type { ProducerIds } from "../producer-ids.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import { CLOSE_CODES } from "../protocol/close-codes.ts";
 import { FrameReader } from "../protocol/reader.ts";
@@ -29,8 +30,7 @@ export interface WebSocketServerOptions {
 	readonly broker: string;
 	readonly storage: SessionStorage;
 	readonly catalogue: SessionCatalogue;
-	/** A producer id that was never handed out before. */
-	readonly nextProducerId: () => Promise<number>;
+	readonly producerIds: ProducerIds;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
 	readonly authenticate: Authenticate;
 	/** Counts connections, those of other listeners too. */
@@ -71,7 +71,7 @@ export class WebSocketServer {
 			clock,
 			log,
 			authenticate,
-			nextProducerId: options.nextProducerId,
+			producerIds: options.producerIds,
 			describeCluster,
 			writer: new FrameWriter(LIMITS.deliveryBytesSmall),
 			reader: new FrameReader(undefined, LIMITS.requestValuesMax),

@@ -1,5 +1,6 @@
 /** What sessions need of the broker around them; one for each event loop. */
 import type { Clock } from "../clock.ts";
+import type { ProducerIds } from "../producer-ids.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import type { DecodedMap, FrameReader } from "../protocol/reader.ts";
 import type { FrameWriter } from "../protocol/writer.ts";
@@ -62,8 +63,7 @@ export interface SessionHost {
 	readonly clock: Clock;
 	readonly log: SessionLog;
 	readonly authenticate: Authenticate;
-	/** A producer id that was never handed out before. */
-	readonly nextProducerId: () => Promise<number>;
+	readonly producerIds: ProducerIds;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
 	/**
 	 * One writer for all frames of the loop: written, sent, and free again before anybody else runs.

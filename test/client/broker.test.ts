@@ -160,3 +160,27 @@ describe.each(TRANSPORTS)("on %s", (websocketTransport) => {
 		}
 	});
 });
+
+test("a broker that lost its data gives the producer another identity", async () => {
+	const first = await startBroker({ memory: true });
+	const address = first.addresses.websocket.slice("ws://".length);
+	const other = await connect(first.addresses.websocket);
+	const producer = other.producer();
+	// Ids that the second broker, new as it is, will not have handed out.
+	for (let count = 0; count < 5; count++) await (await connect(first.addresses.websocket)).close();
+	const late = await connect(first.addresses.websocket);
+	const lateProducer = late.producer();
+	await Promise.all([producer, lateProducer].map((each) => each.send({ topic: "lost", value: 1 })));
+	await first.close();
+	const second = await startBroker({ memory: true, websocket: address });
+	expect(second.clusterId).not.toBe(first.clusterId);
+	const acks = await Promise.all(
+		[producer, lateProducer].flatMap((each) => [
+			each.send({ topic: "lost", value: 2 }),
+			each.send({ topic: "lost", value: 3 }),
+		]),
+	);
+	expect(acks.map(({ offset }) => offset).sort()).toEqual([0, 1, 2, 3]);
+	await Promise.all([other.close(), late.close()]);
+	await second.close();
+});

@@ -114,7 +114,6 @@ function serverOptions(
 	overrides: Overrides | ((storage: Storage) => Overrides),
 ): WebSocketServerOptions {
 	const ignore = () => undefined;
-	const producerIds = new ProducerIds((count) => storage.allocateProducerIds(count));
 	return {
 		host: "127.0.0.1",
 		port: 0,
@@ -123,7 +122,7 @@ function serverOptions(
 		broker: "millrace/test",
 		storage,
 		catalogue,
-		nextProducerId: () => producerIds.next(),
+		producerIds: new ProducerIds(storage),
 		connections: new ConnectionLimit(LIMITS.connectionsDefault, systemClock, { warn: ignore }),
 		describeCluster: () => ({
 			cluster_id: storage.clusterId,

@@ -30,9 +30,29 @@ describe.each(TRANSPORTS)("hello over %s", (transport) => {
 	});
 
 	test("carries a producer identity on", async () => {
+		const first = await RawClient.open(at.url);
+		const { producer } = await first.answer(1, 1, { client: "test" });
+		first.close();
+		const second = await RawClient.open(at.url);
+		expect(await second.answer(1, 1, { client: "test", producer })).toMatchObject({ producer });
+	});
+
+	test("an identity that nobody was given is refused", async () => {
 		const client = await RawClient.open(at.url);
-		const producer = { id: 4_711, epoch: 3 };
-		expect(await client.answer(1, 1, { client: "test", producer })).toMatchObject({ producer });
+		const { producer } = await client.answer(1, 1, { client: "test" });
+		const { id } = producer as { id: number };
+		// The next to be handed out, one that is reserved for later, and ones that are not even that.
+		const ids = [id + 1, id + 500, at.storage.producerIdsEnd, Number.MAX_SAFE_INTEGER];
+		for (const unknown of ids) {
+			const liar = await RawClient.open(at.url);
+			const options = { client: "test", producer: { id: unknown, epoch: 0 } };
+			expect(await liar.error(1, 1, options)).toBe(59);
+			expect(await liar.closed()).toBe(4400);
+		}
+		const next = await RawClient.open(at.url);
+		expect(await next.answer(1, 1, { client: "test" })).toMatchObject({
+			producer: { id: id + 1, epoch: 0 },
+		});
 	});
 
 	test("a request without sub-protocol is served, one for others only is refused", async () => {
@@ -59,6 +79,7 @@ describe.each(TRANSPORTS)("hello over %s", (transport) => {
 		["with a name that is too long", { client: "x".repeat(256) }],
 		["with a producer that is no identity", { client: "test", producer: { id: -1, epoch: 0 } }],
 		["with an epoch out of bounds", { client: "test", producer: { id: 1, epoch: 32_768 } }],
+		["with an epoch below zero", { client: "test", producer: { id: 0, epoch: -1 } }],
 	])("a hello %s is an error and a close", async (_, options) => {
 		const client = await RawClient.open(at.url);
 		expect(await client.error(1, 1, options)).toBe(1015);

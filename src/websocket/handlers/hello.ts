@@ -43,7 +43,10 @@ async function greet(
 ): Promise<AnswerMap> {
 	const { host } = session;
 	const authenticated = await host.authenticate(credentials);
-	const producer = known ?? { id: await host.nextProducerId(), epoch: 0 };
+	if (known !== undefined && !host.producerIds.wasHandedOut(known.id)) {
+		throw new MillraceError("UNKNOWN_PRODUCER_ID", `${known.id} was never handed out here`);
+	}
+	const producer = known ?? { id: await host.producerIds.next(), epoch: 0 };
 	session.greet(authenticated, producer);
 	return {
 		broker: host.broker,
