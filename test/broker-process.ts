@@ -15,6 +15,9 @@ export const COMMAND_FILE = fileURLToPath(new URL("../dist/cli/main.js", import.
 
 const START_MS_MAX = 20_000;
 
+/** Whoever else runs brokers on this machine may have the port that is Kafka's own. */
+const FREE_ADDRESS = "127.0.0.1:0";
+
 /**
  * Has something done at an end: by default of the test, which vitest does not offer to hooks of a
  * suite. They pass a function of their own.
@@ -66,7 +69,7 @@ export class BrokerProcess {
 		const { atEnd = onTestFinished } = options;
 		const address = `127.0.0.1:${port}`;
 		const [child, ended] = spawnCommand(
-			["start", "--data-dir", dataDir, "--websocket", address, ...flags],
+			["start", "--data-dir", dataDir, "--websocket", address, "--kafka", FREE_ADDRESS, ...flags],
 			node,
 		);
 		atEnd(async () => {
