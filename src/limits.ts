@@ -10,6 +10,10 @@ export const LIMITS = {
 	batchBytesMax: 8_388_608,
 	/** What one batch may expand to when decompressed, in bytes: bounds a decompression bomb. */
 	batchBytesDecompressedMax: 67_108_864,
+	/** What the batches of one produce frame may expand to together, in bytes; a larger Kafka request may in proportion. */
+	frameBytesDecompressedMax: 268_435_456,
+	/** Produce frames of an event loop that wait for another thread, in bytes; one connection takes at most what it leaves to others. */
+	elsewhereBytesMax: 268_435_456,
 	/** Records in one batch. */
 	batchRecordsMax: 1_048_576,
 	/** Headers of one record. */

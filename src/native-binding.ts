@@ -21,8 +21,9 @@ export interface NativeBinding {
 	decodeProduce(channel: number, frame: Uint8Array, plan: Float64Array, result: Float64Array): void;
 	/**
 	 * Appends the first `count` entries of `plan`, made from `frame`, and notes there what became of
-	 * them. `ack` is -1 for the topic's own. `result` gets the `FRAME_*` numbers, then the rows about
-	 * spread entries.
+	 * them. `ack` is -1 for the topic's own; `connection` tells whose frame it is, as the loop numbers
+	 * its connections: those of one keep their order. `result` gets the `FRAME_*` numbers, then the
+	 * rows about spread entries.
 	 */
 	append(
 		store: number,
@@ -33,6 +34,7 @@ export interface NativeBinding {
 		ack: number,
 		producerId: number | undefined | null,
 		producerEpoch: number,
+		connection: number,
 		result: Float64Array,
 	): void;
 	/**

@@ -6,6 +6,9 @@ import { checkOverrides, topicLogConfig } from "#dist/topics/configuration.js";
 
 import { recordsFrame } from "./produce-frames.ts";
 
+/** The one connection that there is without a broker. */
+const CONNECTION = 0;
+
 /** A topic of one partition whose acks do not wait for the disk. */
 export async function openTopic(
 	storage: Storage,
@@ -30,7 +33,7 @@ export async function appendFrame(
 	const { ack, entryCount } = storage.decodeProduce(frame);
 	storage.plan[PLAN_TOPIC_HANDLE] = topic;
 	storage.plan[PLAN_CODE] = 0;
-	const token = storage.append(frame, entryCount, ack, -1, -1);
+	const token = storage.append(frame, entryCount, ack, -1, -1, CONNECTION);
 	if (token !== 0) {
 		const { isElsewhere } = storage;
 		const code = await new Promise<number>((resolve) => storage.onToken(token, resolve));

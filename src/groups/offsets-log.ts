@@ -28,6 +28,7 @@ export type OffsetsStorage = Pick<
 	| "append"
 	| "decodeProduce"
 	| "isElsewhere"
+	| "nextConnection"
 	| "offsetForTimestamp"
 	| "offsets"
 	| "onToken"
@@ -59,6 +60,8 @@ const READ_RECORDS_MAX = 2_000;
 
 export class OffsetsLog {
 	readonly #storage: OffsetsStorage;
+	/** Storage takes the log for a connection like any other. */
+	readonly #connection: number;
 	readonly #catalogue: Pick<TopicCatalogue, "create" | "get">;
 	readonly #partitionsDefault: number;
 	readonly #writer = new FrameWriter(65_536);
@@ -73,6 +76,7 @@ export class OffsetsLog {
 		partitionsDefault: number,
 	) {
 		this.#storage = storage;
+		this.#connection = storage.nextConnection();
 		this.#catalogue = catalogue;
 		this.#partitionsDefault = partitionsDefault;
 	}
@@ -191,7 +195,14 @@ export class OffsetsLog {
 		plan[PLAN_TOPIC_HANDLE] = topic.handle;
 		plan[PLAN_CODE] = CODES.NONE.code;
 		plan[PLAN_RESULT_PARTITION] = partition;
-		return this.#storage.append(frame, 1, ACK_OF_TOPIC, PRODUCER_NONE, PRODUCER_NONE);
+		return this.#storage.append(
+			frame,
+			1,
+			ACK_OF_TOPIC,
+			PRODUCER_NONE,
+			PRODUCER_NONE,
+			this.#connection,
+		);
 	}
 
 	/**

@@ -6,7 +6,7 @@ import type { KafkaHost } from "./host.ts";
 
 /** What a handler may know of the connection that a request came over. */
 export interface RequestOrigin {
-	/** Names the connection within this process. */
+	/** Names the connection among those of its event loop, whatever their protocol. */
 	readonly connectionId: number;
 	/** The address that the client dialled: what it is told to connect to again. */
 	readonly localAddress: string;

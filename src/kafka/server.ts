@@ -43,7 +43,6 @@ export class KafkaServer {
 	readonly #limit: ConnectionLimit;
 	readonly #connections = new Set<KafkaConnection>();
 	readonly #sweep: NodeJS.Timeout;
-	#connectionIdNext = 1;
 
 	private constructor(options: KafkaServerOptions) {
 		const { brokerId, config, storage, catalogue, groups, nextProducerId, clock, log } = options;
@@ -136,9 +135,8 @@ export class KafkaServer {
 			this.#connections.delete(connection);
 			this.#limit.closed();
 		};
-		this.#connections.add(
-			new KafkaConnection(this.#host, socket, this.#connectionIdNext++, closed),
-		);
+		const id = this.#host.storage.nextConnection();
+		this.#connections.add(new KafkaConnection(this.#host, socket, id, closed));
 		this.#limit.opened();
 	}
 

@@ -204,6 +204,7 @@ export class Storage {
 		logStart: 0,
 		code: 0,
 	};
+	#connections = 0;
 	#isClosed = false;
 	#isChannelClosed = false;
 
@@ -356,6 +357,12 @@ export class Storage {
 		return { offset, timestampMs: foundMs };
 	}
 
+	/** A number for a connection, whatever its protocol, that no other of this loop has or had. */
+	nextConnection(): number {
+		this.#connections += 1;
+		return this.#connections;
+	}
+
 	/** Takes a produce frame apart into `plan`. Throws MALFORMED_FRAME, LIMIT_EXCEEDED. */
 	decodeProduce(frame: Uint8Array): ProduceEnvelope {
 		const numbers = this.#frameResult;
@@ -376,6 +383,10 @@ export class Storage {
 	 * `spread` what became of them. Returns 0 when all that was asked for is reached, else the token
 	 * to wait for. The frame's memory is not kept. Numbered records are those of `producerId`, -1 for
 	 * a connection without an identity; null lets each batch name the producer that made it.
+	 *
+	 * `connection`, from `nextConnection`, tells whose frame it is: those of one connection keep
+	 * their order, and connections take turns where another thread has to do the work. Where too
+	 * much waits for that, entries are REQUEST_TIMED_OUT.
 	 */
 	append(
 		frame: Uint8Array,
@@ -383,6 +394,7 @@ export class Storage {
 		ack: number,
 		producerId: number | null,
 		producerEpoch: number,
+		connection: number,
 	): number {
 		const numbers = this.#frameResult;
 		try {
@@ -395,6 +407,7 @@ export class Storage {
 				ack,
 				producerId,
 				producerEpoch,
+				connection,
 				numbers,
 			);
 		} catch (thrown) {

@@ -14,6 +14,7 @@ export type SessionStorage = Pick<
 	| "clusterId"
 	| "decodeProduce"
 	| "isElsewhere"
+	| "nextConnection"
 	| "offsetForTimestamp"
 	| "offsets"
 	| "onToken"

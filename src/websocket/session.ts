@@ -25,6 +25,8 @@ type State = "silent" | "greeting" | "serving" | "leaving" | "closed";
 
 export class Session implements ConnectionHandler, DeliveringSession, SubscriptionOwner {
 	readonly host: SessionHost;
+	/** Tells this connection from the others of its loop. */
+	readonly number: number;
 	readonly aliases: TopicAliases;
 	readonly subscriptions = new Map<number, Subscription>();
 	readonly #connection: Connection;
@@ -42,6 +44,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 
 	constructor(host: SessionHost, connection: Connection, onClosed: (session: Session) => void) {
 		this.host = host;
+		this.number = host.storage.nextConnection();
 		this.aliases = new TopicAliases(host.topics);
 		this.#connection = connection;
 		this.#onClosed = onClosed;

@@ -20,6 +20,11 @@ const VALUES = ["one", "two", "three"].map((text) => new Uint8Array(Buffer.from(
 /** More than a batch may expand to. */
 const BOMB_BYTES = 128 * 1_048_576;
 
+/** Less than a batch may expand to: stored, after a while. */
+const LARGE_BYTES = 60 * 1_048_576;
+/** More than the event loop expands by itself. */
+const NOT_SMALL_BYTES = 1_048_576;
+
 const bomb = () => gzipSync(records([new Uint8Array(BOMB_BYTES)]));
 
 /** Batches that a broker must not store, and what it says. */
@@ -124,6 +129,35 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 		await neighbour.goesOn();
 	});
 
+	test("batches that expand far and want no answer hold up no other connection", async () => {
+		const [bomber, other] = [
+			await RawClient.greeted(broker.url),
+			await RawClient.greeted(broker.url),
+		];
+		for (const name of ["bombed", "beside"]) await other.call("topics.create", { name });
+		const large = expandingBatch(LARGE_BYTES);
+		for (let id = 100; id < 116; id++) bomber.send(3, id, 0, [["bombed", 0, -1, 2, large]]);
+		// Answered when everything before it is done.
+		bomber.send(3, 116, 2, [["bombed", 0, -1, 2, large]]);
+		let isThrough = false;
+		const through = bomber.reply(116).then((frame) => {
+			isThrough = true;
+			return frame;
+		});
+		const batch = expandingBatch(NOT_SMALL_BYTES);
+		for (const topic of ["beside", "bombed", "beside", "bombed"]) {
+			expect(await produceBatch(other, topic, batch)).toBe(0);
+		}
+		expect(isThrough).toBe(false);
+		await neighbour.goesOn();
+		expect((await through)[3]).toMatchObject([[0, 0, expect.any(Number), expect.any(Number)]]);
+		// A connection's own frames keep their order: the other's two came in between.
+		const { partitions } = await other.call("offsets.describe", { topic: "bombed" });
+		expect(partitions).toMatchObject([{ log_end: 19 }]);
+		bomber.close();
+		other.close();
+	});
+
 	test("hundreds of connections that say nothing, or nonsense, or vanish", async () => {
 		const sockets = await Promise.all(Array.from({ length: 300 }, () => open(broker.port)));
 		for (const [index, socket] of sockets.entries()) {
@@ -147,6 +181,12 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 		await neighbour.goesOn();
 	});
 });
+
+/** A small batch of one record that expands to `bytes`. */
+function expandingBatch(bytes: number): Uint8Array {
+	const value = new Uint8Array(bytes);
+	return recordBatch([new Uint8Array()], { attributes: GZIP, body: gzipSync(records([value])) });
+}
 
 /** Sends a ready batch and answers with the code it gets. */
 async function produceBatch(client: RawClient, topic: string, batch: Uint8Array) {

@@ -5,7 +5,7 @@ use millrace_core::registry::produce::{Frame, Outcome, ProducerIdentity};
 use napi::bindgen_prelude::Float64ArraySlice;
 use napi_derive::napi;
 
-use crate::{error::to_js, handles, scratch};
+use crate::{error::to_js, handles, scratch, store::whole};
 
 /// Takes a produce frame apart into `plan`, whose layout the `PLAN_*` constants give. Writes the
 /// request's id, the ack asked for (-1 for none said) and the number of entries to `result`.
@@ -31,8 +31,9 @@ pub fn decode_produce(
 }
 
 /// Appends the first `count` entries of `plan`, made from `frame`, and notes there what became of
-/// them. `ack` is -1 for the topic's own. `result` gets the `FRAME_*` numbers, then the rows about
-/// spread entries.
+/// them. `ack` is -1 for the topic's own; `connection` tells whose frame it is, as the loop numbers
+/// its connections: those of one keep their order. `result` gets the `FRAME_*` numbers, then the
+/// rows about spread entries.
 #[napi]
 pub fn append(
     store: u32,
@@ -43,6 +44,7 @@ pub fn append(
     ack: i32,
     producer_id: Option<f64>,
     producer_epoch: i32,
+    connection: f64,
     mut result: Float64ArraySlice<'_>,
 ) -> napi::Result<()> {
     let store = handles::store(store)?;
@@ -52,11 +54,13 @@ pub fn append(
         store: &store,
         channel: &state.channel,
         bytes: frame,
+        bytes_start: 0,
         ack: u8::try_from(ack).ok(),
         producer: producer_id.map(|id| ProducerIdentity {
             id: id as i64,
             epoch: i16::try_from(producer_epoch).unwrap_or(-1),
         }),
+        connection: whole(connection),
     };
     let count = usize::try_from(count).unwrap_or(0);
     let outcome = buffers.produce.append(&frame, scratch::numbers(&mut plan), count);

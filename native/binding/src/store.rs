@@ -11,7 +11,7 @@ use millrace_core::{
     recovery::verify::{self, Finding},
     registry::{
         StoreOptions, TopicSpec,
-        channel::Channel,
+        channel::{Channel, long_work_threads},
         stores::{Place, Role},
     },
 };
@@ -176,7 +176,7 @@ pub fn open_channel(env: &Env, store: u32, wake: Function<'_, (), ()>) -> napi::
     let store = handles::store(store)?;
     let wake = Arc::new(Wake::new(&wake)?);
     let woken = Arc::clone(&wake);
-    let channel = Channel::new(Box::new(move || woken.call()));
+    let channel = Channel::new(long_work_threads(), Box::new(move || woken.call()));
     store.attach(&channel);
     handles::add_loop(env, channel, wake)
 }

@@ -473,6 +473,12 @@ pub const BATCH_BYTES_MAX: u64 = 8_388_608;
 /// What one batch may expand to when decompressed, in bytes: bounds a decompression bomb.
 pub const BATCH_BYTES_DECOMPRESSED_MAX: u64 = 67_108_864;
 
+/// What the batches of one produce frame may expand to together, in bytes; a larger Kafka request may in proportion.
+pub const FRAME_BYTES_DECOMPRESSED_MAX: u64 = 268_435_456;
+
+/// Produce frames of an event loop that wait for another thread, in bytes; one connection takes at most what it leaves to others.
+pub const ELSEWHERE_BYTES_MAX: u64 = 268_435_456;
+
 /// Records in one batch.
 pub const BATCH_RECORDS_MAX: u64 = 1_048_576;
 

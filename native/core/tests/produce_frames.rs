@@ -15,15 +15,19 @@ use std::{
 };
 
 use millrace_core::{
+    batch::{BatchBuilder, Finish},
     compression::Codec,
     env::Env,
-    layout,
+    error::Code,
+    layout, limits,
     log::config::LogConfig,
     registry::{
         Store, StoreOptions, TopicSpec,
         channel::Channel,
         deliver::{Outcome, ReadRequest},
-        produce::{ACK_WRITTEN, Frame, Outcome as Appended, ProduceScratch, ProducerIdentity},
+        produce::{
+            ACK_NONE, ACK_WRITTEN, Frame, Outcome as Appended, ProduceScratch, ProducerIdentity,
+        },
     },
 };
 
@@ -35,10 +39,16 @@ struct Loop {
     scratch: ProduceScratch,
     plan: Vec<f64>,
     topic: u32,
+    /// Whose frames are appended.
+    connection: u64,
 }
 
 impl Loop {
     fn open(config: LogConfig, partitions: u32) -> Self {
+        Self::with_threads(1, config, partitions)
+    }
+
+    fn with_threads(threads: usize, config: LogConfig, partitions: u32) -> Self {
         let options = StoreOptions {
             data_directory: PathBuf::from("/data"),
             flush_threads_max: 2,
@@ -54,22 +64,37 @@ impl Loop {
         };
         let topic = store.open_topics(&[spec]).unwrap()[0];
         let (wake, woken) = mpsc::channel();
-        let channel = Channel::new(Box::new(move || {
+        let wake = Box::new(move || {
             // Nobody listens any more when the test is over.
             let _ = wake.send(());
-        }));
+        });
+        let channel = Channel::new(threads, wake);
         let plan = vec![0.0; 16 * layout::PLAN_STRIDE];
-        Self { store, channel, woken, scratch: ProduceScratch::default(), plan, topic }
+        let scratch = ProduceScratch::default();
+        Self { store, channel, woken, scratch, plan, topic, connection: 1 }
     }
 
     /// Appends one entry of `values`, each with its key, and says how it went.
     fn produce(&mut self, partition: i32, ack: Option<u8>, values: &[(&str, Vec<u8>)]) -> Appended {
-        let frame = frame(partition, values);
-        let (_, count) = self.scratch.decode(&frame, &mut self.plan).unwrap();
-        self.plan[layout::PLAN_TOPIC_HANDLE] = f64::from(self.topic);
+        self.append(&frame(partition, values), ack)
+    }
+
+    /// Appends a frame and says how it went.
+    fn append(&mut self, frame: &[u8], ack: Option<u8>) -> Appended {
+        let (_, count) = self.scratch.decode(frame, &mut self.plan).unwrap();
+        for row in self.plan.chunks_exact_mut(layout::PLAN_STRIDE).take(count) {
+            row[layout::PLAN_TOPIC_HANDLE] = f64::from(self.topic);
+        }
         let producer = Some(ProducerIdentity { id: -1, epoch: -1 });
-        let frame =
-            Frame { store: &self.store, channel: &self.channel, bytes: &frame, ack, producer };
+        let frame = Frame {
+            store: &self.store,
+            channel: &self.channel,
+            bytes: frame,
+            bytes_start: 0,
+            ack,
+            producer,
+            connection: self.connection,
+        };
         self.scratch.append(&frame, &mut self.plan, count)
     }
 
@@ -133,6 +158,35 @@ fn frame(partition: i32, values: &[(&str, Vec<u8>)]) -> Vec<u8> {
     frame
 }
 
+/// A frame of ready batches.
+fn frame_of_batches(batches: &[&[u8]]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let out = &mut frame;
+    rmp::encode::write_array_len(out, 4).unwrap();
+    rmp::encode::write_uint(out, 3).unwrap();
+    rmp::encode::write_uint(out, 1).unwrap();
+    rmp::encode::write_nil(out).unwrap();
+    rmp::encode::write_array_len(out, u32::try_from(batches.len()).unwrap()).unwrap();
+    for batch in batches {
+        rmp::encode::write_array_len(out, 5).unwrap();
+        rmp::encode::write_str(out, "orders").unwrap();
+        rmp::encode::write_uint(out, 0).unwrap();
+        rmp::encode::write_sint(out, -1).unwrap();
+        rmp::encode::write_uint(out, 2).unwrap();
+        rmp::encode::write_bin(out, batch).unwrap();
+    }
+    frame
+}
+
+/// A small batch of one record that expands to `bytes`.
+fn expanding_batch(bytes: usize) -> Vec<u8> {
+    let mut batch = Vec::new();
+    let mut builder = BatchBuilder::new(&mut batch, Codec::Zstd, None);
+    builder.push(1, None, Some(&vec![0; bytes]), std::iter::empty()).unwrap();
+    builder.finish(Finish::default()).unwrap();
+    batch
+}
+
 fn position_of(haystack: &[u8], needle: &[u8]) -> usize {
     haystack.windows(needle.len()).position(|window| window == needle).expect("it was delivered")
 }
@@ -182,6 +236,96 @@ fn work_that_leaves_the_event_loop_keeps_the_order_of_a_topic() {
     let places: Vec<_> =
         (0..20).map(|n| position_of(&frames, format!("record {n:02} ").as_bytes())).collect();
     assert!(places.is_sorted(), "records changed places: {places:?}");
+}
+
+fn relaxed() -> LogConfig {
+    LogConfig { flush_messages: u64::MAX, ..LogConfig::default() }
+}
+
+#[test]
+fn the_batches_of_a_frame_may_expand_to_so_much_together() {
+    let mut this = Loop::open(relaxed(), 1);
+    let bytes = 60 << 20;
+    let large = expanding_batch(bytes);
+    let fits = limits::FRAME_BYTES_DECOMPRESSED_MAX as usize / bytes;
+    let small = expanding_batch(10);
+    let mut batches = vec![large.as_slice(); fits + 2];
+    batches.push(&small);
+    let appended = this.append(&frame_of_batches(&batches), Some(ACK_WRITTEN));
+    assert!(appended.is_elsewhere);
+    assert_eq!(this.wait(appended.token), 0.0);
+    let plan = this.channel.take_appended(appended.token).expect("its results").plan;
+    let codes = plan.chunks_exact(layout::PLAN_STRIDE).map(|row| row[layout::PLAN_CODE] as i16);
+    let stored = codes.take(batches.len()).collect::<Vec<_>>();
+    let mut expected = vec![Code::None.number(); fits];
+    // What came before has used up the bound also for a batch that would fit by itself.
+    expected.resize(batches.len(), Code::MessageTooLarge.number());
+    assert_eq!(stored, expected);
+    let appended = this.append(&frame_of_batches(&[&large, &small]), Some(ACK_WRITTEN));
+    assert_eq!(this.wait(appended.token), 0.0);
+    let plan = this.channel.take_appended(appended.token).expect("its results").plan;
+    assert_eq!(plan[layout::PLAN_CODE], 0.0, "the next frame has its own bound");
+}
+
+#[test]
+fn many_batches_that_expand_to_little_each_leave_the_loop_when_it_adds_up() {
+    let mut this = Loop::open(relaxed(), 1);
+    let batch = expanding_batch(100_000);
+    let appended = this.append(&frame_of_batches(&[&batch]), Some(ACK_WRITTEN));
+    assert!(!appended.is_elsewhere);
+    let appended = this.append(&frame_of_batches(&[&batch, &batch]), Some(ACK_WRITTEN));
+    assert!(appended.is_elsewhere);
+    assert_eq!(this.wait(appended.token), 0.0);
+    assert_eq!(this.read_all(0).0, 3);
+}
+
+#[test]
+fn frames_that_wait_elsewhere_are_bounded_and_no_connection_takes_all_the_room() {
+    let config = LogConfig { codec: Some(Codec::Gzip), ..relaxed() };
+    let mut this = Loop::with_threads(0, config, 1);
+    let large = frame(0, &[("k", vec![0; 8_000_000])]);
+    let refused = f64::from(Code::RequestTimedOut.number());
+    let fill = |this: &mut Loop| {
+        let mut frames = 0;
+        loop {
+            let appended = this.append(&large, Some(ACK_WRITTEN));
+            if !appended.is_elsewhere {
+                assert_eq!((appended.token, this.plan[layout::PLAN_CODE]), (0, refused));
+                return frames;
+            }
+            frames += 1;
+        }
+    };
+    let most = limits::ELSEWHERE_BYTES_MAX / 8_000_000;
+    let first = fill(&mut this);
+    assert!((most / 2 - 1..=most / 2).contains(&first), "{first} of {most} frames");
+    this.connection = 2;
+    let second = fill(&mut this);
+    assert!((most / 4 - 1..=most / 4).contains(&second), "{second} of {most} frames");
+    assert_eq!(this.channel.elsewhere().statistics().frames, first + second);
+    // What waits fails with the channel's end now, instead of being compressed.
+    this.store.close().expect("the store closes");
+}
+
+#[test]
+fn other_connections_go_on_beside_one_that_keeps_the_threads_busy() {
+    let mut this = Loop::open(relaxed(), 1);
+    let bomb = expanding_batch(60 << 20);
+    let bombs = frame_of_batches(&[&bomb, &bomb]);
+    let mut last = 0;
+    for _ in 0..8 {
+        last = this.append(&bombs, Some(ACK_NONE)).token;
+    }
+    this.connection = 2;
+    let batch = expanding_batch(1 << 20);
+    for _ in 0..4 {
+        let appended = this.append(&frame_of_batches(&[&batch]), Some(ACK_WRITTEN));
+        assert!(appended.is_elsewhere);
+        assert_eq!(this.wait(appended.token), 0.0);
+    }
+    let left = this.channel.elsewhere().statistics().frames;
+    assert!(left >= 2, "{left} of 8 frames of the other connection are left");
+    assert_eq!(this.wait(last), 0.0);
 }
 
 #[test]

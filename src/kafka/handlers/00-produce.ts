@@ -180,7 +180,8 @@ function append(
 		plan[row + PLAN_BASE_OFFSET] = -1;
 		plan[row + PLAN_APPEND_TIME_MS] = -1;
 	}
-	const token = storage.append(frame, entries.length, ack, null, -1);
+	const { connectionId } = exchange.origin;
+	const token = storage.append(frame, entries.length, ack, null, -1, connectionId);
 	const isElsewhere = storage.isElsewhere;
 	if (!isElsewhere) take(entries, plan);
 	if (token === 0) return undefined;

@@ -48,8 +48,8 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 		partsLeft -= partsMost(topic as LiveTopic, plan, row);
 		if (partsLeft < 0) plan[row + PLAN_CODE] = CODES.LIMIT_EXCEEDED.code;
 	}
-	const { producer } = session;
-	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch);
+	const { producer, number } = session;
+	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch, number);
 	if (ack === ACK.none) {
 		if (token !== 0 && storage.isElsewhere) holdUnanswered(session, token, frame.length);
 		return;

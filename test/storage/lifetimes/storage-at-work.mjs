@@ -17,6 +17,9 @@ export { Storage };
 /** The largest value for which a batch still fits the largest topic, in bytes. */
 export const VALUE_BYTES_MAX = 8_388_608 - 200;
 
+/** The one connection that there is without a broker. */
+const CONNECTION = 0;
+
 /** A storage with one topic of one partition, open on a directory. */
 export class StorageAtWork {
 	#storage;
@@ -71,7 +74,7 @@ export class StorageAtWork {
 		const frame = new FrameWriter().value([3, 1, ack, [["views", 0, -1, 0, [[value]]]]]).finish();
 		const { entryCount } = this.#storage.decodeProduce(frame);
 		this.#storage.plan[PLAN_TOPIC_HANDLE] = this.#topic;
-		const token = this.#storage.append(frame, entryCount, ack, -1, -1);
+		const token = this.#storage.append(frame, entryCount, ack, -1, -1, CONNECTION);
 		const isElsewhere = this.#storage.isElsewhere;
 		// The plan is the next frame's as soon as this one waits.
 		const offset = this.#storage.plan[PLAN_BASE_OFFSET];

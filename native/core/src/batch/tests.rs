@@ -124,7 +124,7 @@ fn with_section(section: &[u8]) -> Vec<u8> {
 
 fn refusal(batch: &[u8], rules: &Rules) -> Error {
     let error = validate(batch, rules).unwrap_err();
-    assert_eq!(validate_within(batch, rules, u64::MAX).unwrap_err(), error);
+    assert_eq!(validate_within(batch, rules, &mut u64::MAX.clone()).unwrap_err(), error);
     error
 }
 
@@ -398,13 +398,31 @@ fn a_batch_that_expands_far_is_left_to_another_thread() {
     let records: Vec<_> = (0..100).map(|_| plain(&"x".repeat(2_000))).collect();
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let batch = build(codec, &records, Finish::default()).unwrap();
-        assert_eq!(validate_within(&batch, &rules(), 100_000).unwrap(), None, "{codec:?}");
-        let summary = validate_within(&batch, &rules(), 1_000_000).unwrap().unwrap();
+        let mut left = 100_000;
+        assert_eq!(validate_within(&batch, &rules(), &mut left).unwrap(), None, "{codec:?}");
+        let mut left = 500_000;
+        let summary = validate_within(&batch, &rules(), &mut left).unwrap().unwrap();
         assert_eq!(summary, validate(&batch, &rules()).unwrap());
         assert!(summary.decompressed_bytes > 200_000);
+        assert_eq!(left, 500_000 - summary.decompressed_bytes);
+        validate_within(&batch, &rules(), &mut left).unwrap().unwrap();
+        assert_eq!(validate_within(&batch, &rules(), &mut left).unwrap(), None, "{codec:?}");
     }
     let plain_batch = build(Codec::None, &records, Finish::default()).unwrap();
-    assert!(validate_within(&plain_batch, &rules(), 0).unwrap().is_some());
+    assert!(validate_within(&plain_batch, &rules(), &mut 0).unwrap().is_some());
+}
+
+#[test]
+fn what_a_batch_expanded_to_is_spent_also_when_it_is_refused() {
+    let records: Vec<_> = (0..100).map(|_| plain(&"x".repeat(2_000))).collect();
+    let mut batch = build(Codec::Gzip, &records, Finish::default()).unwrap();
+    // One record more than there are: found out behind all others.
+    batch[57..61].copy_from_slice(&101_i32.to_be_bytes());
+    batch[23..27].copy_from_slice(&100_i32.to_be_bytes());
+    let mut left = 1_000_000;
+    let refused = validate_within(&resealed(batch), &rules(), &mut left).unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidRecord);
+    assert!(left < 800_000, "{left}");
 }
 
 #[test]

@@ -114,28 +114,24 @@ pub struct Summary {
 /// `UNSUPPORTED_COMPRESSION_TYPE`.
 pub fn validate(batch: &[u8], rules: &Rules) -> Result<Summary> {
     let header = check_header(batch, rules)?;
-    check_records(&header, batch, rules, BATCH_BYTES_DECOMPRESSED_MAX)
+    check_records(&header, batch, rules, &mut BATCH_BYTES_DECOMPRESSED_MAX.clone())
 }
 
-/// As [`validate`], but gives up with `Ok(None)` when the records expand beyond
-/// `decompressed_bytes_max`: the caller, who must not be held up, has another thread call
-/// [`validate`].
+/// As [`validate`], for a caller who has only so much to spend on several batches: gives up with
+/// `Ok(None)` when the records expand beyond `decompressed_bytes_left`, which is lowered by what
+/// they did expand to, whatever comes of it.
 ///
 /// # Errors
 /// Those of [`validate`].
 pub fn validate_within(
     batch: &[u8],
     rules: &Rules,
-    decompressed_bytes_max: u64,
+    decompressed_bytes_left: &mut u64,
 ) -> Result<Option<Summary>> {
     let header = check_header(batch, rules)?;
-    let is_partial = header.attributes.codec()? != Codec::None
-        && decompressed_bytes_max < BATCH_BYTES_DECOMPRESSED_MAX;
-    if !is_partial {
-        return check_records(&header, batch, rules, BATCH_BYTES_DECOMPRESSED_MAX).map(Some);
-    }
-    match check_records(&header, batch, rules, decompressed_bytes_max) {
-        Err(error) if error.code() == Code::MessageTooLarge => Ok(None),
+    let is_partial = *decompressed_bytes_left < BATCH_BYTES_DECOMPRESSED_MAX;
+    match check_records(&header, batch, rules, decompressed_bytes_left) {
+        Err(error) if is_partial && error.code() == Code::MessageTooLarge => Ok(None),
         checked => checked.map(Some),
     }
 }
@@ -208,7 +204,7 @@ fn check_records(
     header: &BatchHeader,
     batch: &[u8],
     rules: &Rules,
-    decompressed_bytes_max: u64,
+    decompressed_bytes_left: &mut u64,
 ) -> Result<Summary> {
     let section = batch.get(HEADER_BYTES..).unwrap_or_default();
     let codec = header.attributes.codec()?;
@@ -220,11 +216,13 @@ fn check_records(
             source.finish()?
         }
         _ => {
-            let decompressor = Decompressor::new(codec, section, decompressed_bytes_max)?;
+            let bytes_max = BATCH_BYTES_DECOMPRESSED_MAX.min(*decompressed_bytes_left);
+            let decompressor = Decompressor::new(codec, section, bytes_max)?;
             let mut window = vec![0; WINDOW_BYTES];
             let mut source = Source::streamed(decompressor, &mut window);
-            scan.run(&mut source)?;
-            source.finish()?
+            let scanned = scan.run(&mut source).and_then(|()| source.finish());
+            *decompressed_bytes_left -= bytes_max - source.bytes_left();
+            scanned?
         }
     };
     let (max_timestamp_ms, offset_of_max_timestamp_delta) = match rules.timestamp {
@@ -372,6 +370,14 @@ impl<'a, 'w> Source<'a, 'w> {
         Self { bytes, start: 0, end: 0, before: 0 }
     }
 
+    /// What the decompressor may still produce.
+    fn bytes_left(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Whole(_) => 0,
+            Bytes::Streamed { decompressor, .. } => decompressor.bytes_left(),
+        }
+    }
+
     /// Bytes taken so far.
     #[inline]
     fn position(&self) -> u64 {
@@ -458,7 +464,7 @@ impl<'a, 'w> Source<'a, 'w> {
     }
 
     /// Checks that nothing is left; returns how many bytes there were.
-    fn finish(mut self) -> Result<u64> {
+    fn finish(&mut self) -> Result<u64> {
         let came = self.refill()?;
         if came > 0 || self.start != self.end {
             return Err(invalid("bytes behind the last record".into()));

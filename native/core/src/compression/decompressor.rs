@@ -59,9 +59,17 @@ impl<'a> Decompressor<'a> {
         if read == 0 {
             return self.check_end().map(|()| 0);
         }
-        self.bytes_left =
-            self.bytes_left.checked_sub(read as u64).ok_or_else(|| too_large(codec))?;
+        let bytes_left = self.bytes_left.checked_sub(read as u64);
+        self.bytes_left = bytes_left.unwrap_or(0);
+        if bytes_left.is_none() {
+            return Err(too_large(codec));
+        }
         Ok(read)
+    }
+
+    /// How many bytes more it would produce at most.
+    pub fn bytes_left(&self) -> u64 {
+        self.bytes_left
     }
 
     // The LZ4 decoder takes a truncated frame and an empty block for the end, and leaves what

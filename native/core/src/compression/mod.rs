@@ -17,8 +17,6 @@ use crate::error::{Code, Error, Result};
 
 /// Bytes that [`decompress`] asks for at a time.
 const STEP_BYTES: usize = 65_536;
-/// What [`decompressed_bytes_estimate`] assumes where the input does not say.
-const EXPANSION_ASSUMED: u64 = 4;
 
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,19 +121,6 @@ fn decompress_behind(
             return Ok(());
         }
     }
-}
-
-/// What `input` will expand to in bytes, without decompressing it: what the format says where it
-/// says so, else an assumption. The input may lie, so this is good only for choosing a thread.
-pub fn decompressed_bytes_estimate(codec: Codec, input: &[u8]) -> u64 {
-    let stated = match codec {
-        Codec::None => Some(input.len() as u64),
-        Codec::Gzip => input.last_chunk::<4>().map(|size| u64::from(u32::from_le_bytes(*size))),
-        Codec::Snappy => snappy::stated_bytes(input),
-        Codec::Lz4 => None,
-        Codec::Zstd => zstandard::stated_bytes(input),
-    };
-    stated.unwrap_or(input.len() as u64 * EXPANSION_ASSUMED)
 }
 
 fn compress_gzip(level: Option<i32>, input: &[u8], output: &mut Vec<u8>) -> Result<()> {

@@ -49,14 +49,6 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> Result<()> {
     })
 }
 
-/// What a bare block says that it expands to. Framed ones do not say.
-pub(super) fn stated_bytes(input: &[u8]) -> Option<u64> {
-    if input.starts_with(&MAGIC) {
-        return None;
-    }
-    decompress_len(input).ok().map(|bytes| bytes as u64)
-}
-
 /// Reads block by block.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],

@@ -89,7 +89,6 @@ fn snappy_is_read_bare_as_well() {
     let input = text(100_000);
     let bare = snap::raw::Encoder::new().compress_vec(&input).unwrap();
     assert_eq!(decompressed(Codec::Snappy, &bare, 1 << 20).unwrap(), input);
-    assert_eq!(decompressed_bytes_estimate(Codec::Snappy, &bare), 100_000);
 }
 
 #[test]
@@ -124,7 +123,6 @@ fn zstd_streams_and_several_frames_are_read() {
     assert!(decompressed(Codec::Zstd, &packed, 200_000).is_err());
     let whole = compressed(Codec::Zstd, &input);
     assert_eq!(decompressed(Codec::Zstd, &whole, 200_000).unwrap(), input);
-    assert_eq!(decompressed_bytes_estimate(Codec::Zstd, &whole), 200_000);
 }
 
 #[test]

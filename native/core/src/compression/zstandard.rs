@@ -7,7 +7,6 @@ use std::{
 
 use zstd::{
     bulk::Compressor,
-    zstd_safe::get_frame_content_size,
     zstd_safe::{DCtx, InBuffer, OutBuffer, ResetDirective, compress_bound, get_error_name},
 };
 
@@ -35,11 +34,6 @@ pub(super) fn compress(level: Option<i32>, input: &[u8], output: &mut Vec<u8>) -
         .map_err(|error: io::Error| failed(Codec::Zstd, &error))?;
     output.truncate(filled + written);
     Ok(())
-}
-
-/// What the first frame says that it expands to.
-pub(super) fn stated_bytes(input: &[u8]) -> Option<u64> {
-    get_frame_content_size(input).ok().flatten()
 }
 
 /// Reads frames one behind the other.

@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 
 use super::{
     deliver::{ReadRequest, bytes_to_read},
-    produce::AppendedFrame,
+    elsewhere::{AppendedFrame, FramesElsewhere},
 };
 use crate::{
     error::Code,
-    flush::work::WorkPool,
+    flush::fair::FairPool,
     layout,
     log::waiters::{Acknowledge, Watch},
     messagepack::Delivered,
@@ -37,6 +37,16 @@ const EVENT_VISIBLE: f64 = layout::EVENT_VISIBLE as f64;
 /// `[EVENT_DELETED, topic, 0]`: the topic is gone, whoever deleted it.
 pub(super) const EVENT_DELETED: f64 = layout::EVENT_DELETED as f64;
 
+/// Threads for the long work of one event loop at most, where there are processors for them.
+const LONG_WORK_THREADS_MAX: usize = 4;
+
+/// Threads for the long work of an event loop: half of the processors, so that the loops keep up
+/// with their connections whatever these ask for.
+pub fn long_work_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (processors / 2).clamp(1, LONG_WORK_THREADS_MAX)
+}
+
 /// Deliveries made by another thread that wait to be picked up; readers that went away leave
 /// theirs behind, so their number is bounded.
 const DELIVERIES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
@@ -51,22 +61,26 @@ pub struct Channel {
     is_woken: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
     token: AtomicU32,
-    /// The one thread for produce work that would hold the loop up: it keeps the order.
-    pub(super) appender: WorkPool,
+    /// Threads for work that would hold the loop up; the loop's connections take turns.
+    pub(super) long_work: FairPool,
+    pub(super) elsewhere: Arc<FramesElsewhere>,
     appended: Mutex<HashMap<u32, AppendedFrame>>,
     pub(super) deliveries: Mutex<LruCache<DeliveryKey, (Vec<u8>, Delivered)>>,
 }
 
 impl Channel {
-    /// A channel that calls `wake` from any thread when there is something to drain.
-    pub fn new(wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+    /// A channel that calls `wake` from any thread when there is something to drain, and that has
+    /// up to `threads_max` threads for work that would hold its loop up; 0 for simulations, which
+    /// call [`step`](Self::step).
+    pub fn new(threads_max: usize, wake: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
         Arc::new(Self {
             events: Mutex::default(),
             is_closed: AtomicBool::new(false),
             is_woken: AtomicBool::new(false),
             wake,
             token: AtomicU32::new(0),
-            appender: WorkPool::new("millrace-append", 1),
+            long_work: FairPool::new("millrace-long", threads_max),
+            elsewhere: Arc::default(),
             appended: Mutex::default(),
             deliveries: Mutex::new(LruCache::new(DELIVERIES_MAX)),
         })
@@ -74,7 +88,7 @@ impl Channel {
 
     /// Does what is queued on the channel's own thread; what comes later is done by who brings it.
     pub fn finish(&self) {
-        self.appender.close();
+        self.long_work.close();
     }
 
     /// Ends the channel: nobody drains it any more, and what is posted is dropped.
@@ -110,6 +124,17 @@ impl Channel {
             slot.copy_from_slice(&event);
         }
         count * layout::EVENT_STRIDE
+    }
+
+    /// Does one step of the work that would hold the loop up on the caller's thread; whether there
+    /// was one to do.
+    pub fn step(&self) -> bool {
+        self.long_work.step()
+    }
+
+    /// The frames of this loop that another thread appends.
+    pub fn elsewhere(&self) -> &FramesElsewhere {
+        &self.elsewhere
     }
 
     /// A number, not 0, that is not in use by anything recent.

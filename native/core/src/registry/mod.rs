@@ -7,6 +7,7 @@ pub mod channel;
 mod closing;
 pub mod deliver;
 pub mod directory;
+pub mod elsewhere;
 pub mod produce;
 pub mod stores;
 
@@ -81,8 +82,6 @@ pub struct Topic {
     changing: Mutex<()>,
     /// Where the next records without a key go.
     sticky: AtomicU32,
-    /// Produce frames about this topic that another thread is appending.
-    frames_elsewhere: AtomicU32,
 }
 
 impl Topic {
@@ -256,7 +255,6 @@ impl Store {
                 logs: RwLock::new(of_topic),
                 changing: Mutex::default(),
                 sticky: AtomicU32::new(0),
-                frames_elsewhere: AtomicU32::new(0),
             };
             numbers.push(self.add_topic(topic)?);
         }

@@ -8,13 +8,14 @@ use std::{
 use super::{
     Store, Topic,
     channel::{Channel, PendingFrame},
+    elsewhere::{Connection, FrameElsewhere},
 };
 use crate::{
-    batch::{Producer, validate, validate_within},
+    batch::{Producer, validate_within},
     compression::Codec,
     error::{Code, Error, Result},
     layout, limits,
-    log::{Log, append::Appended, config::LogConfig, waiters::Acknowledge},
+    log::{Log, append::Appended, config::LogConfig},
     messagepack::{
         BuildOptions, Envelope, Format, ProduceEntry, Splitter, TopicReference, build_batch,
         decode_envelope,
@@ -59,12 +60,16 @@ pub struct Frame<'a> {
     pub store: &'a Arc<Store>,
     /// Who is told of flushes.
     pub channel: &'a Arc<Channel>,
-    /// The frame that the plan was made from.
+    /// The frame that the plan was made from, or the part of it that its entries lie in.
     pub bytes: &'a [u8],
+    /// Where in the frame `bytes` begins.
+    pub bytes_start: usize,
     /// The durability asked for.
     pub ack: Ack,
     /// Who produces; none when each batch names the producer that made it, as Kafka's clients do.
     pub producer: Option<ProducerIdentity>,
+    /// Whose frame it is: the frames of one connection keep their order.
+    pub connection: Connection,
 }
 
 /// Buffers that one event loop reuses for every frame.
@@ -76,9 +81,11 @@ pub struct ProduceScratch {
     spreads: Vec<f64>,
 }
 
-/// Batches that expand to more than this are validated by another thread.
+/// When the batches of a frame expand to more than this together, another thread validates the
+/// rest of them.
 const DECOMPRESSED_ON_LOOP_BYTES_MAX: u64 = 128 << 10;
-/// Entries with more bytes than these are compressed by another thread.
+/// When the entries of a frame that are to be compressed have more bytes than these together,
+/// another thread compresses the rest of them.
 const GZIP_ON_LOOP_BYTES_MAX: usize = 16 << 10;
 const SNAPPY_AND_ZSTD_ON_LOOP_BYTES_MAX: usize = 32 << 10;
 const LZ4_ON_LOOP_BYTES_MAX: usize = 64 << 10;
@@ -119,59 +126,46 @@ impl ProduceScratch {
     /// whose code is set are left alone; one that fails does not hinder the others.
     ///
     /// From the first entry on that would hold the event loop up (a large compression or
-    /// decompression), or that has to stay behind one that did, the rest is done by another
-    /// thread: then the results are had from [`Channel::take_appended`] once the token is done.
+    /// decompression), or that has to stay behind one of its connection that did, the rest is done
+    /// by another thread: then the results are had from [`Channel::take_appended`] once the token
+    /// is done. Where too much waits for that already, the rest is [`Code::RequestTimedOut`].
     pub fn append(&mut self, frame: &Frame<'_>, plan: &mut [f64], count: usize) -> Outcome {
         self.spreads.clear();
-        let mut work = FrameWork::new(frame, true);
-        for (index, row) in plan.chunks_exact_mut(layout::PLAN_STRIDE).take(count).enumerate() {
-            if work.append_row(self, index, row) == Progress::Elsewhere {
-                let rows = count * layout::PLAN_STRIDE;
-                let plan = plan.get(..rows).unwrap_or_default();
-                return self.append_elsewhere(work, plan, index);
+        let mut state = FrameState::on_loop();
+        let rows = plan.get_mut(..count * layout::PLAN_STRIDE).unwrap_or_default();
+        let mut work = FrameWork { frame, is_on_loop: true, entry: 0.0, state: &mut state };
+        let first_elsewhere = rows
+            .chunks_exact_mut(layout::PLAN_STRIDE)
+            .enumerate()
+            .position(|(index, row)| work.append_row(self, index, row) == Progress::Elsewhere);
+        if let Some(first) = first_elsewhere {
+            match FrameElsewhere::queue(frame, rows, first, state, &self.spreads) {
+                Ok(token) => return Outcome { token, reached: 0, is_elsewhere: true },
+                Err(given_back) => {
+                    state = given_back;
+                    for row in rows.chunks_exact_mut(layout::PLAN_STRIDE).skip(first) {
+                        refuse(row, Code::RequestTimedOut);
+                    }
+                }
             }
         }
         self.trim();
-        let reached = work.reached();
-        let token = work.pending.map_or(0, |pending| {
+        let reached = state.reached(frame.ack);
+        let token = state.pending.map_or(0, |pending| {
             pending.release();
             pending.token()
         });
         Outcome { token, reached, is_elsewhere: false }
     }
 
-    /// Hands the entries from `first` on to the channel's own thread, which keeps their order.
-    fn append_elsewhere(&self, work: FrameWork<'_>, plan: &[f64], first: usize) -> Outcome {
-        let frame = work.frame;
-        let channel = frame.channel;
-        let pending = work.pending.unwrap_or_else(|| PendingFrame::new(channel));
-        let token = pending.token();
-        let topics: Vec<_> = plan
-            .chunks_exact(layout::PLAN_STRIDE)
-            .skip(first)
-            .filter(|row| get(row, layout::PLAN_CODE) == 0.0)
-            .filter_map(|row| number(row, layout::PLAN_TOPIC_HANDLE).ok())
-            .filter_map(|topic| frame.store.topic(topic).ok())
-            .collect();
-        for topic in &topics {
-            topic.frames_elsewhere.fetch_add(1, Ordering::AcqRel);
-        }
-        let job = FrameElsewhere {
-            store: Arc::clone(frame.store),
-            channel: Arc::clone(channel),
-            bytes: frame.bytes.to_vec(),
-            ack: frame.ack,
-            producer: frame.producer,
-            appended: AppendedFrame {
-                plan: plan.to_vec(),
-                spreads: self.spreads.clone(),
-                reached: work.reached,
-            },
-            end: FrameEnd { topics, pending },
-            first,
-        };
-        channel.appender.spawn(Box::new(move || job.run()));
-        Outcome { token, reached: 0, is_elsewhere: true }
+    /// Buffers for the rest of a frame, about which there are rows of `spreads` already.
+    pub(super) fn with_spreads(spreads: &[f64]) -> Self {
+        Self { spreads: spreads.to_vec(), ..Self::default() }
+    }
+
+    /// The rows that [`spreads`](Self::spreads) shows, for good.
+    pub(super) fn take_spreads(&mut self) -> Vec<f64> {
+        std::mem::take(&mut self.spreads)
     }
 
     /// Gives a buffer back that one large frame made large.
@@ -188,103 +182,65 @@ impl ProduceScratch {
     }
 }
 
-/// What became of a frame that another thread appended.
-#[derive(Debug, Default)]
-pub struct AppendedFrame {
-    /// Its rows.
-    pub plan: Vec<f64>,
-    /// Rows about entries that went to several partitions.
-    pub spreads: Vec<f64>,
-    /// As in [`Outcome::reached`].
-    pub reached: u8,
-}
-
-/// The rest of a frame, on its way to another thread.
-struct FrameElsewhere {
-    store: Arc<Store>,
-    channel: Arc<Channel>,
-    bytes: Vec<u8>,
-    ack: Ack,
-    producer: Option<ProducerIdentity>,
-    appended: AppendedFrame,
-    end: FrameEnd,
-    first: usize,
-}
-
-/// What has to happen however the work on a frame ends.
-struct FrameEnd {
-    topics: Vec<Arc<Topic>>,
-    pending: Arc<PendingFrame>,
-}
-
-impl Drop for FrameEnd {
-    fn drop(&mut self) {
-        // From here on the loop may append to these topics itself again.
-        for topic in &self.topics {
-            topic.frames_elsewhere.fetch_sub(1, Ordering::AcqRel);
-        }
-        if std::thread::panicking() {
-            self.pending.expect();
-            self.pending.done(Code::UnknownServerError);
-        }
-        self.pending.release();
-    }
-}
-
-impl FrameElsewhere {
-    fn run(mut self) {
-        let frame = Frame {
-            store: &self.store,
-            channel: &self.channel,
-            bytes: &self.bytes,
-            ack: self.ack,
-            producer: self.producer,
-        };
-        let mut scratch =
-            ProduceScratch { spreads: self.appended.spreads, ..ProduceScratch::default() };
-        let mut work = FrameWork::new(&frame, false);
-        work.pending = Some(Arc::clone(&self.end.pending));
-        work.reached = self.appended.reached;
-        let rows = self.appended.plan.chunks_exact_mut(layout::PLAN_STRIDE);
-        for (index, row) in rows.enumerate().skip(self.first) {
-            work.append_row(&mut scratch, index, row);
-        }
-        self.appended.reached = work.reached();
-        self.appended.spreads = scratch.spreads;
-        self.channel.keep_appended(self.end.pending.token(), self.appended);
-        drop(self.end);
-    }
-}
-
 /// Whether an entry was dealt with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     Done,
     /// Nothing was done: it has to be another thread.
     Elsewhere,
 }
 
-/// One frame being appended.
-struct FrameWork<'a> {
+/// How far a frame has come.
+pub(super) struct FrameState {
+    /// Who waits for flushes, once there is one to wait for.
+    pub(super) pending: Option<Arc<PendingFrame>>,
+    reached: u8,
+    /// What the batches may still expand to here, in bytes.
+    decompressed_bytes_left: u64,
+    /// Bytes of the entries that were compressed.
+    compressed_bytes: usize,
+}
+
+impl FrameState {
+    fn on_loop() -> Self {
+        Self {
+            pending: None,
+            reached: ACK_FLUSHED,
+            decompressed_bytes_left: DECOMPRESSED_ON_LOOP_BYTES_MAX,
+            compressed_bytes: 0,
+        }
+    }
+
+    /// From here on another thread goes on with the frame of `frame_bytes`.
+    pub(super) fn leave_loop(&mut self, frame_bytes: usize) {
+        const EXPANSION_MAX: u64 = limits::FRAME_BYTES_DECOMPRESSED_MAX / limits::FRAME_BYTES_MAX;
+        let in_proportion = EXPANSION_MAX.saturating_mul(frame_bytes as u64);
+        self.decompressed_bytes_left = in_proportion.max(limits::FRAME_BYTES_DECOMPRESSED_MAX);
+    }
+
+    /// The durability that entries without an error have once nothing is waited for.
+    pub(super) fn reached(&self, ack: Ack) -> u8 {
+        if ack == Some(ACK_NONE) { ACK_NONE } else { self.reached }
+    }
+}
+
+/// A frame being appended.
+pub(super) struct FrameWork<'a> {
     frame: &'a Frame<'a>,
     /// Large work is left to another thread.
     is_on_loop: bool,
     /// Index of the entry at work.
     entry: f64,
-    pending: Option<Arc<PendingFrame>>,
-    reached: u8,
+    state: &'a mut FrameState,
 }
 
 impl<'a> FrameWork<'a> {
-    fn new(frame: &'a Frame<'a>, is_on_loop: bool) -> Self {
-        Self { frame, is_on_loop, entry: 0.0, pending: None, reached: ACK_FLUSHED }
+    /// Work on a frame by a thread that may take its time.
+    pub(super) fn elsewhere(frame: &'a Frame<'a>, state: &'a mut FrameState) -> Self {
+        Self { frame, is_on_loop: false, entry: 0.0, state }
     }
 
-    fn reached(&self) -> u8 {
-        if self.frame.ack == Some(ACK_NONE) { ACK_NONE } else { self.reached }
-    }
-
-    fn append_row(
+    pub(super) fn append_row(
         &mut self,
         scratch: &mut ProduceScratch,
         index: usize,
@@ -295,27 +251,27 @@ impl<'a> FrameWork<'a> {
         }
         self.entry = size(index);
         self.append_entry(scratch, row).unwrap_or_else(|error| {
-            set(row, layout::PLAN_CODE, f64::from(error.code().number()));
+            refuse(row, error.code());
             Progress::Done
         })
     }
 
     fn append_entry(&mut self, scratch: &mut ProduceScratch, row: &mut [f64]) -> Result<Progress> {
-        let topic = self.frame.store.topic(number(row, layout::PLAN_TOPIC_HANDLE)?)?;
+        let frame = self.frame;
+        let topic_number = number(row, layout::PLAN_TOPIC_HANDLE)?;
+        let topic = frame.store.topic(topic_number)?;
         if self.is_on_loop
-            && (topic.frames_elsewhere.load(Ordering::Acquire) > 0
-                || self.frame.store.shared().dirty.is_exhausted())
+            && (frame.channel.elsewhere.hold(frame.connection, topic_number)
+                || frame.store.shared().dirty.is_exhausted())
         {
             return Ok(Progress::Elsewhere);
         }
         let config = topic.config();
         self.check_replicas(&config)?;
-        let start = position(row, layout::PLAN_BODY_START)?;
+        let start = position(row, layout::PLAN_BODY_START)?.checked_sub(frame.bytes_start);
         let bytes = position(row, layout::PLAN_BODY_BYTES)?;
-        let body = self
-            .frame
-            .bytes
-            .get(start..start.saturating_add(bytes))
+        let body = start
+            .and_then(|start| frame.bytes.get(start..start.saturating_add(bytes)))
             .ok_or_else(|| Error::new(Code::MalformedFrame, "a body outside its frame"))?;
         let format = match number(row, layout::PLAN_FORMAT)? {
             0 => Format::Bytes,
@@ -329,8 +285,11 @@ impl<'a> FrameWork<'a> {
                 if is_by_key { topic.next_sticky() } else { number(row, layout::PLAN_PARTITION)? };
             return self.append_batch(&topic, &config, row, partition, body);
         }
-        if self.is_on_loop && compresses_long(&config, bytes) {
-            return Ok(Progress::Elsewhere);
+        if config.codec.is_some_and(|codec| codec != Codec::None) {
+            self.state.compressed_bytes = self.state.compressed_bytes.saturating_add(bytes);
+            if self.is_on_loop && compresses_long(&config, self.state.compressed_bytes) {
+                return Ok(Progress::Elsewhere);
+            }
         }
         if is_by_key {
             self.append_spread(scratch, &topic, &config, row, body, format)?;
@@ -358,13 +317,14 @@ impl<'a> FrameWork<'a> {
     ) -> Result<Progress> {
         let log = topic.log(partition)?;
         let rules = config.rules(self.frame.store.shared().env.clock.wall_ms());
-        let summary = if self.is_on_loop {
-            match validate_within(batch, &rules, DECOMPRESSED_ON_LOOP_BYTES_MAX)? {
-                Some(summary) => summary,
-                None => return Ok(Progress::Elsewhere),
+        let bytes_left = &mut self.state.decompressed_bytes_left;
+        let summary = match validate_within(batch, &rules, bytes_left)? {
+            Some(summary) => summary,
+            None if self.is_on_loop => return Ok(Progress::Elsewhere),
+            None => {
+                let detail = "the batches of its request expand to more than a request may";
+                return Err(Error::new(Code::MessageTooLarge, detail));
             }
-        } else {
-            validate(batch, &rules)?
         };
         self.check_producer(summary.producer.as_ref())?;
         let appended = log.append(batch, summary.max_timestamp_ms)?;
@@ -481,11 +441,11 @@ impl<'a> FrameWork<'a> {
             Some(ack) => ack >= ACK_FLUSHED,
         };
         if !wants_flush {
-            self.reached = self.reached.min(ACK_WRITTEN);
+            self.state.reached = self.state.reached.min(ACK_WRITTEN);
             return;
         }
         let channel = self.frame.channel;
-        let pending = self.pending.get_or_insert_with(|| PendingFrame::new(channel));
+        let pending = self.state.pending.get_or_insert_with(|| PendingFrame::new(channel));
         pending.expect();
         let pending = Arc::clone(pending);
         log.when_flushed(appended.next_offset, pending);
@@ -522,6 +482,13 @@ fn set_result(row: &mut [f64], partition: f64, appended: &Appended) {
     set(row, layout::PLAN_APPEND_TIME_MS, time(appended.append_time_ms));
 }
 
+/// Notes that an entry failed, unless that is known already.
+fn refuse(row: &mut [f64], code: Code) {
+    if get(row, layout::PLAN_CODE) == 0.0 {
+        set(row, layout::PLAN_CODE, f64::from(code.number()));
+    }
+}
+
 fn get(row: &[f64], field: usize) -> f64 {
     row.get(field).copied().unwrap_or(0.0)
 }
@@ -541,12 +508,9 @@ fn number(row: &[f64], field: usize) -> Result<u32> {
     Ok(value as u32)
 }
 
+/// A field that is a place in the frame, or a number of its bytes.
 fn position(row: &[f64], field: usize) -> Result<usize> {
-    let value = number(row, field)?;
-    if u64::from(value) > limits::FRAME_BYTES_MAX {
-        return Err(Error::new(Code::InvalidArgument, format!("position {value}")));
-    }
-    Ok(value as usize)
+    Ok(number(row, field)? as usize)
 }
 
 /// Sizes within a frame are far below 2^53.

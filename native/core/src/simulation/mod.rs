@@ -8,6 +8,7 @@
 
 mod batches;
 mod dice;
+mod frames;
 mod machine;
 mod model;
 mod operations;

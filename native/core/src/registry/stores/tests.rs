@@ -175,9 +175,10 @@ fn every_channel_hears_of_a_deletion_and_a_closed_one_of_nothing() {
     let woken = Arc::new(AtomicUsize::new(0));
     let channel = || {
         let woken = Arc::clone(&woken);
-        let channel = Channel::new(Box::new(move || {
+        let wake = Box::new(move || {
             woken.fetch_add(1, Ordering::Relaxed);
-        }));
+        });
+        let channel = Channel::new(0, wake);
         store.attach(&channel);
         channel
     };
