@@ -26,6 +26,7 @@ import type { ClassicMembers } from "./classic-members.ts";
 import { ClassicState, type ClassicStateName } from "./classic-state.ts";
 import { type CommittedOffset, CommittedOffsets, type StateBudget } from "./committed-offsets.ts";
 import { CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
+import { type DescribedMember, describeMembers } from "./description.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import { groupRecord } from "./group-records.ts";
 import {
@@ -312,6 +313,8 @@ export class ClassicGroup implements Group {
 					this.#members.get(member.memberId) === member;
 				// Otherwise it is answered when the rebalance that began meanwhile ends.
 				if (!isCurrent) return;
+				// Its session did not run while it waited.
+				member.touch();
 				if (error !== undefined) {
 					this.#members.refuseJoin(member, groupErrorOf(error), MEMBER_ID_UNKNOWN);
 					return;
@@ -676,6 +679,10 @@ export class ClassicGroup implements Group {
 
 	describe(): ClassicGroupDescription {
 		return this.#state.describe(this.groupId);
+	}
+
+	describeMembers(): DescribedMember[] {
+		return describeMembers(this.describe());
 	}
 
 	records(): GroupRecord[] {

@@ -75,6 +75,7 @@ export class CommittedOffsets {
 	readonly #topics = new Map<string, Map<number, Entry>>();
 	readonly #budget: StateBudget;
 	#count = 0;
+	#metadataCharacters = 0;
 
 	constructor(budget: StateBudget) {
 		this.#budget = budget;
@@ -83,6 +84,11 @@ export class CommittedOffsets {
 	/** Partitions with an offset, those that are not durable yet included. */
 	get count(): number {
 		return this.#count;
+	}
+
+	/** Characters of the metadata of those that are durable. */
+	get metadataCharacters(): number {
+		return this.#metadataCharacters;
 	}
 
 	/** The topics with an offset. */
@@ -154,7 +160,7 @@ export class CommittedOffsets {
 		const entry = partitions?.get(partition);
 		if (partitions === undefined || entry === undefined) return false;
 		entry.isRemoved = true;
-		if (entry.durable !== null) this.#budget.add(-costOf(entry.durable));
+		this.#hide(entry);
 		partitions.delete(partition);
 		this.#count--;
 		if (partitions.size === 0) {
@@ -177,9 +183,16 @@ export class CommittedOffsets {
 	}
 
 	#show(entry: Entry, offset: CommittedOffset): void {
-		if (entry.durable !== null) this.#budget.add(-costOf(entry.durable));
+		this.#hide(entry);
 		entry.durable = offset;
 		this.#budget.add(costOf(offset));
+		this.#metadataCharacters += offset.metadata.length;
+	}
+
+	#hide({ durable }: Entry): void {
+		if (durable === null) return;
+		this.#budget.add(-costOf(durable));
+		this.#metadataCharacters -= durable.metadata.length;
 	}
 
 	#entry(topic: string, partition: number): Entry {

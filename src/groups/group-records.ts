@@ -27,7 +27,7 @@ const OFFSET_COMMIT_RECORD_TYPE_OLD = 0;
 const OFFSET_COMMIT_VERSION = 4;
 /** The one version with an expiry of its own, which Kafka writes where a commit names one. */
 const OFFSET_COMMIT_VERSION_EXPIRING = 1;
-const GROUP_METADATA_VERSION = 4;
+const GROUP_METADATA_VERSION = 3;
 
 const writer = new KafkaWriter();
 const reader = new KafkaReader();

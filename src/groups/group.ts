@@ -1,5 +1,6 @@
 /** What the coordinator knows of a group whatever its type: one class implements this for each. */
 import type { CommittedOffset, CommittedOffsets } from "./committed-offsets.ts";
+import type { DescribedMember } from "./description.ts";
 import type { CommitRequest, GroupSummary } from "./requests.ts";
 
 export type GroupType = "classic" | "consumer";
@@ -16,6 +17,8 @@ export interface Group {
 	readonly isVoid: boolean;
 
 	summary(): GroupSummary;
+	/** Its members, with what they read where that can be known. */
+	describeMembers(): DescribedMember[];
 
 	/**
 	 * Lets a commit through, and takes it as a sign of life. Throws UNKNOWN_MEMBER_ID,

@@ -35,7 +35,10 @@ export type OffsetsStorage = Pick<
 	| "plan"
 	| "readRecords"
 	| "takeAppended"
->;
+> & {
+	/** Moves the log's start up to an offset, durably; absent where storage cannot do that. */
+	deleteRecords?(topic: TopicHandle, partition: number, offset: number): Promise<unknown>;
+};
 
 /** `baseOffset` is that of the first record; -1 when there was none. */
 export type AppendDone = (error: MillraceError | undefined, baseOffset: number) => void;
@@ -203,6 +206,24 @@ export class OffsetsLog {
 			PRODUCER_NONE,
 			this.#connection,
 		);
+	}
+
+	/** Whether anything can be deleted before the end. */
+	get canDelete(): boolean {
+		return this.#storage.deleteRecords !== undefined;
+	}
+
+	/** The offset behind the last record, durable or not. */
+	endOffset(partition: number): number {
+		const { topic } = this;
+		return topic === undefined ? 0 : this.#storage.offsets(topic.handle, partition).logEnd;
+	}
+
+	/** Deletes what is before an offset, durably. Rejects with what storage says. */
+	async deleteBefore(partition: number, offset: number): Promise<void> {
+		const { topic } = this;
+		if (topic === undefined) return;
+		await this.#storage.deleteRecords?.(topic.handle, partition, offset);
 	}
 
 	/**

@@ -2,13 +2,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
-import {
-	GroupCoordinator,
-	type GroupCoordinatorOptions,
-	type GroupOptions,
-} from "../../src/groups/coordinator.ts";
+import { GroupCoordinator, type GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
+import type { GroupRecord } from "../../src/groups/group.ts";
+import { OffsetsLog } from "../../src/groups/offsets-log.ts";
+import type { GroupOptions } from "../../src/groups/options.ts";
 import type { CommitRequest, JoinRequest, MemberProtocol } from "../../src/groups/requests.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { FrameWriter } from "../../src/protocol/writer.ts";
+import { PLAN_CODE, PLAN_TOPIC_HANDLE } from "../../src/storage/layout.ts";
 import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { FakeClock } from "./fake-clock.ts";
@@ -33,6 +34,12 @@ export interface Harness {
 	/** What was logged as a warning or an error. */
 	readonly complaints: { details: object; message: string }[];
 	readonly dataDir: string;
+	/**
+	 * Appends records to the group's partition of the offsets topic, behind the coordinator's back.
+	 */
+	appendRecords(groupId: string, records: readonly GroupRecord[]): Promise<void>;
+	/** Appends so many records to a partition. */
+	produce(topic: string, partition: number, count: number): Promise<void>;
 	stop(): Promise<void>;
 }
 
@@ -52,7 +59,8 @@ export interface HarnessOptions {
 	readonly clock?: FakeClock;
 	/** Do not wait until everything is loaded. */
 	readonly unloaded?: boolean;
-	readonly more?: Partial<GroupCoordinatorOptions>;
+	/** What stands between the coordinator and its storage. */
+	readonly storage?: (storage: Storage) => GroupCoordinatorOptions["storage"];
 }
 
 export async function temporaryDataDir(): Promise<string> {
@@ -77,11 +85,10 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 	const complain = (details: object, message: string) => complaints.push({ details, message });
 	const coordinator = new GroupCoordinator({
 		options: { ...OPTIONS, ...asked.options },
-		storage,
+		storage: asked.storage?.(storage) ?? storage,
 		catalogue,
 		clock,
 		log: { debug: () => undefined, warn: complain, error: complain },
-		...asked.more,
 	});
 	if (asked.unloaded !== true) await coordinator.load();
 	const stop = async () => {
@@ -91,7 +98,42 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 		await storage.close();
 	};
 	running.add(stop);
-	return { coordinator, catalogue, storage, clock, complaints, dataDir: dataDir ?? "", stop };
+	return {
+		coordinator,
+		catalogue,
+		storage,
+		clock,
+		complaints,
+		dataDir: dataDir ?? "",
+		appendRecords: (groupId, records) => {
+			const log = new OffsetsLog(storage, catalogue, OPTIONS.offsetsTopicNumPartitions);
+			return new Promise((resolve, reject) => {
+				log.append(log.partitionOf(groupId), records, (error) => {
+					if (error === undefined) resolve();
+					else reject(error);
+				});
+			});
+		},
+		produce: (topic, partition, count) => produce(storage, catalogue, topic, partition, count),
+		stop,
+	};
+}
+
+async function produce(
+	storage: Storage,
+	catalogue: TopicCatalogue,
+	topic: string,
+	partition: number,
+	count: number,
+): Promise<void> {
+	const records = Array.from({ length: count }, (_, index) => [`value ${index}`]);
+	const entries = [[topic, partition, -1, 0, records]];
+	const frame = new FrameWriter().value([3, 1, 2, entries]).finish();
+	storage.decodeProduce(frame);
+	storage.plan[PLAN_TOPIC_HANDLE] = catalogue.get(topic)!.handle;
+	storage.plan[PLAN_CODE] = 0;
+	const token = storage.append(frame, 1, 2, -1, -1);
+	if (token !== 0) await new Promise((resolve) => storage.onToken(token, resolve));
 }
 
 export const protocol = (name: string, metadata = name): MemberProtocol => ({

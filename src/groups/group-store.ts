@@ -1,0 +1,254 @@
+/**
+ * All groups of the broker, in memory and in the offsets topic: finds them, makes them, reads them
+ * back at the start, and takes them out. Which group is in which partition of the topic follows
+ * from its id, as in Kafka.
+ */
+import type { Clock } from "../clock.ts";
+import { MillraceError } from "../errors.ts";
+import { NIL_UUID } from "../kafka/wire/uuid.ts";
+import { LIMITS } from "../limits.ts";
+import type { TopicCatalogue } from "../topics/catalogue.ts";
+import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
+import { StateBudget } from "./committed-offsets.ts";
+import type { Group, GroupRecord } from "./group.ts";
+import { offsetRecord } from "./group-records.ts";
+import { loadPartition } from "./loading.ts";
+import { type AppendDone, OffsetsLog, type OffsetsStorage } from "./offsets-log.ts";
+import type { GroupOptions } from "./options.ts";
+import { RollUps } from "./roll-ups.ts";
+import type { Timers } from "./timers.ts";
+
+/** Where log lines go; pino is one. */
+export interface GroupLog {
+	debug(details: object, message: string): void;
+	warn(details: object, message: string): void;
+	error(details: object, message: string): void;
+}
+
+export interface GroupStoreOptions {
+	readonly options: GroupOptions;
+	readonly storage: OffsetsStorage;
+	readonly catalogue: Pick<TopicCatalogue, "create" | "get" | "onChange">;
+	readonly clock: Clock;
+	readonly log: GroupLog;
+}
+
+type PartitionState = "loading" | "failed";
+
+export class GroupStore {
+	readonly timers: Timers;
+	readonly budget = new StateBudget(LIMITS.groupsBytesMax);
+	readonly catalogue: GroupStoreOptions["catalogue"];
+	readonly log: GroupLog;
+	readonly #clock: Clock;
+	readonly #offsetsLog: OffsetsLog;
+	readonly #host: ClassicGroupHost;
+	readonly #rollUps: RollUps;
+	readonly #groups = new Map<string, Group>();
+	/** Partitions of the offsets topic whose groups cannot be served. */
+	readonly #partitions = new Map<number, PartitionState>();
+	#isClosed = false;
+
+	constructor({ options, storage, catalogue, clock, log }: GroupStoreOptions, timers: Timers) {
+		this.timers = timers;
+		this.catalogue = catalogue;
+		this.log = log;
+		this.#clock = clock;
+		this.#offsetsLog = new OffsetsLog(storage, catalogue, options.offsetsTopicNumPartitions);
+		this.#host = this.#makeHost(options);
+		this.#rollUps = new RollUps(this.#offsetsLog, this, log);
+		const partitions = this.#offsetsLog.topic?.partitions ?? 0;
+		for (let partition = 0; partition < partitions; partition++) {
+			this.#partitions.set(partition, "loading");
+		}
+	}
+
+	#makeHost(options: GroupOptions): ClassicGroupHost {
+		const details = (group: Group, more: object) => ({ group: group.groupId, ...more });
+		return {
+			timers: this.timers,
+			budget: this.budget,
+			initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs,
+			membersMax: Math.min(options.groupMaxSize, LIMITS.groupMembersMax),
+			wallMs: () => this.#clock.wallMs(),
+			append: (group, records, done) => this.append(group.partition, records, done),
+			onShrunk: (group) => this.forgetVoid(group),
+			debug: (group, more, message) => this.log.debug(details(group, more), message),
+			warn: (group, more, message) => this.log.warn(details(group, more), message),
+		};
+	}
+
+	get isClosed(): boolean {
+		return this.#isClosed;
+	}
+
+	/** Milliseconds since 1970. */
+	wallMs(): number {
+		return this.#clock.wallMs();
+	}
+
+	// The offsets topic
+
+	/** Whether the offsets topic is there; `prepare` creates it. */
+	get isPrepared(): boolean {
+		return this.#offsetsLog.topic !== undefined;
+	}
+
+	/** Rejects as `TopicCatalogue.create` does. */
+	prepare(): Promise<void> {
+		return this.#offsetsLog.create();
+	}
+
+	/**
+	 * Appends records to a partition of the topic; `done` is called on a later turn, once they are as
+	 * durable as the topic promises or have failed.
+	 */
+	append(partition: number, records: readonly GroupRecord[], done: AppendDone): void {
+		this.#offsetsLog.append(partition, records, done);
+		this.#rollUps.onAppended(partition, records);
+	}
+
+	/** Appends; resolves once durable. Rejects with what storage says. */
+	appendDurably(partition: number, records: readonly GroupRecord[]): Promise<void> {
+		if (records.length === 0) return Promise.resolve();
+		return new Promise((resolve, reject) => {
+			this.append(partition, records, (error) => {
+				if (error === undefined) resolve();
+				else reject(error);
+			});
+		});
+	}
+
+	/**
+	 * Appends what removes things that are gone from memory already. When that fails they come back
+	 * at the next start, and go again.
+	 */
+	appendRemovals(records: ReadonlyMap<number, readonly GroupRecord[]>): void {
+		for (const [partition, removals] of records) {
+			this.append(partition, removals, (error) => {
+				if (error !== undefined) this.log.warn({ err: error }, "a removal could not be stored");
+			});
+		}
+	}
+
+	// Loading
+
+	/** Whether some groups are still to be read. */
+	get isLoading(): boolean {
+		return [...this.#partitions.values()].includes("loading");
+	}
+
+	/** Reads partition by partition, and resolves when all is read. Called once. */
+	async load(): Promise<void> {
+		for (const partition of [...this.#partitions.keys()]) {
+			if (this.#isClosed) return;
+			try {
+				await this.#loadOne(partition);
+				this.#partitions.delete(partition);
+			} catch (error) {
+				this.#partitions.set(partition, "failed");
+				this.log.error({ err: error, partition }, "groups cannot be read; they are not served");
+			}
+		}
+	}
+
+	async #loadOne(partition: number): Promise<void> {
+		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log);
+		if (this.#isClosed) return;
+		const removals: GroupRecord[] = [];
+		for (const group of loaded.groups) {
+			this.#groups.set(group.groupId, group);
+			group.onLoaded();
+			removals.push(...this.#dropUnknownTopics(group));
+		}
+		if (removals.length > 0) this.appendRemovals(new Map([[partition, removals]]));
+		this.#rollUps.onLoaded(partition, loaded);
+	}
+
+	/** Removes offsets of topics that were deleted when nobody was there to see it. */
+	#dropUnknownTopics(group: Group): GroupRecord[] {
+		const removals: GroupRecord[] = [];
+		for (const [topic, partition, { topicId }] of [...group.offsets.latest()]) {
+			const known = this.catalogue.get(topic);
+			if (known !== undefined && (topicId === NIL_UUID || topicId === known.topicId)) continue;
+			group.offsets.remove(topic, partition);
+			removals.push(offsetRecord(group.groupId, topic, partition, null));
+		}
+		return removals;
+	}
+
+	// Groups
+
+	/** Throws COORDINATOR_NOT_AVAILABLE after `close`. */
+	checkOpen(): void {
+		if (this.#isClosed) throw new MillraceError("COORDINATOR_NOT_AVAILABLE");
+	}
+
+	/**
+	 * The group, if it exists. Throws where that cannot be known: COORDINATOR_LOAD_IN_PROGRESS,
+	 * COORDINATOR_NOT_AVAILABLE.
+	 */
+	find(groupId: string): Group | undefined {
+		this.checkOpen();
+		const state = this.#partitions.get(this.#offsetsLog.partitionOf(groupId));
+		if (state === "loading") throw new MillraceError("COORDINATOR_LOAD_IN_PROGRESS", groupId);
+		if (state === "failed") throw new MillraceError("COORDINATOR_NOT_AVAILABLE", groupId);
+		return this.#groups.get(groupId);
+	}
+
+	/** As `find`; throws GROUP_ID_NOT_FOUND where there is none. */
+	existing(groupId: string): Group {
+		const group = this.find(groupId);
+		if (group === undefined) throw new MillraceError("GROUP_ID_NOT_FOUND", groupId);
+		return group;
+	}
+
+	/** All groups that are loaded. */
+	groups(): IterableIterator<Group> {
+		return this.#groups.values();
+	}
+
+	/** Whether it is still the group of its id. */
+	has(group: Group): boolean {
+		return this.#groups.get(group.groupId) === group;
+	}
+
+	/** A new classic group without members; null when there are as many groups as there may be. */
+	createClassic(groupId: string): ClassicGroup | null {
+		if (this.#groups.size >= LIMITS.groupsMax) {
+			this.log.warn({ groupsMax: LIMITS.groupsMax }, "there are as many groups as there may be");
+			return null;
+		}
+		const group = new ClassicGroup(groupId, this.#offsetsLog.partitionOf(groupId), this.#host);
+		this.#groups.set(groupId, group);
+		return group;
+	}
+
+	/** Forgets a group of which nothing is left, if that is so. */
+	forgetVoid(group: Group): void {
+		if (group.isVoid && this.has(group)) this.#groups.delete(group.groupId);
+	}
+
+	/** Takes a group out; returns the records that remove it from the topic. */
+	remove(group: Group): GroupRecord[] {
+		const records: GroupRecord[] = [];
+		for (const [topic, partition] of group.offsets.latest()) {
+			records.push(offsetRecord(group.groupId, topic, partition, null));
+		}
+		records.push(...group.tombstones());
+		group.offsets.clear();
+		group.retire();
+		this.#groups.delete(group.groupId);
+		return records;
+	}
+
+	/**
+	 * Refuses everything from here on, and everybody who waits; what is on its way to disk goes on.
+	 */
+	close(): void {
+		if (this.#isClosed) return;
+		this.#isClosed = true;
+		for (const group of this.#groups.values()) group.retire();
+		this.#groups.clear();
+	}
+}

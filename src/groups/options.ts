@@ -1,0 +1,11 @@
+/** Kafka's options of the same names; `src/config.ts` has their defaults and bounds. */
+export interface GroupOptions {
+	readonly groupInitialRebalanceDelayMs: number;
+	readonly groupMinSessionTimeoutMs: number;
+	readonly groupMaxSessionTimeoutMs: number;
+	readonly groupMaxSize: number;
+	readonly offsetMetadataMaxBytes: number;
+	readonly offsetsRetentionMinutes: number;
+	readonly offsetsRetentionCheckIntervalMs: number;
+	readonly offsetsTopicNumPartitions: number;
+}
