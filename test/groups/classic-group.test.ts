@@ -30,7 +30,7 @@ describe("joining", () => {
 		expect(second.value).toMatchObject({ generation: 2, leader: memberId, members: [] });
 	});
 
-	test("a new member is asked to come back with its id, and does not hold others up for ever", () => {
+	test("a new member is asked to come back with its id, and holds nobody up for ever", () => {
 		const driver = new GroupDriver();
 		const refused = driver.join({ requiresKnownMemberId: true });
 		expect(refused.code).toBe("MEMBER_ID_REQUIRED");
@@ -299,7 +299,7 @@ describe("sessions", () => {
 		}
 	});
 
-	test("who waits for a join does not lose its session, and a new member not before 5 minutes", () => {
+	test("who waits for a join keeps its session, and a new member may wait 5 minutes", () => {
 		const driver = new GroupDriver();
 		const long = { rebalanceTimeoutMs: 1_000_000 };
 		const [leader = ""] = driver.stable(1, () => long);

@@ -116,7 +116,7 @@ describe("committing", () => {
 		expect(harness.coordinator.listGroups({ states: [], types: [] })).toEqual([]);
 	});
 
-	test("a member's commit to a group that does not exist is refused by what its client knows", async () => {
+	test("a member's commit to a missing group is refused by what its client knows", async () => {
 		const { coordinator } = await start();
 		const request = { memberId: "m", generation: 1 };
 		expect(await codeOf(coordinator.commitOffsets(commitRequest(1, request)))).toBe(
@@ -296,7 +296,7 @@ describe("after a restart", () => {
 		]);
 	});
 
-	test("a record that is not what it says it is keeps its partition from being served", async () => {
+	test("a record that is not what it says it is stops its partition", async () => {
 		const dataDir = await temporaryDataDir();
 		const first = await start({ dataDir });
 		await first.coordinator.prepare();
@@ -383,7 +383,7 @@ describe("expiring", () => {
 		}
 	}
 
-	test("an offset of nobody's goes an hour after it was committed, and its group with it", async () => {
+	test("an offset of nobody's goes after its hour, and its group with it", async () => {
 		const harness = await start({ options });
 		await harness.catalogue.create({ name: "orders", partitions: 2 });
 		await commit(harness, at("orders", 0));

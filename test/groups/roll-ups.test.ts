@@ -125,7 +125,7 @@ describe("rolling up", () => {
 		expect(again.complaints).toEqual([]);
 	});
 
-	test("what happens meanwhile counts, whether it comes before or behind what is written", async () => {
+	test("what happens meanwhile counts, before and behind what is written", async () => {
 		const dataDir = await temporaryDataDir();
 		const deletions: number[] = [];
 		const first = await prepared(
