@@ -132,7 +132,7 @@ async function produce(
 	storage.decodeProduce(frame);
 	storage.plan[PLAN_TOPIC_HANDLE] = catalogue.get(topic)!.handle;
 	storage.plan[PLAN_CODE] = 0;
-	const token = storage.append(frame, 1, 2, -1, -1);
+	const token = storage.append(frame, 1, 2, -1, -1, storage.nextConnection());
 	if (token !== 0) await new Promise((resolve) => storage.onToken(token, resolve));
 }
 
