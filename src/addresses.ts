@@ -1,5 +1,6 @@
 /** Where a running broker can be reached, in its data directory, for scripts that started it. */
-import { rename, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type Address, formatAddress } from "./config.ts";
@@ -15,6 +16,9 @@ export interface BrokerAddresses {
 }
 
 const FILE = "addresses.json";
+
+/** No address is that long. */
+const FILE_BYTES_MAX = 4_096;
 
 /** The addresses of listeners; one that listens everywhere is reached through loopback. */
 export function reachableAddresses(websocket: Address, kafka: Address | null): BrokerAddresses {
@@ -35,20 +39,44 @@ function reachable({ host, port }: Address): Address {
 /**
  * Writes `addresses.json` by rename, so that whoever sees the file sees all of it: also after a
  * power cut, which could otherwise leave the name without the content.
+ *
+ * A broker must come up on a full disk, so that room can be made through it. The file for the next
+ * start is therefore left there, with its blocks. Resolves to false when the disk is full and there
+ * is none.
  */
 export async function writeAddresses(
 	dataDir: string,
 	addresses: BrokerAddresses,
 	startedMs: number,
-): Promise<void> {
+): Promise<boolean> {
 	const content = {
 		pid: process.pid,
 		started_at: new Date(startedMs).toISOString(),
 		...addresses,
 	};
-	const temporary = join(dataDir, `${FILE}.new`);
-	await writeFile(temporary, `${JSON.stringify(content)}\n`, { mode: 0o600, flush: true });
-	await rename(temporary, join(dataDir, FILE));
+	const next = join(dataDir, `${FILE}.next`);
+	if (!(await overwrite(next, `${JSON.stringify(content)}\n`))) return false;
+	await rename(next, join(dataDir, FILE));
+	await overwrite(next, " ".repeat(FILE_BYTES_MAX));
+	return true;
+}
+
+/** Resolves to false when there was no room for it. */
+async function overwrite(path: string, content: string): Promise<boolean> {
+	let file: FileHandle | undefined;
+	try {
+		file = await open(path, constants.O_WRONLY | constants.O_CREAT, 0o600);
+		await file.writeFile(content);
+		await file.truncate(Buffer.byteLength(content));
+		await file.datasync();
+		return true;
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		if (code === "ENOSPC" || code === "EDQUOT") return false;
+		throw error;
+	} finally {
+		await file?.close();
+	}
 }
 
 /** Removes `addresses.json`, also one that a broker which did not stop in order has left. */

@@ -112,7 +112,10 @@ export async function startBroker(
 		parts.kafka = await KafkaServer.start({ ...shared, address, brokerId: BROKER_ID, config });
 		const { transport } = parts.server.address;
 		const addresses = addressesOf(parts);
-		if (parts.dataDir !== null) await writeAddresses(parts.dataDir, addresses, startedMs);
+		const { dataDir } = parts;
+		if (dataDir !== null && !(await writeAddresses(dataDir, addresses, startedMs))) {
+			logger.warn({ dataDir }, "the disk is full: there is no addresses.json");
+		}
 		parts.isReady = true;
 		const topics = parts.catalogue.list().length;
 		logger.info({ ...addresses, dataDir: parts.dataDir, topics, transport }, "ready");

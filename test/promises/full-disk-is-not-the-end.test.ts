@@ -1,6 +1,7 @@
 /**
  * The promise: a full disk is a clear error that may be retried. Reads go on, nothing acknowledged
- * is lost, deleting a topic makes room, and the broker then takes records again by itself.
+ * is lost, the broker stops and starts, deleting a topic makes room, and records are then taken again
+ * without anybody's help.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -38,8 +39,9 @@ test.for(
 	if (missing !== null) context.skip(missing);
 	const dataDir = join(mount().directory, "data");
 	let broker = await BrokerProcess.start({ dataDir });
+	const { port } = broker;
 	const client = await connect(broker.url);
-	const raw = await RawClient.greeted(broker.url);
+	let raw = await RawClient.greeted(broker.url);
 	await client.topics.create("ballast");
 	await client.topics.create("kept", { configs });
 	const stored = { ballast: new Map(), kept: new Map() } satisfies Record<string, Stored>;
@@ -55,6 +57,21 @@ test.for(
 	expect(refusal).toMatchObject({ retriable: true });
 	expect(String((refusal as Error).cause)).toContain("disk is full");
 	await expectServed(client, stored);
+
+	// To the last byte, as small records have it; then only what makes room is sure to work.
+	for (const bytes of [1_000, 1]) {
+		expect(await fill(raw, "kept", stored.kept, 4 * MEBIBYTE, bytes)).toBe(FULL);
+	}
+	await client.topics.create("one-more").catch(isDiskFull);
+	await client.topics.alter("kept", { "segment.ms": 100_000_000 }).catch(isDiskFull);
+	for (const ending of ["kill", "stop"] as const) {
+		const ended = await broker[ending]();
+		if (ended !== undefined) expect(ended).toMatchObject({ code: 0, signal: null });
+		broker = await BrokerProcess.start({ dataDir, port });
+		await expectServed(client, stored);
+	}
+	raw = await RawClient.greeted(broker.url);
+	expect(await fill(raw, "kept", stored.kept, VALUE_BYTES)).toBe(FULL);
 
 	// A record that waits for room is stored as soon as there is some.
 	const waiting = sendOne(client, "kept", 20_000);
@@ -78,17 +95,27 @@ test.for(
 type Stored = Map<number, Uint8Array>;
 
 /**
- * Produces records of VALUE_BYTES, ten a frame, up to `bytes` or the first error, whose code is the
+ * Produces records of `valueBytes`, ten a frame, up to `bytes` or the first error, whose code is the
  * result; else 0.
  */
-async function fill(raw: RawClient, topic: string, stored: Stored, bytes: number): Promise<number> {
-	for (let sent = 0; sent < bytes; sent += 10 * VALUE_BYTES) {
-		const values = Array.from({ length: 10 }, () => new Uint8Array(randomBytes(VALUE_BYTES)));
+async function fill(
+	raw: RawClient,
+	topic: string,
+	stored: Stored,
+	bytes: number,
+	valueBytes = VALUE_BYTES,
+): Promise<number> {
+	for (let sent = 0; sent < bytes; sent += 10 * valueBytes) {
+		const values = Array.from({ length: 10 }, () => new Uint8Array(randomBytes(valueBytes)));
 		const [[code, , offset]] = (await raw.produce(topic, values)) as [[number, number, number]];
 		if (code !== 0) return code;
 		for (const [index, value] of values.entries()) stored.set(offset + index, value);
 	}
 	return 0;
+}
+
+function isDiskFull(error: unknown): void {
+	expect(error).toMatchObject({ code: "DISK_FULL" });
 }
 
 function sendOne(client: Client, topic: string, deliveryTimeoutMs = 1_000) {

@@ -3,28 +3,23 @@
 //! The control plane's own keys (topics and their configuration), the leader epoch and the next
 //! producer id. redb does the storing, over the files of [`crate::env`].
 
+mod backend;
+
 use std::{
     io,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use parking_lot::RwLock;
-use redb::{
-    Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
-};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use crate::{
-    env::{
-        Env, File, OpenMode,
-        transfer::{read_full, write_full},
-    },
+    env::{Env, OpenMode},
     error::{Code, Error, Result},
     recovery::rewrite::rewrite,
 };
+use backend::Backend;
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "metadata.redb";
@@ -50,12 +45,23 @@ pub struct Content {
 
 /// The metadata of one data directory. Calls wait for the disk.
 ///
-/// Failure contract: a call that fails changed nothing that a later call would see.
+/// Failure contract: a call that fails changed nothing that a later call would see, and the caller
+/// may try again. (Only where the file cannot even be opened again is it unknown.) redb itself does
+/// nothing more once a write has failed, so it is then opened anew.
 pub struct MetadataFile {
-    /// `None` once closed.
-    database: RwLock<Option<Database>>,
+    backend: Backend,
+    state: RwLock<State>,
+    /// Held by the one who changes something, until it is known what became of that.
+    writing: Mutex<()>,
     /// Ids below this may have been handed out.
     producer_ids_end: AtomicU64,
+}
+
+enum State {
+    Open(Database),
+    /// A write failed: redb is opened anew by whoever comes next.
+    Failed,
+    Closed,
 }
 
 impl MetadataFile {
@@ -68,25 +74,15 @@ impl MetadataFile {
         let file = env
             .files
             .open(&path, OpenMode::OpenOrCreate)
-            .and_then(|file| {
-                env.files.sync_directory(data_directory)?;
-                rewrite(&*file, 0, file.len()?)?;
-                file.sync_data()?;
-                Ok(file)
-            })
+            .and_then(|file| env.files.sync_directory(data_directory).map(|()| file))
             .map_err(|error| Error::io(format_args!("opening {}", path.display()), &error))?;
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(Backend { file })
-            .map_err(|error| match redb::Error::from(error) {
-                // redb tells of a file that is not one of its own by this kind.
-                redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
-                    Error::io(format_args!("opening {}", path.display()), &error)
-                }
-                error => Error::new(Code::DataDamaged, format!("{}: {error}", path.display())),
-            })?;
-        let metadata =
-            Self { database: RwLock::new(Some(database)), producer_ids_end: AtomicU64::new(0) };
+        let backend = Backend::new(file, path);
+        let metadata = Self {
+            state: RwLock::new(State::Open(open_database(&backend)?)),
+            backend,
+            writing: Mutex::default(),
+            producer_ids_end: AtomicU64::new(0),
+        };
         metadata.write(|transaction| {
             transaction.open_table(ENTRIES).map_err(failed)?;
             transaction.open_table(COUNTERS).map_err(failed)?;
@@ -101,8 +97,8 @@ impl MetadataFile {
     /// # Errors
     /// An I/O error.
     pub fn load(&self) -> Result<Content> {
-        let database = self.database.read();
-        let transaction = open(&database)?.begin_read().map_err(failed)?;
+        let state = self.opened()?;
+        let transaction = database(&state)?.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
         let epoch = counters.get(EPOCH).map_err(failed)?.map_or(0, |value| value.value());
         let table = transaction.open_table(ENTRIES).map_err(failed)?;
@@ -119,7 +115,8 @@ impl MetadataFile {
     /// # Errors
     /// [`Code::InvalidRequest`] when `expected_epoch` is not the current one: someone else wrote.
     pub fn commit(&self, expected_epoch: u64, changes: &[Change]) -> Result<u64> {
-        self.write(|transaction| {
+        let _writing = self.writing.lock();
+        let committed = self.write_once(|transaction| {
             let epoch = raise(transaction, EPOCH, 1)?;
             if epoch != expected_epoch {
                 let detail = format!("metadata is at epoch {epoch}, not {expected_epoch}");
@@ -135,6 +132,11 @@ impl MetadataFile {
                 }
             }
             Ok(epoch + 1)
+        });
+        committed.or_else(|error| {
+            // What failed may have been the very last step: then the change is there, and to stay.
+            let is_there = is_of_disk(&error) && self.counter(EPOCH)? == expected_epoch + 1;
+            if is_there { Ok(expected_epoch + 1) } else { Err(error) }
         })
     }
 
@@ -172,29 +174,92 @@ impl MetadataFile {
     /// Closes the file, after what is being written; later calls fail with
     /// [`Code::ShuttingDown`].
     pub fn close(&self) {
-        drop(self.database.write().take());
+        *self.state.write() = State::Closed;
     }
 
     fn counter(&self, name: &str) -> Result<u64> {
-        let database = self.database.read();
-        let transaction = open(&database)?.begin_read().map_err(failed)?;
+        let state = self.opened()?;
+        let transaction = database(&state)?.begin_read().map_err(failed)?;
         let counters = transaction.open_table(COUNTERS).map_err(failed)?;
         Ok(counters.get(name).map_err(failed)?.map_or(0, |value| value.value()))
     }
 
     fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
-        let database = self.database.read();
-        let transaction = open(&database)?.begin_write().map_err(failed)?;
-        // Dropped without a commit, the transaction is undone.
-        let result = change(&transaction)?;
-        transaction.commit().map_err(failed)?;
-        Ok(result)
+        let _writing = self.writing.lock();
+        self.write_once(change)
+    }
+
+    /// To be called with `writing` locked.
+    fn write_once<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
+        let result = {
+            let state = self.opened()?;
+            self.backend.ensure_room().map_err(|error| self.backend.opening(&error))?;
+            commit(database(&state)?, change)
+        };
+        if result.as_ref().is_err_and(is_of_disk) {
+            let mut state = self.state.write();
+            if matches!(*state, State::Open(_)) {
+                *state = State::Failed;
+            }
+        }
+        result
+    }
+
+    /// The state with redb open, unless the file is closed.
+    fn opened(&self) -> Result<RwLockReadGuard<'_, State>> {
+        let state = self.state.read();
+        if !matches!(*state, State::Failed) {
+            return Ok(state);
+        }
+        drop(state);
+        let mut state = self.state.write();
+        if matches!(*state, State::Failed) {
+            *state = State::Open(open_database(&self.backend)?);
+        }
+        Ok(parking_lot::RwLockWriteGuard::downgrade(state))
     }
 }
 
-fn open(database: &Option<Database>) -> Result<&Database> {
-    let closed = || Error::new(Code::ShuttingDown, "the store is closed");
-    database.as_ref().ok_or_else(closed)
+/// Opens redb on what an earlier one, of this process or another, has left.
+fn open_database(backend: &Backend) -> Result<Database> {
+    let file = backend.file();
+    backend
+        .ensure_room()
+        .and_then(|()| rewrite(file, 0, file.len()?))
+        .and_then(|()| file.sync_data())
+        .map_err(|error| backend.opening(&error))?;
+    Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend.clone()).map_err(
+        |error| match redb::Error::from(error) {
+            // redb tells of a file that is not one of its own by this kind.
+            redb::Error::Io(error) if error.kind() != io::ErrorKind::InvalidData => {
+                backend.opening(&error)
+            }
+            error => Error::new(Code::DataDamaged, format!("{FILE_NAME}: {error}")),
+        },
+    )
+}
+
+fn database(state: &State) -> Result<&Database> {
+    match state {
+        State::Open(database) => Ok(database),
+        State::Failed | State::Closed => Err(Error::new(Code::ShuttingDown, "the store is closed")),
+    }
+}
+
+fn commit<T>(
+    database: &Database,
+    change: impl FnOnce(&WriteTransaction) -> Result<T>,
+) -> Result<T> {
+    let transaction = database.begin_write().map_err(failed)?;
+    // Dropped without a commit, the transaction is undone.
+    let result = change(&transaction)?;
+    transaction.commit().map_err(failed)?;
+    Ok(result)
+}
+
+/// Whether redb has failed, and not what it was asked for.
+fn is_of_disk(error: &Error) -> bool {
+    matches!(error.code(), Code::DiskFull | Code::KafkaStorageError | Code::DataDamaged)
 }
 
 /// Adds to a counter; returns what it was before.
@@ -213,84 +278,5 @@ fn failed(error: impl Into<redb::Error>) -> Error {
     }
 }
 
-/// redb's view of a file of the environment.
-struct Backend {
-    file: Arc<dyn File>,
-}
-
-impl std::fmt::Debug for Backend {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("metadata file")
-    }
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if read_full(&*self.file, out, offset)? < out.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.truncate(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        write_full(&*self.file, &[data], offset)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commits_are_guarded_by_their_epoch_and_survive_a_reopen() {
-        let env = Env::memory(None);
-        let directory = Path::new("/data");
-        env.files.create_directory(directory).unwrap();
-        let change = |key: &str, value: &str| (key.to_owned(), Some(value.as_bytes().to_vec()));
-        {
-            let metadata = MetadataFile::open(&env, directory).unwrap();
-            assert_eq!(metadata.commit(0, &[change("a", "1"), change("b", "2")]), Ok(1));
-            let stale = metadata.commit(0, &[change("a", "9")]).unwrap_err();
-            assert_eq!(stale.code(), Code::InvalidRequest);
-            assert_eq!(metadata.commit(1, &[("b".to_owned(), None)]), Ok(2));
-            assert_eq!(metadata.producer_ids_end(), 0);
-            assert_eq!(metadata.allocate_producer_ids(1000), Ok(0));
-            assert_eq!(metadata.producer_ids_end(), 1000);
-            assert_eq!(metadata.raise_leader_epoch(), Ok(1));
-        }
-        let metadata = MetadataFile::open(&env, directory).unwrap();
-        let entries = vec![("a".to_owned(), b"1".to_vec())];
-        assert_eq!(metadata.load(), Ok(Content { epoch: 2, entries }));
-        assert_eq!(metadata.producer_ids_end(), 1000);
-        assert_eq!(metadata.allocate_producer_ids(1), Ok(1000));
-        assert_eq!(metadata.leader_epoch(), Ok(1));
-        metadata.close();
-        let refusal = metadata.allocate_producer_ids(1).unwrap_err();
-        assert_eq!(refusal.code(), Code::ShuttingDown);
-        assert_eq!(metadata.producer_ids_end(), 1001);
-    }
-
-    #[test]
-    fn a_file_that_is_not_ours_is_damage() {
-        let env = Env::memory(None);
-        let directory = Path::new("/data");
-        env.files.create_directory(directory).unwrap();
-        let path = directory.join(FILE_NAME);
-        let file = env.files.open(&path, OpenMode::OpenOrCreate).unwrap();
-        write_full(&*file, &[&[b'x'; 100_000]], 0).unwrap();
-        let refusal = MetadataFile::open(&env, directory).err().map(|error| error.code());
-        assert_eq!(refusal, Some(Code::DataDamaged));
-    }
-}
+mod tests;

@@ -66,6 +66,17 @@ impl Checkpoint {
             .map_err(|error| Error::io("writing the checkpoint", &error))
     }
 
+    /// Removes the checkpoint durably: then nothing is trusted that is not sealed.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn remove(files: &dyn FileSystem, data_directory: &Path) -> Result<()> {
+        files
+            .remove_file(&data_directory.join(FILE_NAME))
+            .and_then(|()| files.sync_directory(data_directory))
+            .map_err(|error| Error::io("removing the checkpoint", &error))
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(16 + self.logs.len() * 44);
         bytes.extend_from_slice(&MAGIC.to_be_bytes());

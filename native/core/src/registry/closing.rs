@@ -44,11 +44,11 @@ impl Store {
         let closed = self.close_logs();
         self.shared.scheduler.close();
         self.shared.work.close();
-        let stored = self.store_last_checkpoint(closed.checkpoint);
+        self.store_last_checkpoint(closed.checkpoint);
         self.metadata.close();
         // Not before the last write: the next one to open the directory may be there already.
         self.directory.unlock();
-        closed.failure.map_or(stored, Err)
+        closed.failure.map_or(Ok(()), Err)
     }
 
     fn close_logs(&self) -> ClosedLogs {
@@ -74,12 +74,16 @@ impl Store {
         ClosedLogs { checkpoint, failure }
     }
 
-    fn store_last_checkpoint(&self, last: Checkpoint) -> Result<()> {
+    fn store_last_checkpoint(&self, last: Checkpoint) {
         // Held while writing, so that a checkpoint under way cannot replace the clean one.
         let mut checkpointed = self.checkpointed.lock();
-        last.store(&*self.shared.env.files, &self.directory.path)?;
-        *checkpointed = last;
-        Ok(())
+        // On a full disk the one before is still good: the next start reads more, that is all.
+        match last.store(&*self.shared.env.files, &self.directory.path) {
+            Ok(()) => *checkpointed = last,
+            Err(_) => {
+                self.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 

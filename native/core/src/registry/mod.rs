@@ -155,9 +155,11 @@ impl Store {
             .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
         let mut checkpointed = recovered.clone().unwrap_or_default();
         checkpointed.is_clean = false;
-        if was_clean {
-            // The stop was clean; this run is not, until it has stopped cleanly itself.
-            checkpointed.store(&*env.files, &directory.path)?;
+        // The stop was clean; this run is not, until it has stopped cleanly itself. A full disk must
+        // not keep it from starting: then there is no checkpoint until there is room.
+        if was_clean && checkpointed.store(&*env.files, &directory.path).is_err() {
+            Checkpoint::remove(&*env.files, &directory.path)?;
+            checkpointed = Checkpoint::default();
         }
         let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
         let shared = LogShared {
@@ -327,7 +329,11 @@ impl Store {
 
     fn replace_stale_checkpoint(&self) -> Result<()> {
         if self.is_checkpoint_stale.load(Ordering::Acquire) {
-            self.write_checkpoint()?;
+            if self.write_checkpoint().is_err() {
+                let mut last = self.checkpointed.lock();
+                Checkpoint::remove(&*self.shared.env.files, &self.directory.path)?;
+                *last = Checkpoint::default();
+            }
             self.is_checkpoint_stale.store(false, Ordering::Release);
         }
         Ok(())

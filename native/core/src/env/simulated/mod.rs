@@ -35,7 +35,7 @@ use time::Generator;
 pub use time::{SimulatedClock, SimulatedRandom};
 
 use super::{
-    DirectoryEntry, File, FileSystem, FileSystemKind, OpenMode, Space,
+    DirectoryEntry, Env, File, FileSystem, FileSystemKind, OpenMode, Space,
     capacity::Capacity,
     namespace::{Namespace, Node},
 };
@@ -147,6 +147,15 @@ impl SimulatedFileSystem {
     /// The last calls, oldest first: number, kind, path, range in the file, and the fault it met.
     pub fn trace(&self) -> Vec<String> {
         self.machine.state().faults.trace()
+    }
+
+    /// A machine of these files, with a clock that stands still and randomness that repeats.
+    pub fn env(&self) -> Env {
+        Env {
+            files: Arc::new(self.clone()),
+            clock: Arc::new(SimulatedClock::new(1_700_000_000_000)),
+            random: Arc::new(SimulatedRandom::new(1)),
+        }
     }
 
     fn restart(&self, survival: Survival) -> io::Result<Self> {

@@ -19,7 +19,7 @@ use crate::{
     compression::Codec,
     env::{
         Env, FileSystem,
-        simulated::{Effect, Fault, SimulatedClock, SimulatedFileSystem, SimulatedRandom},
+        simulated::{Effect, Fault, SimulatedFileSystem},
     },
     error::Code,
     log::config::WriterChoice,
@@ -79,23 +79,15 @@ struct Simulated {
     bench: Bench,
 }
 
-fn simulated_env(files: &SimulatedFileSystem) -> Env {
-    Env {
-        files: Arc::new(files.clone()),
-        clock: Arc::new(SimulatedClock::new(1_700_000_000_000)),
-        random: Arc::new(SimulatedRandom::new(1)),
-    }
-}
-
 impl Simulated {
     fn new(config: &LogConfig) -> Self {
         let files = SimulatedFileSystem::new(1);
-        let bench = Bench::open(simulated_env(&files), Path::new(DIRECTORY), config, false);
+        let bench = Bench::open(files.env(), Path::new(DIRECTORY), config, false);
         Self { files, bench }
     }
 
     fn reopened(files: SimulatedFileSystem, config: &LogConfig) -> Self {
-        let bench = Bench::open(simulated_env(&files), Path::new(DIRECTORY), config, true);
+        let bench = Bench::open(files.env(), Path::new(DIRECTORY), config, true);
         Self { files, bench }
     }
 

@@ -224,7 +224,7 @@ fn a_directory_of_an_existing_topic_that_is_missing_is_damage() {
         flush_threads_max: 0,
         descriptors_max: NonZeroUsize::MIN,
     };
-    let store = Store::open(simulated_env(&files), options).unwrap();
+    let store = Store::open(files.env(), options).unwrap();
     let spec = TopicSpec {
         name: "orders".to_owned(),
         topic_id: TOPIC_ID,
@@ -263,7 +263,7 @@ fn a_check_finds_damage_and_changes_nothing() {
     for value in 0..6u8 {
         machine.bench.append(&[value; 100]);
     }
-    let env = simulated_env(&machine.files);
+    let env = machine.files.env();
     let directory = Path::new(DIRECTORY);
     let busy = verify_data_directory(&env, directory).unwrap_err();
     assert_eq!(busy.code(), Code::DataDirectoryInUse);
