@@ -130,13 +130,33 @@ export interface NativeBinding {
 	setAsideUnclaimed(store: number): Promise<void>;
 	/** Writes log start, high watermark, log end, flushed end and leader epoch of a partition. */
 	partitionOffsets(store: number, topic: number, partition: number, result: Float64Array): void;
-	/** Resolves to offset and timestamp of the first record at or after a time, or to an empty array. */
+	/**
+	 * Resolves to offset, timestamp and leader epoch of the first record at or after a time, or to an
+	 * empty array.
+	 */
 	offsetForTime(
 		store: number,
 		topic: number,
 		partition: number,
 		timestampMs: number,
 	): Promise<Float64Array>;
+	/** As `offsetForTime`, of the first record that carries the largest timestamp. */
+	offsetOfMaxTimestamp(store: number, topic: number, partition: number): Promise<Float64Array>;
+	/**
+	 * Resolves to the largest leader epoch at or below `epoch` and the offset where it ended, or to an
+	 * empty array when it is still to come.
+	 */
+	endOfLeaderEpoch(
+		store: number,
+		topic: number,
+		partition: number,
+		epoch: number,
+	): Promise<Float64Array>;
+	/**
+	 * Deletes the records before an offset, or every visible one (-1); resolves to the new log start
+	 * once it is durable.
+	 */
+	deleteRecords(store: number, topic: number, partition: number, before: number): Promise<number>;
 	/** Reads every batch of a data directory that no broker uses. */
 	verifyDataDirectory(dataDirectory: string): Promise<NativeVerifyReport>;
 }

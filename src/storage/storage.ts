@@ -104,6 +104,14 @@ export interface PartitionOffsets {
 	readonly leaderEpoch: number;
 }
 
+/** A record found by its time. */
+export interface TimedOffset {
+	readonly offset: number;
+	readonly timestampMs: number;
+	/** The epoch under which it was appended. */
+	readonly leaderEpoch: number;
+}
+
 /** The envelope of a produce frame. */
 export interface ProduceEnvelope {
 	id: number;
@@ -349,12 +357,43 @@ export class Storage {
 		topic: TopicHandle,
 		partition: number,
 		timestampMs: number,
-	): Promise<{ offset: number; timestampMs: number } | null> {
-		const [offset, foundMs] = await callAsync(() =>
+	): Promise<TimedOffset | null> {
+		const numbers = await callAsync(() =>
 			this.#native.offsetForTime(this.#store, topic, partition, timestampMs),
 		);
-		if (offset === undefined || foundMs === undefined) return null;
-		return { offset, timestampMs: foundMs };
+		return timedOffset(numbers);
+	}
+
+	/** The first visible record that carries the largest timestamp; null when there is no record. */
+	async offsetOfMaxTimestamp(topic: TopicHandle, partition: number): Promise<TimedOffset | null> {
+		const numbers = await callAsync(() =>
+			this.#native.offsetOfMaxTimestamp(this.#store, topic, partition),
+		);
+		return timedOffset(numbers);
+	}
+
+	/**
+	 * The largest leader epoch at or below `epoch`, and the offset where it ended: where the next one
+	 * begins, for the present one the high watermark. Null when `epoch` is still to come.
+	 */
+	async endOfLeaderEpoch(
+		topic: TopicHandle,
+		partition: number,
+		epoch: number,
+	): Promise<{ leaderEpoch: number; endOffset: number } | null> {
+		const [leaderEpoch, endOffset] = await callAsync(() =>
+			this.#native.endOfLeaderEpoch(this.#store, topic, partition, epoch),
+		);
+		if (leaderEpoch === undefined || endOffset === undefined) return null;
+		return { leaderEpoch, endOffset };
+	}
+
+	/**
+	 * Deletes the records before an offset, or every visible one (-1); resolves to the new log start,
+	 * durable, which never goes back. Rejects with OFFSET_OUT_OF_RANGE beyond the high watermark.
+	 */
+	deleteRecords(topic: TopicHandle, partition: number, beforeOffset: number): Promise<number> {
+		return callAsync(() => this.#native.deleteRecords(this.#store, topic, partition, beforeOffset));
 	}
 
 	/** A number for a connection, whatever its protocol, that no other of this loop has or had. */
@@ -631,4 +670,9 @@ export class Storage {
 			this.#hold.remove();
 		}
 	}
+}
+
+function timedOffset([offset, timestampMs, leaderEpoch]: Float64Array): TimedOffset | null {
+	if (offset === undefined || timestampMs === undefined || leaderEpoch === undefined) return null;
+	return { offset, timestampMs, leaderEpoch };
 }

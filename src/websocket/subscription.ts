@@ -116,7 +116,8 @@ export class Subscription {
 		const { handle } = topic.current;
 		const { storage } = this.#host;
 		if (format === "batch") {
-			return storage.readBatches(handle, partition, this.#position, bytesMax);
+			const viewBytesMax = Math.min(bytesMax, LIMITS.deliveryBytesMax);
+			return storage.readBatches(handle, partition, this.#position, viewBytesMax);
 		}
 		const recordsMax = this.#creditRecords;
 		return storage.readRecords(handle, partition, this.#position, sub, recordsMax, bytesMax);

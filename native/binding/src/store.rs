@@ -7,7 +7,11 @@ use millrace_core::{
     compression::Codec,
     env::Env as CoreEnv,
     error::{Code, Error},
-    log::config::{LogConfig, WriterChoice},
+    log::{
+        config::{LogConfig, WriterChoice},
+        epochs::EpochEnd,
+        time::TimedOffset,
+    },
     recovery::verify::{self, Finding},
     registry::{
         StoreOptions, TopicSpec,
@@ -275,7 +279,8 @@ pub fn partition_offsets(
     Ok(())
 }
 
-/// Resolves to offset and timestamp of the first record at or after a time, or to an empty array.
+/// Resolves to offset, timestamp and leader epoch of the first record at or after a time, or to an
+/// empty array.
 #[napi(ts_return_type = "Promise<Float64Array>")]
 pub fn offset_for_time(
     store: u32,
@@ -285,11 +290,61 @@ pub fn offset_for_time(
 ) -> napi::Result<AsyncTask<Job<Float64Array>>> {
     let store = handles::store(store)?;
     let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
+    Ok(Job::start(move || Ok(timed(log.offset_for_time(timestamp_ms as i64)?))))
+}
+
+/// As `offsetForTime`, of the first record that carries the largest timestamp.
+#[napi(ts_return_type = "Promise<Float64Array>")]
+pub fn offset_of_max_timestamp(
+    store: u32,
+    topic: u32,
+    partition: u32,
+) -> napi::Result<AsyncTask<Job<Float64Array>>> {
+    let store = handles::store(store)?;
+    let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
+    Ok(Job::start(move || Ok(timed(log.offset_of_max_timestamp()?))))
+}
+
+fn timed(found: Option<TimedOffset>) -> Float64Array {
+    let numbers = found.map(|TimedOffset { offset, timestamp_ms, leader_epoch }| {
+        vec![offset as f64, timestamp_ms as f64, f64::from(leader_epoch)]
+    });
+    Float64Array::new(numbers.unwrap_or_default())
+}
+
+/// Resolves to the largest leader epoch at or below `epoch` and the offset where it ended, or to an
+/// empty array when it is still to come.
+#[napi(ts_return_type = "Promise<Float64Array>")]
+pub fn end_of_leader_epoch(
+    store: u32,
+    topic: u32,
+    partition: u32,
+    epoch: i32,
+) -> napi::Result<AsyncTask<Job<Float64Array>>> {
+    let store = handles::store(store)?;
+    let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
     Ok(Job::start(move || {
-        let found = log.offset_for_time(timestamp_ms as i64)?;
-        let numbers = found.map(|found| vec![found.offset as f64, found.timestamp_ms as f64]);
+        let numbers =
+            log.end_of_leader_epoch(epoch)?.map(|EpochEnd { leader_epoch, end_offset }| {
+                vec![f64::from(leader_epoch), end_offset as f64]
+            });
         Ok(Float64Array::new(numbers.unwrap_or_default()))
     }))
+}
+
+/// Deletes the records before an offset, or every visible one (-1); resolves to the new log start
+/// once it is durable.
+#[napi(ts_return_type = "Promise<number>")]
+pub fn delete_records(
+    store: u32,
+    topic: u32,
+    partition: u32,
+    before: f64,
+) -> napi::Result<AsyncTask<Job<f64>>> {
+    let store = handles::store(store)?;
+    let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
+    let before = (before >= 0.0).then_some(before as u64);
+    Ok(Job::start(move || Ok(log.delete_records(before)? as f64)))
 }
 
 /// Something that cannot be read.

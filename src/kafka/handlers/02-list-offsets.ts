@@ -106,7 +106,15 @@ async function lookUp(
 		case EARLIEST_PENDING_UPLOAD:
 			return { errorCode };
 	}
-	const found = await storage.offsetForTimestamp(handle, partitionIndex, timestamp);
+	const found =
+		timestamp === MAX_TIMESTAMP
+			? await storage.offsetOfMaxTimestamp(handle, partitionIndex)
+			: await storage.offsetForTimestamp(handle, partitionIndex, timestamp);
 	if (found === null) return { errorCode };
-	return { errorCode, offset: found.offset, timestamp: found.timestampMs, leaderEpoch };
+	return {
+		errorCode,
+		offset: found.offset,
+		timestamp: found.timestampMs,
+		leaderEpoch: found.leaderEpoch,
+	};
 }

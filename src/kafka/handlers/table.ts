@@ -7,6 +7,7 @@ import { metadataApi } from "./03-metadata.ts";
 import { findCoordinatorApi } from "./10-find-coordinator.ts";
 import { apiVersionsApi } from "./18-api-versions.ts";
 import { initProducerIdApi } from "./22-init-producer-id.ts";
+import { offsetForLeaderEpochApi } from "./23-offset-for-leader-epoch.ts";
 
 const APIS: readonly ServedApi[] = [
 	produceApi,
@@ -16,6 +17,7 @@ const APIS: readonly ServedApi[] = [
 	findCoordinatorApi,
 	apiVersionsApi,
 	initProducerIdApi,
+	offsetForLeaderEpochApi,
 ];
 
 /** By API key, in the order of the keys. */

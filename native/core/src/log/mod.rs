@@ -7,12 +7,14 @@
 
 pub mod append;
 pub mod config;
+pub mod epochs;
 mod flush;
 mod lifecycle;
 pub mod open;
 pub mod read;
 pub(crate) mod recover;
 mod search;
+pub mod start;
 pub mod time;
 pub mod waiters;
 

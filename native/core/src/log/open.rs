@@ -15,6 +15,7 @@ use super::{
     Active, Log, LogConfig, LogShared, OFFSET_MAX, Position, Tail,
     append::RateMeter,
     read::Hints,
+    start,
     waiters::{AckQueue, WatchList},
 };
 use crate::{
@@ -59,7 +60,8 @@ impl Log {
             Error::io(format_args!("listing {}", open.directory.display()), &error)
         })?;
         let opener = Opener { shared: &shared, open: &open, entries };
-        let bases = opener.segment_bases_without_blanks()?;
+        let stored_start = opener.stored_start()?;
+        let bases = opener.segment_bases_from(stored_start)?;
         let mut producers = opener.producers_before(&bases)?;
         let snapshot_offset = producers.offset;
         let mut segments = Vec::with_capacity(bases.len());
@@ -82,7 +84,8 @@ impl Log {
             // state is made from what is there.
             return Self::open(shared, open, report);
         }
-        let log_start = bases.first().copied().unwrap_or(0);
+        let first_base = bases.first().copied().unwrap_or(0);
+        let log_start = stored_start.min(end.offset).max(first_base);
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
         let tail = Tail {
@@ -184,6 +187,30 @@ impl Opener<'_> {
         let is_changed = bases.len() < self.segment_bases().len();
         // A process before this one may have created files and not lived to sync their names.
         if is_changed || (!self.open.was_clean && !bases.is_empty()) {
+            self.sync_directory()?;
+        }
+        Ok(bases)
+    }
+
+    /// The log start as it was stored; 0 where it never was.
+    fn stored_start(&self) -> Result<u64> {
+        let directory = &self.open.directory;
+        let stored = start::load(self.files(), directory)
+            .map_err(self.failed(&directory.join(start::FILE_NAME)))?;
+        Ok(stored.unwrap_or(0))
+    }
+
+    /// Base offsets of the segments that count. Those whose records were all deleted are removed:
+    /// a stop came before their files went, and what it left of them may have holes.
+    fn segment_bases_from(&self, log_start: u64) -> Result<Vec<u64>> {
+        let mut bases = self.segment_bases_without_blanks()?;
+        let below = start::count_below(bases.iter().copied(), log_start);
+        for base_offset in bases.drain(..below) {
+            let segment = Segment::new(&self.open.directory, base_offset);
+            start::remove_files(self.files(), &segment)
+                .map_err(self.failed(&segment.log_path()))?;
+        }
+        if below > 0 {
             self.sync_directory()?;
         }
         Ok(bases)

@@ -19,6 +19,8 @@ pub struct TimedOffset {
     pub offset: u64,
     /// Its timestamp in milliseconds since the Unix epoch.
     pub timestamp_ms: i64,
+    /// The leader epoch under which it was appended.
+    pub leader_epoch: i32,
 }
 
 impl Log {
@@ -52,6 +54,77 @@ impl Log {
         }
         Ok(None)
     }
+
+    /// The first visible record that carries the largest timestamp of all visible ones; `None`
+    /// for a log without records. Reads files: call it on a thread that may wait.
+    ///
+    /// # Errors
+    /// Those of [`offset_for_time`](Self::offset_for_time).
+    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimedOffset>> {
+        let offsets = self.offsets();
+        let visible = *self.visible.read();
+        let segments: Vec<Arc<Segment>> = self.segments.read().clone();
+        let mut largest: Option<i64> = None;
+        for (index, segment) in segments.iter().enumerate() {
+            if segment.base_offset > visible.segment_base {
+                break;
+            }
+            let next_base = segments.get(index + 1).map(|next| next.base_offset);
+            let is_whole = segment.base_offset >= offsets.log_start
+                && next_base.unwrap_or(offsets.log_end) <= offsets.high_watermark;
+            let timestamp_ms = if is_whole {
+                segment
+                    .with_index(&self.shared.files, |index| index.largest())
+                    .map_err(|error| failure(segment, &error))?
+                    .map(|largest| largest.timestamp_ms)
+            } else {
+                let file =
+                    segment.file(&self.shared.files).map_err(|error| failure(segment, &error))?;
+                largest_between(&*file, segment, offsets.log_start, offsets.high_watermark)?
+            };
+            largest = largest.max(timestamp_ms);
+        }
+        match largest {
+            Some(timestamp_ms) => self.offset_for_time(timestamp_ms),
+            None => Ok(None),
+        }
+    }
+}
+
+fn failure(segment: &Segment, error: &std::io::Error) -> Error {
+    Error::io(format_args!("reading {}", segment.log_path().display()), error)
+}
+
+/// The largest timestamp of the batches that lie between two offsets, at least in part: for the
+/// segments of which only some records are visible.
+fn largest_between(
+    file: &dyn File,
+    segment: &Segment,
+    from_offset: u64,
+    to_offset: u64,
+) -> Result<Option<i64>> {
+    let mut largest = None;
+    let mut position = 0;
+    let mut head = [0; HEADER_BYTES];
+    while position + HEADER_BYTES as u64 <= segment.end_position() {
+        if let Some(damage) = segment.damage_at_or_behind(position)
+            && damage.from_position <= position
+        {
+            position = damage.to_position;
+            continue;
+        }
+        read_full(file, &mut head, position).map_err(|error| failure(segment, &error))?;
+        let header = BatchHeader::read(&head)?;
+        if u64::try_from(header.base_offset).is_ok_and(|base| base >= to_offset) {
+            break;
+        }
+        let is_read = u64::try_from(header.last_offset()).is_ok_and(|last| last >= from_offset);
+        if is_read && !header.attributes.is_control() {
+            largest = largest.max(Some(header.max_timestamp));
+        }
+        position += header.batch_bytes() as u64;
+    }
+    Ok(largest)
 }
 
 fn scan(
@@ -118,7 +191,8 @@ fn first_in_batch(
         let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
         let offset = u64::try_from(offset).unwrap_or(0);
         if record_ms >= timestamp_ms && offset >= log_start {
-            return Ok(Some(TimedOffset { offset, timestamp_ms: record_ms }));
+            let leader_epoch = header.leader_epoch;
+            return Ok(Some(TimedOffset { offset, timestamp_ms: record_ms, leader_epoch }));
         }
     }
     Ok(None)

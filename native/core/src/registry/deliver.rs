@@ -129,7 +129,9 @@ impl Store {
     /// Those of [`read_records`](Self::read_records).
     pub fn read_batches(&self, channel: &Arc<Channel>, request: &ReadRequest) -> Result<Outcome> {
         let log = self.log(request.topic, request.partition)?;
-        Ok(match log.read(request.offset, bytes_to_read(request))? {
+        // The caller says how large a view it wants: a Kafka fetch takes more than a delivery.
+        let bytes_max = request.bytes_max.clamp(HEADER_BYTES as u64, limits::BATCH_BYTES_MAX);
+        Ok(match log.read(request.offset, bytes_max)? {
             Read::Batches(batches) => Outcome::Batches(batches),
             other => self.without_batches(channel, other),
         })
