@@ -17,7 +17,7 @@ import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
-import { Storage } from "./storage/storage.ts";
+import { type OpeningProgress, Storage } from "./storage/storage.ts";
 import { TopicCatalogue } from "./topics/catalogue.ts";
 import { VERSION } from "./version.ts";
 import { healthHandler } from "./websocket/http.ts";
@@ -27,10 +27,15 @@ import { authenticateAnybody } from "./websocket/session-host.ts";
 /** A broker that stands alone is number 1, as in Kafka's own quick start. */
 const BROKER_ID = 1;
 
+/** How often it is told how far recovery has come, in milliseconds. */
+const RECOVERING_MS = 1_000;
+
 export interface BrokerEnvironment {
 	/** Nothing is stored on disk, and there is no `addresses.json`. */
 	readonly memory: boolean;
 	readonly logger: Logger;
+	/** Told about once a second how far recovery has come, while there is more of it to do. */
+	readonly onRecovering?: (progress: OpeningProgress) => void;
 }
 
 /** A running broker. */
@@ -82,7 +87,7 @@ interface Parts {
  */
 export async function startBroker(
 	config: BrokerConfig,
-	{ memory, logger }: BrokerEnvironment,
+	{ memory, logger, onRecovering = () => undefined }: BrokerEnvironment,
 ): Promise<Broker> {
 	const startedMs = systemClock.wallMs();
 	const storage = await Storage.open({ dataDir: config.dataDir, memory, owner: true });
@@ -90,9 +95,11 @@ export async function startBroker(
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.
 		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);
+		const recovering = setInterval(() => onRecovering(storage.openingProgress), RECOVERING_MS);
 		try {
 			parts.catalogue = await openCatalogue(config, storage, logger);
 		} finally {
+			clearInterval(recovering);
 			// Complete only now: opening the topics recovers their logs.
 			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
 		}

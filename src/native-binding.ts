@@ -2,6 +2,11 @@
 
 /** The addon's functions and constants, as native/binding declares them. */
 export interface NativeBinding {
+	/**
+	 * Sends `message` to the socket at the path `address`, or, where that begins with `@`, of the
+	 * abstract name behind it.
+	 */
+	sendUnixDatagram(address: string, message: string): Promise<void>;
 	/** Reads everything. Reads a small, cached file: called at start only. */
 	metadataLoad(store: number): NativeMetadata;
 	/** Applies all changes or none, durably; resolves to the new epoch. */
@@ -118,6 +123,8 @@ export interface NativeBinding {
 	 * threads that have them open already.
 	 */
 	openTopics(store: number, specs: Array<NativeTopicSpec>): Promise<Array<number>>;
+	/** How many of the partitions asked for since the store was opened are open. */
+	openingProgress(store: number): NativeOpeningProgress;
 	/** Grows a topic to `partitions`. */
 	addPartitions(store: number, topic: number, partitions: number): Promise<void>;
 	/** Changes a topic's configuration from the next append on. */
@@ -247,6 +254,14 @@ export interface NativeRecoveryEntry {
 	subject: string;
 	/** What was found, for people. */
 	detail: string;
+}
+
+/** How far the opening of topics has come. */
+export interface NativeOpeningProgress {
+	/** Partitions that are open. */
+	opened: number;
+	/** Those and the ones that are still being opened. */
+	asked: number;
 }
 
 /** Something that cannot be read. */

@@ -32,6 +32,8 @@ export interface BrokerProcessOptions {
 	readonly flags?: readonly string[];
 	/** The `node` to run it with; default: this one. */
 	readonly node?: string;
+	/** Variables beside those of this process. */
+	readonly environment?: Readonly<Record<string, string>>;
 	/** When to kill it if it still runs. */
 	readonly atEnd?: AtEnd;
 }
@@ -66,11 +68,12 @@ export class BrokerProcess {
 	/** Resolves when it serves. Rejects with what it wrote to stderr when it ends instead. */
 	static async start(options: BrokerProcessOptions): Promise<BrokerProcess> {
 		const { dataDir, port = 0, flags = [], node = process.execPath } = options;
-		const { atEnd = onTestFinished } = options;
+		const { atEnd = onTestFinished, environment = {} } = options;
 		const address = `127.0.0.1:${port}`;
 		const [child, ended] = spawnCommand(
 			["start", "--data-dir", dataDir, "--websocket", address, "--kafka", FREE_ADDRESS, ...flags],
 			node,
+			environment,
 		);
 		atEnd(async () => {
 			child.kill("SIGKILL");
@@ -129,9 +132,11 @@ export function temporaryDirectory(atEnd: AtEnd = onTestFinished): string {
 function spawnCommand(
 	commandLine: readonly string[],
 	node: string,
+	environment: Readonly<Record<string, string>> = {},
 ): [ChildProcess, Promise<Ending>] {
 	const child = spawn(node, [COMMAND_FILE, ...commandLine], {
 		stdio: ["ignore", "ignore", "pipe"],
+		env: { ...process.env, ...environment },
 	});
 	let stderr = "";
 	child.stderr?.setEncoding("utf8").on("data", (text: string) => {

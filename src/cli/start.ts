@@ -2,9 +2,10 @@
 import { Command } from "commander";
 
 import { startBroker } from "../broker.ts";
+import { systemClock } from "../clock.ts";
 import { type BrokerConfig, loadConfig } from "../config.ts";
 import { createLogger, type Logger } from "../log.ts";
-import { notifySystemd } from "../systemd.ts";
+import { notifySocket, ServiceNotifier } from "../systemd.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
 import { describeFailure, EXIT, LoggedError } from "./exit-code.ts";
 
@@ -41,11 +42,16 @@ export function startCommand(): Command {
 async function serve(config: BrokerConfig, logger: Logger): Promise<void> {
 	// From the first moment on: a signal while the broker starts stops it as soon as it has.
 	const signal = firstStopSignal(logger);
-	const broker = await startBroker(config, { memory: false, logger });
-	notifySystemd("READY=1", logger);
+	const service = new ServiceNotifier(notifySocket(process.env.NOTIFY_SOCKET), systemClock, logger);
+	const broker = await startBroker(config, {
+		memory: false,
+		logger,
+		onRecovering: ({ opened, asked }) => service.recovering(opened, asked),
+	});
+	service.ready(`serving at ${broker.addresses.websocket}`);
 	endOnUncaught(logger);
 	logger.info({ signal: await signal }, "stopping");
-	notifySystemd("STOPPING=1", logger);
+	service.stopping();
 	const deadline = setTimeout(() => {
 		logger.fatal({ afterMs: STOP_MS_MAX }, "the stop took too long and was cut off");
 		process.exit(EXIT.failed);

@@ -92,6 +92,13 @@ export interface RecoveryEntry {
 	readonly detail: string;
 }
 
+export interface OpeningProgress {
+	/** Partitions that are open. */
+	readonly opened: number;
+	/** Those and the ones that are still being opened. */
+	readonly asked: number;
+}
+
 export interface PartitionOffsets {
 	/** First offset that can be read. */
 	readonly logStart: number;
@@ -261,6 +268,11 @@ export class Storage {
 			}),
 		);
 		return new Storage(native, store, options.readWindowsBytesMax ?? LIMITS.readWindowsBytesMax);
+	}
+
+	/** How many of the partitions asked for by `openTopics` are open by now, in all threads. */
+	get openingProgress(): OpeningProgress {
+		return call(() => this.#native.openingProgress(this.#store));
 	}
 
 	/**

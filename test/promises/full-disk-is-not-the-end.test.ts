@@ -1,7 +1,7 @@
 /**
  * The promise: a full disk is a clear error that may be retried. Reads go on, nothing acknowledged
- * is lost, the broker stops and starts, deleting a topic makes room, and records are then taken again
- * without anybody's help.
+ * is lost, the broker stops and starts, deleting a topic makes room, and records are then taken
+ * again without anybody's help.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -95,8 +95,8 @@ test.for(
 type Stored = Map<number, Uint8Array>;
 
 /**
- * Produces records of `valueBytes`, ten a frame, up to `bytes` or the first error, whose code is the
- * result; else 0.
+ * Produces records of `valueBytes`, ten a frame, up to `bytes` or the first error, whose code is
+ * the result; else 0.
  */
 async function fill(
 	raw: RawClient,

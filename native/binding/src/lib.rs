@@ -7,6 +7,7 @@
 //! Errors are thrown with the message `CODE_NAME\ndetail`, which `src/storage` turns into the
 //! project's own error.
 
+pub mod datagram;
 mod error;
 mod handles;
 pub mod job;

@@ -220,6 +220,22 @@ pub fn open_topics(
     Ok(Job::start(move || store.open_topics(&specs)))
 }
 
+/// How far the opening of topics has come.
+#[napi(object)]
+pub struct NativeOpeningProgress {
+    /// Partitions that are open.
+    pub opened: u32,
+    /// Those and the ones that are still being opened.
+    pub asked: u32,
+}
+
+/// How many of the partitions asked for since the store was opened are open.
+#[napi]
+pub fn opening_progress(store: u32) -> napi::Result<NativeOpeningProgress> {
+    let progress = handles::store(store)?.opening_progress();
+    Ok(NativeOpeningProgress { opened: progress.opened, asked: progress.asked })
+}
+
 /// Grows a topic to `partitions`.
 #[napi(ts_return_type = "Promise<void>")]
 pub fn add_partitions(store: u32, topic: u32, partitions: u32) -> napi::Result<AsyncTask<Job<()>>> {

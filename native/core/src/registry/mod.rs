@@ -131,6 +131,18 @@ pub struct Store {
     checkpoint_failures: AtomicU64,
     is_closed: AtomicBool,
     recovery_threads_max: usize,
+    /// Logs asked for and logs opened.
+    logs_asked: AtomicU32,
+    logs_opened: AtomicU32,
+}
+
+/// How far the opening of topics has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpeningProgress {
+    /// Partitions that are open.
+    pub opened: u32,
+    /// Those and the ones that are still being opened.
+    pub asked: u32,
 }
 
 impl Store {
@@ -155,8 +167,8 @@ impl Store {
             .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
         let mut checkpointed = recovered.clone().unwrap_or_default();
         checkpointed.is_clean = false;
-        // The stop was clean; this run is not, until it has stopped cleanly itself. A full disk must
-        // not keep it from starting: then there is no checkpoint until there is room.
+        // The stop was clean; this run is not, until it has stopped cleanly itself. A full disk
+        // must not keep it from starting: then there is no checkpoint until there is room.
         if was_clean && checkpointed.store(&*env.files, &directory.path).is_err() {
             Checkpoint::remove(&*env.files, &directory.path)?;
             checkpointed = Checkpoint::default();
@@ -187,6 +199,8 @@ impl Store {
             checkpoint_failures: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             recovery_threads_max: if threads_max == 0 { 1 } else { RECOVERY_THREADS_MAX },
+            logs_asked: AtomicU32::new(0),
+            logs_opened: AtomicU32::new(0),
         });
         store.schedule_checkpoint();
         Ok(store)
@@ -205,6 +219,13 @@ impl Store {
     /// What the logs share.
     pub fn shared(&self) -> &Arc<LogShared> {
         &self.shared
+    }
+
+    /// How many of the partitions that were asked for since the store was opened are open.
+    pub fn opening_progress(&self) -> OpeningProgress {
+        // In this order: another that is asked for meanwhile must not seem to be open.
+        let opened = self.logs_opened.load(Ordering::Acquire);
+        OpeningProgress { opened, asked: self.logs_asked.load(Ordering::Acquire) }
     }
 
     /// Takes what recovery found since the last call.
@@ -359,6 +380,8 @@ impl Store {
     fn open_logs(&self, specs: &[TopicSpec], jobs: &[(usize, u32)]) -> Result<Vec<Arc<Log>>> {
         let configs: Vec<_> = specs.iter().map(|spec| Arc::new(spec.config.clone())).collect();
         let threads = self.recovery_threads_max.min(jobs.len());
+        let asked = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+        self.logs_asked.fetch_add(asked, Ordering::AcqRel);
         let next = AtomicU32::new(0);
         let opened = Mutex::new(Vec::with_capacity(jobs.len()));
         let open_some = || {
@@ -374,6 +397,7 @@ impl Store {
                     return;
                 };
                 let log = self.open_log(spec, Arc::clone(config), partition);
+                self.logs_opened.fetch_add(1, Ordering::AcqRel);
                 opened.lock().push((index, log));
             }
         };

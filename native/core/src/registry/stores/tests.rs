@@ -12,7 +12,7 @@ use crate::{
     batch::{BatchBuilder, Finish},
     compression::Codec,
     log::config::LogConfig,
-    registry::{TopicSpec, channel::Channel},
+    registry::{OpeningProgress, TopicSpec, channel::Channel},
 };
 
 fn options(directory: &Path) -> StoreOptions {
@@ -62,6 +62,8 @@ fn whoever_opens_an_open_directory_shares_its_store_under_any_name() {
 
     let specs = [topic("a", 1, 2, false), topic("b", 2, 1, false)];
     let numbers = first.store().open_topics(&specs).unwrap();
+    let progress = OpeningProgress { opened: 3, asked: 3 };
+    assert_eq!(second.store().opening_progress(), progress);
     let again = [topic("b", 2, 1, true), topic("c", 3, 1, false), topic("a", 1, 1, true)];
     let found = second.store().open_topics(&again).unwrap();
     assert_eq!((found[0], found[2]), (numbers[1], numbers[0]));
