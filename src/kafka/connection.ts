@@ -25,6 +25,8 @@ interface Slot {
 	readonly exchange: Exchange;
 	readonly api: ServedApi;
 	readonly isProduce: boolean;
+	/** Of the request. */
+	readonly bytes: number;
 	isDone: boolean;
 	/** Writes the answer; null for none. */
 	body: WriteBody | null;
@@ -38,8 +40,10 @@ export class KafkaConnection {
 	readonly #frames: FrameAssembler;
 	/** In the order in which they came. */
 	readonly #slots: Slot[] = [];
-	/** Requests of `#slots` other than produce. */
+	/** Requests of `#slots` other than produce: one at most. */
 	#exclusiveCount = 0;
+	/** Bytes that the host was told this connection holds. */
+	#heldBytes = 0;
 	/** Bytes of the requests in `#slots`. */
 	#inFlightBytes = 0;
 	/** Answers that the socket has not taken whole yet. */
@@ -75,9 +79,12 @@ export class KafkaConnection {
 		socket.on("close", () => this.#closed());
 	}
 
-	/** Bytes that this connection holds: requests at work, whole and half ones that wait. */
+	/**
+	 * Bytes of memory that this connection holds: what has come of requests that have not started,
+	 * and the request at work. Of a produce request nothing is kept while it waits for its flush.
+	 */
 	get heldBytes(): number {
-		return this.#inFlightBytes + this.#frames.bytes;
+		return this.#heldBytes;
 	}
 
 	/** Milliseconds for which nothing came and nothing was answered; 0 while a request is at work. */
@@ -108,6 +115,7 @@ export class KafkaConnection {
 		if (this.#isLeaving) return;
 		this.#frames.push(chunk);
 		this.#advance();
+		this.#tellHeldBytes();
 	}
 
 	/** Starts what may start, and stops reading where something has to wait. */
@@ -148,7 +156,8 @@ export class KafkaConnection {
 		const { api, header, reader, isVersionUnknown } = openRequest(frame, this.#host.apis);
 		const exchange = new Exchange(this.#host, this.#origin, header, frame);
 		const isProduce = header.apiKey === PRODUCE_KEY;
-		const slot: Slot = { exchange, api, isProduce, isDone: false, body: null };
+		const bytes = frame.length;
+		const slot: Slot = { exchange, api, isProduce, bytes, isDone: false, body: null };
 		this.#slots.push(slot);
 		this.#inFlightBytes += frame.length;
 		if (!isProduce) this.#exclusiveCount++;
@@ -174,6 +183,7 @@ export class KafkaConnection {
 			return;
 		}
 		this.#advance();
+		this.#tellHeldBytes();
 		this.#endIfDone();
 	}
 
@@ -183,7 +193,7 @@ export class KafkaConnection {
 			const slot = this.#slots[0];
 			if (slot === undefined || !slot.isDone) return;
 			this.#slots.shift();
-			this.#inFlightBytes -= slot.exchange.frame.length;
+			this.#inFlightBytes -= slot.bytes;
 			if (!slot.isProduce) this.#exclusiveCount--;
 			if (slot.body === null) slot.exchange.end();
 			else this.#write(slot.exchange, slot.api, slot.body);
@@ -242,7 +252,18 @@ export class KafkaConnection {
 		this.#isClosed = true;
 		this.#frames.clear();
 		for (const slot of this.#slots.splice(0)) slot.exchange.end();
+		this.#exclusiveCount = 0;
+		this.#tellHeldBytes();
 		this.#onClosed(this);
+	}
+
+	/** May end this connection, or another one: whichever holds most when all hold too much. */
+	#tellHeldBytes(): void {
+		const atWork = this.#exclusiveCount > 0 ? (this.#slots.at(-1)?.bytes ?? 0) : 0;
+		const bytes = this.#frames.bytes + atWork;
+		const change = bytes - this.#heldBytes;
+		this.#heldBytes = bytes;
+		if (change !== 0) this.#host.heldBytesChanged(change);
 	}
 
 	#log(level: "debug" | "error", error: unknown, message: string): void {

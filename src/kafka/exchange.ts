@@ -14,6 +14,8 @@ export interface RequestOrigin {
 	readonly remoteAddress: string;
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
 export class Exchange {
 	readonly host: KafkaHost;
 	readonly origin: RequestOrigin;
@@ -26,7 +28,7 @@ export class Exchange {
 	 * The whole request without its length. Of a produce request only until its handler returns or
 	 * first awaits: its memory is used again then.
 	 */
-	readonly frame: Buffer;
+	frame: Buffer;
 	readonly #lent: Uint8Array[] = [];
 	#abandoned: (() => void) | null = null;
 	#isOver = false;
@@ -54,6 +56,11 @@ export class Exchange {
 	/** Whether nobody waits for the answer any more. */
 	get isOver(): boolean {
 		return this.#isOver;
+	}
+
+	/** Lets go of the request's bytes while its answer is awaited. */
+	forgetFrame(): void {
+		this.frame = NO_BYTES;
 	}
 
 	/**

@@ -34,6 +34,8 @@ export interface KafkaHost {
 	readonly apis: ReadonlyMap<number, ServedApi>;
 	/** Bytes of the longest request that is taken. */
 	readonly frameBytesMax: number;
+	/** Told by how much the bytes of requests that a connection holds have changed. */
+	readonly heldBytesChanged: (change: number) => void;
 	/** Where produce requests are put together, one at a time. */
 	readonly scratch: FrameScratch;
 	/** One writer for all answers of the loop: written and finished before anybody else runs. */

@@ -31,7 +31,7 @@ export interface KafkaServerOptions {
 	readonly log: KafkaLog;
 }
 
-/** How often idle connections and held memory are looked at, in milliseconds. */
+/** How often idle connections are looked at, in milliseconds. */
 const SWEEP_MS = 500;
 /** How long a stop waits for produce requests to be answered, in milliseconds. */
 const LEAVE_MS_MAX = 2_000;
@@ -43,6 +43,7 @@ export class KafkaServer {
 	readonly #limit: ConnectionLimit;
 	readonly #connections = new Set<KafkaConnection>();
 	readonly #sweep: NodeJS.Timeout;
+	#heldBytes = 0;
 
 	private constructor(options: KafkaServerOptions) {
 		const { brokerId, config, storage, catalogue, groups, nextProducerId, clock, log } = options;
@@ -59,6 +60,7 @@ export class KafkaServer {
 			log,
 			apis: SERVED_APIS,
 			frameBytesMax: LIMITS.kafkaFrameBytesMax,
+			heldBytesChanged: (change) => this.#boundHeldBytes(change),
 			scratch: new FrameScratch(),
 			writer: new KafkaWriter(),
 		};
@@ -142,19 +144,24 @@ export class KafkaServer {
 
 	#sweepConnections(): void {
 		const nowMs = this.#host.clock.monotonicMs();
-		let heldBytes = 0;
+		for (const connection of this.#connections) {
+			if (connection.idleMs(nowMs) > this.#host.config.connectionsMaxIdleMs) connection.destroy();
+		}
+	}
+
+	/**
+	 * Half-sent requests are what clients can make a broker hold. Where all hold too much together,
+	 * the one that holds most goes: it is nobody who sends and waits for answers.
+	 */
+	#boundHeldBytes(change: number): void {
+		this.#heldBytes += change;
+		if (change <= 0 || this.#heldBytes <= LIMITS.kafkaHeldBytesMax) return;
 		let largest: KafkaConnection | undefined;
 		for (const connection of this.#connections) {
-			if (connection.idleMs(nowMs) > this.#host.config.connectionsMaxIdleMs) {
-				connection.destroy();
-				continue;
-			}
-			heldBytes += connection.heldBytes;
 			if (largest === undefined || connection.heldBytes > largest.heldBytes) largest = connection;
 		}
-		// One a sweep: what the next ones hold may be answered by then.
-		if (heldBytes > LIMITS.kafkaHeldBytesMax) {
-			largest?.destroy("requests that wait hold too much memory: the largest was closed");
-		}
+		largest?.destroy(
+			"requests that were not sent whole hold too much memory: the largest is closed",
+		);
 	}
 }
