@@ -1,0 +1,35 @@
+/**
+ * SyncGroup: v0-5.
+ *
+ * Behavior:
+ * - The leader brings everybody's assignment; everybody is answered with theirs once it is stored.
+ *
+ * Version notes:
+ * - v3: static members (KIP-345).  v5: protocol type and name (KIP-559), which have to agree with
+ *   the group's where they are said.
+ */
+import { CODES } from "../../protocol/codes.ts";
+import { serveApi } from "../api.ts";
+import type { Exchange } from "../exchange.ts";
+import {
+	SYNC_GROUP,
+	type SyncGroupRequest,
+	type SyncGroupResponse,
+} from "../generated/14-sync-group.ts";
+import { groupCode } from "../groups.ts";
+
+const NO_BYTES = new Uint8Array(0);
+
+export const syncGroupApi = serveApi(SYNC_GROUP, syncGroup);
+
+async function syncGroup(
+	{ generationId, ...request }: SyncGroupRequest,
+	{ host }: Exchange,
+): Promise<SyncGroupResponse> {
+	try {
+		const synced = await host.groups.sync({ ...request, generation: generationId });
+		return { errorCode: CODES.NONE.code, ...synced };
+	} catch (error) {
+		return { errorCode: groupCode(error), assignment: NO_BYTES };
+	}
+}

@@ -1,0 +1,37 @@
+/**
+ * ListGroups: v0-5.
+ *
+ * Version notes:
+ * - v4: states to list (KIP-518).  v5: types (KIP-848).
+ */
+import { CODES } from "../../protocol/codes.ts";
+import { serveApi } from "../api.ts";
+import type { Exchange } from "../exchange.ts";
+import {
+	LIST_GROUPS,
+	type ListGroupsRequest,
+	type ListGroupsResponse,
+} from "../generated/16-list-groups.ts";
+import { groupCode } from "../groups.ts";
+
+export const listGroupsApi = serveApi(LIST_GROUPS, listGroups);
+
+function listGroups(
+	{ statesFilter, typesFilter }: ListGroupsRequest,
+	{ host }: Exchange,
+): ListGroupsResponse {
+	try {
+		const groups = host.groups.listGroups({ states: statesFilter, types: typesFilter });
+		return {
+			errorCode: CODES.NONE.code,
+			groups: groups.map(({ groupId, protocolType, state, type }) => ({
+				groupId,
+				protocolType,
+				groupState: state,
+				groupType: type,
+			})),
+		};
+	} catch (error) {
+		return { errorCode: groupCode(error), groups: [] };
+	}
+}
