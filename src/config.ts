@@ -214,6 +214,15 @@ export const flagName = (option: { readonly name: string }) => option.name.repla
 export const environmentName = (option: { readonly name: string }) =>
 	`MILLRACE_${option.name.toUpperCase().replaceAll(".", "_")}`;
 
+/** Throws ConfigError for a name that no option has. */
+export function checkOptionNames(given: readonly string[]): void {
+	const names = Object.values(OPTIONS).map(({ name }) => name);
+	for (const name of given) {
+		if (names.includes(name)) continue;
+		throw new ConfigError(`there is no option ${name}${didYouMean(name, names)}`);
+	}
+}
+
 /** Environment variables that are Millrace's without being options of the broker. */
 const OTHER_ENVIRONMENT = new Set(["MILLRACE_TOKEN", "MILLRACE_CONFIG"]);
 

@@ -3,7 +3,7 @@
  * `millrace/client`.
  */
 import { type Broker, startBroker as startConfigured } from "./broker.ts";
-import { loadConfig } from "./config.ts";
+import { checkOptionNames, flagName, loadConfig } from "./config.ts";
 import { createLogger, silentLogger } from "./log.ts";
 
 export type { BrokerAddresses } from "./addresses.ts";
@@ -36,6 +36,12 @@ export interface StartBrokerOptions {
 	readonly allowedOrigins?: readonly string[];
 	/** The WebSocket implementation. Default `auto`. */
 	readonly websocketTransport?: "auto" | "uws" | "ws";
+	/**
+	 * Any other option of the broker by its name, as a configuration file has it:
+	 * `{ "offsets.retention.minutes": "60" }`. In memory `group.initial.rebalance.delay.ms` is 0 by
+	 * default: tests should not wait for members that do not come.
+	 */
+	readonly options?: Readonly<Record<string, string>>;
 	/** What is logged to stderr. Default `silent`. */
 	readonly logLevel?: "silent" | "fatal" | "error" | "warn" | "info" | "debug" | "trace";
 }
@@ -48,7 +54,13 @@ export interface StartBrokerOptions {
 export async function startBroker(options: StartBrokerOptions = {}): Promise<Broker> {
 	const memory = options.memory === true;
 	const { logLevel = "silent" } = options;
+	checkOptionNames(Object.keys(options.options ?? {}));
+	const others = Object.entries(options.options ?? {}).map(
+		([name, value]) => [flagName({ name }), value] as const,
+	);
 	const given = {
+		"group-initial-rebalance-delay-ms": memory ? "0" : undefined,
+		...Object.fromEntries(others),
 		"data-dir": options.dataDir,
 		websocket: options.websocket ?? (memory ? "127.0.0.1:0" : undefined),
 		kafka: options.kafka,

@@ -103,6 +103,16 @@ describe("a broker in this process", () => {
 		await expect(startBroker({ dataDir, numPartitions: 0 })).rejects.toMatchObject({
 			name: "ConfigError",
 		});
+		const options = { "num.partitons": "3" };
+		await expect(startBroker({ dataDir, options })).rejects.toThrow(/num\.partitions/);
 		expect(readdirSync(directory)).toEqual([]);
+	});
+
+	test("every option of the command can be given by its name", async () => {
+		const broker = await start({ memory: true, options: { "num.partitions": "5" } });
+		const client = await connect(broker.addresses.websocket);
+		const { topic } = await client.topics.create("orders");
+		await client.close();
+		expect(topic?.partitions).toBe(5);
 	});
 });
