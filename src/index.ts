@@ -58,9 +58,7 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Bro
 	const others = Object.entries(options.options ?? {}).map(
 		([name, value]) => [flagName({ name }), value] as const,
 	);
-	const given = {
-		"group-initial-rebalance-delay-ms": memory ? "0" : undefined,
-		...Object.fromEntries(others),
+	const named = {
 		"data-dir": options.dataDir,
 		websocket: options.websocket ?? (memory ? "127.0.0.1:0" : undefined),
 		kafka: options.kafka,
@@ -70,7 +68,12 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Bro
 		"allowed-origins": options.allowedOrigins?.join(","),
 		"websocket-transport": options.websocketTransport,
 	};
-	const { config } = loadConfig({ flags: given });
+	const flags = {
+		"group-initial-rebalance-delay-ms": memory ? "0" : undefined,
+		...Object.fromEntries(others),
+		...Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)),
+	};
+	const { config } = loadConfig({ flags });
 	const logger = logLevel === "silent" ? silentLogger() : createLogger(logLevel);
 	return startConfigured(config, { memory, logger });
 }

@@ -117,7 +117,7 @@ describe("a member of a group", () => {
 		expect(pick(committed, "topics", 0, "partitions", 0)).toMatchObject({ errorCode: 22 });
 	});
 
-	test("in the oldest versions is taken at once, and described without the newer fields", async () => {
+	test("in the oldest versions is taken at once, and described in their form", async () => {
 		const client = await connectRaw();
 		const joined = await client.request("JoinGroup", 0, joinFields("oldest"));
 		expect(joined).toMatchObject({ errorCode: 0, generationId: 1, protocolName: "range" });
