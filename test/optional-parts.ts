@@ -103,6 +103,19 @@ export function missingProgram(sourceDirectory: string): string {
 	return `test/${sourceDirectory} is not built, or has changed since (.ci/run builds it)`;
 }
 
+/** A browser of the Chromium family; null where there is none. */
+export function chromiumBinary(): string | null {
+	for (const candidate of ["chromium", "chromium-browser", "google-chrome"]) {
+		if (spawnSync(candidate, ["--version"]).status === 0) return candidate;
+	}
+	return null;
+}
+
+/** Why a test that needs a browser is skipped. */
+export function missingChromium(): string {
+	return "there is no Chromium or Chrome on this machine (.ci/run installs it)";
+}
+
 /** Whether to run what takes too long for every `npm test`: MILLRACE_TEST_LONG=1 asks for it. */
 export const RUNS_LONG_TESTS = process.env.MILLRACE_TEST_LONG === "1";
 
