@@ -27,6 +27,7 @@ export type OffsetsStorage = Pick<
 	Storage,
 	| "append"
 	| "decodeProduce"
+	| "deleteRecords"
 	| "isElsewhere"
 	| "nextConnection"
 	| "offsetForTimestamp"
@@ -35,20 +36,20 @@ export type OffsetsStorage = Pick<
 	| "plan"
 	| "readRecords"
 	| "takeAppended"
-> & {
-	/** Moves the log's start up to an offset, durably; absent where storage cannot do that. */
-	deleteRecords?(topic: TopicHandle, partition: number, offset: number): Promise<unknown>;
-};
+>;
 
 /** `baseOffset` is that of the first record; -1 when there was none. */
 export type AppendDone = (error: MillraceError | undefined, baseOffset: number) => void;
 
-/** What the topic is created with: Kafka's choice, and as large records as a batch may hold. */
+/**
+ * What the topic is created with. As Kafka does it but for two: records may be as large as a batch
+ * may be, and segments are small, as only whole ones are deleted when a log is rolled up.
+ */
 const TOPIC_CONFIG: readonly (readonly [string, string])[] = [
 	["cleanup.policy", "compact"],
 	["compression.type", "producer"],
 	["max.message.bytes", String(LIMITS.batchBytesMax)],
-	["segment.bytes", "104857600"],
+	["segment.bytes", "16777216"],
 ];
 
 /** A body of the format `bytes`: `[value, key]`. */
@@ -208,22 +209,19 @@ export class OffsetsLog {
 		);
 	}
 
-	/** Whether anything can be deleted before the end. */
-	get canDelete(): boolean {
-		return this.#storage.deleteRecords !== undefined;
-	}
-
 	/** The offset behind the last record, durable or not. */
 	endOffset(partition: number): number {
 		const { topic } = this;
 		return topic === undefined ? 0 : this.#storage.offsets(topic.handle, partition).logEnd;
 	}
 
-	/** Deletes what is before an offset, durably. Rejects with what storage says. */
+	/** Deletes what is durable before an offset, durably. Rejects with what storage says. */
 	async deleteBefore(partition: number, offset: number): Promise<void> {
 		const { topic } = this;
 		if (topic === undefined) return;
-		await this.#storage.deleteRecords?.(topic.handle, partition, offset);
+		const { highWatermark } = this.#storage.offsets(topic.handle, partition);
+		const end = Math.min(offset, highWatermark);
+		await this.#storage.deleteRecords(topic.handle, partition, end);
 	}
 
 	/**

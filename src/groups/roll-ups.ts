@@ -83,7 +83,7 @@ export class RollUps {
 
 	#look(partition: number, size: PartitionSize): void {
 		if (size.logBytes < size.lookAtBytes || size.hasForeignRecords) return;
-		if (!this.#offsetsLog.canDelete || this.#due.has(partition)) return;
+		if (this.#due.has(partition)) return;
 		const neededBytes = this.#neededBytes(partition);
 		if (size.logBytes < neededBytes * GROWTH_FACTOR) {
 			size.lookAtBytes = neededBytes * GROWTH_FACTOR;

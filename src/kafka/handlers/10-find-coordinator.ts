@@ -2,7 +2,7 @@
  * FindCoordinator: v0-6.
  *
  * Behavior:
- * - The one broker coordinates every group.
+ * - The one broker coordinates every group, that of the empty id too, as Kafka does.
  * - There is no transaction coordinator in this version: TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
  *   which no client tries again (COORDINATOR_NOT_AVAILABLE would be retried for ever). Other kinds
  *   of coordinators are INVALID_REQUEST.
@@ -35,12 +35,12 @@ async function findCoordinator(
 	request: FindCoordinatorRequest,
 	exchange: Exchange,
 ): Promise<FindCoordinatorResponse> {
-	const { key, keyType, coordinatorKeys } = request;
+	const { keyType, coordinatorKeys } = request;
 	// Whoever asks is about to use the topic that keeps groups: it is created here, as in Kafka.
 	const failure = keyType === KEY_TYPE_GROUP ? await prepareGroups(exchange) : null;
-	const answer = (each: string) => failure ?? find(each, keyType, exchange);
-	if (exchange.apiVersion < BATCH_VERSION) return answer(key);
-	return { coordinators: coordinatorKeys.map((each) => ({ key: each, ...answer(each) })) };
+	const answer = failure ?? find(keyType, exchange);
+	if (exchange.apiVersion < BATCH_VERSION) return answer;
+	return { coordinators: coordinatorKeys.map((key) => ({ key, ...answer })) };
 }
 
 /** Null: groups can be served. */
@@ -55,7 +55,7 @@ async function prepareGroups({ host }: Exchange) {
 	}
 }
 
-function find(key: string, keyType: number, exchange: Exchange) {
+function find(keyType: number, exchange: Exchange) {
 	if (keyType === KEY_TYPE_TRANSACTION) {
 		return {
 			...NO_NODE,
@@ -68,13 +68,6 @@ function find(key: string, keyType: number, exchange: Exchange) {
 			...NO_NODE,
 			errorCode: CODES.INVALID_REQUEST.code,
 			errorMessage: `this broker has no coordinators of type ${keyType}`,
-		};
-	}
-	if (key === "") {
-		return {
-			...NO_NODE,
-			errorCode: CODES.INVALID_GROUP_ID.code,
-			errorMessage: "the group id is empty",
 		};
 	}
 	const { brokerId } = exchange.host;

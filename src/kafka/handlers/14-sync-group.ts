@@ -5,8 +5,8 @@
  * - The leader brings everybody's assignment; everybody is answered with theirs once it is stored.
  *
  * Version notes:
- * - v3: static members (KIP-345).  v5: protocol type and name (KIP-559), which have to agree with
- *   the group's where they are said.
+ * - v3: static members (KIP-345).  v5: protocol type and name (KIP-559), which have to be said and
+ *   to agree with the group's.
  */
 import { CODES } from "../../protocol/codes.ts";
 import { serveApi } from "../api.ts";
@@ -18,14 +18,21 @@ import {
 } from "../generated/14-sync-group.ts";
 import { groupCode } from "../groups.ts";
 
+/** From here on the protocol that the member was told is mandatory. */
+const PROTOCOL_VERSION = 5;
+
 const NO_BYTES = new Uint8Array(0);
 
 export const syncGroupApi = serveApi(SYNC_GROUP, syncGroup);
 
 async function syncGroup(
 	{ generationId, ...request }: SyncGroupRequest,
-	{ host }: Exchange,
+	{ host, apiVersion }: Exchange,
 ): Promise<SyncGroupResponse> {
+	const { protocolType, protocolName } = request;
+	if (apiVersion >= PROTOCOL_VERSION && (protocolType === null || protocolName === null)) {
+		return { errorCode: CODES.INCONSISTENT_GROUP_PROTOCOL.code, assignment: NO_BYTES };
+	}
 	try {
 		const synced = await host.groups.sync({ ...request, generation: generationId });
 		return { errorCode: CODES.NONE.code, ...synced };
