@@ -52,14 +52,22 @@ export class BrokerProcess {
 	/** Where clients connect. */
 	readonly url: string;
 	readonly port: number;
+	/** "HOST:PORT" for Kafka clients; null where it does not serve them. */
+	readonly kafka: string | null;
 	readonly pid: number;
 	readonly #child: ChildProcess;
 	readonly #ended: Promise<Ending>;
 
-	private constructor(dataDir: string, url: string, child: ChildProcess, ended: Promise<Ending>) {
+	private constructor(
+		dataDir: string,
+		addresses: Addresses,
+		child: ChildProcess,
+		ended: Promise<Ending>,
+	) {
 		this.dataDir = dataDir;
-		this.url = url;
-		this.port = Number(new URL(url).port);
+		this.url = addresses.websocket;
+		this.port = Number(new URL(this.url).port);
+		this.kafka = addresses.kafka;
 		this.pid = child.pid as number;
 		this.#child = child;
 		this.#ended = ended;
@@ -79,13 +87,13 @@ export class BrokerProcess {
 			child.kill("SIGKILL");
 			await ended;
 		});
-		const url = await Promise.race([
-			websocketAddress(dataDir, child.pid),
+		const addresses = await Promise.race([
+			addressesOf(dataDir, child.pid),
 			ended.then(({ code, signal, stderr }) => {
 				throw new Error(`the broker ended with ${code ?? signal}: ${stderr}`);
 			}),
 		]);
-		return new BrokerProcess(dataDir, url, child, ended);
+		return new BrokerProcess(dataDir, addresses, child, ended);
 	}
 
 	/** Sends a signal without waiting for what it does. */
@@ -149,8 +157,15 @@ function spawnCommand(
 	return [child, ended];
 }
 
+/** What a broker says of itself in its data directory. */
+interface Addresses {
+	readonly pid: number;
+	readonly websocket: string;
+	readonly kafka: string | null;
+}
+
 /** What the file says, whole as it is renamed into place; undefined when there is none. */
-function readAddresses(file: string): { pid: number; websocket: string } | undefined {
+function readAddresses(file: string): Addresses | undefined {
 	try {
 		return JSON.parse(readFileSync(file, "utf8"));
 	} catch (error) {
@@ -161,11 +176,11 @@ function readAddresses(file: string): { pid: number; websocket: string } | undef
 }
 
 /** What addresses.json says once it is of process `pid`: one before it may have been killed. */
-async function websocketAddress(dataDir: string, pid: number | undefined): Promise<string> {
+async function addressesOf(dataDir: string, pid: number | undefined): Promise<Addresses> {
 	const file = join(dataDir, "addresses.json");
 	for (const deadlineMs = Date.now() + START_MS_MAX; Date.now() < deadlineMs; await sleep(10)) {
 		const addresses = readAddresses(file);
-		if (addresses !== undefined && addresses.pid === pid) return addresses.websocket;
+		if (addresses !== undefined && addresses.pid === pid) return addresses;
 	}
 	throw new Error(`the broker did not come up in ${START_MS_MAX} ms`);
 }

@@ -54,6 +54,15 @@ export function kcatBinary(): string | null {
 /** Why a test that needs kcat is skipped. */
 export const MISSING_KCAT = "kcat is not on this machine (.ci/run installs it)";
 
+const KAFKA_JAVA_OPTIONS = [
+	"-Xmx512m",
+	// For programs that run a second: otherwise most of it is the compiler's.
+	"-XX:+UseSerialGC",
+	"-XX:TieredStopAtLevel=1",
+	// Without a configuration the logger writes to stdout, where the answers are.
+	"-Dorg.apache.logging.log4j.level=OFF",
+];
+
 /**
  * A `java` command line with the class path of Apache Kafka, its broker, clients and tools; null
  * where there is no Java or the jars are not below .ci/tools. What follows is a class and its
@@ -66,12 +75,8 @@ export function kafkaJava(...classPath: string[]): string[] | null {
 	}
 	return [
 		"java",
-		"-Xmx512m",
-		// For programs that run a second: without these most of it is the compiler's.
-		"-XX:+UseSerialGC",
-		"-XX:TieredStopAtLevel=1",
-		// Without a configuration the logger writes to stdout, where the answers are.
-		"-Dorg.apache.logging.log4j.level=OFF",
+		...KAFKA_JAVA_OPTIONS,
+		`-XX:SharedArchiveFile=${toolFile("kafka/classes.jsa")}`,
 		"-cp",
 		[...classPath, join(jars, "*")].join(":"),
 	];
