@@ -1,0 +1,276 @@
+/**
+ * Groups of real clients that grow and shrink while they work: nothing is lost, and nothing is
+ * delivered again once it was committed.
+ */
+import kafkajs from "kafkajs";
+import { describe, expect, test } from "vitest";
+
+import {
+	CLIENT_PROGRAMS,
+	CONFLUENT,
+	FRANZ,
+	GroupMember,
+	type GroupProtocol,
+	KAFKAJS,
+	type MemberEvent,
+} from "./client-programs.ts";
+import { createTopic, type KafkaTarget, serveKafka, uniqueName } from "./kafka-target.ts";
+
+const PARTITIONS = 6;
+const TIMEOUT_MS = 60_000;
+
+const at = serveKafka(["--group-initial-rebalance-delay-ms", "0"]);
+
+/** What the members of one group did, in the order in which this process heard of it. */
+class Observed {
+	/** How often each record was delivered, by its value. */
+	readonly deliveries = new Map<string, number>();
+	/** Records that were delivered although a commit had been acknowledged behind them. */
+	readonly repeatedAfterCommit: string[] = [];
+	readonly committed = new Map<number, number>();
+	readonly troubles: string[] = [];
+	readonly #waiting = new Set<() => void>();
+
+	take(event: MemberEvent, member: GroupMember): void {
+		if (event.event === "record") {
+			const value = Buffer.from(event.value, "base64").toString();
+			this.deliveries.set(value, (this.deliveries.get(value) ?? 0) + 1);
+			if (event.offset < (this.committed.get(event.partition) ?? 0)) {
+				this.repeatedAfterCommit.push(`${member.name}: ${value}`);
+			}
+		}
+		if (event.event === "committed") {
+			for (const [partition, offset] of Object.entries(event.offsets)) {
+				const before = this.committed.get(Number(partition)) ?? 0;
+				this.committed.set(Number(partition), Math.max(before, offset));
+			}
+		}
+		if (event.event === "commitFailed" || event.event === "error") {
+			this.troubles.push(`${member.name}: ${JSON.stringify(event)}`);
+		}
+		for (const look of this.#waiting) look();
+	}
+
+	/** Resolves when a condition holds, at once or after one of the events to come. */
+	until(what: string, holds: () => boolean): Promise<void> {
+		return new Promise((resolve, reject) => {
+			const timer = setTimeout(() => {
+				this.#waiting.delete(look);
+				reject(new Error(`not in time: ${what}; ${JSON.stringify(this.troubles)}`));
+			}, TIMEOUT_MS / 2);
+			const look = () => {
+				if (!holds()) return;
+				clearTimeout(timer);
+				this.#waiting.delete(look);
+				resolve();
+			};
+			this.#waiting.add(look);
+			look();
+		});
+	}
+
+	get delivered(): number {
+		return this.deliveries.size;
+	}
+
+	get committedSum(): number {
+		return [...this.committed.values()].reduce((sum, offset) => sum + offset, 0);
+	}
+}
+
+interface Group {
+	readonly observed: Observed;
+	readonly topic: string;
+	readonly id: string;
+	readonly target: KafkaTarget;
+	/** Starts a member; the test ends it if it still runs. */
+	join(name: string, more?: { instance?: string }): GroupMember;
+}
+
+/** A group of one client with a topic of its own. */
+async function startGroup(
+	commandLine: string[],
+	protocol: GroupProtocol,
+	onTestFinished: (cleanup: () => Promise<void>) => void,
+	options: { handleMs?: number; sessionTimeoutMs?: number } = {},
+): Promise<Group> {
+	const target = at();
+	const topic = await createTopic(target, PARTITIONS);
+	const id = uniqueName("group");
+	const observed = new Observed();
+	return {
+		observed,
+		topic,
+		id,
+		target,
+		join(name, more = {}) {
+			const { bootstrap } = target;
+			const { handleMs = 2, sessionTimeoutMs = 10_000 } = options;
+			const settings = { bootstrap, topic, group: id, protocol, handleMs, sessionTimeoutMs };
+			const member = new GroupMember(
+				name,
+				commandLine,
+				{ ...settings, heartbeatMs: 300, commitEvery: 10, ...more },
+				(event, by) => observed.take(event, by),
+			);
+			onTestFinished(() => member.kill());
+			return member;
+		},
+	};
+}
+
+/** Writes records "FROM" to "TO - 1", spread over the partitions. */
+async function produceNumbered({ target, topic }: Group, from: number, to: number): Promise<void> {
+	const client = new kafkajs.Kafka({
+		brokers: [target.bootstrap],
+		logLevel: kafkajs.logLevel.NOTHING,
+	});
+	const producer = client.producer({
+		createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+	});
+	await producer.connect();
+	const messages = Array.from({ length: to - from }, (_, index) => ({
+		value: `${from + index}`,
+		partition: (from + index) % PARTITIONS,
+	}));
+	await producer.send({ topic, messages });
+	await producer.disconnect();
+}
+
+/** What the group has committed, as the broker tells. */
+async function committedSum({ target, topic, id }: Group): Promise<number> {
+	const [committed] = await target.admin.fetchOffsets({ groupId: id, topics: [topic] });
+	const offsets = committed?.partitions.map(({ offset }) => Math.max(Number(offset), 0)) ?? [];
+	return offsets.reduce((sum, offset) => sum + offset, 0);
+}
+
+const share = (member: GroupMember): number => member.partitions.length;
+
+/** Every number was delivered once; the failure names those that were not. */
+function expectEachOnce({ deliveries }: Observed, count: number): void {
+	const not = Array.from({ length: count }, (_, index) => `${index}`).flatMap((value) => {
+		const times = deliveries.get(value) ?? 0;
+		return times === 1 ? [] : [`${value}: ${times} times`];
+	});
+	expect(not).toEqual([]);
+}
+
+const ways = CLIENT_PROGRAMS.flatMap((client) =>
+	client.protocols
+		.filter((protocol) => protocol !== "consumer")
+		.map((protocol) => ({ client, name: client.name, protocol })),
+);
+
+describe.concurrent("a group grows from one member to three and shrinks to one", () => {
+	test.for(ways)("$name, $protocol", { timeout: TIMEOUT_MS }, async (way, context) => {
+		const { client, protocol } = way;
+		const commandLine = client.commandLine() ?? context.skip(client.missing);
+		const { onTestFinished } = context;
+		const group = await startGroup(commandLine, protocol, onTestFinished, { handleMs: 5 });
+		const { observed } = group;
+		const COUNT = 900;
+		await produceNumbered(group, 0, 300);
+
+		const first = group.join("first");
+		await observed.until("the first member has it all", () => share(first) === PARTITIONS);
+		await observed.until("the first member works", () => observed.delivered >= 20);
+		const second = group.join("second");
+		await observed.until("two share", () => share(first) === 3 && share(second) === 3);
+		await produceNumbered(group, 300, 600);
+		const third = group.join("third");
+		const members = [first, second, third];
+		await observed.until("three share", () => members.every((member) => share(member) === 2));
+		await produceNumbered(group, 600, COUNT);
+		await first.leave();
+		await observed.until("two go on", () => share(second) === 3 && share(third) === 3);
+		await second.leave();
+		await observed.until("one goes on", () => share(third) === PARTITIONS);
+		await observed.until("all is delivered", () => observed.delivered === COUNT);
+		await third.leave();
+
+		expect(observed.repeatedAfterCommit).toEqual([]);
+		expectEachOnce(observed, COUNT);
+		expect(await committedSum(group)).toBe(COUNT);
+	});
+});
+
+describe.concurrent("slow handlers", () => {
+	test("kafkajs members that take long share work and lose none", async (context) => {
+		const commandLine = KAFKAJS.commandLine() as string[];
+		const { onTestFinished } = context;
+		const group = await startGroup(commandLine, "eager", onTestFinished, { handleMs: 120 });
+		const { observed } = group;
+		const COUNT = 90;
+		await produceNumbered(group, 0, COUNT);
+		const first = group.join("first");
+		await observed.until("the first member works", () => observed.delivered >= 5);
+		const second = group.join("second");
+		await observed.until("two share", () => share(first) === 3 && share(second) === 3);
+		await observed.until("all is delivered", () => observed.delivered === COUNT);
+		await first.leave();
+		await second.leave();
+		expect(observed.repeatedAfterCommit).toEqual([]);
+		expect(await committedSum(group)).toBe(COUNT);
+	});
+});
+
+describe.concurrent("a member dies", () => {
+	test.for([CONFLUENT, FRANZ, KAFKAJS])(
+		"$name",
+		{ timeout: TIMEOUT_MS },
+		async (client, context) => {
+			const commandLine = client.commandLine() ?? context.skip(client.missing);
+			// The shortest that Kafka allows.
+			const options = { handleMs: 5, sessionTimeoutMs: 6_000 };
+			const group = await startGroup(commandLine, "eager", context.onTestFinished, options);
+			const { observed } = group;
+			const COUNT = 600;
+			await produceNumbered(group, 0, COUNT / 2);
+			const first = group.join("first");
+			const second = group.join("second");
+			await observed.until("two share", () => share(first) === 3 && share(second) === 3);
+			await observed.until("both work", () =>
+				[first, second].every(({ events }) => events.some(({ event }) => event === "committed")),
+			);
+			await first.kill();
+			await produceNumbered(group, COUNT / 2, COUNT);
+			await observed.until("the other takes over", () => share(second) === PARTITIONS);
+			await observed.until("all is delivered", () => observed.delivered === COUNT);
+			await second.leave();
+			expect(observed.repeatedAfterCommit).toEqual([]);
+			expect(await committedSum(group)).toBe(COUNT);
+		},
+	);
+});
+
+describe.concurrent("a static member that comes back", () => {
+	const clients = CLIENT_PROGRAMS.filter(({ hasStaticMembers }) => hasStaticMembers);
+	test.for(clients)(
+		"$name keeps its partitions and disturbs nobody",
+		{ timeout: TIMEOUT_MS },
+		async (client, context) => {
+			const commandLine = client.commandLine() ?? context.skip(client.missing);
+			const group = await startGroup(commandLine, "eager", context.onTestFinished);
+			const { observed } = group;
+			await produceNumbered(group, 0, 60);
+			const first = group.join("first", { instance: "one" });
+			const second = group.join("second", { instance: "two" });
+			await observed.until("two share", () => share(first) === 3 && share(second) === 3);
+			await observed.until("all is delivered", () => observed.delivered === 60);
+			const before = first.partitions;
+			const seen = second.events.length;
+			await first.leave();
+			const again = group.join("first again", { instance: "one" });
+			await observed.until("it is back", () => share(again) === 3);
+			await produceNumbered(group, 60, 120);
+			await observed.until("all is delivered", () => observed.delivered === 120);
+			expect(again.partitions).toEqual(before);
+			const changes = second.events.slice(seen).filter(({ event }) => event !== "record");
+			expect(changes.filter(({ event }) => event !== "committed")).toEqual([]);
+			await again.leave();
+			await second.leave();
+			expectEachOnce(observed, 120);
+			expect(await committedSum(group)).toBe(120);
+		},
+	);
+});
