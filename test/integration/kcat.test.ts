@@ -66,7 +66,7 @@ describe("kcat", () => {
 		for (const { ts } of records) expect(Math.abs(Date.now() - ts)).toBeLessThan(60_000);
 	});
 
-	test("starts at an offset, near the end and at a time, and finds offsets by time", async (context) => {
+	test("starts at an offset, near the end or at a time, and finds a time", async (context) => {
 		const topic = await createTopic(at(), 1);
 		const place = ["-t", topic, "-p", "0"];
 		const produce = (text: string) => runTool(kcat(context, "-P", ...place), text);
