@@ -159,6 +159,20 @@ export interface NativeBinding {
 		partition: number,
 		epoch: number,
 	): Promise<Float64Array>;
+	/** Bytes on disk of each partition of a topic. */
+	logBytes(store: number, topic: number): Float64Array;
+	/**
+	 * Resolves to the size of the file system that holds the data directory, and to what may still be
+	 * written there, in bytes.
+	 */
+	volumeSpace(store: number): Promise<Float64Array>;
+	/**
+	 * The producers that numbered their records in a partition, four numbers each: id, epoch, sequence
+	 * number of the last record, time of the last append.
+	 */
+	activeProducers(store: number, topic: number, partition: number): Float64Array;
+	/** For each name whether the whole of it matches a regular expression in RE2's syntax. */
+	matchNames(pattern: string, names: Array<string>): Array<boolean>;
 	/**
 	 * Deletes the records before an offset, or every visible one (-1); resolves to the new log start
 	 * once it is durable.

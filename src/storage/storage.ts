@@ -119,6 +119,19 @@ export interface TimedOffset {
 	readonly leaderEpoch: number;
 }
 
+/** A producer as it is known to one partition. */
+export interface ActiveProducer {
+	readonly producerId: number;
+	readonly epoch: number;
+	/** Sequence number of its last record. */
+	readonly lastSequence: number;
+	/** When it last wrote, in milliseconds since the Unix epoch. */
+	readonly lastAppendMs: number;
+}
+
+/** Numbers that tell of one producer. */
+const ACTIVE_PRODUCER_STRIDE = 4;
+
 /** The envelope of a produce frame. */
 export interface ProduceEnvelope {
 	id: number;
@@ -412,6 +425,44 @@ export class Storage {
 	nextConnection(): number {
 		this.#connections += 1;
 		return this.#connections;
+	}
+
+	/** Bytes on disk of each partition of a topic. Throws UNKNOWN_TOPIC_OR_PARTITION. */
+	logBytes(topic: TopicHandle): Float64Array {
+		return call(() => this.#native.logBytes(this.#store, topic));
+	}
+
+	/** Size of the file system that holds the data, and what may still be written, in bytes. */
+	async volumeSpace(): Promise<{ totalBytes: number; usableBytes: number }> {
+		const [totalBytes = 0, usableBytes = 0] = await callAsync(() =>
+			this.#native.volumeSpace(this.#store),
+		);
+		return { totalBytes, usableBytes };
+	}
+
+	/**
+	 * The producers that numbered their records in a partition, in the order of their ids. Throws
+	 * UNKNOWN_TOPIC_OR_PARTITION.
+	 */
+	activeProducers(topic: TopicHandle, partition: number): ActiveProducer[] {
+		const numbers = call(() => this.#native.activeProducers(this.#store, topic, partition));
+		const producers: ActiveProducer[] = [];
+		for (let index = 0; index < numbers.length; index += ACTIVE_PRODUCER_STRIDE) {
+			const [producerId = -1, epoch = -1, lastSequence = -1, lastAppendMs = -1] = numbers.subarray(
+				index,
+				index + ACTIVE_PRODUCER_STRIDE,
+			);
+			producers.push({ producerId, epoch, lastSequence, lastAppendMs });
+		}
+		return producers;
+	}
+
+	/**
+	 * For each name whether the whole of it matches a regular expression in RE2's syntax, in time
+	 * linear to the names. Throws INVALID_REGULAR_EXPRESSION.
+	 */
+	matchNames(pattern: string, names: readonly string[]): boolean[] {
+		return call(() => this.#native.matchNames(pattern, [...names]));
 	}
 
 	/** Takes a produce frame apart into `plan`. Throws MALFORMED_FRAME, LIMIT_EXCEEDED. */

@@ -12,6 +12,7 @@ use millrace_core::{
         epochs::EpochEnd,
         time::TimedOffset,
     },
+    names,
     recovery::verify::{self, Finding},
     registry::{
         StoreOptions, TopicSpec,
@@ -346,6 +347,48 @@ pub fn end_of_leader_epoch(
             });
         Ok(Float64Array::new(numbers.unwrap_or_default()))
     }))
+}
+
+/// Bytes on disk of each partition of a topic.
+#[napi]
+pub fn log_bytes(store: u32, topic: u32) -> napi::Result<Float64Array> {
+    let bytes = handles::store(store)?.log_bytes(topic).map_err(|error| to_js(&error))?;
+    Ok(Float64Array::new(bytes.into_iter().map(|bytes| bytes as f64).collect()))
+}
+
+/// Resolves to the size of the file system that holds the data directory, and to what may still be
+/// written there, in bytes.
+#[napi(ts_return_type = "Promise<Float64Array>")]
+pub fn volume_space(store: u32) -> napi::Result<AsyncTask<Job<Float64Array>>> {
+    let store = handles::store(store)?;
+    Ok(Job::start(move || {
+        let space = store.space()?;
+        let numbers = vec![space.total_bytes as f64, space.available_bytes as f64];
+        Ok(Float64Array::new(numbers))
+    }))
+}
+
+/// The producers that numbered their records in a partition, four numbers each: id, epoch, sequence
+/// number of the last record, time of the last append.
+#[napi]
+pub fn active_producers(store: u32, topic: u32, partition: u32) -> napi::Result<Float64Array> {
+    let store = handles::store(store)?;
+    let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
+    let numbers = log.producers().into_iter().flat_map(|producer| {
+        [
+            producer.producer_id as f64,
+            f64::from(producer.epoch),
+            f64::from(producer.last_sequence),
+            producer.last_append_ms as f64,
+        ]
+    });
+    Ok(Float64Array::new(numbers.collect()))
+}
+
+/// For each name whether the whole of it matches a regular expression in RE2's syntax.
+#[napi]
+pub fn match_names(pattern: String, names: Vec<String>) -> napi::Result<Vec<bool>> {
+    names::matching(&pattern, names.iter().map(String::as_str)).map_err(|error| to_js(&error))
 }
 
 /// Deletes the records before an offset, or every visible one (-1); resolves to the new log start

@@ -12,6 +12,7 @@ pub mod index;
 pub mod log;
 pub mod messagepack;
 pub mod metadata;
+pub mod names;
 pub mod producer;
 pub mod recovery;
 pub mod registry;

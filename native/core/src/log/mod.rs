@@ -92,6 +92,19 @@ pub struct LogOffsets {
     pub leader_epoch: u32,
 }
 
+/// A producer as it is known to one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActiveProducer {
+    /// Its id.
+    pub producer_id: i64,
+    /// Its newest epoch.
+    pub epoch: i16,
+    /// The sequence number of its last record.
+    pub last_sequence: i32,
+    /// When it last wrote, in milliseconds since the Unix epoch.
+    pub last_append_ms: i64,
+}
+
 /// One partition's log.
 ///
 /// Failure contract: an append that fails leaves the log as it was (only a power cut before the
@@ -171,6 +184,30 @@ impl Log {
         let high_watermark = self.high_watermark.load(Ordering::Acquire);
         let log_end = self.log_end.load(Ordering::Acquire);
         LogOffsets { log_start, high_watermark, log_end, flushed, leader_epoch: self.leader_epoch }
+    }
+
+    /// Bytes of all batches on disk, those included that lie below the log start in a segment that
+    /// is still there.
+    pub fn bytes(&self) -> u64 {
+        self.segments.read().iter().map(|segment| segment.end_position()).sum()
+    }
+
+    /// What is known of the producers that numbered their records, in the order of their ids.
+    pub fn producers(&self) -> Vec<ActiveProducer> {
+        let tail = self.tail.lock();
+        let mut producers: Vec<_> = tail
+            .producers
+            .iter()
+            .map(|(producer_id, entry)| ActiveProducer {
+                producer_id,
+                epoch: entry.epoch,
+                last_sequence: entry.batches.back().map_or(-1, |batch| batch.last_sequence),
+                last_append_ms: entry.last_append_ms,
+            })
+            .collect();
+        drop(tail);
+        producers.sort_unstable_by_key(|producer| producer.producer_id);
+        producers
     }
 
     /// Offset behind the last visible record.

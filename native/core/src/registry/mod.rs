@@ -25,7 +25,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use uuid::Uuid;
 
 use crate::{
-    env::Env,
+    env::{Env, Space},
     error::{Code, Error, Result},
     flush::{scheduler::FlushScheduler, work::WorkPool},
     limits,
@@ -477,6 +477,25 @@ impl Store {
     /// [`Code::UnknownTopicOrPartition`].
     pub fn offsets(&self, topic: u32, partition: u32) -> Result<LogOffsets> {
         Ok(self.log(topic, partition)?.offsets())
+    }
+
+    /// Bytes on disk of each partition of a topic.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`].
+    pub fn log_bytes(&self, topic: u32) -> Result<Vec<u64>> {
+        Ok(self.topic(topic)?.logs.read().iter().map(|log| log.bytes()).collect())
+    }
+
+    /// Space of the file system that holds the data directory. Asks the system: it may wait.
+    ///
+    /// # Errors
+    /// [`Code::KafkaStorageError`].
+    pub fn space(&self) -> Result<Space> {
+        let path = &self.directory.path;
+        self.shared.env.files.space(path).map_err(|error| {
+            Error::io(format_args!("asking for the space of {}", path.display()), &error)
+        })
     }
 
     /// Changes a topic's configuration; it counts from the next append on.
