@@ -33,6 +33,9 @@ export interface GroupStoreOptions {
 	readonly log: GroupLog;
 }
 
+/** Offsets and groups that are looked at before the loop takes its next turn. */
+const LOADED_A_TURN = 1_000;
+
 type PartitionState = "loading" | "failed";
 
 export class GroupStore {
@@ -155,26 +158,31 @@ export class GroupStore {
 	async #loadOne(partition: number): Promise<void> {
 		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log);
 		if (this.#isClosed) return;
+		// Known from here on, so that a topic that is deleted now takes their offsets with it.
+		for (const group of loaded.groups) this.#groups.set(group.groupId, group);
 		const removals: GroupRecord[] = [];
+		let looked = 0;
 		for (const group of loaded.groups) {
-			this.#groups.set(group.groupId, group);
-			group.onLoaded();
-			removals.push(...this.#dropUnknownTopics(group));
+			this.#dropUnknownTopics(group, removals);
+			looked += group.offsets.count + 1;
+			if (looked < LOADED_A_TURN) continue;
+			looked = 0;
+			await new Promise((resolve) => setImmediate(resolve));
+			if (this.#isClosed) return;
 		}
+		for (const group of loaded.groups) group.onLoaded();
 		if (removals.length > 0) this.appendRemovals(new Map([[partition, removals]]));
 		this.#rollUps.onLoaded(partition, loaded);
 	}
 
 	/** Removes offsets of topics that were deleted when nobody was there to see it. */
-	#dropUnknownTopics(group: Group): GroupRecord[] {
-		const removals: GroupRecord[] = [];
-		for (const [topic, partition, { topicId }] of [...group.offsets.latest()]) {
+	#dropUnknownTopics(group: Group, removals: GroupRecord[]): void {
+		for (const [topic, partition, { topicId }] of group.offsets.latest()) {
 			const known = this.catalogue.get(topic);
 			if (known !== undefined && (topicId === NIL_UUID || topicId === known.topicId)) continue;
 			group.offsets.remove(topic, partition);
 			removals.push(offsetRecord(group.groupId, topic, partition, null));
 		}
-		return removals;
 	}
 
 	// Groups

@@ -51,6 +51,7 @@ class PartitionLoader {
 	readonly #host: ClassicGroupHost;
 	readonly #log: LoadingLog;
 	readonly #groups = new Map<string, LoadingGroup>();
+	readonly #topicIds = new Map<string, string>();
 
 	constructor(partition: number, host: ClassicGroupHost, log: LoadingLog) {
 		this.#partition = partition;
@@ -86,8 +87,20 @@ class PartitionLoader {
 			return;
 		}
 		const offset = decodeOffset(value);
-		if (offset === null) this.#foreign({ group, topic });
-		else this.#group(group).offsets.restore(topic, partition, offset);
+		if (offset === null) {
+			this.#foreign({ group, topic });
+			return;
+		}
+		const topicId = this.#oneOf(offset.topicId);
+		this.#group(group).offsets.restore(topic, partition, { ...offset, topicId });
+	}
+
+	/** The same text in the memory of the first that was met: offsets of a topic share its id. */
+	#oneOf(topicId: string): string {
+		const known = this.#topicIds.get(topicId);
+		if (known !== undefined) return known;
+		this.#topicIds.set(topicId, topicId);
+		return topicId;
 	}
 
 	/** The groups that the records add up to. */

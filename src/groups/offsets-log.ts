@@ -60,7 +60,7 @@ const PRODUCER_NONE = -1;
 /** As durable as the topic promises. */
 const ACK_OF_TOPIC = -1;
 /** Records read for one turn of the loop while the log is loaded. */
-const READ_RECORDS_MAX = 2_000;
+const READ_RECORDS_MAX = 500;
 
 export class OffsetsLog {
 	readonly #storage: OffsetsStorage;
