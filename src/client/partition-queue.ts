@@ -58,7 +58,7 @@ export class PartitionQueue {
 		}
 		const batch = this.batches[this.inFlight];
 		if (batch === undefined || batch.count === 0 || nowMs < this.notBeforeMs) return undefined;
-		if (renewing && batch.baseSequence === SEQUENCE_NONE) return undefined;
+		if (batch.baseSequence === SEQUENCE_NONE && (renewing || this.#repeats())) return undefined;
 		if (this.hole !== "none" && !batch.unresolved) return undefined;
 		// About to be given up: it must not be stored behind the back of who is told so.
 		if (batch.deadlineMs <= nowMs) return undefined;
@@ -149,6 +149,17 @@ export class PartitionQueue {
 		for (const batch of this.batches) batch.baseSequence = SEQUENCE_NONE;
 		this.#nextSequence = this.#rewindTo;
 		this.hole = "none";
+		return false;
+	}
+
+	/**
+	 * Whether something that may be stored is on its way again. It must be answered before anything
+	 * new is numbered: behind five new batches the broker would no longer know it.
+	 */
+	#repeats(): boolean {
+		for (let index = 0; index < this.inFlight; index++) {
+			if (this.batches[index]?.unresolved) return true;
+		}
 		return false;
 	}
 

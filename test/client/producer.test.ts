@@ -418,6 +418,26 @@ describe("failures", () => {
 		},
 	);
 
+	test("what may be stored is settled before anything new is numbered", async () => {
+		let refusals = 8;
+		broker.onProduce = ([entry], frame) => {
+			const isFirst = String(entry?.records[0]?.value) === "first";
+			if (isFirst && frame === 1) return "store_and_lose";
+			return isFirst && refusals-- > 0 ? 1007 : "answer";
+		};
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "before" });
+		const values = ["first", ...numbered(7)];
+		const sent: Promise<Ack>[] = [];
+		for (const value of values) {
+			sent.push(producer.send({ topic: "a", value }));
+			await new Promise((resolve) => setTimeout(resolve, 30));
+		}
+		await Promise.all(sent);
+		// The broker knows a producer's last five batches: it must not forget the first one.
+		expect(broker.texts("a")).toEqual(["before", ...values]);
+	});
+
 	test("records that time out before they were sent leave no hole", async () => {
 		const producer = client.producer<string>({ codec: "string", deliveryTimeoutMs: 100 });
 		await producer.send({ topic: "a", value: "one" });
