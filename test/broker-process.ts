@@ -1,6 +1,6 @@
 /**
- * A broker as users run it: the built command in a process of its own, on a directory of its own,
- * so that a test can kill it, stop it, look at its memory and start it again.
+ * The command as users run it: built, in a process of its own. A broker has a directory of its own
+ * beside it, so that a test can kill it, stop it, look at its memory and start it again.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { afterAll, onTestFinished } from "vitest";
 
 /** What `bin.millrace` runs. */
 export const COMMAND_FILE = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
@@ -18,22 +18,37 @@ const START_MS_MAX = 20_000;
 /** Whoever else runs brokers on this machine may have the port that is Kafka's own. */
 const FREE_ADDRESS = "127.0.0.1:0";
 
-/**
- * Has something done at an end: by default of the test, which vitest does not offer to hooks of a
- * suite. They pass a function of their own.
- */
+/** Has something done at an end: by default that of the test. */
 export type AtEnd = (cleanup: () => void | Promise<void>) => void;
 
-export interface BrokerProcessOptions {
-	readonly dataDir: string;
-	/** 0 (default) picks a free one. */
-	readonly port?: number;
-	/** Further flags of `millrace start`. */
-	readonly flags?: readonly string[];
+/**
+ * For what hooks of a suite begin: to be called in a `describe`, before its own hooks. What was begun
+ * last is ended first.
+ */
+export function atEndOfSuite(): AtEnd {
+	const cleanups: Parameters<AtEnd>[0][] = [];
+	afterAll(async () => {
+		for (const cleanup of cleanups) await cleanup();
+	});
+	return (cleanup) => cleanups.unshift(cleanup);
+}
+
+export interface CommandOptions {
+	/** Its stdin. */
+	readonly input?: Uint8Array;
 	/** The `node` to run it with; default: this one. */
 	readonly node?: string;
 	/** Variables beside those of this process. */
 	readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface BrokerProcessOptions extends Omit<CommandOptions, "input"> {
+	/** Default: a new one, removed at the end. */
+	readonly dataDir?: string;
+	/** 0 (default) picks a free one. */
+	readonly port?: number;
+	/** Further flags of `millrace start`; they override those that are given here. */
+	readonly flags?: readonly string[];
 	/** When to kill it if it still runs. */
 	readonly atEnd?: AtEnd;
 }
@@ -42,46 +57,57 @@ export interface BrokerProcessOptions {
 export interface Ending {
 	readonly code: number | null;
 	readonly signal: NodeJS.Signals | null;
-	/** What it wrote to stderr. */
+	readonly stdout: Buffer;
 	readonly stderr: string;
+}
+
+/** What a broker says of itself in its data directory. */
+export interface Addresses {
+	readonly pid: number;
+	readonly websocket: string;
+	readonly http: string;
+	/** "HOST:PORT"; null where it does not serve Kafka clients. */
+	readonly kafka: string | null;
 }
 
 /** A running broker. */
 export class BrokerProcess {
 	readonly dataDir: string;
-	/** Where clients connect. */
+	/** Where WebSocket clients connect. */
 	readonly url: string;
 	readonly port: number;
+	readonly http: string;
 	/** "HOST:PORT" for Kafka clients; null where it does not serve them. */
 	readonly kafka: string | null;
 	readonly pid: number;
+	/** Resolves when it has ended. */
+	readonly ended: Promise<Ending>;
 	readonly #child: ChildProcess;
-	readonly #ended: Promise<Ending>;
 
 	private constructor(
 		dataDir: string,
-		addresses: Addresses,
+		{ pid, websocket, http, kafka }: Addresses,
 		child: ChildProcess,
 		ended: Promise<Ending>,
 	) {
 		this.dataDir = dataDir;
-		this.url = addresses.websocket;
-		this.port = Number(new URL(this.url).port);
-		this.kafka = addresses.kafka;
-		this.pid = child.pid as number;
+		this.url = websocket;
+		this.port = Number(new URL(websocket).port);
+		this.http = http;
+		this.kafka = kafka;
+		this.pid = pid;
+		this.ended = ended;
 		this.#child = child;
-		this.#ended = ended;
 	}
 
 	/** Resolves when it serves. Rejects with what it wrote to stderr when it ends instead. */
-	static async start(options: BrokerProcessOptions): Promise<BrokerProcess> {
-		const { dataDir, port = 0, flags = [], node = process.execPath } = options;
-		const { atEnd = onTestFinished, environment = {} } = options;
+	static async start(options: BrokerProcessOptions = {}): Promise<BrokerProcess> {
+		const { atEnd = onTestFinished, port = 0, flags = [] } = options;
+		const dataDir = options.dataDir ?? join(temporaryDirectory(atEnd), "data");
 		const address = `127.0.0.1:${port}`;
 		const [child, ended] = spawnCommand(
 			["start", "--data-dir", dataDir, "--websocket", address, "--kafka", FREE_ADDRESS, ...flags],
-			node,
-			environment,
+			options,
 		);
 		atEnd(async () => {
 			child.kill("SIGKILL");
@@ -96,21 +122,31 @@ export class BrokerProcess {
 		return new BrokerProcess(dataDir, addresses, child, ended);
 	}
 
+	/** What `addresses.json` says now; undefined when there is none. */
+	get addresses(): Addresses | undefined {
+		return readAddresses(this.dataDir);
+	}
+
 	/** Sends a signal without waiting for what it does. */
 	signal(name: NodeJS.Signals): void {
 		this.#child.kill(name);
 	}
 
+	/** Reads what it writes to stderr no more, as a log collector that has died. */
+	closeStderr(): void {
+		this.#child.stderr?.destroy();
+	}
+
 	/** Ends it by `kill -9`. */
 	async kill(): Promise<void> {
 		this.#child.kill("SIGKILL");
-		await this.#ended;
+		await this.ended;
 	}
 
 	/** Asks it to end and tells how it did. */
 	stop(): Promise<Ending> {
 		this.#child.kill("SIGTERM");
-		return this.#ended;
+		return this.ended;
 	}
 
 	/** The process's resident anonymous memory in bytes: heaps and buffers, no mapped files. */
@@ -125,49 +161,46 @@ export class BrokerProcess {
 /** Runs one command to its end. */
 export async function runCommand(
 	commandLine: readonly string[],
-	{ node = process.execPath } = {},
+	options: CommandOptions = {},
 ): Promise<Ending> {
-	return spawnCommand(commandLine, node)[1];
+	return spawnCommand(commandLine, options)[1];
 }
 
 /** A directory that is removed at the end. */
 export function temporaryDirectory(atEnd: AtEnd = onTestFinished): string {
-	const directory = mkdtempSync(join(tmpdir(), "millrace-promise-"));
+	const directory = mkdtempSync(join(tmpdir(), "millrace-test-"));
 	atEnd(() => rmSync(directory, { recursive: true, force: true }));
 	return directory;
 }
 
 function spawnCommand(
 	commandLine: readonly string[],
-	node: string,
-	environment: Readonly<Record<string, string>> = {},
+	{ input = new Uint8Array(0), node = process.execPath, environment = {} }: CommandOptions,
 ): [ChildProcess, Promise<Ending>] {
 	const child = spawn(node, [COMMAND_FILE, ...commandLine], {
-		stdio: ["ignore", "ignore", "pipe"],
 		env: { ...process.env, ...environment },
 	});
-	let stderr = "";
-	child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-		stderr += text;
-	});
+	// A command that fails may not read all of its input.
+	child.stdin.on("error", () => undefined);
+	child.stdin.end(input);
+	const stdout: Buffer[] = [];
+	const stderr: Buffer[] = [];
+	child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
+	child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
 	const ended = new Promise<Ending>((resolve, reject) => {
 		child.on("error", reject);
-		child.on("close", (code, signal) => resolve({ code, signal, stderr }));
+		child.on("close", (code, signal) => {
+			const text = Buffer.concat(stderr).toString();
+			resolve({ code, signal, stdout: Buffer.concat(stdout), stderr: text });
+		});
 	});
 	return [child, ended];
 }
 
-/** What a broker says of itself in its data directory. */
-interface Addresses {
-	readonly pid: number;
-	readonly websocket: string;
-	readonly kafka: string | null;
-}
-
 /** What the file says, whole as it is renamed into place; undefined when there is none. */
-function readAddresses(file: string): Addresses | undefined {
+function readAddresses(dataDir: string): Addresses | undefined {
 	try {
-		return JSON.parse(readFileSync(file, "utf8"));
+		return JSON.parse(readFileSync(join(dataDir, "addresses.json"), "utf8"));
 	} catch (error) {
 		// A broker that starts takes away what one that was killed left behind.
 		if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -177,9 +210,8 @@ function readAddresses(file: string): Addresses | undefined {
 
 /** What addresses.json says once it is of process `pid`: one before it may have been killed. */
 async function addressesOf(dataDir: string, pid: number | undefined): Promise<Addresses> {
-	const file = join(dataDir, "addresses.json");
 	for (const deadlineMs = Date.now() + START_MS_MAX; Date.now() < deadlineMs; await sleep(10)) {
-		const addresses = readAddresses(file);
+		const addresses = readAddresses(dataDir);
 		if (addresses !== undefined && addresses.pid === pid) return addresses;
 	}
 	throw new Error(`the broker did not come up in ${START_MS_MAX} ms`);

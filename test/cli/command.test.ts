@@ -1,26 +1,32 @@
-import { spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { connect as connectSocket } from "node:net";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
-import { BrokerProcess, millrace } from "./millrace-process.ts";
+import { atEndOfSuite, BrokerProcess, COMMAND_FILE, runCommand } from "../broker-process.ts";
 
 /** Bytes of every value in no order that anyone would notice. */
 function everyByte(count: number): Uint8Array {
 	return Uint8Array.from({ length: count }, (_, index) => Math.imul(index, 2_654_435_761) >>> 24);
 }
 
+/** Runs a script that is given Node, the command's file and a URL as $0, $1 and $2. */
+async function shell(script: string, url: string): Promise<{ stdout: string; stderr: string }> {
+	return promisify(execFile)("bash", ["-c", script, process.execPath, COMMAND_FILE, url]);
+}
+
 describe("the command against a broker", () => {
 	let broker: BrokerProcess;
 	let url: string[];
+	const atEnd = atEndOfSuite();
 	beforeAll(async () => {
-		broker = await BrokerProcess.start();
+		broker = await BrokerProcess.start({ atEnd });
 		url = ["--url", broker.url];
 	});
-	afterAll(() => broker.remove());
 
 	const consumed = async (...args: string[]) => {
-		const result = await millrace(["consume", ...args, "--exit-at-end", ...url]);
+		const result = await runCommand(["consume", ...args, "--exit-at-end", ...url]);
 		expect(result).toMatchObject({ code: 0, stderr: "" });
 		return result.stdout;
 	};
@@ -34,15 +40,17 @@ describe("the command against a broker", () => {
 		["every byte", Buffer.concat([everyByte(300_000), Buffer.from("\n")]), undefined],
 	])("what goes in comes out: %s", async (name, input, expected = input) => {
 		const topic = `bytes-${name.replaceAll(" ", "-")}`;
-		const result = await millrace(["produce", topic, ...url], input);
+		const result = await runCommand(["produce", topic, ...url], { input });
 		expect(result).toMatchObject({ code: 0, stderr: "" });
 		expect((await consumed(topic, "--from-beginning")).equals(expected)).toBe(true);
 	});
 
 	test("keys, partitions and whole records", async () => {
-		await millrace(["topic", "create", "keyed", "--partitions", "4", ...url]);
+		await runCommand(["topic", "create", "keyed", "--partitions", "4", ...url]);
 		const produce = ["produce", "keyed", "--key-separator", "=>", "--json", ...url];
-		const result = await millrace(produce, Buffer.from("k=>v=>w\nno key\nk=>second\n"));
+		const result = await runCommand(produce, {
+			input: Buffer.from("k=>v=>w\nno key\nk=>second\n"),
+		});
 		expect(JSON.parse(result.stdout.toString())).toMatchObject({ topic: "keyed", records: 3 });
 		const lines = (await consumed("keyed", "--from-beginning", "--json"))
 			.toString()
@@ -53,7 +61,9 @@ describe("the command against a broker", () => {
 		expect(ofKey.map(({ value }) => value)).toEqual(["v=>w", "second"]);
 		expect(new Set(ofKey.map(({ partition }) => partition)).size).toBe(1);
 		expect(records.filter(({ key }) => key === null)).toMatchObject([{ value: "no key" }]);
-		await millrace(["produce", "keyed", "--partition", "3", ...url], Buffer.from("there\n"));
+		await runCommand(["produce", "keyed", "--partition", "3", ...url], {
+			input: Buffer.from("there\n"),
+		});
 		expect((await consumed("keyed", "--partition", "3", "--from-beginning")).toString()).toContain(
 			"there\n",
 		);
@@ -61,61 +71,52 @@ describe("the command against a broker", () => {
 
 	test("MessagePack goes in as JSON and comes out as JSON", async () => {
 		const input = '{"a":[1,2.5,"x"]}\nnull\n"text"\n';
-		await millrace(["produce", "packed", "--msgpack", ...url], Buffer.from(input));
+		await runCommand(["produce", "packed", "--msgpack", ...url], { input: Buffer.from(input) });
 		const output = await consumed("packed", "--from-beginning", "--format", "msgpack");
 		expect(output.toString()).toBe(input);
-		const refused = await millrace(
-			["produce", "packed", "--msgpack", ...url],
-			Buffer.from("1\n{\n"),
-		);
+		const refused = await runCommand(["produce", "packed", "--msgpack", ...url], {
+			input: Buffer.from("1\n{\n"),
+		});
 		expect(refused.code).toBe(1);
 		expect(refused.stderr).toContain("line 2");
 	});
 
 	test("where consuming starts and ends", async () => {
-		await millrace(["produce", "numbers", ...url], Buffer.from("0\n1\n2\n3\n"));
+		await runCommand(["produce", "numbers", ...url], { input: Buffer.from("0\n1\n2\n3\n") });
 		expect((await consumed("numbers", "--offset", "2")).toString()).toBe("2\n3\n");
 		expect((await consumed("numbers", "--from-time", "0")).toString()).toBe("0\n1\n2\n3\n");
 		expect((await consumed("numbers")).toString()).toBe("");
-		const max = await millrace(["consume", "numbers", "--from-beginning", "--max", "2", ...url]);
+		const max = await runCommand(["consume", "numbers", "--from-beginning", "--max", "2", ...url]);
 		expect(max).toMatchObject({ code: 0, stdout: Buffer.from("0\n1\n") });
-		const beyond = await millrace(["consume", "numbers", "--offset", "9", "--exit-at-end", ...url]);
+		const beyond = await runCommand([
+			"consume",
+			"numbers",
+			"--offset",
+			"9",
+			"--exit-at-end",
+			...url,
+		]);
 		expect(beyond.code).toBe(1);
 		expect(beyond.stderr).toContain("OFFSET_OUT_OF_RANGE");
 	});
 
 	test("a reader that has enough ends the consumer without a word", async () => {
 		const lines = Buffer.from(`${"line\n".repeat(200_000)}`);
-		await millrace(["produce", "many", ...url], lines);
-		const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+		await runCommand(["produce", "many", ...url], { input: lines });
 		const consume = `"$0" "$1" consume many --from-beginning --url "$2"`;
 		const script = `${consume} | head -n 1; echo "\${PIPESTATUS[0]}"`;
-		const child = spawn("bash", ["-c", script, process.execPath, main, broker.url]);
-		let output = "";
-		child.stdout.on("data", (chunk) => {
-			output += chunk;
-		});
-		child.stderr.on("data", (chunk) => {
-			output += chunk;
-		});
-		await new Promise((resolve) => child.once("close", resolve));
-		expect(output).toBe("line\n0\n");
+		expect(await shell(script, broker.url)).toEqual({ stdout: "line\n0\n", stderr: "" });
 	});
 
 	test("what cannot be written is a failure of the one who wanted to write", async () => {
 		const script = `"$0" "$1" topic list --url "$2" >/dev/full; echo $?`;
-		const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
-		const child = spawn("bash", ["-c", script, process.execPath, main, broker.url]);
-		let output = "";
-		child.stdout.on("data", (chunk) => {
-			output += chunk;
-		});
-		await new Promise((resolve) => child.once("close", resolve));
-		expect(output).toBe("1\n");
+		const { stdout, stderr } = await shell(script, broker.url);
+		expect(stdout).toBe("1\n");
+		expect(stderr).toContain("ENOSPC");
 	});
 
 	test("topics from creation to deletion", async () => {
-		const topic = (...args: string[]) => millrace(["topic", ...args, ...url]);
+		const topic = (...args: string[]) => runCommand(["topic", ...args, ...url]);
 		const largest = "9223372036854775807";
 		const created = await topic("create", "life", "--config", `retention.ms=${largest}`);
 		expect(created).toMatchObject({
@@ -147,79 +148,59 @@ describe("the command against a broker", () => {
 describe("the broker as a process", () => {
 	test("addresses.json is there while it serves, and SIGTERM ends it in order", async () => {
 		const broker = await BrokerProcess.start();
-		try {
-			const kafka = expect.stringMatching(/^127\.0\.0\.1:[1-9]\d*$/);
-			expect(broker.addresses).toMatchObject({ pid: broker.child.pid, kafka });
-			const ready = await fetch(`${broker.addresses?.http}/ready`);
-			expect(ready.status).toBe(200);
-			const socket = new WebSocket(broker.url, "millrace.v1");
-			await new Promise((resolve) => socket.once("open", resolve));
-			const closed = new Promise((resolve) => socket.once("close", resolve));
-			broker.child.kill("SIGTERM");
-			expect(await closed).toBe(1001);
-			expect(await broker.ended).toMatchObject({ code: 0 });
-			expect(broker.addresses).toBeUndefined();
-		} finally {
-			await broker.remove();
-		}
+		const kafka = expect.stringMatching(/^127\.0\.0\.1:[1-9]\d*$/);
+		expect(broker.addresses).toMatchObject({ pid: broker.pid, kafka });
+		const ready = await fetch(`${broker.http}/ready`);
+		expect(ready.status).toBe(200);
+		const socket = new WebSocket(broker.url, "millrace.v1");
+		await new Promise((resolve) => socket.once("open", resolve));
+		const closed = new Promise((resolve) => socket.once("close", resolve));
+		broker.signal("SIGTERM");
+		expect(await closed).toBe(1001);
+		expect(await broker.ended).toMatchObject({ code: 0 });
+		expect(broker.addresses).toBeUndefined();
 	});
 
 	test("a second signal ends it at once", async () => {
 		const broker = await BrokerProcess.start();
-		try {
-			// Together, so that the second one finds a stop under way; the system may swap them.
-			broker.child.kill("SIGTERM");
-			broker.child.kill("SIGINT");
-			const { code, stderr } = await broker.ended;
-			expect([130, 143]).toContain(code);
-			expect(stderr).toContain("ending at once");
-		} finally {
-			await broker.remove();
-		}
+		// Together, so that the second one finds a stop under way; the system may swap them.
+		broker.signal("SIGTERM");
+		broker.signal("SIGINT");
+		const { code, stderr } = await broker.ended;
+		expect([130, 143]).toContain(code);
+		expect(stderr).toContain("ending at once");
 	});
 
 	test("a second broker on the same data is refused with its own exit code", async () => {
 		const broker = await BrokerProcess.start();
-		try {
-			const args = ["start", "--data-dir", broker.dataDir, "--websocket", "127.0.0.1:0"];
-			const second = await millrace(args);
-			expect(second.code).toBe(5);
-			expect(second.stderr).toContain("DATA_DIRECTORY_IN_USE");
-			expect(broker.addresses?.pid).toBe(broker.child.pid);
-			expect((await millrace(["verify", "--data-dir", broker.dataDir])).code).toBe(5);
-		} finally {
-			await broker.remove();
-		}
+		const args = ["start", "--data-dir", broker.dataDir, "--websocket", "127.0.0.1:0"];
+		const second = await runCommand(args);
+		expect(second.code).toBe(5);
+		expect(second.stderr).toContain("DATA_DIRECTORY_IN_USE");
+		expect(broker.addresses?.pid).toBe(broker.pid);
+		expect((await runCommand(["verify", "--data-dir", broker.dataDir])).code).toBe(5);
 	});
 
 	test("an address that is taken is a failure that leaves nothing behind", async () => {
 		const broker = await BrokerProcess.start();
-		try {
-			const { host } = new URL(broker.url);
-			await expect(BrokerProcess.start(["--websocket", host])).rejects.toThrow(/the broker ended/);
-		} finally {
-			await broker.remove();
-		}
+		const { host } = new URL(broker.url);
+		await expect(BrokerProcess.start({ flags: ["--websocket", host] })).rejects.toThrow(
+			/the broker ended/,
+		);
 	});
 
 	test("a closed stderr does not stop it", async () => {
-		const broker = await BrokerProcess.start(["--log-level", "debug"]);
-		try {
-			broker.child.stderr?.destroy();
-			const { port } = new URL(broker.url);
-			// Each connection is worth a log line at this level.
-			for (let count = 0; count < 20; count++) {
-				const socket = new WebSocket(broker.url, "millrace.v1");
-				await new Promise((resolve) => socket.once("open", resolve));
-				socket.terminate();
-			}
-			const probe = connectSocket(Number(port), "127.0.0.1");
-			await new Promise((resolve) => probe.once("connect", resolve));
-			probe.destroy();
-			broker.child.kill("SIGTERM");
-			expect(await broker.ended).toMatchObject({ code: 0 });
-		} finally {
-			await broker.remove();
+		const broker = await BrokerProcess.start({ flags: ["--log-level", "debug"] });
+		broker.closeStderr();
+		// Each connection is worth a log line at this level.
+		for (let count = 0; count < 20; count++) {
+			const socket = new WebSocket(broker.url, "millrace.v1");
+			await new Promise((resolve) => socket.once("open", resolve));
+			socket.terminate();
 		}
+		const probe = connectSocket(broker.port, "127.0.0.1");
+		await new Promise((resolve) => probe.once("connect", resolve));
+		probe.destroy();
+		expect(await broker.stop()).toMatchObject({ code: 0 });
 	});
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
 import { startBroker } from "../../src/index.ts";
-import { millrace } from "./millrace-process.ts";
+import { runCommand } from "../broker-process.ts";
 
 let dataDir: string;
 beforeEach(() => {
@@ -32,7 +32,7 @@ async function storeRecords(): Promise<string> {
 
 test("undamaged data: 0, and the counts", async () => {
 	await storeRecords();
-	const result = await millrace(["verify", "--data-dir", dataDir, "--json"]);
+	const result = await runCommand(["verify", "--data-dir", dataDir, "--json"]);
 	expect(result.code).toBe(0);
 	expect(JSON.parse(result.stdout.toString())).toMatchObject({
 		logCount: 1,
@@ -46,14 +46,14 @@ test("a changed byte in the middle: 4, with the topic, and nothing is changed", 
 	writeSync(file, Buffer.from([1]), 0, 1, 20_000);
 	closeSync(file);
 	for (const _ of [1, 2]) {
-		const result = await millrace(["verify", "--data-dir", dataDir]);
+		const result = await runCommand(["verify", "--data-dir", dataDir]);
 		expect(result.code).toBe(4);
 		expect(result.stdout.toString()).toContain("1 place is damaged\norders-0: ");
 	}
 });
 
 test("what is no data directory stays none: 2", async () => {
-	expect((await millrace(["verify", "--data-dir", dataDir])).code).toBe(2);
+	expect((await runCommand(["verify", "--data-dir", dataDir])).code).toBe(2);
 	expect(readdirSync(dataDir)).toEqual([]);
-	expect((await millrace(["verify", "--data-dir", join(dataDir, "missing")])).code).toBe(2);
+	expect((await runCommand(["verify", "--data-dir", join(dataDir, "missing")])).code).toBe(2);
 });

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Client, type Consumer, connect, type Producer } from "../../src/client/index.ts";
 import { CODES, type CodeName } from "../../src/protocol/codes.ts";
 import type { FrameValue } from "../../src/protocol/writer.ts";
-import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess } from "../broker-process.ts";
 import { recordBatch, records } from "../record-batch.ts";
 import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 import { RawClient } from "../websocket/raw-client.ts";
@@ -77,28 +77,22 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 	let neighbour: Neighbour;
 	let hostile: RawClient;
 
-	const cleanups: Parameters<AtEnd>[0][] = [];
+	const atEnd = atEndOfSuite();
 
 	beforeAll(async () => {
-		const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
 		const flags = ["--websocket-transport", transport];
-		const dataDir = temporaryDirectory(atEnd);
-		broker = await BrokerProcess.start({ dataDir, flags, atEnd });
+		broker = await BrokerProcess.start({ flags, atEnd });
 		neighbour = await Neighbour.start(broker.url);
 		hostile = await RawClient.greeted(broker.url);
 		await hostile.call("topics.create", { name: "target", partitions: 1 });
 	});
 
 	afterAll(async () => {
-		try {
-			hostile.close();
-			await neighbour.stop();
-			const { code, signal, stderr } = await broker.stop();
-			expect({ code, signal }).toEqual({ code: 0, signal: null });
-			expect(stderr.split("\n").filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
-		} finally {
-			for (const cleanup of cleanups) await cleanup();
-		}
+		hostile.close();
+		await neighbour.stop();
+		const { code, signal, stderr } = await broker.stop();
+		expect({ code, signal }).toEqual({ code: 0, signal: null });
+		expect(stderr.split("\n").filter((line) => /"level":"(error|fatal)"/.test(line))).toEqual([]);
 	});
 
 	test.each(BATCHES)("a batch with %s is %s", async (_, code, make) => {
