@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
-import { millrace } from "../cli/millrace-process.ts";
+import { runCommand } from "../broker-process.ts";
 import { kcatBinary, MISSING_KCAT } from "../optional-parts.ts";
 import { CODECS, runTool, runToolBytes } from "./client-programs.ts";
 import { createTopic, ONLY_MILLRACE, serveKafka, uniqueName } from "./kafka-target.ts";
@@ -105,7 +105,7 @@ describe("one log, seen by kcat and by the command", () => {
 		const url = at().url ?? context.skip(ONLY_MILLRACE);
 		const topic = await createTopic(at(), 1);
 		const text = realText();
-		const written = await millrace(["produce", topic, "--url", url], text);
+		const written = await runCommand(["produce", topic, "--url", url], { input: text });
 		expect(written.code, written.stderr).toBe(0);
 		const consumed = await runToolBytes(kcat(context, "-C", "-e", "-t", topic, "-p", "0"));
 		expect(sha256(consumed)).toBe(sha256(text));
@@ -118,7 +118,7 @@ describe("one log, seen by kcat and by the command", () => {
 		const produce = ["-P", "-t", topic, "-p", "0", "-X", `compression.codec=${codec}`];
 		await runTool(kcat(context, ...produce), text);
 		const read = ["consume", topic, "--from-beginning", "--exit-at-end", "--url", url];
-		const { stdout, code, stderr } = await millrace(read);
+		const { stdout, code, stderr } = await runCommand(read);
 		expect(code, stderr).toBe(0);
 		expect(sha256(stdout)).toBe(sha256(text));
 	});
