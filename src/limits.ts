@@ -40,6 +40,8 @@ export const LIMITS = {
 	readWindowBytes: 16_777_216,
 	/** Address space of all cached read windows of a process in bytes. */
 	readWindowsBytesMax: 268_435_456,
+	/** Batches that readers of records have taken apart, in bytes, but always one: they are read piece by piece. */
+	openBatchesBytesMax: 67_108_864,
 	/** Bytes that wait for one socket; beyond, the client does not read its answers and is closed. */
 	sendBufferBytesMax: 16_777_216,
 	/** One delivery in bytes while many sockets are backed up: bounds what they hold together. */

@@ -47,7 +47,10 @@ export interface NativeBinding {
 	 * `plan`, the rest to `result` as `append` does. Whether there was any.
 	 */
 	takeAppended(channel: number, token: number, plan: Float64Array, result: Float64Array): boolean;
-	/** Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers. */
+	/**
+	 * Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers.
+	 * `connection` is whose subscription it is, as the loop numbers its connections.
+	 */
 	readRecords(
 		store: number,
 		channel: number,
@@ -57,6 +60,7 @@ export interface NativeBinding {
 		subscription: number,
 		recordsMax: number,
 		bytesMax: number,
+		connection: number,
 		output: Uint8Array,
 		result: Float64Array,
 	): void;

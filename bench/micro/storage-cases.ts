@@ -48,7 +48,7 @@ export async function storageCases(storage: Storage): Promise<MicroCase[]> {
 		{
 			name: `core: read ${RECORDS} records`,
 			bytes: FRAME_BYTES,
-			run: () => void storage.readRecords(source, 0, 0, 1, RECORDS, DELIVERY_BYTES_MAX),
+			run: () => void storage.readRecords(source, 0, 0, 1, RECORDS, DELIVERY_BYTES_MAX, 0),
 		},
 		{
 			name: "core: lend a view of a batch",

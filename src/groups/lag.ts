@@ -18,18 +18,21 @@ export interface PartitionLag {
 	readonly ms: number | null;
 }
 
-export type LagStorage = Pick<Storage, "offsets" | "onToken" | "readRecords">;
+export type LagStorage = Pick<Storage, "nextConnection" | "offsets" | "onToken" | "readRecords">;
 
 /** Names the reads for the core; no client's subscription is likely to have this number. */
 const SUBSCRIPTION = 0xffff_ffff;
 
 export class LagReader {
 	readonly #storage: LagStorage;
+	/** Storage takes it for a connection like any other. */
+	readonly #connection: number;
 	readonly #catalogue: Pick<TopicCatalogue, "get">;
 	readonly #reader = new FrameReader();
 
 	constructor(storage: LagStorage, catalogue: Pick<TopicCatalogue, "get">) {
 		this.#storage = storage;
+		this.#connection = storage.nextConnection();
 		this.#catalogue = catalogue;
 	}
 
@@ -64,6 +67,7 @@ export class LagReader {
 				SUBSCRIPTION,
 				1,
 				LIMITS.deliveryBytesMax,
+				this.#connection,
 			);
 			switch (result.status) {
 				case "data":

@@ -278,6 +278,7 @@ export class OffsetsLog {
 			0,
 			READ_RECORDS_MAX,
 			deliveryBytesMax,
+			this.#connection,
 		);
 	}
 

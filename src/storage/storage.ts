@@ -553,7 +553,8 @@ export class Storage {
 
 	/**
 	 * Reads records as one whole frame `[131, sub, ...]`: at most `recordsMax` and `bytesMax`, but
-	 * always one.
+	 * always one. `sub` is a subscription of `connection`, from `nextConnection`: connections take
+	 * turns where another thread has to do the work.
 	 */
 	readRecords(
 		topic: TopicHandle,
@@ -562,6 +563,7 @@ export class Storage {
 		sub: number,
 		recordsMax: number,
 		bytesMax: number,
+		connection: number,
 	): ReadResult {
 		const numbers = this.#readNumbers;
 		try {
@@ -574,6 +576,7 @@ export class Storage {
 				sub,
 				recordsMax,
 				bytesMax,
+				connection,
 				this.#scratch,
 				numbers,
 			);

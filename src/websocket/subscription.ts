@@ -12,6 +12,8 @@ import type { SessionHost } from "./session-host.ts";
 
 /** What a subscription needs of its session. */
 export interface SubscriptionOwner {
+	/** Tells its connection from the others of the loop. */
+	readonly number: number;
 	/** Gives it a turn. */
 	due(subscription: Subscription): void;
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): void;
@@ -120,7 +122,16 @@ export class Subscription {
 			return storage.readBatches(handle, partition, this.#position, viewBytesMax);
 		}
 		const recordsMax = this.#creditRecords;
-		return storage.readRecords(handle, partition, this.#position, sub, recordsMax, bytesMax);
+		const { number } = this.#owner;
+		return storage.readRecords(
+			handle,
+			partition,
+			this.#position,
+			sub,
+			recordsMax,
+			bytesMax,
+			number,
+		);
 	}
 
 	#take(result: ReadResult): number {

@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers.
+/// `connection` is whose subscription it is, as the loop numbers its connections.
 #[napi]
 pub fn read_records(
     store: u32,
@@ -29,6 +30,7 @@ pub fn read_records(
     subscription: u32,
     records_max: u32,
     bytes_max: f64,
+    connection: f64,
     mut output: Uint8ArraySlice<'_>,
     mut result: Float64ArraySlice<'_>,
 ) -> napi::Result<()> {
@@ -42,6 +44,7 @@ pub fn read_records(
         subscription,
         records_max,
         bytes_max: whole(bytes_max),
+        connection: whole(connection),
     };
     let frame = &mut buffers.frame;
     frame.clear();
@@ -92,6 +95,7 @@ pub fn read_batches(
         subscription: 0,
         records_max: u32::MAX,
         bytes_max: whole(bytes_max),
+        connection: 0,
     };
     let outcome = store.read_batches(&state.channel, &request).map_err(|error| to_js(&error))?;
     write(scratch::numbers(&mut result), &numbers(&outcome));

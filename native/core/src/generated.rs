@@ -518,6 +518,9 @@ pub const READ_WINDOW_BYTES: u64 = 16_777_216;
 /// Address space of all cached read windows of a process in bytes.
 pub const READ_WINDOWS_BYTES_MAX: u64 = 268_435_456;
 
+/// Batches that readers of records have taken apart, in bytes, but always one: they are read piece by piece.
+pub const OPEN_BATCHES_BYTES_MAX: u64 = 67_108_864;
+
 /// Bytes that wait for one socket; beyond, the client does not read its answers and is closed.
 pub const SEND_BUFFER_BYTES_MAX: u64 = 16_777_216;
 

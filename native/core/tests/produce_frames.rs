@@ -113,13 +113,19 @@ impl Loop {
 
     /// Number of records that can be read from a partition, and the frames that hold them.
     fn read_all(&self, partition: u32) -> (u64, Vec<u8>) {
+        self.read_by(partition, u32::MAX)
+    }
+
+    /// As [`read_all`](Self::read_all), but at most so many records at a time.
+    fn read_by(&self, partition: u32, records_max: u32) -> (u64, Vec<u8>) {
         let mut request = ReadRequest {
             topic: self.topic,
             partition,
             offset: 0,
             subscription: 1,
-            records_max: u32::MAX,
+            records_max,
             bytes_max: 1 << 20,
+            connection: self.connection,
         };
         let (mut count, mut frames) = (0, Vec::new());
         loop {
@@ -305,6 +311,86 @@ fn frames_that_wait_elsewhere_are_bounded_and_no_connection_takes_all_the_room()
     assert_eq!(this.channel.elsewhere().statistics().frames, first + second);
     // What waits fails with the channel's end now, instead of being compressed.
     this.store.close().expect("the store closes");
+}
+
+/// A batch of `count` records of `value_bytes` that differ.
+fn batch_of(codec: Codec, count: u32, value_bytes: usize) -> Vec<u8> {
+    let mut batch = Vec::new();
+    let mut builder = BatchBuilder::new(&mut batch, codec, None);
+    for number in 0..count {
+        let mut value = format!("record {number:06} ").into_bytes();
+        value.resize(value_bytes, b'.');
+        builder.push(1, None, Some(&value), std::iter::empty()).unwrap();
+    }
+    builder.finish(Finish::default()).unwrap();
+    batch
+}
+
+#[test]
+fn a_batch_that_is_read_record_by_record_is_expanded_once() {
+    let mut this = Loop::open(relaxed(), 1);
+    let batch = batch_of(Codec::Zstd, 500, 100_000);
+    let appended = this.append(&frame_of_batches(&[&batch]), Some(ACK_WRITTEN));
+    assert_eq!(this.wait(appended.token), 0.0);
+    let (count, frames) = this.read_by(0, 1);
+    assert_eq!(count, 500);
+    for number in [0, 1, 250, 499] {
+        position_of(&frames, format!("record {number:06} ").as_bytes());
+    }
+    assert_eq!(this.store.shared().open_batches.expansions(), 1);
+    // By other readers, too.
+    this.connection = 2;
+    assert_eq!(this.read_by(0, 7).0, 500);
+    assert_eq!(this.store.shared().open_batches.expansions(), 1);
+}
+
+#[test]
+fn records_come_in_order_whatever_a_batch_is_read_by() {
+    let config = LogConfig { message_bytes_max: limits::BATCH_BYTES_MAX, ..relaxed() };
+    for codec in [Codec::None, Codec::Lz4] {
+        let mut this = Loop::open(config.clone(), 1);
+        let batch = batch_of(codec, 20_000, 200);
+        for _ in 0..2 {
+            let appended = this.append(&frame_of_batches(&[&batch]), Some(ACK_WRITTEN));
+            if appended.token != 0 {
+                assert_eq!(this.wait(appended.token), 0.0);
+            }
+        }
+        for records_max in [1, 3, 1_000] {
+            let (count, frames) = this.read_by(0, records_max);
+            assert_eq!(count, 40_000, "{codec:?} by {records_max}");
+            let values: Vec<_> = frames
+                .windows(14)
+                .filter(|window| window.starts_with(b"record "))
+                .map(|window| &window[7..13])
+                .collect();
+            assert_eq!(values.len(), 40_000);
+            assert!(values[..20_000].is_sorted() && values[..20_000] == values[20_000..]);
+        }
+    }
+}
+
+#[test]
+fn what_is_queued_at_the_end_is_refused_instead_of_done() {
+    let mut this = Loop::open(relaxed(), 1);
+    let bomb = expanding_batch(60 << 20);
+    let tokens: Vec<_> = (0..20)
+        .map(|_| this.append(&frame_of_batches(&[&bomb]), Some(ACK_WRITTEN)).token)
+        .collect();
+    this.channel.finish();
+    let codes = tokens.iter().map(|token| {
+        let taken = this.channel.take_appended(*token).expect("its results wait to be taken");
+        taken.plan[layout::PLAN_CODE]
+    });
+    let refused = f64::from(Code::ShuttingDown.number());
+    let codes: Vec<_> = codes.collect();
+    assert!(codes.is_sorted_by_key(|code| *code == refused), "{codes:?}");
+    assert!(codes.iter().filter(|code| **code == refused).count() > 10, "{codes:?}");
+    assert_eq!(this.channel.elsewhere().statistics().frames, 0);
+    let appended = this.append(&frame_of_batches(&[&bomb]), Some(ACK_WRITTEN));
+    assert!(appended.is_elsewhere);
+    let taken = this.channel.take_appended(appended.token).expect("done at once by the caller");
+    assert_eq!(taken.plan[layout::PLAN_CODE], refused);
 }
 
 #[test]

@@ -4,12 +4,14 @@
 pub mod build;
 pub mod header;
 pub mod murmur2;
+pub mod open;
 pub mod records;
 pub mod validate;
 mod varint;
 
 pub use build::{BatchBuilder, Built, Finish};
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, Producer, TimestampType};
+pub use open::OpenBatch;
 pub use records::{Header, Headers, Record, Records};
 pub use validate::{Rules, Summary, TimestampRule, validate, validate_within};
 

@@ -37,6 +37,17 @@ pub struct Header<'a> {
     pub value: Option<&'a [u8]>,
 }
 
+/// Where a record begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// Its offset minus the batch's base offset.
+    pub offset_delta: i32,
+    /// Records in front of it.
+    pub index: u32,
+    /// Bytes of the records section in front of it.
+    pub position: u32,
+}
+
 /// Iterates over the records of one batch. Ends after the first error.
 #[derive(Debug, Clone)]
 pub struct Records<'a> {
@@ -53,6 +64,42 @@ impl<'a> Records<'a> {
         Self { rest: section, remaining: count as u32, index: 0 }
     }
 
+    /// As [`new`](Self::new), but from a record on of which it is known where it begins.
+    pub fn from_place(section: &'a [u8], count: i32, place: Place) -> Self {
+        let rest = section.get(place.position as usize..).unwrap_or_default();
+        Self { rest, remaining: (count as u32).saturating_sub(place.index), index: place.index }
+    }
+
+    /// Where records begin, at least `step_bytes` behind each other and behind the first, in rising
+    /// order. Looks at the lengths of all records and at little else.
+    ///
+    /// # Errors
+    /// `INVALID_RECORD` where they do not fill the section exactly.
+    pub fn places(section: &'a [u8], count: i32, step_bytes: usize) -> Result<Vec<Place>> {
+        let mut records = Self::new(section, count);
+        let mut places = Vec::new();
+        let mut due = step_bytes;
+        while records.remaining > 0 {
+            let position = section.len() - records.rest.len();
+            if position >= due {
+                let mut ahead = records.clone();
+                let Some(record) = ahead.read_record() else {
+                    return Err(records.fail("its lengths do not add up"));
+                };
+                let (offset_delta, index) = (record.offset_delta, records.index);
+                let position = u32::try_from(position)
+                    .map_err(|_| Error::new(Code::InvalidRecord, "a section of 4 GiB"))?;
+                places.push(Place { offset_delta, index, position });
+                due = position as usize + step_bytes;
+            }
+            records.pass_over(1)?;
+        }
+        // Whatever is left behind the last record is an error.
+        records.next().transpose()?;
+        places.shrink_to_fit();
+        Ok(places)
+    }
+
     /// Leaves the next `count` records out, looking at nothing but their lengths.
     ///
     /// # Errors
@@ -66,6 +113,11 @@ impl<'a> Records<'a> {
             self.index += 1;
         }
         Ok(())
+    }
+
+    /// Records in front of the next one.
+    pub fn index(&self) -> u32 {
+        self.index
     }
 
     /// The bytes of the next record behind its length.

@@ -40,7 +40,10 @@ use crate::{
         work::WorkPool,
     },
     producer::ProducerStates,
-    segment::{Segment, cache::FileCache, maps::WindowCache, writer::SegmentWriter},
+    segment::{
+        Segment, cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache,
+        writer::SegmentWriter,
+    },
 };
 use config::LogConfig;
 use waiters::{AckQueue, Acknowledge, Watch, WatchList};
@@ -56,6 +59,8 @@ pub struct LogShared {
     pub files: FileCache,
     /// Read windows.
     pub windows: WindowCache,
+    /// Batches that readers have taken apart.
+    pub open_batches: OpenBatchCache,
     /// Threads for everything that may wait for a disk, but flushing.
     pub work: Arc<WorkPool>,
     /// Flushing.

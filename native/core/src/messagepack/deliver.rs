@@ -8,18 +8,21 @@
 //! `base_offset` is the offset of the first record in the frame. Keys and values are bin or nil;
 //! the headers are left out where a record has none.
 
-use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::writer::Writer;
 use crate::{
-    batch::{BatchHeader, HEADER_BYTES, Record, Records, TimestampType},
-    compression::{Codec, decompress},
+    batch::{BatchHeader, HEADER_BYTES, OpenBatch, Record, Records, TimestampType},
+    compression::Codec,
     error::{Code, Error},
     limits::BATCH_BYTES_DECOMPRESSED_MAX,
 };
 
 /// The operation number of a delivery.
 const OPERATION: i64 = 131;
+/// Batches that are not compressed are opened only when they have more bytes: getting anywhere in
+/// a smaller one costs little.
+const OPENED_BYTES_MIN: usize = 32 << 10;
 /// Room that a record takes beside its key and value: array, delta, timestamp, two headers.
 const RECORD_OVERHEAD_BYTES_MAX: usize = 1 + 9 + 9 + 5 + 5;
 
@@ -64,6 +67,50 @@ pub struct Damaged {
     pub error: Error,
 }
 
+/// Opens batches for a delivery. They are told apart by where they begin in its bytes.
+pub trait OpenBatches {
+    /// A batch that was opened before.
+    fn known(&self, position: usize) -> Option<Arc<OpenBatch>>;
+
+    /// Opens a batch whose checksum holds.
+    ///
+    /// # Errors
+    /// Those of [`OpenBatch::new`].
+    fn open(
+        &self,
+        position: usize,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> Result<Arc<OpenBatch>, Error>;
+
+    /// Whether `MESSAGE_TOO_LARGE` only says that it is more than this caller may do.
+    fn is_partial(&self) -> bool;
+}
+
+/// Opens every batch anew, up to a size.
+pub(super) struct Anew {
+    pub(super) decompressed_bytes_max: u64,
+}
+
+impl OpenBatches for Anew {
+    fn known(&self, _position: usize) -> Option<Arc<OpenBatch>> {
+        None
+    }
+
+    fn open(
+        &self,
+        _position: usize,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> Result<Arc<OpenBatch>, Error> {
+        OpenBatch::new(header, batch, self.decompressed_bytes_max).map(Arc::new)
+    }
+
+    fn is_partial(&self) -> bool {
+        self.decompressed_bytes_max < BATCH_BYTES_DECOMPRESSED_MAX
+    }
+}
+
 /// Appends one delivery frame to `output`, made from `batches`: whole batches one behind the other,
 /// of which the last may be cut off. Control batches are skipped.
 ///
@@ -78,27 +125,27 @@ pub fn deliver(
     request: &DeliveryRequest,
     output: &mut Vec<u8>,
 ) -> Result<Delivered, Damaged> {
-    let mut delivery = Delivery::new(request, BATCH_BYTES_DECOMPRESSED_MAX, output);
+    let anew = Anew { decompressed_bytes_max: BATCH_BYTES_DECOMPRESSED_MAX };
+    let mut delivery = Delivery::new(request, &anew, output);
     delivery.run(batches)?;
     Ok(delivery.finish())
 }
 
-/// As [`deliver`], but gives up with `Ok(None)` at a batch that expands beyond
-/// `decompressed_bytes_max` when there is nothing in front of it to deliver: the caller, who must
-/// not be held up, has another thread call [`deliver`]. What a batch says about its size does not
-/// count.
+/// As [`deliver`], but has batches that are compressed or large opened by `opener`. Where that does
+/// only a part and there is nothing in front of the batch to deliver, it gives up with `Ok(None)`:
+/// the caller, who must not be held up, has another thread do it. What a batch says about its size
+/// does not count.
 ///
 /// # Errors
 /// Those of [`deliver`].
-pub fn deliver_within(
+pub fn deliver_opened(
     batches: &[u8],
     request: &DeliveryRequest,
-    decompressed_bytes_max: u64,
+    opener: &dyn OpenBatches,
     output: &mut Vec<u8>,
 ) -> Result<Option<Delivered>, Damaged> {
-    let bytes_max = decompressed_bytes_max.min(BATCH_BYTES_DECOMPRESSED_MAX);
-    let is_partial = bytes_max < BATCH_BYTES_DECOMPRESSED_MAX;
-    let mut delivery = Delivery::new(request, bytes_max, output);
+    let is_partial = opener.is_partial();
+    let mut delivery = Delivery::new(request, opener, output);
     match delivery.run(batches) {
         Err(damaged) if is_partial && damaged.error.code() == Code::MessageTooLarge => Ok(None),
         Err(damaged) => Err(damaged),
@@ -122,8 +169,7 @@ struct Mark {
 
 struct Delivery<'r, 'o> {
     request: &'r DeliveryRequest,
-    /// What one batch may expand to.
-    decompressed_bytes_max: u64,
+    opener: &'r dyn OpenBatches,
     writer: Writer<'o>,
     /// Where the array of records begins, once there is a record.
     array_position: usize,
@@ -138,12 +184,12 @@ struct Delivery<'r, 'o> {
 impl<'r, 'o> Delivery<'r, 'o> {
     fn new(
         request: &'r DeliveryRequest,
-        decompressed_bytes_max: u64,
+        opener: &'r dyn OpenBatches,
         output: &'o mut Vec<u8>,
     ) -> Self {
         Self {
             request,
-            decompressed_bytes_max,
+            opener,
             writer: Writer::new(output),
             array_position: 0,
             body_position: 0,
@@ -160,7 +206,10 @@ impl<'r, 'o> Delivery<'r, 'o> {
             let mark = self.mark();
             let (header, added) = match BatchHeader::read(rest) {
                 Ok(header) if header.batch_bytes() > rest.len() => break,
-                Ok(header) => (Some(header), self.add_batch(&header, rest)),
+                Ok(header) => {
+                    let batch = rest.get(..header.batch_bytes()).unwrap_or_default();
+                    (Some(header), self.add_batch(position, &header, batch))
+                }
                 Err(error) => (None, Err(error)),
             };
             match (header, added) {
@@ -189,12 +238,22 @@ impl<'r, 'o> Delivery<'r, 'o> {
         self.next_offset = mark.next_offset;
     }
 
-    fn add_batch(&mut self, header: &BatchHeader, bytes: &[u8]) -> Result<Progress, Error> {
+    fn add_batch(
+        &mut self,
+        position: usize,
+        header: &BatchHeader,
+        batch: &[u8],
+    ) -> Result<Progress, Error> {
         if header.base_offset >= self.request.end_offset {
             return Ok(Progress::Full);
         }
-        // Before anything is believed, also that the batch lies wholly before the first offset.
-        header.verify_crc(bytes)?;
+        let codec = header.attributes.codec();
+        let is_small = codec == Ok(Codec::None) && batch.len() < OPENED_BYTES_MIN;
+        let known = if is_small { None } else { self.opener.known(position) };
+        if known.is_none() {
+            // Before anything is believed, also that it lies wholly before the first offset.
+            header.verify_crc(batch)?;
+        }
         if header.base_offset < self.batch_end_offset {
             let detail = format!("offset {} comes twice", header.base_offset);
             return Err(Error::new(Code::CorruptMessage, detail));
@@ -203,17 +262,20 @@ impl<'r, 'o> Delivery<'r, 'o> {
         if self.batch_end_offset <= self.request.from_offset {
             return Ok(Progress::More);
         }
-        let codec = header.attributes.codec()?;
+        codec?;
         let progress = if header.attributes.is_control() {
             Progress::More
+        } else if is_small {
+            let section = batch.get(HEADER_BYTES..).unwrap_or_default();
+            self.add_records(header, Records::new(section, header.record_count))?
         } else {
-            let section = bytes.get(HEADER_BYTES..header.batch_bytes()).unwrap_or_default();
-            match codec {
-                Codec::None => self.add_section(header, section)?,
-                _ => with_unpacked(codec, section, self.decompressed_bytes_max, |section| {
-                    self.add_section(header, section)
-                })?,
-            }
+            let open = match known {
+                Some(open) => open,
+                None => self.opener.open(position, header, batch)?,
+            };
+            let place = open.place_before(self.next_offset.saturating_sub(header.base_offset));
+            let section = open.section(header, batch);
+            self.add_records(header, Records::from_place(section, header.record_count, place))?
         };
         if matches!(progress, Progress::More) {
             // Behind the last record even where compaction has removed it.
@@ -223,14 +285,18 @@ impl<'r, 'o> Delivery<'r, 'o> {
         Ok(progress)
     }
 
-    fn add_section(&mut self, header: &BatchHeader, section: &[u8]) -> Result<Progress, Error> {
+    fn add_records(
+        &mut self,
+        header: &BatchHeader,
+        mut records: Records<'_>,
+    ) -> Result<Progress, Error> {
         let stamped = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
-        let mut records = Records::new(section, header.record_count);
         if header.record_count.checked_sub(1) == Some(header.last_offset_delta) {
             // Without holes, the records in front of the first one wanted can be counted.
-            let skipped = self.next_offset.saturating_sub(header.base_offset);
-            let skipped = skipped.clamp(0, i64::from(header.last_offset_delta));
-            records.pass_over(u32::try_from(skipped).unwrap_or(0))?;
+            let before = self.next_offset.saturating_sub(header.base_offset);
+            let before = before.clamp(0, i64::from(header.last_offset_delta));
+            let before = u32::try_from(before).unwrap_or(0);
+            records.pass_over(before.saturating_sub(records.index()))?;
         }
         for record in records {
             let record = record?;
@@ -320,36 +386,4 @@ impl<'r, 'o> Delivery<'r, 'o> {
         }
         Delivered { records: self.records, bytes, next_offset: self.next_offset }
     }
-}
-
-/// The batch that this thread decompressed last. A batch larger than a delivery is asked for again
-/// and again, and so is one that many subscriptions follow: comparing costs a fraction of
-/// decompressing.
-#[derive(Default)]
-struct Unpacked {
-    codec: Option<Codec>,
-    packed: Vec<u8>,
-    section: Vec<u8>,
-}
-
-thread_local! {
-    static UNPACKED: RefCell<Unpacked> = RefCell::default();
-}
-
-fn with_unpacked<T>(
-    codec: Codec,
-    packed: &[u8],
-    bytes_max: u64,
-    use_section: impl FnOnce(&[u8]) -> Result<T, Error>,
-) -> Result<T, Error> {
-    UNPACKED.with_borrow_mut(|unpacked| {
-        if unpacked.codec != Some(codec) || unpacked.packed != packed {
-            // A fresh buffer, so that one large batch does not leave its memory behind.
-            *unpacked = Unpacked::default();
-            let mut section = Vec::new();
-            decompress(codec, packed, bytes_max, &mut section)?;
-            *unpacked = Unpacked { codec: Some(codec), packed: packed.to_vec(), section };
-        }
-        use_section(&unpacked.section)
-    })
 }

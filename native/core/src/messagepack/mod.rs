@@ -8,7 +8,7 @@ pub mod produce;
 mod writer;
 
 pub use cursor::{Cursor, Fault};
-pub use deliver::{Damaged, Delivered, DeliveryRequest, deliver, deliver_within};
+pub use deliver::{Damaged, Delivered, DeliveryRequest, OpenBatches, deliver, deliver_opened};
 pub use envelope::{Envelope, Format, ProduceEntry, TopicReference, decode_envelope};
 pub use produce::{BuildOptions, Part, Splitter, build_batch};
 

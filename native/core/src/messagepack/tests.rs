@@ -423,8 +423,9 @@ fn a_batch_that_expands_far_is_left_to_another_thread() {
     let large = [record(&"x".repeat(200_000))];
     let log = log_of(&[(Codec::None, &[record("a")]), (Codec::Zstd, &large)]);
     let mut out = Vec::new();
-    let within = |from_offset, bytes_max, out: &mut Vec<u8>| {
-        deliver_within(&log, &request(from_offset, 102), bytes_max, out).unwrap()
+    let within = |from_offset, decompressed_bytes_max, out: &mut Vec<u8>| {
+        let opener = deliver::Anew { decompressed_bytes_max };
+        deliver_opened(&log, &request(from_offset, 102), &opener, out).unwrap()
     };
     let first = within(100, 100_000, &mut out).unwrap();
     assert_eq!((first.records, first.next_offset), (1, 101));

@@ -12,11 +12,10 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{
-    deliver::{ReadRequest, bytes_to_read},
+    deliveries::Deliveries,
     elsewhere::{AppendedFrame, FramesElsewhere},
 };
 use crate::{
@@ -24,7 +23,6 @@ use crate::{
     flush::fair::FairPool,
     layout,
     log::waiters::{Acknowledge, Watch},
-    messagepack::Delivered,
 };
 
 /// An event as the loop gets it: kind, then two numbers whose meaning the kind tells.
@@ -47,13 +45,6 @@ pub fn long_work_threads() -> usize {
     (processors / 2).clamp(1, LONG_WORK_THREADS_MAX)
 }
 
-/// Deliveries made by another thread that wait to be picked up; readers that went away leave
-/// theirs behind, so their number is bounded.
-const DELIVERIES_MAX: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not zero");
-
-/// Which delivery: topic, partition, offset and subscription that it was made for.
-pub type DeliveryKey = (u32, u32, u64, u32);
-
 /// The events of one event loop.
 pub struct Channel {
     events: Mutex<Vec<Event>>,
@@ -65,7 +56,8 @@ pub struct Channel {
     pub(super) long_work: FairPool,
     pub(super) elsewhere: Arc<FramesElsewhere>,
     appended: Mutex<HashMap<u32, AppendedFrame>>,
-    pub(super) deliveries: Mutex<LruCache<DeliveryKey, (Vec<u8>, Delivered)>>,
+    pub(super) deliveries: Arc<Deliveries>,
+    is_finishing: AtomicBool,
 }
 
 impl Channel {
@@ -82,13 +74,21 @@ impl Channel {
             long_work: FairPool::new("millrace-long", threads_max),
             elsewhere: Arc::default(),
             appended: Mutex::default(),
-            deliveries: Mutex::new(LruCache::new(DELIVERIES_MAX)),
+            deliveries: Arc::default(),
+            is_finishing: AtomicBool::new(false),
         })
     }
 
-    /// Does what is queued on the channel's own thread; what comes later is done by who brings it.
+    /// Ends the long work: what is begun is done, what is queued or comes later is refused with
+    /// [`Code::ShuttingDown`].
     pub fn finish(&self) {
+        self.is_finishing.store(true, Ordering::Release);
         self.long_work.close();
+    }
+
+    /// Whether long work is to be refused.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.is_finishing.load(Ordering::Acquire)
     }
 
     /// Ends the channel: nobody drains it any more, and what is posted is dropped.
@@ -155,23 +155,6 @@ impl Channel {
     /// Takes what became of a frame that another thread appended, once its token is done.
     pub fn take_appended(&self, token: u32) -> Option<AppendedFrame> {
         self.appended.lock().remove(&token)
-    }
-
-    /// Takes a delivery that another thread made, unless it is more than the request may take:
-    /// connections choose the numbers of their subscriptions, so it may be that of another one.
-    pub(super) fn take_delivery(
-        &self,
-        key: &DeliveryKey,
-        request: &ReadRequest,
-    ) -> Option<(Vec<u8>, Delivered)> {
-        let mut deliveries = self.deliveries.lock();
-        let (_, delivered) = deliveries.peek(key)?;
-        let is_within_bytes =
-            delivered.records <= 1 || delivered.bytes as u64 <= bytes_to_read(request);
-        if delivered.records > request.records_max.max(1) || !is_within_bytes {
-            return None;
-        }
-        deliveries.pop(key)
     }
 
     /// Posts that the work behind a token is done.

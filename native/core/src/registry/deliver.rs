@@ -1,24 +1,35 @@
 //! Reading for consumers: records as a MessagePack frame, or whole batches as a view.
+//!
+//! Batches that are compressed or large are taken apart once and kept for a moment, so that reading
+//! them piece by piece, by one reader or by many, costs each piece and not the batch each time.
 
 use std::sync::Arc;
 
 use super::{
     Store,
-    channel::{Channel, DeliveryKey, PartitionWatch},
+    channel::{Channel, PartitionWatch},
+    deliveries::{DeliveryKey, Making},
+    elsewhere::Connection,
 };
 use crate::{
-    batch::HEADER_BYTES,
-    error::{Code, Result},
+    batch::{BatchHeader, HEADER_BYTES, OpenBatch},
+    compression::Codec,
+    env::Clock,
+    error::{Code, Error, Result},
+    flush::fair::{Job, Owner, Step},
     limits,
     log::{
-        Log,
+        Log, LogShared,
         read::{Batches, ColdRange, Read},
     },
-    messagepack::{Damaged, Delivered, DeliveryRequest, deliver, deliver_within},
+    messagepack::{Damaged, Delivered, DeliveryRequest, OpenBatches, deliver_opened},
+    segment::open_batches::{BatchPlace, OpenBatchCache},
 };
 
 /// Batches that expand to more than this are taken apart by another thread.
 const DECOMPRESSED_ON_LOOP_BYTES_MAX: u64 = 128 << 10;
+/// Batches that are not compressed and have more bytes than this are, too.
+const OPENED_ON_LOOP_BYTES_MAX: usize = 1 << 20;
 
 /// What to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +46,8 @@ pub struct ReadRequest {
     pub records_max: u32,
     /// Bytes at most, unless the first record or batch is larger.
     pub bytes_max: u64,
+    /// Who reads, for records.
+    pub connection: Connection,
 }
 
 /// What there was to read.
@@ -80,7 +93,9 @@ impl Store {
     /// Appends one `records` frame to `output`.
     ///
     /// # Errors
-    /// [`Code::UnknownTopicOrPartition`], [`Code::TopicDeleted`], [`Code::KafkaStorageError`].
+    /// - [`Code::UnknownTopicOrPartition`], [`Code::TopicDeleted`], [`Code::KafkaStorageError`].
+    /// - [`Code::LimitExceeded`] for a connection that has more deliveries made by another thread
+    ///   than it may have subscriptions.
     pub fn read_records(
         &self,
         channel: &Arc<Channel>,
@@ -88,11 +103,9 @@ impl Store {
         output: &mut Vec<u8>,
     ) -> Result<Outcome> {
         let log = self.log(request.topic, request.partition)?;
-        let key: DeliveryKey =
-            (request.topic, request.partition, request.offset, request.subscription);
         let high_watermark = log.high_watermark();
         let mut offset = request.offset;
-        if let Some((frame, delivered)) = channel.take_delivery(&key, request) {
+        if let Some((frame, delivered)) = channel.deliveries.take(request) {
             if delivered.records > 0 {
                 output.extend_from_slice(&frame);
                 return Ok(records(&delivered, high_watermark));
@@ -106,8 +119,8 @@ impl Store {
                 other => return Ok(self.without_batches(channel, other)),
             };
             let delivery = delivery_request(request, offset, &batches);
-            let bytes_max = DECOMPRESSED_ON_LOOP_BYTES_MAX;
-            match deliver_within(batches.bytes(), &delivery, bytes_max, output) {
+            let opener = CachedBatches::new(self.shared(), &batches, true);
+            match deliver_opened(batches.bytes(), &delivery, &opener, output) {
                 Ok(Some(delivered)) if delivered.records > 0 => {
                     return Ok(records(&delivered, batches.high_watermark));
                 }
@@ -116,9 +129,9 @@ impl Store {
                     offset = batches.next_offset.max(offset + 1);
                 }
                 Ok(None) => {
-                    return Ok(self.deliver_elsewhere(channel, &log, request, offset, batches));
+                    return self.deliver_elsewhere(channel, &log, request, offset, batches);
                 }
-                Err(damaged) => return Ok(set_aside(&log, &batches, &damaged, offset)),
+                Err(damaged) => return set_aside(&log, &batches, damaged, offset),
             }
         }
     }
@@ -167,27 +180,27 @@ impl Store {
         request: &ReadRequest,
         offset: u64,
         batches: Batches,
-    ) -> Outcome {
+    ) -> Result<Outcome> {
+        let Some(making) = channel.deliveries.begin(request.connection) else {
+            let detail = "more deliveries on their way than there may be subscriptions";
+            return Err(Error::new(Code::LimitExceeded, detail));
+        };
         let token = channel.next_token();
-        let (log, channel, request) = (Arc::clone(log), Arc::clone(channel), *request);
-        self.shared().work.spawn(Box::new(move || {
-            let mut frame = Vec::new();
-            let delivery = delivery_request(&request, offset, &batches);
-            match deliver(batches.bytes(), &delivery, &mut frame) {
-                Ok(mut delivered) => {
-                    if delivered.records == 0 {
-                        let next = batches.next_offset.max(offset + 1);
-                        delivered.next_offset = i64::try_from(next).unwrap_or(i64::MAX);
-                    }
-                    let key =
-                        (request.topic, request.partition, request.offset, request.subscription);
-                    channel.deliveries.lock().put(key, (frame, delivered));
-                }
-                Err(damaged) => drop(set_aside(&log, &batches, &damaged, offset)),
-            }
-            channel.post_done(token, Code::None);
-        }));
-        Outcome::Loading { token }
+        let job = DeliveryElsewhere {
+            shared: Arc::clone(self.shared()),
+            log: Arc::clone(log),
+            request: *request,
+            offset,
+            batches,
+            end: DeliveryEnd {
+                channel: Arc::clone(channel),
+                token,
+                code: Code::UnknownServerError,
+                _making: making,
+            },
+        };
+        channel.long_work.spawn(reader(request.connection), Box::new(job));
+        Ok(Outcome::Loading { token })
     }
 
     /// Posts a [`super::channel::EVENT_VISIBLE`] event once the high watermark has passed
@@ -234,8 +247,121 @@ fn records(delivered: &Delivered, high_watermark: u64) -> Outcome {
     }
 }
 
+/// What a connection reads does not wait for what it produces.
+fn reader(connection: Connection) -> Owner {
+    Owner(connection | 1 << 63)
+}
+
+/// A delivery that another thread makes.
+struct DeliveryElsewhere {
+    shared: Arc<LogShared>,
+    log: Arc<Log>,
+    request: ReadRequest,
+    /// Where to begin: at or behind the offset asked for.
+    offset: u64,
+    batches: Batches,
+    end: DeliveryEnd,
+}
+
+/// Posts that the delivery is there, or why it is not, however the work ends.
+struct DeliveryEnd {
+    channel: Arc<Channel>,
+    token: u32,
+    code: Code,
+    _making: Making,
+}
+
+impl Drop for DeliveryEnd {
+    fn drop(&mut self) {
+        self.channel.post_done(self.token, self.code);
+    }
+}
+
+impl DeliveryElsewhere {
+    fn make(&self) -> Result<()> {
+        let Self { request, batches, offset, .. } = self;
+        let mut frame = Vec::new();
+        let delivery = delivery_request(request, *offset, batches);
+        let opener = CachedBatches::new(&self.shared, batches, false);
+        match deliver_opened(batches.bytes(), &delivery, &opener, &mut frame) {
+            Ok(Some(mut delivered)) => {
+                if delivered.records == 0 {
+                    let next = batches.next_offset.max(offset + 1);
+                    delivered.next_offset = i64::try_from(next).unwrap_or(i64::MAX);
+                }
+                self.end.channel.deliveries.keep(DeliveryKey::of(request), frame, delivered);
+                Ok(())
+            }
+            Ok(None) => Err(Error::new(Code::UnknownServerError, "a delivery was left to nobody")),
+            Err(damaged) => set_aside(&self.log, batches, damaged, *offset).map(drop),
+        }
+    }
+}
+
+impl Job for DeliveryElsewhere {
+    fn step(&mut self) -> Step {
+        let clock: &dyn Clock = &*self.shared.env.clock;
+        let started_ns = clock.monotonic_ns();
+        self.end.code = if self.end.channel.is_finishing() {
+            Code::ShuttingDown
+        } else {
+            self.make().map_or_else(|error| error.code(), |()| Code::None)
+        };
+        Step { cost_ns: clock.monotonic_ns().saturating_sub(started_ns), is_done: true }
+    }
+}
+
+/// The batches of one read, as far as readers have taken them apart already.
+struct CachedBatches<'a> {
+    cache: &'a OpenBatchCache,
+    /// Where the bytes begin.
+    start: BatchPlace,
+    is_on_loop: bool,
+}
+
+impl<'a> CachedBatches<'a> {
+    fn new(shared: &'a LogShared, batches: &Batches, is_on_loop: bool) -> Self {
+        let position = batches.window.start + batches.range.start as u64;
+        Self { cache: &shared.open_batches, start: (batches.window.segment, position), is_on_loop }
+    }
+
+    fn place(&self, position: usize) -> BatchPlace {
+        (self.start.0, self.start.1 + position as u64)
+    }
+}
+
+impl OpenBatches for CachedBatches<'_> {
+    fn known(&self, position: usize) -> Option<Arc<OpenBatch>> {
+        self.cache.get(self.place(position))
+    }
+
+    fn open(&self, position: usize, header: &BatchHeader, batch: &[u8]) -> Result<Arc<OpenBatch>> {
+        let bytes_max = if self.is_on_loop {
+            if header.attributes.codec()? == Codec::None && batch.len() > OPENED_ON_LOOP_BYTES_MAX {
+                return Err(Error::new(Code::MessageTooLarge, "a batch for another thread"));
+            }
+            DECOMPRESSED_ON_LOOP_BYTES_MAX
+        } else {
+            limits::BATCH_BYTES_DECOMPRESSED_MAX
+        };
+        let open = Arc::new(OpenBatch::new(header, batch, bytes_max)?);
+        self.cache.insert(self.place(position), &open);
+        Ok(open)
+    }
+
+    fn is_partial(&self) -> bool {
+        self.is_on_loop
+    }
+}
+
 /// Sets a batch aside that cannot be delivered, so that readers go on behind it.
-fn set_aside(log: &Log, batches: &Batches, damaged: &Damaged, offset: u64) -> Outcome {
+///
+/// # Errors
+/// Why it cannot be delivered where that says nothing about what is stored.
+fn set_aside(log: &Log, batches: &Batches, damaged: Damaged, offset: u64) -> Result<Outcome> {
+    if damaged.error.code() == Code::UnknownServerError {
+        return Err(damaged.error);
+    }
     let bytes = batches.bytes().len();
     let header = damaged.header;
     let end = header.map_or(bytes, |header| damaged.position + header.batch_bytes()).min(bytes);
@@ -247,5 +373,5 @@ fn set_aside(log: &Log, batches: &Batches, damaged: &Damaged, offset: u64) -> Ou
         .unwrap_or(batches.next_offset);
     let range = batches.range.start + damaged.position..batches.range.start + end;
     log.set_aside(batches, range, offset, to_offset);
-    Outcome::Gap { to_offset }
+    Ok(Outcome::Gap { to_offset })
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::{
     Store,
     channel::{Channel, PendingFrame},
-    produce::{Ack, Frame, FrameState, FrameWork, ProduceScratch, ProducerIdentity},
+    produce::{Ack, Frame, FrameState, FrameWork, ProduceScratch, ProducerIdentity, refuse},
 };
 use crate::{
     env::Clock,
@@ -253,6 +253,12 @@ impl FrameElsewhere {
         false
     }
 
+    fn refuse_rest(&mut self) {
+        for row in self.plan.chunks_exact_mut(layout::PLAN_STRIDE).skip(self.next) {
+            refuse(row, Code::ShuttingDown);
+        }
+    }
+
     fn complete(&mut self) {
         let appended = AppendedFrame {
             plan: std::mem::take(&mut self.plan),
@@ -268,6 +274,9 @@ impl Job for FrameElsewhere {
     fn step(&mut self) -> Step {
         let clock: Arc<dyn Clock> = Arc::clone(&self.store.shared().env.clock);
         let started_ns = clock.monotonic_ns();
+        if self.channel.is_finishing() {
+            self.refuse_rest();
+        }
         let is_done = !self.append_next() || self.next * layout::PLAN_STRIDE >= self.plan.len();
         if is_done {
             self.complete();

@@ -6,6 +6,7 @@
 pub mod channel;
 mod closing;
 pub mod deliver;
+pub mod deliveries;
 pub mod directory;
 pub mod elsewhere;
 pub mod produce;
@@ -32,7 +33,7 @@ use crate::{
     log::{Log, LogOffsets, LogShared, Position, config::LogConfig, open::OpenLog},
     metadata::MetadataFile,
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
-    segment::{cache::FileCache, maps::WindowCache},
+    segment::{cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache},
 };
 use channel::Channel;
 use directory::DataDirectory;
@@ -177,6 +178,7 @@ impl Store {
         let shared = LogShared {
             files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
             windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
+            open_batches: OpenBatchCache::new(limits::OPEN_BATCHES_BYTES_MAX),
             work: Arc::new(WorkPool::new("millrace-work", threads_max)),
             scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
             dirty: Arc::default(),
@@ -599,6 +601,7 @@ impl Store {
             if store.is_closed.load(Ordering::Acquire) {
                 return;
             }
+            store.shared.open_batches.sweep();
             // A checkpoint that cannot be written costs the next start time, nothing else.
             if store.write_checkpoint().is_err() {
                 store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);

@@ -483,7 +483,7 @@ fn set_result(row: &mut [f64], partition: f64, appended: &Appended) {
 }
 
 /// Notes that an entry failed, unless that is known already.
-fn refuse(row: &mut [f64], code: Code) {
+pub(super) fn refuse(row: &mut [f64], code: Code) {
     if get(row, layout::PLAN_CODE) == 0.0 {
         set(row, layout::PLAN_CODE, f64::from(code.number()));
     }

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod damage;
 pub mod maps;
+pub mod open_batches;
 pub mod writer;
 
 use std::{
