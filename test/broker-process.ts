@@ -22,8 +22,8 @@ const FREE_ADDRESS = "127.0.0.1:0";
 export type AtEnd = (cleanup: () => void | Promise<void>) => void;
 
 /**
- * For what hooks of a suite begin: to be called in a `describe`, before its own hooks. What was begun
- * last is ended first.
+ * For what hooks of a suite begin: to be called in a `describe`, before its own hooks. What was
+ * begun last is ended first.
  */
 export function atEndOfSuite(): AtEnd {
 	const cleanups: Parameters<AtEnd>[0][] = [];

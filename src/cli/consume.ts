@@ -5,7 +5,6 @@ import type { Client, Consumer, ConsumerOptions, Gap } from "../client/index.ts"
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { withClient } from "./broker-connection.ts";
-import { noGroups } from "./group.ts";
 import { jsonOption, parseTime, urlOption, wholeNumber } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { formatRecord, RECORD_FORMATS, type RecordFormat } from "./record-format.ts";
@@ -69,9 +68,17 @@ export function consumeCommand(): Command {
 		.addOption(urlOption())
 		.addOption(jsonOption().implies({ format: "json" }))
 		.action((topic: string, options: ConsumeOptions) => {
-			if (options.group !== undefined) throw noGroups();
+			if (options.group !== undefined) throw notInGroups();
 			return withClient(options.url, (client) => consume(client, topic, options));
 		});
+}
+
+function notInGroups(): MillraceError {
+	return new MillraceError(
+		"UNSUPPORTED_OPERATION",
+		"in this version groups are joined over the Kafka protocol only; " +
+			"consume from where you want with --from-beginning, --offset or --from-time",
+	);
 }
 
 /** Where to begin, by the options. */

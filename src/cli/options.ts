@@ -46,6 +46,15 @@ export function wholeNumber(minimum: number, maximum: number): (text: string) =>
 	};
 }
 
+/** A whole number, negative or not. */
+export function signedNumber(text: string): number {
+	const number = /^[+-]?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+	if (!Number.isSafeInteger(number)) {
+		throw new InvalidArgumentError("Expected a whole number, such as 100 or -100.");
+	}
+	return number;
+}
+
 /** A point in time: milliseconds since the epoch, or ISO 8601 (without a zone: local time). */
 export function parseTime(text: string): number {
 	const timestampMs = /^\d{1,16}$/.test(text) ? Number(text) : isoTime(text);

@@ -2,6 +2,11 @@ import type {
 	CallAnswer,
 	CallArguments,
 	CallName,
+	GroupDescription,
+	GroupMember,
+	GroupPartition,
+	GroupSummary,
+	OffsetMove,
 	PartitionOffsets,
 	TopicConfigEntry,
 	TopicDescription,
@@ -11,7 +16,17 @@ import { OPERATION } from "../protocol/operations.ts";
 import type { FrameValue } from "../protocol/writer.ts";
 import type { Link } from "./link.ts";
 
-export type { PartitionOffsets, TopicConfigEntry, TopicDescription, TopicSummary };
+export type {
+	GroupDescription,
+	GroupMember,
+	GroupPartition,
+	GroupSummary,
+	OffsetMove,
+	PartitionOffsets,
+	TopicConfigEntry,
+	TopicDescription,
+	TopicSummary,
+};
 
 /** Options of every request: an aborted one may have been carried out all the same. */
 export interface RequestOptions {
@@ -139,6 +154,75 @@ export class Offsets {
 	/** The ends of every partition of a topic. */
 	async describe(topic: string, options: RequestOptions = {}): Promise<PartitionOffsets[]> {
 		return (await call(this.#link, "offsets.describe", { topic }, options)).partitions;
+	}
+}
+
+/** Where to put a group's offsets. */
+export type ResetPosition =
+	| "earliest"
+	| "latest"
+	| { readonly offset: number }
+	| { readonly timestamp: number | Date }
+	/** So many records on from where the group is; negative: back. */
+	| { readonly shift: number };
+
+export interface ResetOffsetsOptions extends RequestOptions {
+	/** Only this topic; default: every partition that the group has committed. */
+	readonly topic?: string;
+	/** Only this partition of `topic`. */
+	readonly partition?: number;
+	/** Say what would be done and do nothing. */
+	readonly dryRun?: boolean;
+}
+
+/** `client.groups` */
+export class Groups {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** All groups, in the order of their names. */
+	async list(options: RequestOptions = {}): Promise<GroupSummary[]> {
+		const groups: GroupSummary[] = [];
+		for (;;) {
+			const last = groups.at(-1);
+			const takes = last === undefined ? {} : { after: last.group };
+			const answer = await call(this.#link, "groups.list", takes, options);
+			groups.push(...answer.groups);
+			if (!answer.more || answer.groups.length === 0) return groups;
+		}
+	}
+
+	/** Members, committed offsets, and how far behind the group is, in records and in time. */
+	async describe(group: string, options: RequestOptions = {}): Promise<GroupDescription> {
+		return (await call(this.#link, "groups.describe", { group }, options)).group;
+	}
+
+	/**
+	 * Moves committed offsets, durably; resolves to what was moved, or would be (`dryRun`). Rejects
+	 * with NON_EMPTY_GROUP while the group has members. A group that does not exist begins with them.
+	 */
+	async resetOffsets(
+		group: string,
+		to: ResetPosition,
+		options: ResetOffsetsOptions = {},
+	): Promise<OffsetMove[]> {
+		const { topic, partition, dryRun } = options;
+		const position =
+			typeof to === "object" && "timestamp" in to ? { timestamp_ms: Number(to.timestamp) } : to;
+		const takes: CallArguments<"groups.reset_offsets"> = { group, to: position };
+		if (topic !== undefined) takes.topic = topic;
+		if (partition !== undefined) takes.partition = partition;
+		if (dryRun !== undefined) takes.dry_run = dryRun;
+		return (await call(this.#link, "groups.reset_offsets", takes, options)).moves;
+	}
+
+	/** Deletes a group without members, with its offsets. Rejects with NON_EMPTY_GROUP. */
+	async delete(group: string, options: RequestOptions = {}): Promise<void> {
+		await call(this.#link, "groups.delete", { group }, options);
 	}
 }
 

@@ -1,6 +1,6 @@
 import { MillraceError } from "../protocol/error.ts";
 import { abortReason, withSignal } from "./abort.ts";
-import { Offsets, Topics } from "./admin.ts";
+import { Groups, Offsets, Topics } from "./admin.ts";
 import { Consumer } from "./consumer.ts";
 import type { ConsumerOptions } from "./consumer-options.ts";
 import { Link, type LinkState } from "./link.ts";
@@ -36,6 +36,7 @@ export interface ConnectOptions {
 export class Client {
 	readonly topics: Topics;
 	readonly offsets: Offsets;
+	readonly groups: Groups;
 	readonly #link: Link;
 	readonly #directory: TopicDirectory;
 	readonly #sender: Sender;
@@ -50,6 +51,7 @@ export class Client {
 		this.#sender = new Sender(link, this.#directory);
 		this.topics = new Topics(link);
 		this.offsets = new Offsets(link);
+		this.groups = new Groups(link);
 	}
 
 	/** Whether there is a connection at the moment. */

@@ -3,8 +3,15 @@ export type { CodeName } from "../protocol/codes.ts";
 export { MillraceError } from "../protocol/error.ts";
 export type {
 	CreateTopicOptions,
+	GroupDescription,
+	GroupMember,
+	GroupPartition,
+	GroupSummary,
+	OffsetMove,
 	PartitionOffsets,
 	RequestOptions,
+	ResetOffsetsOptions,
+	ResetPosition,
 	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,

@@ -211,6 +211,15 @@ export class GroupCoordinator {
 		return listed;
 	}
 
+	/**
+	 * The state of a group; null when there is none of this name. Throws
+	 * COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, INVALID_GROUP_ID.
+	 */
+	stateOf(groupId: string): string | null {
+		checkGroupId(groupId);
+		return this.#store.find(groupId)?.summary().state ?? null;
+	}
+
 	/** Throws GROUP_ID_NOT_FOUND, for a group of another type, too. */
 	describeClassicGroup(groupId: string): ClassicGroupDescription {
 		const group = this.#store.existing(groupId);

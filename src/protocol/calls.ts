@@ -45,6 +45,55 @@ export interface TopicDescription extends TopicSummary {
 	configs: TopicConfigEntry[];
 }
 
+export interface GroupSummary {
+	group: string;
+	/** "classic" or "consumer". */
+	type: string;
+	/** "Empty", "Stable", ...: Kafka's names. */
+	state: string;
+	/** "consumer" for groups that read topics; "" when no member ever joined. */
+	protocol_type: string;
+}
+
+export interface GroupMember {
+	member_id: string;
+	instance_id: string | null;
+	client_id: string;
+	client_host: string;
+	/** What it reads; nil where only the members themselves understand it. */
+	assignment: { topic: string; partitions: number[] }[] | null;
+}
+
+/** How far a group has come in one partition. */
+export interface GroupPartition {
+	topic: string;
+	partition: number;
+	/** Who reads it, or nil. */
+	member_id: string | null;
+	/** The committed offset, the next to be read; nil: none. */
+	committed: number | null;
+	/** First offset that can be read, and the one behind the last; nil: the partition is gone. */
+	log_start: number | null;
+	high_watermark: number | null;
+	/** Records that are left to read; nil: not known. */
+	lag: number | null;
+	/** How long the first of them has been waiting, in milliseconds; 0: none is; nil: not known. */
+	lag_ms: number | null;
+}
+
+export interface GroupDescription extends GroupSummary {
+	members: GroupMember[];
+	partitions: GroupPartition[];
+}
+
+/** Where a group's offset is and is put; `from` nil: nothing was committed. */
+export interface OffsetMove {
+	topic: string;
+	partition: number;
+	from: number | null;
+	to: number;
+}
+
 /** One thing that recovery found at the last start. */
 export interface RecoveryFinding {
 	/** The partition or directory concerned. */
@@ -112,6 +161,32 @@ export interface Calls {
 		takes: { topic: string | number };
 		answers: { partitions: PartitionOffsets[] };
 	};
+	"groups.list": {
+		takes: {
+			/** Go on behind this name. */
+			after?: string;
+			/** Most groups in one answer, 1 to 1,000; default 1,000. */
+			limit?: number;
+		};
+		/** In the order of their names' code units. */
+		answers: { groups: GroupSummary[]; more: boolean };
+	};
+	"groups.describe": { takes: { group: string }; answers: { group: GroupDescription } };
+	"groups.reset_offsets": {
+		takes: {
+			group: string;
+			/** nil: every partition that the group has committed. */
+			topic?: string;
+			/** With `topic`; nil: all of it. */
+			partition?: number;
+			to: "earliest" | "latest" | { offset: number } | { timestamp_ms: number } | { shift: number };
+			/** true: say what would be done and do nothing. */
+			dry_run?: boolean;
+		};
+		answers: { moves: OffsetMove[] };
+	};
+	/** Answered when it is durable. */
+	"groups.delete": { takes: { group: string }; answers: Record<string, never> };
 	"cluster.describe": {
 		takes: Record<string, never>;
 		answers: {
@@ -129,6 +204,9 @@ export interface Calls {
 export type CallName = keyof Calls;
 export type CallArguments<Name extends CallName> = Calls[Name]["takes"];
 export type CallAnswer<Name extends CallName> = Calls[Name]["answers"];
+
+/** Most groups in one answer of groups.list. */
+export const GROUPS_LISTED_MAX = 1_000;
 
 /** Most topics in one answer of topics.list. */
 export const TOPICS_LISTED_MAX = 1_000;

@@ -4,6 +4,7 @@
  */
 import type { Clock } from "../clock.ts";
 import type { ConnectionLimit } from "../connection-limit.ts";
+import type { GroupCoordinator } from "../groups/coordinator.ts";
 import { LIMITS } from "../limits.ts";
 import type { ProducerIds } from "../producer-ids.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
@@ -30,6 +31,7 @@ export interface WebSocketServerOptions {
 	readonly broker: string;
 	readonly storage: SessionStorage;
 	readonly catalogue: SessionCatalogue;
+	readonly groups: GroupCoordinator;
 	readonly producerIds: ProducerIds;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
 	readonly authenticate: Authenticate;
@@ -60,12 +62,14 @@ export class WebSocketServer {
 	#listener: Listener | undefined;
 
 	private constructor(options: WebSocketServerOptions) {
-		const { broker, storage, catalogue, clock, log, authenticate, describeCluster } = options;
+		const { broker, storage, catalogue, groups, clock, log, authenticate, describeCluster } =
+			options;
 		const topics = new LiveTopics(catalogue, (topic, before) => this.#topicChanged(topic, before));
 		this.#host = {
 			broker,
 			storage,
 			catalogue,
+			groups,
 			topics,
 			deliveries: new Deliveries(),
 			clock,

@@ -1,5 +1,6 @@
 /** What sessions need of the broker around them; one for each event loop. */
 import type { Clock } from "../clock.ts";
+import type { GroupCoordinator } from "../groups/coordinator.ts";
 import type { ProducerIds } from "../producer-ids.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import type { DecodedMap, FrameReader } from "../protocol/reader.ts";
@@ -59,6 +60,7 @@ export interface SessionHost {
 	readonly broker: string;
 	readonly storage: SessionStorage;
 	readonly catalogue: SessionCatalogue;
+	readonly groups: GroupCoordinator;
 	readonly topics: LiveTopics;
 	readonly deliveries: Deliveries;
 	readonly clock: Clock;

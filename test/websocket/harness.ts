@@ -4,8 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
+import { loadConfig } from "../../src/config.ts";
 import { ConnectionLimit } from "../../src/connection-limit.ts";
+import { GroupCoordinator } from "../../src/groups/coordinator.ts";
 import { LIMITS } from "../../src/limits.ts";
+import { silentLogger } from "../../src/log.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { ProducerIds } from "../../src/producer-ids.ts";
 import { Storage } from "../../src/storage/storage.ts";
@@ -122,6 +125,13 @@ function serverOptions(
 		broker: "millrace/test",
 		storage,
 		catalogue,
+		groups: new GroupCoordinator({
+			options: loadConfig({}).config,
+			storage,
+			catalogue,
+			clock: systemClock,
+			log: silentLogger(),
+		}),
 		producerIds: new ProducerIds(storage),
 		connections: new ConnectionLimit(LIMITS.connectionsDefault, systemClock, { warn: ignore }),
 		describeCluster: () => ({

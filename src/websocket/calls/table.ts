@@ -7,6 +7,7 @@ import type { Arguments } from "../arguments.ts";
 import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 import { describeCluster, verifyStatus } from "./cluster.ts";
+import { deleteGroup, describeGroup, listGroups, resetGroupOffsets } from "./groups.ts";
 import { describeOffsets, listOffsets } from "./offsets.ts";
 import {
 	addPartitions,
@@ -28,6 +29,10 @@ const BY_NAME: Record<CallName, Call> = {
 	"topics.delete": deleteTopic,
 	"offsets.list": listOffsets,
 	"offsets.describe": describeOffsets,
+	"groups.list": listGroups,
+	"groups.describe": describeGroup,
+	"groups.reset_offsets": resetGroupOffsets,
+	"groups.delete": deleteGroup,
 	"cluster.describe": describeCluster,
 	"verify.status": verifyStatus,
 };
