@@ -70,6 +70,8 @@ export const LIMITS = {
 	groupMembersMax: 10_000,
 	/** Member ids of one group that were handed out and have not joined yet. */
 	groupJoinsPendingMax: 1_000,
+	/** Bytes of a group's, client's, instance's or protocol's name: ids of members are made of them, and records keep all. */
+	groupNameBytesMax: 8_192,
 	/** Protocols that one member may offer. */
 	groupProtocolsMax: 64,
 	/** Metadata and assignments of one group in bytes: they are stored in one record, which a batch must hold. */

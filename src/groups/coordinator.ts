@@ -96,16 +96,14 @@ export class GroupCoordinator {
 	 * GROUP_MAX_SIZE_REACHED, INVALID_REQUEST.
 	 */
 	async join(request: JoinRequest): Promise<JoinAnswer> {
-		const { groupId, memberId, sessionTimeoutMs, protocols } = request;
+		const { groupId, memberId, sessionTimeoutMs } = request;
 		checkGroupId(groupId);
 		const { groupMinSessionTimeoutMs: least, groupMaxSessionTimeoutMs: most } = this.#options;
 		if (sessionTimeoutMs < least || sessionTimeoutMs > most) {
 			const particular = `${sessionTimeoutMs} ms is not within ${least} to ${most} ms`;
 			throw new JoinRefused("INVALID_SESSION_TIMEOUT", MEMBER_ID_UNKNOWN, particular);
 		}
-		if (protocols.length > LIMITS.groupProtocolsMax) {
-			throw new MillraceError("INVALID_REQUEST", `${protocols.length} protocols`);
-		}
+		checkJoin(request);
 		if (!this.#store.isPrepared) await this.#store.prepare();
 		const known = this.#store.find(groupId);
 		if (known === undefined && memberId !== MEMBER_ID_UNKNOWN) {
@@ -172,7 +170,8 @@ export class GroupCoordinator {
 	 * ILLEGAL_GENERATION for a member of a group that does not exist, or, when they could not be
 	 * stored, with COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR or INVALID_COMMIT_OFFSET_SIZE.
 	 */
-	commitOffsets(request: CommitRequest): Promise<TopicPartitions<PartitionCode>[]> {
+	async commitOffsets(request: CommitRequest): Promise<TopicPartitions<PartitionCode>[]> {
+		checkGroupIdLength(request.groupId);
 		return this.#offsets.commit(request);
 	}
 
@@ -261,6 +260,31 @@ export class GroupCoordinator {
 	}
 }
 
+/** Throws INVALID_GROUP_ID for an id that no group with members has. */
 function checkGroupId(groupId: string): void {
 	if (groupId === "") throw new MillraceError("INVALID_GROUP_ID");
+	checkGroupIdLength(groupId);
+}
+
+/** Throws INVALID_GROUP_ID for an id that no group has. */
+function checkGroupIdLength(groupId: string): void {
+	if (isNameTooLong(groupId)) throw new MillraceError("INVALID_GROUP_ID", "it is too long");
+}
+
+/** Throws INVALID_REQUEST for more than a member may bring. */
+function checkJoin({ clientId, groupInstanceId, protocolType, protocols }: JoinRequest): void {
+	if (protocols.length > LIMITS.groupProtocolsMax) {
+		throw new MillraceError("INVALID_REQUEST", `${protocols.length} protocols`);
+	}
+	const names = [
+		clientId,
+		groupInstanceId ?? "",
+		protocolType,
+		...protocols.map(({ name }) => name),
+	];
+	if (names.some(isNameTooLong)) throw new MillraceError("INVALID_REQUEST", "a name is too long");
+}
+
+function isNameTooLong(name: string): boolean {
+	return Buffer.byteLength(name) > LIMITS.groupNameBytesMax;
 }

@@ -45,6 +45,34 @@ test("memory of all groups together", () => {
 	expect(budget.bytes).toBeLessThanOrEqual(10_000);
 });
 
+test("names, as records and answers keep them whole", async () => {
+	const { coordinator } = await start();
+	const name = "x".repeat(LIMITS.groupNameBytesMax);
+	const longer = `${name}x`;
+	const join = (change: Parameters<typeof joinRequest>[0]) =>
+		codeOf(coordinator.join(joinRequest(change)));
+	const protocols = [{ name: longer, metadata: new Uint8Array() }];
+	expect(await join({ groupId: longer })).toBe("INVALID_GROUP_ID");
+	for (const change of [{ clientId: longer }, { groupInstanceId: longer }, { protocols }]) {
+		expect(await join(change)).toBe("INVALID_REQUEST");
+	}
+	expect(await codeOf(coordinator.commitOffsets(commitRequest(1, { groupId: longer })))).toBe(
+		"INVALID_GROUP_ID",
+	);
+	// What is just short enough makes a group that can be stored.
+	const { memberId } = await coordinator.join(joinRequest({ groupId: name, clientId: name }));
+	const synced = await coordinator.sync({
+		groupId: name,
+		memberId,
+		groupInstanceId: null,
+		generation: 1,
+		protocolType: null,
+		protocolName: null,
+		assignments: [{ memberId, assignment: Buffer.from("all") }],
+	});
+	expect(synced.assignment).toHaveLength(3);
+});
+
 test("assignments of one group", () => {
 	const driver = new GroupDriver();
 	const { memberId } = driver.join().value;

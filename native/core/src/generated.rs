@@ -563,6 +563,9 @@ pub const GROUP_MEMBERS_MAX: u64 = 10_000;
 /// Member ids of one group that were handed out and have not joined yet.
 pub const GROUP_JOINS_PENDING_MAX: u64 = 1_000;
 
+/// Bytes of a group's, client's, instance's or protocol's name: ids of members are made of them, and records keep all.
+pub const GROUP_NAME_BYTES_MAX: u64 = 8_192;
+
 /// Protocols that one member may offer.
 pub const GROUP_PROTOCOLS_MAX: u64 = 64;
 
