@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_name_matches_as_a_whole() {
         assert_eq!(matched("a|ab", &["a", "ab", "abc", "xa"]), [true, true, false, false]);
-        assert_eq!(matched("orders-.*", &["orders-1", "orders-", "my-orders-1"])[2], false);
+        assert!(!matched("orders-.*", &["orders-1", "orders-", "my-orders-1"])[2]);
         assert_eq!(matched("", &["", "a"]), [true, false]);
         // A comment does not take the end of the pattern with it.
         assert_eq!(matched("(?x) a # or b", &["a", "ab"]), [true, false]);
