@@ -94,6 +94,7 @@ export class FetchRun {
 		if (typeof offsets === "number") return failed(offsets);
 		const epochCode = checkLeaderEpoch(target.leaderEpoch, offsets.leaderEpoch);
 		if (epochCode !== CODES.NONE.code) return failed(epochCode);
+		if (target.offset < 0) return failed(CODES.OFFSET_OUT_OF_RANGE.code);
 		return this.#readFrom(topic, target, offsets, target.offset);
 	}
 

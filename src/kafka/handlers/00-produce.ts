@@ -6,6 +6,7 @@
  * - The broker's internal topics are refused: INVALID_TOPIC_EXCEPTION.
  * - acks 0 is never answered; where something of it fails, the connection is closed, as Kafka does.
  * - acks 1 and all wait for what the topic promises: the flush, or the write on relaxed topics.
+ * - A refused batch is told with a message, but without which of its records are to blame.
  * - The core takes the batches where they lie in the request: nothing here looks at a record.
  *
  * Version notes:
@@ -58,7 +59,6 @@ interface Entry {
 	readonly partition: number;
 	readonly records: Uint8Array | null;
 	code: number;
-	message: string | null;
 	baseOffset: number;
 	appendTimeMs: number;
 }
@@ -104,7 +104,7 @@ function admit(
 	const topic = typeof found === "number" ? undefined : found;
 	const code =
 		typeof found === "number" ? found : refusal(found, partition, records, request, exchange);
-	return { topic, partition, records, code, message: null, baseOffset: -1, appendTimeMs: -1 };
+	return { topic, partition, records, code, baseOffset: -1, appendTimeMs: -1 };
 }
 
 function refusal(
@@ -214,14 +214,16 @@ function respond(entry: Entry, { host }: Exchange) {
 			index: partition,
 			errorCode: kafkaCode(code),
 			baseOffset: -1,
-			errorMessage: entry.message,
+			errorMessage: code === CODES.NONE.code ? null : MillraceError.fromNumber(code).message,
 		};
 	}
+	const isBrokersTime = topic.logConfig.timestampType === "LogAppendTime";
 	return {
 		index: partition,
 		errorCode: CODES.NONE.code,
 		baseOffset: entry.baseOffset,
-		logAppendTimeMs: entry.appendTimeMs,
+		// Clients take it for the time of their records: it is told only where it is that.
+		logAppendTimeMs: isBrokersTime ? entry.appendTimeMs : -1,
 		logStartOffset: host.storage.offsets(topic.handle, partition).logStart,
 	};
 }

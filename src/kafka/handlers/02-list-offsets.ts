@@ -4,6 +4,7 @@
  * Behavior:
  * - "Latest" is the high watermark; there are no transactions, so isolation changes nothing.
  * - A time before every record answers the first record, one behind every record -1.
+ * - A partition that a topic names twice is answered once, with INVALID_REQUEST.
  * - A time of the future API (below the ones known) is UNSUPPORTED_VERSION for that partition, and
  *   so is a special time that came with a later version than the request's.
  *
@@ -34,6 +35,8 @@ const EARLIEST_LOCAL = -4;
 const LATEST_TIERED = -5;
 const EARLIEST_PENDING_UPLOAD = -6;
 
+const INVALID_REQUEST = CODES.INVALID_REQUEST.code;
+
 /** From here on answers carry leader epochs. */
 const LEADER_EPOCH_VERSION = 4;
 
@@ -58,14 +61,27 @@ async function listOffsets(
 ): Promise<ListOffsetsResponse> {
 	const answers = topics.map(async ({ name, partitions }) => {
 		const found = findTopic(exchange.host.catalogue, { name });
+		const { once, twice } = byOccurrence(partitions);
 		return {
 			name,
-			partitions: await Promise.all(
-				partitions.map((partition) => answerPartition(found, partition, exchange)),
-			),
+			partitions: await Promise.all([
+				...once.map((partition) => answerPartition(found, partition, exchange)),
+				...twice.map((partitionIndex) => ({ partitionIndex, errorCode: INVALID_REQUEST })),
+			]),
 		};
 	});
 	return { topics: await Promise.all(answers) };
+}
+
+/** The partitions that are named once, and the indexes of the others. */
+function byOccurrence(partitions: readonly RequestPartition[]) {
+	const counts = new Map<number, number>();
+	for (const { partitionIndex } of partitions) {
+		counts.set(partitionIndex, (counts.get(partitionIndex) ?? 0) + 1);
+	}
+	const isOnce = ({ partitionIndex }: RequestPartition) => counts.get(partitionIndex) === 1;
+	const twice = [...counts].filter(([, count]) => count > 1).map(([index]) => index);
+	return { once: partitions.filter(isOnce), twice };
 }
 
 async function answerPartition(

@@ -55,8 +55,13 @@ async function topicsOf(request: MetadataRequest, exchange: Exchange): Promise<R
 	}
 	const answers: ResponseTopic[] = [];
 	// One after the other: creations queue in the catalogue anyway.
-	for (const topic of topics) answers.push(await answerTopic(topic, request, exchange));
+	for (const topic of distinct(topics)) answers.push(await answerTopic(topic, request, exchange));
 	return answers;
+}
+
+/** A topic that is asked for twice is answered once. */
+function distinct(topics: readonly RequestTopic[]): Iterable<RequestTopic> {
+	return new Map(topics.map((topic) => [`${topic.topicId} ${topic.name}`, topic])).values();
 }
 
 async function answerTopic(

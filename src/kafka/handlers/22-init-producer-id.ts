@@ -3,6 +3,7 @@
  *
  * Behavior:
  * - Every call without a transactional id answers a new producer id with epoch 0.
+ * - A producer id without its epoch, or the other way round, is INVALID_REQUEST.
  * - There is no transaction coordinator in this version: with a transactional id the answer is
  *   TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client tries again.
  */
@@ -22,10 +23,11 @@ const FIRST_EPOCH = 0;
 export const initProducerIdApi = serveApi(INIT_PRODUCER_ID, initProducerId);
 
 async function initProducerId(
-	{ transactionalId }: InitProducerIdRequest,
+	{ transactionalId, producerId: ownId, producerEpoch: ownEpoch }: InitProducerIdRequest,
 	{ host }: Exchange,
 ): Promise<InitProducerIdResponse> {
-	if (transactionalId === "") {
+	const isHalf = ownId < 0 !== ownEpoch < 0;
+	if (transactionalId === "" || isHalf) {
 		return { errorCode: CODES.INVALID_REQUEST.code, producerEpoch: NO_EPOCH };
 	}
 	if (transactionalId !== null) {
