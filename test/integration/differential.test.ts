@@ -1,0 +1,172 @@
+/**
+ * Millrace beside a real Apache Kafka: both are asked the same, and must answer the same, but for
+ * what differential/differences.json names with a reason.
+ */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { connect } from "../../src/client/index.ts";
+import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
+import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import type { Fields } from "../kafka/client-codec.ts";
+import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
+import { startApacheKafka } from "./apache-kafka.ts";
+import { clusterScenarios } from "./differential/cluster-scenarios.ts";
+import { groupScenarios } from "./differential/group-scenarios.ts";
+import { recordScenarios } from "./differential/record-scenarios.ts";
+import {
+	compare,
+	type Difference,
+	isKnown,
+	type KnownDifference,
+	type Scenario,
+} from "./differential/scenario.ts";
+import { type Answer, Session } from "./differential/session.ts";
+
+const START_MS_MAX = 90_000;
+const SCENARIO_MS_MAX = 60_000;
+
+const differencesFile = new URL("differential/differences.json", import.meta.url);
+const known: readonly KnownDifference[] = JSON.parse(readFileSync(differencesFile, "utf8"));
+const used = new Set<KnownDifference>();
+
+const isServed = (name: string): boolean =>
+	[...SERVED_APIS.values()].some(({ facts }) => facts.name === name);
+
+const scenarios: readonly Scenario[] = [
+	...recordScenarios,
+	...clusterScenarios,
+	...groupScenarios,
+].filter(({ api, needs = [] }) => [api, ...needs].every(isServed));
+
+interface Sides {
+	readonly kafka: Session;
+	readonly millrace: Session;
+}
+
+let sides: Sides | null = null;
+const cleanups: Parameters<AtEnd>[0][] = [];
+const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
+
+beforeAll(async () => {
+	const kafka = await startApacheKafka(atEnd);
+	if (kafka === null) return;
+	const millrace = await BrokerProcess.start({
+		dataDir: temporaryDirectory(atEnd),
+		flags: ["--kafka", "127.0.0.1:0", "--group-initial-rebalance-delay-ms", "0"],
+		atEnd,
+	});
+	const client = await connect(millrace.url);
+	atEnd(() => client.close());
+	sides = {
+		kafka: new Session(kafka, (name, partitions, configs) =>
+			createKafkaTopic(sides?.kafka as Session, name, partitions, configs),
+		),
+		millrace: new Session(millrace.kafka as string, async (name, partitions, configs) => {
+			await client.topics.create(name, { partitions, configs });
+		}),
+	};
+	const { kafka: theirs, millrace: ours } = sides;
+	atEnd(() => Promise.all([theirs.close(), ours.close()]).then(() => undefined));
+}, START_MS_MAX);
+
+afterAll(async () => {
+	for (const cleanup of cleanups) await cleanup();
+});
+
+async function createKafkaTopic(
+	session: Session,
+	name: string,
+	numPartitions: number,
+	configs: Readonly<Record<string, string>>,
+): Promise<void> {
+	const entries = Object.entries(configs).map(([key, value]) => ({ name: key, value }));
+	const topic = { name, numPartitions, replicationFactor: 1, assignments: [], configs: entries };
+	const { topics } = await session.prepare("CreateTopics", 5, {
+		topics: [topic],
+		timeoutMs: 10_000,
+	});
+	const { errorCode } = (topics as readonly Fields[])[0] as Fields;
+	if (errorCode !== 0) throw new Error(`${name} was not created: error ${errorCode}`);
+}
+
+/** The versions of a scenario's API that are served, oldest first. */
+function versionsOf({ api, from = 0, to = Number.MAX_SAFE_INTEGER }: Scenario): number[] {
+	const served = [...SERVED_APIS.values()].find(({ facts }) => facts.name === api);
+	if (served === undefined) throw new Error(`${api} is not served`);
+	const { oldest, latest } = served.facts;
+	const versions = Array.from({ length: latest - oldest + 1 }, (_, index) => oldest + index);
+	return versions.filter((version) => version >= from && version <= to);
+}
+
+async function runScenario(it: Scenario, { kafka, millrace }: Sides): Promise<Difference[]> {
+	const run = async (session: Session) => {
+		await session.close();
+		session.start("");
+		const context = await it.prepare?.(session);
+		const answers: Answer[] = [];
+		for (const version of versionsOf(it)) {
+			session.start(`${it.api} v${version}, ${it.name}`);
+			const id = `${it.api}-${it.name}-${version}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
+			await it.run(session, version, id, context);
+			answers.push(...session.answers);
+		}
+		return answers;
+	};
+	// Both to their end, so that neither goes on during the next scenario.
+	const [theirs, ours] = await Promise.allSettled([run(kafka), run(millrace)]);
+	if (theirs.status === "rejected") throw theirs.reason;
+	if (ours.status === "rejected") throw ours.reason;
+	return compare(theirs.value, ours.value);
+}
+
+/** A line for each difference, with all versions that have it. */
+function textsOf(differences: readonly Difference[]): string[] {
+	const versions = new Map<string, Set<number>>();
+	for (const { label, path, kafka, millrace } of differences) {
+		const [, version, what] = /^\w+ v(-?\d+), (.*)$/.exec(label) ?? [];
+		const answers = `Kafka ${JSON.stringify(kafka)}, Millrace ${JSON.stringify(millrace)}`;
+		const text = `${what} ${path}: ${answers}`;
+		versions.set(text, (versions.get(text) ?? new Set()).add(Number(version)));
+	}
+	return [...versions].map(([text, seen]) => `${text} in ${[...seen].join(" ")}`);
+}
+
+describe("the same is asked of Apache Kafka and of Millrace", () => {
+	test.for(scenarios)("$api: $name", { timeout: SCENARIO_MS_MAX }, async (it, context) => {
+		const both = sides ?? context.skip(MISSING_KAFKA_JAVA);
+		const unknown = (await runScenario(it, both)).filter((difference) => {
+			const entry = known.find((candidate) => isKnown(difference, candidate));
+			if (entry !== undefined) used.add(entry);
+			return entry === undefined;
+		});
+		expect(textsOf(unknown)).toEqual([]);
+	});
+
+	test.for([...SERVED_APIS.values()].map(({ facts }) => facts))(
+		"$name in versions that nobody knows",
+		async ({ name, latest }, context) => {
+			const { kafka, millrace } = sides ?? context.skip(MISSING_KAFKA_JAVA);
+			for (const version of [latest + 1, 99, -1]) {
+				for (const session of [kafka, millrace]) {
+					await session.close();
+					session.start(`${name} v${version}, a version that nobody knows`);
+					await session.askBytes(name, version, Buffer.alloc(20), "");
+				}
+				const differences = compare(kafka.answers, millrace.answers);
+				if (name !== "ApiVersions") expect(textsOf(differences)).toEqual([]);
+			}
+		},
+	);
+
+	test("every API that is served is compared", () => {
+		const compared = new Set(scenarios.map(({ api }) => api));
+		const served = [...SERVED_APIS.values()].map(({ facts }) => facts.name);
+		expect(served.filter((name) => !compared.has(name))).toEqual([]);
+	});
+
+	test("every known difference is there", (context) => {
+		if (sides === null) context.skip(MISSING_KAFKA_JAVA);
+		expect(known.filter((difference) => !used.has(difference))).toEqual([]);
+	});
+});
