@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
-import { Storage, StorageAtWork } from "./storage-at-work.mjs";
+import { StorageAtWork } from "./storage-at-work.mjs";
 
 const COUNT = 50;
 
@@ -28,12 +28,15 @@ async function watchOver() {
 	const left = await StorageAtWork.open({ dataDir }, topicId);
 	assert.equal(left.logEnd, COUNT);
 	assert.deepEqual(left.storage.recoveryReport, []);
+	assert.equal(left.leaderEpoch, 0, "the stop was not clean");
 	await left.close();
 
 	// Threads that have a store alone, and that share it with this one.
 	const alone = { dataDir: join(root, "alone") };
 	assert.equal(await threadEnds({ options: alone }), 0);
-	await (await Storage.open(alone)).close();
+	const after = await StorageAtWork.open(alone);
+	assert.equal(after.leaderEpoch, 0, "the stop was not clean");
+	await after.close();
 	const own = await StorageAtWork.open({ dataDir });
 	const data = { options: { dataDir }, topicId: own.topicId };
 	assert.equal(await threadEnds(data), 0);

@@ -29,8 +29,8 @@ async function share() {
 		const data = { index, options, topicId: main.topicId, handle: main.topic };
 		return new Worker(new URL(import.meta.url), { workerData: data });
 	});
-	await appendAll(main, THREADS);
-	await told(threads, "appended");
+	// Listened for before it can be said: what nobody listens for is lost.
+	await Promise.all([told(threads, "appended"), appendAll(main, THREADS)]);
 	const total = (THREADS + 1) * ROUNDS;
 	assert.equal(main.logEnd, total);
 	await checkAll(main, total);
@@ -45,24 +45,28 @@ async function share() {
 
 	// Whoever appends wakes whoever waits, in whatever thread.
 	const visible = main.visible(total);
+	const appended = told([threads[0]], "done");
 	threads[0].postMessage("append");
-	await Promise.all([visible, told([threads[0]], "done")]);
-	for (const thread of threads.slice(1)) thread.postMessage("wait");
-	await told(threads.slice(1), "waiting");
-	await main.append(100);
-	await told(threads.slice(1), "done");
+	await Promise.all([visible, appended]);
+	const others = threads.slice(1);
+	const waiting = told(others, "waiting");
+	for (const thread of others) thread.postMessage("wait");
+	await waiting;
+	await Promise.all([told(others, "done"), main.append(100)]);
 
 	// A topic that one thread deletes is given up by all of them, views that are not lent included.
 	await main.deleteTopic();
 	await expectGivenBack(dataDir);
 	await main.close();
+	const ended = threads.map((thread) => once(thread, "exit"));
 	for (const thread of threads) thread.postMessage("close");
-	const codes = await Promise.all(threads.map((thread) => once(thread, "exit")));
+	const codes = await Promise.all(ended);
 	assert.deepEqual(codes.flat(), [0, 0, 0]);
 
 	// The last one has unlocked it, and noted a clean stop.
 	const again = await StorageAtWork.open({ dataDir });
 	assert.deepEqual(again.storage.recoveryReport, []);
+	assert.equal(again.leaderEpoch, 0, "the stop was not clean");
 	await again.close();
 }
 

@@ -62,6 +62,11 @@ export class StorageAtWork {
 		return this.#storage.offsets(this.#topic, 0).logEnd;
 	}
 
+	/** A number that every start raises that follows upon anything but a clean stop. */
+	get leaderEpoch() {
+		return this.#storage.offsets(this.#topic, 0).leaderEpoch;
+	}
+
 	/** Appends a value of `bytes` bytes as a batch of its own and resolves to its offset. */
 	async append(bytes, ack = 2) {
 		const offset = this.logEnd;

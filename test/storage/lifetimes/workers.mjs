@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
-import { expectValue, Storage, StorageAtWork } from "./storage-at-work.mjs";
+import { expectValue, StorageAtWork } from "./storage-at-work.mjs";
 
 const BYTES = 300_000;
 const COUNT = 10;
@@ -41,7 +41,9 @@ async function watchOver() {
 	await main.close();
 	// None of them is in use any more.
 	for (const directory of readdirSync(dataDir)) {
-		await (await Storage.open({ dataDir: join(dataDir, directory) })).close();
+		const left = await StorageAtWork.open({ dataDir: join(dataDir, directory) });
+		assert.equal(left.leaderEpoch, 0, "the stop was not clean");
+		await left.close();
 	}
 }
 
