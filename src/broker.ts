@@ -119,11 +119,12 @@ export async function startBroker(
 		parts.kafka = await KafkaServer.start({ ...shared, address, brokerId: BROKER_ID, config });
 		const { transport } = parts.server.address;
 		const addresses = addressesOf(parts);
+		// Before the file appears: whoever waits for it asks /ready next.
+		parts.isReady = true;
 		const { dataDir } = parts;
 		if (dataDir !== null && !(await writeAddresses(dataDir, addresses, startedMs))) {
 			logger.warn({ dataDir }, "the disk is full: there is no addresses.json");
 		}
-		parts.isReady = true;
 		const topics = parts.catalogue.list().length;
 		logger.info({ ...addresses, dataDir: parts.dataDir, topics, transport }, "ready");
 		return new Broker(parts, addresses);
