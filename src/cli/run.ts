@@ -5,31 +5,31 @@
 import { Command, CommanderError } from "commander";
 
 import { VERSION } from "../version.ts";
-import { benchCommand } from "./bench.ts";
-import { consumeCommand } from "./consume.ts";
-import { doctorCommand } from "./doctor.ts";
 import { describeFailure, EXIT, exitCodeOf, LoggedError } from "./exit-code.ts";
-import { groupCommand } from "./group.ts";
-import { produceCommand } from "./produce.ts";
-import { startCommand } from "./start.ts";
-import { topicCommand } from "./topic.ts";
-import { verifyCommand } from "./verify.ts";
 
-function millrace(): Command {
+/**
+ * In the order in which the help shows them. Each is loaded when it is asked for: that is half of
+ * what a short command costs.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+	start: async () => (await import("./start.ts")).startCommand(),
+	topic: async () => (await import("./topic.ts")).topicCommand(),
+	produce: async () => (await import("./produce.ts")).produceCommand(),
+	consume: async () => (await import("./consume.ts")).consumeCommand(),
+	group: async () => (await import("./group.ts")).groupCommand(),
+	bench: async () => (await import("./bench.ts")).benchCommand(),
+	verify: async () => (await import("./verify.ts")).verifyCommand(),
+	doctor: async () => (await import("./doctor.ts")).doctorCommand(),
+};
+
+/** The program with the sub-command of that name, or with all where there is none. */
+async function millrace(name: string | undefined): Promise<Command> {
 	const program = new Command("millrace")
 		.description("A log broker: WebSocket and MessagePack in front, a native storage core behind.")
 		.version(VERSION);
-	for (const make of [
-		startCommand,
-		topicCommand,
-		produceCommand,
-		consumeCommand,
-		groupCommand,
-		benchCommand,
-		verifyCommand,
-		doctorCommand,
-	]) {
-		program.addCommand(make());
+	const known = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+	for (const load of known === undefined ? Object.values(COMMANDS) : [known]) {
+		program.addCommand(await load());
 	}
 	program.addHelpText(
 		"after",
@@ -51,7 +51,7 @@ function exitThroughErrors(command: Command): void {
 /** Runs one command line, without the program's name, and returns the exit code. */
 export async function run(commandLine: readonly string[]): Promise<number> {
 	try {
-		await millrace().parseAsync(commandLine, { from: "user" });
+		await (await millrace(commandLine[0])).parseAsync(commandLine, { from: "user" });
 		return EXIT.done;
 	} catch (thrown) {
 		if (!isTold(thrown)) process.stderr.write(`millrace: ${describeFailure(thrown)}\n`);
