@@ -1,8 +1,11 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+
+/** Measures memory and deadlines of processes, so nothing else runs beside it. */
+const MEASURED = ["test/promises/**/*.test.ts", "test/bench/**/*.test.ts"];
 
 export default defineConfig({
 	test: {
-		include: ["test/**/*.test.ts"],
 		reporters: ["default", "./test/reporter.ts"],
 		// Generous: two slow cores may build and test at the same time.
 		testTimeout: 30_000,
@@ -10,5 +13,27 @@ export default defineConfig({
 		// Some promises are about memory and deadlines of real processes, whose measures a busy machine
 		// disturbs. On CI a test may try again; the report names each that did.
 		retry: process.env.CI === "true" ? 2 : 0,
+		projects: [
+			{
+				extends: true,
+				test: {
+					name: "parts",
+					include: ["test/**/*.test.ts"],
+					exclude: MEASURED,
+					// Two even on two cores: what waits for a disk or a timer leaves room for the other.
+					maxWorkers: Math.max(2, availableParallelism() - 1),
+					sequence: { groupOrder: 0 },
+				},
+			},
+			{
+				extends: true,
+				test: {
+					name: "measured",
+					include: MEASURED,
+					maxWorkers: 1,
+					sequence: { groupOrder: 1 },
+				},
+			},
+		],
 	},
 });
