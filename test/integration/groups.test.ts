@@ -5,6 +5,8 @@
 import kafkajs from "kafkajs";
 import { describe, expect, test } from "vitest";
 
+import { CONSUMER_GROUP_HEARTBEAT } from "../../src/kafka/generated/68-consumer-group-heartbeat.ts";
+import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
 import {
 	CLIENT_PROGRAMS,
 	CONFLUENT,
@@ -14,7 +16,13 @@ import {
 	KAFKAJS,
 	type MemberEvent,
 } from "./client-programs.ts";
-import { createTopic, type KafkaTarget, serveKafka, uniqueName } from "./kafka-target.ts";
+import {
+	createTopic,
+	EXTERNAL_BOOTSTRAP,
+	type KafkaTarget,
+	serveKafka,
+	uniqueName,
+} from "./kafka-target.ts";
 
 const PARTITIONS = 6;
 const TIMEOUT_MS = 60_000;
@@ -155,9 +163,13 @@ function expectEachOnce({ deliveries }: Observed, count: number): void {
 	expect(not).toEqual([]);
 }
 
+/** KIP-848, where the broker has it. */
+const hasConsumerProtocol =
+	EXTERNAL_BOOTSTRAP !== undefined || SERVED_APIS.has(CONSUMER_GROUP_HEARTBEAT.key);
+
 const ways = CLIENT_PROGRAMS.flatMap((client) =>
 	client.protocols
-		.filter((protocol) => protocol !== "consumer")
+		.filter((protocol) => protocol !== "consumer" || hasConsumerProtocol)
 		.map((protocol) => ({ client, name: client.name, protocol })),
 );
 

@@ -19,8 +19,11 @@ function generated(): Record<string, string[]> {
 		return `| ${key} | ${name} | ${oldest}-${latest}${offered} |`;
 	});
 	const known: readonly KnownDifference[] = JSON.parse(readFileSync(differencesFile, "utf8"));
-	const differences = known.map(({ api, scenario, path, reason }) => {
-		const where = scenario === undefined ? "" : `, ${scenario}`;
+	const differences = known.map(({ api, scenario, request, path, reason }) => {
+		const where = [scenario, request]
+			.filter((part) => part !== undefined)
+			.map((part) => `, ${part}`)
+			.join("");
 		return `- ${api}${where}, \`${path === "" ? "the answer" : path}\`: ${reason}`;
 	});
 	return { apis: ["| key | API | versions |", "|---|---|---|", ...rows], differences };

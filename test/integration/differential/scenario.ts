@@ -73,6 +73,8 @@ export interface KnownDifference {
 	readonly api: string;
 	/** Of the scenario; absent: any. */
 	readonly scenario?: string;
+	/** Of the request in the scenario, as labels end; absent: any. */
+	readonly request?: string;
 	/** As in `Difference`; "" for a whole answer. */
 	readonly path: string;
 	/** For the reader of docs/kafka-compatibility.md: what Kafka does, what Millrace does, why. */
@@ -81,10 +83,11 @@ export interface KnownDifference {
 
 /** Whether a difference is one of the known. Labels are "API vN, SCENARIO: ...". */
 export function isKnown(difference: Difference, known: KnownDifference): boolean {
-	const [, api, name] = /^(\w+) v\d+, (.*?): /.exec(difference.label) ?? [];
+	const [, api, name, request] = /^(\w+) v\d+, (.*?): (.*)$/.exec(difference.label) ?? [];
 	return (
 		api === known.api &&
 		(known.scenario === undefined || known.scenario === name) &&
+		(known.request === undefined || known.request === request) &&
 		difference.path === known.path
 	);
 }

@@ -167,6 +167,11 @@ export class Session {
 		this.answers.push({ label: `${this.#label}: ${label.trim()}`, outcome });
 	}
 
+	/** An answer, or a part of one, in the form in which it compares. */
+	mask(fields: Fields): Fields {
+		return this.#mask(fields) as Fields;
+	}
+
 	#mask(value: Value, name = ""): Value {
 		if (value instanceof Uint8Array) {
 			return name === "records" ? withoutEpochs(value) : Buffer.from(value).toString("hex");
@@ -189,7 +194,7 @@ export class Session {
 		if (value === null) return null;
 		if (MEMBER_IDS.has(name) && value !== "") {
 			// Ids that the request made up are their own.
-			if (!/-[0-9a-f]{8}-[0-9a-f]{4}-/.test(String(value))) return value;
+			if (!MADE_ID.test(String(value))) return value;
 			if (!this.#memberIds.includes(String(value))) this.#memberIds.push(String(value));
 			return `member ${this.#memberIds.indexOf(String(value))}`;
 		}
@@ -216,6 +221,9 @@ async function inTime<Answered>(answer: Promise<Answered>): Promise<Answered | n
 
 const isEnd = (error: unknown): boolean =>
 	error instanceof Error && /connection ended|ECONNRESET|EPIPE/.test(error.message);
+
+/** A member id that a broker made: it ends with a UUID, or is one in base64. */
+const MADE_ID = /-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[\w-]{22}$/;
 
 const MEMBER_IDS = new Set(["memberId", "leader"]);
 /** Lists of brokers, of which there is one. */

@@ -1,0 +1,110 @@
+/** Groups of the consumer protocol (KIP-848), one member at a time. */
+import type { Fields } from "../../kafka/client-codec.ts";
+import { type Scenario, scenario } from "./scenario.ts";
+import type { Session, TopicNames } from "./session.ts";
+
+const JOINING = 0;
+const LEAVING = -1;
+const LEAVING_FOR_NOW = -2;
+
+async function prepareTopic(session: Session, name: string): Promise<TopicNames> {
+	const asked = { key: "group", keyType: 0 };
+	await session.untilDone(() => session.prepare("FindCoordinator", 2, asked));
+	const all = { groupId: "group", topics: null };
+	await session.untilDone(() => session.prepare("OffsetFetch", 5, all));
+	return session.topic(name, 2);
+}
+
+const heartbeatOf = (groupId: string, memberId: string, topic: string): Fields => ({
+	groupId,
+	memberId,
+	memberEpoch: JOINING,
+	rebalanceTimeoutMs: 10_000,
+	subscribedTopicNames: [topic],
+	topicPartitions: [],
+});
+
+/** Member ids are the members' own from version 1 on, and made by the broker before. */
+const ownId = (version: number, id: string): string => (version === 0 ? "" : `member-of-${id}`);
+
+export const consumerProtocolScenarios: readonly Scenario[] = [
+	scenario({
+		api: "ConsumerGroupHeartbeat",
+		name: "one member",
+		prepare: (session) => prepareTopic(session, "consumer-protocol"),
+		async run(session, version, id, topic) {
+			const beat = (label: string, fields: Fields) =>
+				session.ask("ConsumerGroupHeartbeat", version, fields, label);
+			const joining = heartbeatOf(id, ownId(version, id), topic.name);
+			const joined = await beat("joins", joining);
+			const memberId = (joined?.memberId as string | null) ?? "";
+			const memberEpoch = joined?.memberEpoch as number;
+			const own = { groupId: id, memberId };
+			const topicPartitions = [{ topicId: topic.topicId, partitions: [0, 1] }];
+			await beat("has what it was given", { ...own, memberEpoch, topicPartitions });
+			await beat("nothing new", { ...own, memberEpoch });
+			await beat("an epoch ahead", { ...own, memberEpoch: memberEpoch + 5 });
+			await beat("an unknown member", { ...own, memberId: "nobody", memberEpoch: 1 });
+			await beat("an unknown group", { ...own, groupId: "unknown", memberEpoch: 1 });
+			await beat("leaves", { ...own, memberEpoch: LEAVING });
+			await beat("leaves again", { ...own, memberEpoch: LEAVING });
+		},
+	}),
+	scenario({
+		api: "ConsumerGroupHeartbeat",
+		name: "what is refused",
+		prepare: (session) => prepareTopic(session, "consumer-protocol-refused"),
+		async run(session, version, id, topic) {
+			const joining = heartbeatOf(id, ownId(version, id), topic.name);
+			const beat = (label: string, more: Fields) =>
+				session.ask("ConsumerGroupHeartbeat", version, { ...joining, ...more }, label);
+			await beat("no group", { groupId: "" });
+			await beat("no member id and an epoch", { memberId: "", memberEpoch: 1 });
+			await beat("an impossible epoch", { memberEpoch: -9 });
+			await beat("an unknown assignor", { serverAssignor: "odd" });
+			await beat("an empty instance", { instanceId: "" });
+			await beat("no rebalance timeout", { rebalanceTimeoutMs: -1 });
+			await beat("partitions before it has any", {
+				topicPartitions: [{ topicId: topic.topicId, partitions: [0] }],
+			});
+			await beat("no subscription", { subscribedTopicNames: null });
+			if (version === 0) return;
+			await beat("a bad pattern", { subscribedTopicNames: null, subscribedTopicRegex: "a[" });
+		},
+	}),
+	scenario({
+		api: "ConsumerGroupHeartbeat",
+		name: "a static member",
+		prepare: (session) => prepareTopic(session, "consumer-protocol-static"),
+		async run(session, version, id, topic) {
+			const beat = (label: string, fields: Fields) =>
+				session.ask("ConsumerGroupHeartbeat", version, fields, label);
+			const instanceId = "instance";
+			const joining = { ...heartbeatOf(id, ownId(version, id), topic.name), instanceId };
+			const joined = await beat("joins", joining);
+			const memberId = (joined?.memberId as string | null) ?? "";
+			await beat("another with its instance", { ...joining, memberId: `${ownId(version, id)}x` });
+			const leaving = { groupId: id, memberId, instanceId, memberEpoch: LEAVING_FOR_NOW };
+			await beat("leaves for now", leaving);
+			await beat("comes back", { ...joining, memberId: `${ownId(version, id)}y` });
+		},
+	}),
+	scenario({
+		api: "ConsumerGroupDescribe",
+		name: "states",
+		prepare: (session) => prepareTopic(session, "consumer-protocol-described"),
+		async run(session, version, id, topic) {
+			const describe = (label: string, groupIds: string[], more: Fields = {}) =>
+				session.ask("ConsumerGroupDescribe", version, { groupIds, ...more }, label);
+			await describe("unknown", [`${id}-unknown`]);
+			await describe("no group", [""]);
+			const joining = heartbeatOf(id, `member-of-${id}`, topic.name);
+			const joined = await session.prepare("ConsumerGroupHeartbeat", 1, joining);
+			await describe("a member", [id], { includeAuthorizedOperations: true });
+			const memberId = joined.memberId as string;
+			const left = { groupId: id, memberId, memberEpoch: LEAVING };
+			await session.prepare("ConsumerGroupHeartbeat", 1, left);
+			await describe("nobody", [id]);
+		},
+	}),
+];
