@@ -39,6 +39,18 @@ describe("kcat", () => {
 		expect(listed.topics[0].partitions[0].leader).toBe(listed.brokers[0].id);
 	});
 
+	test("does what the README shows", async (context) => {
+		kcatBinary() ?? context.skip(MISSING_KCAT);
+		const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+		const blocks = readme.matchAll(/```sh\n(.*?)```/gs);
+		const shown = [...blocks].map(([, block]) => block).find((block) => block?.includes("kcat"));
+		const topic = uniqueName("lines");
+		const commands = shown
+			?.replaceAll("127.0.0.1:9092", at().bootstrap)
+			.replaceAll(" lines", ` ${topic}`);
+		expect(await runTool(["sh", "-ec", commands ?? ""])).toBe("four\n");
+	});
+
 	test.for(CODECS)("carries a real text with codec %s unchanged", async (codec, context) => {
 		const topic = await createTopic(at(), 1);
 		const text = withoutEmptyLines(realText());
