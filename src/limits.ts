@@ -64,6 +64,12 @@ export const LIMITS = {
 	requestValuesMax: 65_536,
 	/** Array elements and tagged fields of one Kafka request together: building millions would hold the event loop. */
 	kafkaRequestElementsMax: 262_144,
+	/** Topics or other resources that one Kafka request may name: there cannot be more, and each is answered at length. */
+	kafkaNamesMax: 32_768,
+	/** Partitions that one Kafka request may create, as in Kafka. */
+	kafkaCreatedPartitionsMax: 10_000,
+	/** Partitions that one answer to DescribeTopicPartitions tells of, as in Kafka (max.request.partition.size.limit). */
+	kafkaDescribedPartitionsMax: 2_000,
 	/** Consumer groups of a broker: bounds what it remembers for clients that invent group ids. */
 	groupsMax: 100_000,
 	/** Members of one group, whatever group.max.size says: each rebalance tells its leader of all. */

@@ -1,6 +1,7 @@
 /** Error codes as Kafka's clients know them. */
-import { asMillraceError } from "../errors.ts";
-import { CODES } from "../protocol/codes.ts";
+import { asMillraceError, MillraceError } from "../errors.ts";
+import { CODES, type CodeName } from "../protocol/codes.ts";
+import type { Exchange } from "./exchange.ts";
 
 /** From here on codes are Millrace's own, which no Kafka client knows. */
 const OWN_CODES_FROM = 1_000;
@@ -24,8 +25,37 @@ export function kafkaCode(code: number): number {
 	return STAND_INS.get(code) ?? CODES.UNKNOWN_SERVER_ERROR.code;
 }
 
+/** What a response says of something that failed. */
+export interface Failure {
+	readonly errorCode: number;
+	readonly errorMessage: string | null;
+}
+
+/** The time was up before its turn came. Kafka has no message for it either. */
+export const TIMED_OUT: Failure = {
+	errorCode: CODES.REQUEST_TIMED_OUT.code,
+	errorMessage: null,
+};
+
+/** The failure of a code, with what is particular about it. */
+export function failed(code: CodeName, particular?: string): Failure {
+	return kafkaFailure(new MillraceError(code, particular));
+}
+
 /** The code and the message to put into a response for what was thrown. */
-export function kafkaFailure(thrown: unknown): { errorCode: number; errorMessage: string } {
+export function kafkaFailure(thrown: unknown): Failure & { errorMessage: string } {
 	const error = asMillraceError(thrown);
 	return { errorCode: kafkaCode(error.number), errorMessage: error.message };
+}
+
+/** The same, for what may be a bug: that is logged, since the client learns nothing of it. */
+export function reportedFailure(
+	thrown: unknown,
+	{ apiKey, host }: Pick<Exchange, "apiKey" | "host">,
+): Failure & { errorMessage: string } {
+	const failure = kafkaFailure(thrown);
+	if (failure.errorCode === CODES.UNKNOWN_SERVER_ERROR.code) {
+		host.log.error({ err: thrown, apiKey }, "a Kafka request failed");
+	}
+	return failure;
 }

@@ -90,6 +90,7 @@ export const CODES = {
 	UNRELEASED_INSTANCE_ID: entry(111, false, "another member still holds this group instance id"),
 	UNSUPPORTED_ASSIGNOR: entry(112, false, "the broker has no assignor of this name"),
 	STALE_MEMBER_EPOCH: entry(113, false, "the member's epoch is old; heartbeat, then try again with the new one"),
+	MISMATCHED_ENDPOINT_TYPE: entry(114, false, "the request belongs to another kind of endpoint"),
 	UNSUPPORTED_ENDPOINT_TYPE: entry(115, false, "this kind of endpoint is not served"),
 	INVALID_REGULAR_EXPRESSION: entry(128, false, "the regular expression is not valid (RE2 syntax)"),
 	MALFORMED_FRAME: entry(1000, false, "the frame is not MessagePack of the expected shape"),

@@ -204,6 +204,8 @@ export class Storage {
 	/** Rows about entries that went to several partitions. */
 	readonly spread: Float64Array;
 	readonly clusterId: string;
+	/** Where it is stored; null: in memory. */
+	readonly dataDir: string | null;
 
 	readonly #native: NativeBinding;
 	readonly #store: number;
@@ -236,7 +238,9 @@ export class Storage {
 	#isClosed = false;
 	#isChannelClosed = false;
 
-	private constructor(native: NativeBinding, store: number, readWindowsBytesMax: number) {
+	private constructor(native: NativeBinding, store: number, options: StorageOptions) {
+		const { dataDir, memory = false, readWindowsBytesMax } = options;
+		this.dataDir = memory ? null : dataDir;
 		this.#native = native;
 		this.#store = store;
 		this.spread = this.#frameResult.subarray(FRAME_STRIDE);
@@ -258,7 +262,10 @@ export class Storage {
 			map: (id: number) => native.mapWindow(store, id),
 			detach: (buffer: ArrayBuffer) => native.detachWindow(buffer),
 		};
-		this.#windows = new ReadWindows(windowSource, readWindowsBytesMax);
+		this.#windows = new ReadWindows(
+			windowSource,
+			readWindowsBytesMax ?? LIMITS.readWindowsBytesMax,
+		);
 	}
 
 	/**
@@ -280,7 +287,7 @@ export class Storage {
 				descriptorsMax: options.descriptorsMax ?? DESCRIPTORS_MAX,
 			}),
 		);
-		return new Storage(native, store, options.readWindowsBytesMax ?? LIMITS.readWindowsBytesMax);
+		return new Storage(native, store, options);
 	}
 
 	/** How many of the partitions asked for by `openTopics` are open by now, in all threads. */

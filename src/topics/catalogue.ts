@@ -20,6 +20,7 @@ import {
 	changeOverrides,
 	checkOverrides,
 	describeConfiguration,
+	type TopicOverrides,
 	topicLogConfig,
 } from "./configuration.ts";
 import { isInternalTopic } from "./internal-topics.ts";
@@ -96,12 +97,17 @@ export interface TopicCreation {
 	readonly isInternal?: boolean;
 }
 
+type OverrideChanges = Iterable<readonly [string, string | null]>;
+
 /** What `alter` is asked for; what is absent stays. */
 export interface TopicAlteration {
 	/** The new number of partitions, not below the present one. */
 	readonly partitions?: number;
-	/** A string sets, null goes back to the default. */
-	readonly config?: Iterable<readonly [string, string | null]>;
+	/**
+	 * A string sets, null goes back to the default. A function is asked when the alteration's turn
+	 * has come, so that nothing changes in between.
+	 */
+	readonly config?: OverrideChanges | ((present: TopicOverrides) => OverrideChanges);
 }
 
 /** What happened to a topic, after it became durable. */
@@ -208,6 +214,11 @@ export class TopicCatalogue {
 		return this.#sorted;
 	}
 
+	/** Changes that the metadata store has taken, those of earlier starts too. */
+	get changeCount(): number {
+		return this.#epoch;
+	}
+
 	/** Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, or as `create` does. */
 	async resolve(name: string): Promise<Topic> {
 		const topic = this.#topics.get(name);
@@ -244,10 +255,14 @@ export class TopicCatalogue {
 		});
 	}
 
-	/** Throws what `create` would be refused with, and creates nothing. */
-	checkCreation(creation: TopicCreation): void {
-		if (creation.ifNotExists === true && this.#topics.has(creation.name)) return;
-		this.#newRecord(creation);
+	/**
+	 * The topic as it would be, had `create` been asked for it: nothing is created. Throws what
+	 * `create` would be refused with.
+	 */
+	checkCreation(creation: TopicCreation): TopicRecord {
+		const existing = this.#topics.get(creation.name);
+		if (existing !== undefined && creation.ifNotExists === true) return existing;
+		return this.#newRecord(creation);
 	}
 
 	#newRecord({
@@ -492,7 +507,10 @@ function openedTopic(record: TopicRecord, handle: TopicHandle | undefined): Topi
 	return { ...record, handle, logConfig: topicLogConfig(record.overrides) };
 }
 
-/** `before` with the alteration made. Throws INVALID_PARTITIONS or INVALID_CONFIG. */
+/**
+ * `before` with the alteration made. Throws INVALID_PARTITIONS, INVALID_CONFIG or what the
+ * alteration's own function throws.
+ */
 function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
 	const { partitions = before.partitions, config = [] } = alteration;
 	checkPartitionCount(partitions);
@@ -505,7 +523,8 @@ function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
 	}
 	// The number of partitions decides where the broker looks for what it keeps there.
 	if (partitions > before.partitions) checkNotInternal(before.name);
-	const overrides = changeOverrides(before.overrides, config);
+	const changes = typeof config === "function" ? config(before.overrides) : config;
+	const overrides = changeOverrides(before.overrides, changes);
 	return { ...before, partitions, overrides, logConfig: topicLogConfig(overrides) };
 }
 

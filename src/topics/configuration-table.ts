@@ -25,7 +25,7 @@ export type ValueType =
 	  }
 	| { readonly kind: "double"; readonly minimum: number; readonly maximum: number }
 	| { readonly kind: "choice"; readonly choices: readonly string[] }
-	/** Comma-separated, each at most once, at least one. */
+	/** Comma-separated, each at most once; may be empty. */
 	| { readonly kind: "choices"; readonly choices: readonly string[] };
 
 /** What every accepted name has. */
@@ -118,7 +118,8 @@ const GONE = "Kafka 4.0 removed it; record batches are always stored in format v
 // biome-ignore format: a table, one entry a name, sorted by name
 const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"cleanup.policy": works(list("compact", "delete"), "delete",
-		"What becomes of old data: deleted by age and size, compacted by key, or both.", NO_COMPACTION),
+		"What becomes of old data: deleted by age and size, compacted by key, both, or kept (empty).",
+		NO_COMPACTION),
 	"compression.gzip.level": works(GZIP_LEVEL, "-1",
 		"Level for compression.type=gzip, 1 to 9; -1 is the codec's own default."),
 	"compression.lz4.level": works(int(1n, 17n), "9", "Level for compression.type=lz4."),

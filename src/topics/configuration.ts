@@ -16,7 +16,9 @@ export type TopicOverrides = ReadonlyMap<string, string>;
 export interface ConfigurationDescription {
 	readonly name: string;
 	readonly value: string;
-	readonly type: string;
+	readonly type: WorkingEntry["type"];
+	/** The value that a topic has which does not set it. */
+	readonly default: string;
 	readonly source: "topic" | "default";
 	readonly readOnly: boolean;
 	readonly doc: string;
@@ -97,10 +99,9 @@ function parseValue(name: string, type: ValueType, text: string): string {
 			}
 			return text;
 		case "choices": {
-			const parts = text
-				.replace(/^\[(.*)\]$/, "$1")
-				.split(",")
-				.map((part) => part.trim());
+			const list = text.replace(/^\[(.*)\]$/, "$1").trim();
+			if (list === "") return "";
+			const parts = list.split(",").map((part) => part.trim());
 			for (const part of parts) {
 				if (!type.choices.includes(part)) {
 					throw invalid(`${name}: ${part} is not one of ${type.choices.join(", ")}`);
@@ -156,6 +157,7 @@ export function describeConfiguration(overrides: TopicOverrides): ConfigurationD
 			name,
 			value: overrides.get(name) ?? entry.default,
 			type: entry.type,
+			default: entry.default,
 			source: overrides.has(name) ? "topic" : "default",
 			readOnly: entry.class === "fixed",
 			doc: entry.doc,
@@ -172,6 +174,9 @@ export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 	const text = (name: string) => effectiveValue(overrides, name);
 	const number = (name: string) => saturated(text(name));
 	const compression = text("compression.type") as TopicLogConfig["compression"];
+	const policies = text("cleanup.policy").split(",");
+	// What is only compacted, or not cleaned up at all, is kept whatever its age.
+	const isDeleted = policies.includes("delete");
 	return {
 		flushMessages: number("flush.messages"),
 		flushMs: number("flush.ms"),
@@ -179,15 +184,15 @@ export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 		segmentMs: number("segment.ms"),
 		indexIntervalBytes: Math.min(number("index.interval.bytes"), INDEX_INTERVAL_BYTES_MAX),
 		maxMessageBytes: number("max.message.bytes"),
-		compacted: text("cleanup.policy").split(",").includes("compact"),
+		compacted: policies.includes("compact"),
 		timestampType: text("message.timestamp.type") as TopicLogConfig["timestampType"],
 		timestampBeforeMsMax: number("message.timestamp.before.max.ms"),
 		timestampAfterMsMax: number("message.timestamp.after.max.ms"),
 		preallocate: text("preallocate") === "true",
 		compression,
 		compressionLevel: compressionLevel(overrides, compression),
-		retentionMs: number("retention.ms"),
-		retentionBytes: number("retention.bytes"),
+		retentionMs: isDeleted ? number("retention.ms") : -1,
+		retentionBytes: isDeleted ? number("retention.bytes") : -1,
 		minInsyncReplicas: number("min.insync.replicas"),
 	};
 }

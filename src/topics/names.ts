@@ -3,7 +3,7 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 
 /** Kafka's own name for its metadata log, which is no topic that anyone may make. */
-const RESERVED = "__cluster_metadata";
+export const METADATA_TOPIC = "__cluster_metadata";
 
 /** Whether `name` may be a topic's. Such a name is safe in a path. */
 export function isTopicName(name: string): boolean {
@@ -13,14 +13,14 @@ export function isTopicName(name: string): boolean {
 		/^[a-zA-Z0-9._-]+$/.test(name) &&
 		name !== "." &&
 		name !== ".." &&
-		name !== RESERVED
+		name !== METADATA_TOPIC
 	);
 }
 
 /** Throws INVALID_TOPIC_EXCEPTION unless `name` may be a topic's. */
 export function checkTopicName(name: string): void {
 	if (isTopicName(name)) return;
-	if (name === RESERVED) {
+	if (name === METADATA_TOPIC) {
 		throw new MillraceError("INVALID_TOPIC_EXCEPTION", `${name} is reserved`);
 	}
 	const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;

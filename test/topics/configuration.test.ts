@@ -101,7 +101,6 @@ describe("topic configuration", () => {
 		["compression.gzip.level", "0"],
 		["compression.type", "LZ4"],
 		["cleanup.policy", "compact,keep"],
-		["cleanup.policy", ""],
 		["min.cleanable.dirty.ratio", "1.5"],
 		["min.cleanable.dirty.ratio", "NaN"],
 		["min.cleanable.dirty.ratio", ""],
@@ -117,6 +116,7 @@ describe("topic configuration", () => {
 		expect(checkSetting("retention.ms", " +007 ")).toBe("7");
 		expect(checkSetting("preallocate", "True")).toBe("true");
 		expect(checkSetting("cleanup.policy", "[delete, compact,delete]")).toBe("delete,compact");
+		expect(checkSetting("cleanup.policy", " [] ")).toBe("");
 	});
 
 	test("a change that is refused leaves everything as it was", () => {
@@ -174,6 +174,10 @@ describe("topic configuration", () => {
 			compressionLevel: 7,
 			compacted: true,
 		});
+		for (const policy of ["compact", ""]) {
+			const kept = topicLogConfig(checkOverrides([["cleanup.policy", policy]]));
+			expect(kept).toMatchObject({ retentionMs: -1, retentionBytes: -1 });
+		}
 		const sparse = checkOverrides([["index.interval.bytes", "2147483647"]]);
 		expect(topicLogConfig(sparse).indexIntervalBytes).toBe(16_384);
 	});

@@ -149,6 +149,8 @@ pub enum Code {
     UnsupportedAssignor = 112,
     /// the member's epoch is old; heartbeat, then try again with the new one.
     StaleMemberEpoch = 113,
+    /// the request belongs to another kind of endpoint.
+    MismatchedEndpointType = 114,
     /// this kind of endpoint is not served.
     UnsupportedEndpointType = 115,
     /// the regular expression is not valid (RE2 syntax).
@@ -278,6 +280,7 @@ impl Code {
             Self::UnreleasedInstanceId => "UNRELEASED_INSTANCE_ID",
             Self::UnsupportedAssignor => "UNSUPPORTED_ASSIGNOR",
             Self::StaleMemberEpoch => "STALE_MEMBER_EPOCH",
+            Self::MismatchedEndpointType => "MISMATCHED_ENDPOINT_TYPE",
             Self::UnsupportedEndpointType => "UNSUPPORTED_ENDPOINT_TYPE",
             Self::InvalidRegularExpression => "INVALID_REGULAR_EXPRESSION",
             Self::MalformedFrame => "MALFORMED_FRAME",
@@ -427,6 +430,7 @@ impl Code {
             Self::StaleMemberEpoch => {
                 "the member's epoch is old; heartbeat, then try again with the new one"
             }
+            Self::MismatchedEndpointType => "the request belongs to another kind of endpoint",
             Self::UnsupportedEndpointType => "this kind of endpoint is not served",
             Self::InvalidRegularExpression => "the regular expression is not valid (RE2 syntax)",
             Self::MalformedFrame => "the frame is not MessagePack of the expected shape",
@@ -553,6 +557,15 @@ pub const REQUEST_VALUES_MAX: u64 = 65_536;
 
 /// Array elements and tagged fields of one Kafka request together: building millions would hold the event loop.
 pub const KAFKA_REQUEST_ELEMENTS_MAX: u64 = 262_144;
+
+/// Topics or other resources that one Kafka request may name: there cannot be more, and each is answered at length.
+pub const KAFKA_NAMES_MAX: u64 = 32_768;
+
+/// Partitions that one Kafka request may create, as in Kafka.
+pub const KAFKA_CREATED_PARTITIONS_MAX: u64 = 10_000;
+
+/// Partitions that one answer to DescribeTopicPartitions tells of, as in Kafka (max.request.partition.size.limit).
+pub const KAFKA_DESCRIBED_PARTITIONS_MAX: u64 = 2_000;
 
 /// Consumer groups of a broker: bounds what it remembers for clients that invent group ids.
 pub const GROUPS_MAX: u64 = 100_000;

@@ -27,6 +27,8 @@ import { kafkaCode } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { METADATA, type MetadataRequest, type MetadataResponse } from "../generated/03-metadata.ts";
 import { brokerAddress } from "../node.ts";
+import { checkNamedCount } from "../requests.ts";
+import { Turns } from "../turns.ts";
 import { NIL_UUID } from "../wire/uuid.ts";
 
 type RequestTopic = NonNullable<MetadataRequest["topics"]>[number];
@@ -49,13 +51,26 @@ async function metadata(request: MetadataRequest, exchange: Exchange): Promise<M
 
 async function topicsOf(request: MetadataRequest, exchange: Exchange): Promise<ResponseTopic[]> {
 	const { topics } = request;
+	const { catalogue, clock } = exchange.host;
 	const isForAll = topics === null || (exchange.apiVersion === 0 && topics.length === 0);
-	if (isForAll) {
-		return exchange.host.catalogue.list().map((topic) => describe(topic, request, exchange));
-	}
 	const answers: ResponseTopic[] = [];
+	const turns = new Turns(clock);
+	if (isForAll) {
+		for (const { topicId } of catalogue.list()) {
+			const topic = catalogue.byId(topicId);
+			// Deleted in a turn in between.
+			if (topic === undefined) continue;
+			answers.push(describe(topic, request, exchange));
+			await turns.pause();
+		}
+		return answers;
+	}
+	checkNamedCount(topics.length);
 	// One after the other: creations queue in the catalogue anyway.
-	for (const topic of distinct(topics)) answers.push(await answerTopic(topic, request, exchange));
+	for (const topic of distinct(topics)) {
+		answers.push(await answerTopic(topic, request, exchange));
+		await turns.pause();
+	}
 	return answers;
 }
 

@@ -14,10 +14,26 @@ import { syncGroupApi } from "./14-sync-group.ts";
 import { describeGroupsApi } from "./15-describe-groups.ts";
 import { listGroupsApi } from "./16-list-groups.ts";
 import { apiVersionsApi } from "./18-api-versions.ts";
+import { createTopicsApi } from "./19-create-topics.ts";
+import { deleteTopicsApi } from "./20-delete-topics.ts";
+import { deleteRecordsApi } from "./21-delete-records.ts";
 import { initProducerIdApi } from "./22-init-producer-id.ts";
 import { offsetForLeaderEpochApi } from "./23-offset-for-leader-epoch.ts";
+import { describeConfigsApi } from "./32-describe-configs.ts";
+import { alterConfigsApi } from "./33-alter-configs.ts";
+import { describeLogDirsApi } from "./35-describe-log-dirs.ts";
+import { createPartitionsApi } from "./37-create-partitions.ts";
 import { deleteGroupsApi } from "./42-delete-groups.ts";
+import { electLeadersApi } from "./43-elect-leaders.ts";
+import { incrementalAlterConfigsApi } from "./44-incremental-alter-configs.ts";
+import { alterPartitionReassignmentsApi } from "./45-alter-partition-reassignments.ts";
+import { listPartitionReassignmentsApi } from "./46-list-partition-reassignments.ts";
 import { offsetDeleteApi } from "./47-offset-delete.ts";
+import { describeQuorumApi } from "./55-describe-quorum.ts";
+import { describeClusterApi } from "./60-describe-cluster.ts";
+import { describeProducersApi } from "./61-describe-producers.ts";
+import { listConfigResourcesApi } from "./74-list-config-resources.ts";
+import { describeTopicPartitionsApi } from "./75-describe-topic-partitions.ts";
 
 const APIS: readonly ServedApi[] = [
 	produceApi,
@@ -34,10 +50,26 @@ const APIS: readonly ServedApi[] = [
 	describeGroupsApi,
 	listGroupsApi,
 	apiVersionsApi,
+	createTopicsApi,
+	deleteTopicsApi,
+	deleteRecordsApi,
 	initProducerIdApi,
 	offsetForLeaderEpochApi,
+	describeConfigsApi,
+	alterConfigsApi,
+	describeLogDirsApi,
+	createPartitionsApi,
 	deleteGroupsApi,
+	electLeadersApi,
+	incrementalAlterConfigsApi,
+	alterPartitionReassignmentsApi,
+	listPartitionReassignmentsApi,
 	offsetDeleteApi,
+	describeQuorumApi,
+	describeClusterApi,
+	describeProducersApi,
+	listConfigResourcesApi,
+	describeTopicPartitionsApi,
 ];
 
 /** By API key, in the order of the keys. */

@@ -207,6 +207,21 @@ export class KafkaWriter {
 		return value === null ? this.nullLength(flexible) : this.records(value, flexible);
 	}
 
+	/**
+	 * Bytes that were written before and finished, without a length. Not copied unless they are few:
+	 * see `finishFrame`.
+	 */
+	verbatim(value: Uint8Array): this {
+		if (value.length < VIEW_BYTES_MIN) {
+			const at = this.take(value.length);
+			this.buffer.set(value, at);
+			return this;
+		}
+		this.insertions.push({ at: this.position - this.origin, view: value });
+		this.insertedBytes += value.length;
+		return this;
+	}
+
 	/** The marker before a nullable struct. */
 	present(present: boolean): this {
 		return this.int8(present ? 1 : -1);

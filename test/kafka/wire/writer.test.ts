@@ -141,6 +141,19 @@ describe("frames", () => {
 		expect(fields).toMatchObject({ responses: [{ partitions: [{ records }, { records: null }] }] });
 	});
 
+	test("keep what was written before where it is, unless it is little", () => {
+		const writer = new KafkaWriter();
+		const long = Buffer.alloc(1_024, 7);
+		const short = Buffer.alloc(1_023, 8);
+		writer.startFrame(9, false).verbatim(short).verbatim(long).int8(1);
+		const chunks = writer.finishFrame();
+		expect(chunks).toHaveLength(3);
+		expect(chunks[1]).toBe(long);
+		const frame = Buffer.concat(chunks);
+		expect(frame.readInt32BE(0)).toBe(frame.length - 4);
+		expect(frame.subarray(8).equals(Buffer.concat([short, long, Buffer.from([1])]))).toBe(true);
+	});
+
 	test("copy records that are few", () => {
 		const writer = new KafkaWriter();
 		const records = Buffer.alloc(1_023, 7);

@@ -1,0 +1,47 @@
+/** What requests that administer have in common: how much they may name, and their deadlines. */
+import type { Clock } from "../clock.ts";
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+
+/**
+ * Throws INVALID_REQUEST, which ends the connection, for a request that names more topics or other
+ * resources than there can be: each gets an answer that is larger than its name.
+ */
+export function checkNamedCount(count: number): void {
+	if (count <= LIMITS.kafkaNamesMax) return;
+	throw new MillraceError(
+		"INVALID_REQUEST",
+		`a request names at most ${LIMITS.kafkaNamesMax} topics or resources, not ${count}`,
+	);
+}
+
+/**
+ * Tells from now on whether the time is up that a request gives, in milliseconds. Without any time
+ * it is up at once, as in Kafka: clients use that to ask without waiting, and are told that nothing
+ * was done in time.
+ */
+export function deadlineAfter(timeoutMs: number, clock: Clock): () => boolean {
+	const deadlineMs = clock.monotonicMs() + timeoutMs;
+	return () => clock.monotonicMs() >= deadlineMs;
+}
+
+/** What stands in a list more than once. */
+export function repeatedIn(names: Iterable<string>): ReadonlySet<string> {
+	const seen = new Set<string>();
+	const repeated = new Set<string>();
+	for (const name of names) (seen.has(name) ? repeated : seen).add(name);
+	return repeated;
+}
+
+/** The partitions of each topic that a request names, each once however often it names them. */
+export function partitionsByTopic(
+	topics: readonly { readonly name: string; readonly partitions: readonly number[] }[],
+): ReadonlyMap<string, ReadonlySet<number>> {
+	const byTopic = new Map<string, Set<number>>();
+	for (const { name, partitions } of topics) {
+		const known = byTopic.get(name) ?? new Set<number>();
+		for (const partition of partitions) known.add(partition);
+		byTopic.set(name, known);
+	}
+	return byTopic;
+}

@@ -1,0 +1,110 @@
+/**
+ * Long answers are made in pieces: after each, others have the event loop. What asks for them is
+ * one small request, so nothing else bounds how long it would hold everybody up.
+ */
+import type { Clock } from "../clock.ts";
+import type { ServedApi, WriteBody } from "./api.ts";
+import type { Exchange } from "./exchange.ts";
+import type { KafkaApi } from "./wire/schema.ts";
+
+/** Milliseconds of work after which others have a turn. */
+const TURN_MS = 2;
+/**
+ * Elements that are written together. A compact length of so few is one byte, on which
+ * `lengthBytes` relies.
+ */
+const PIECE_ELEMENTS = 32;
+
+/** Lets others have the event loop in between, once a turn has been long enough. */
+export class Turns {
+	readonly #clock: Clock;
+	#sinceMs: number;
+
+	constructor(clock: Clock) {
+		this.#clock = clock;
+		this.#sinceMs = clock.monotonicMs();
+	}
+
+	/** To be awaited between two pieces of work; resolves at once while the turn is young. */
+	async pause(): Promise<void> {
+		if (this.#clock.monotonicMs() - this.#sinceMs < TURN_MS) return;
+		await new Promise((resolve) => setImmediate(resolve));
+		this.#sinceMs = this.#clock.monotonicMs();
+	}
+}
+
+type ElementOf<Elements> = Elements extends readonly (infer Element)[] ? Element : never;
+
+/** A response whose array under `Key` may be long: its elements are asked for one by one. */
+export interface LongResponse<Response, Key extends keyof Response> {
+	/** The other fields. */
+	readonly rest: Omit<Response, Key>;
+	readonly count: number;
+	/** The element at an index, asked for once and in order. */
+	readonly elementAt: (index: number) => ElementOf<Response[Key]>;
+}
+
+/**
+ * An API whose response ends in an array that may be long. Where `key` is not the last field, or
+ * there are tagged fields at its level, the answer would be garbage: the tests hold each such API
+ * against the codec's own way of writing it.
+ */
+export function serveLongApi<Request, Response, Key extends keyof Response>(
+	api: KafkaApi<Request, Response>,
+	key: Key,
+	handle: (
+		request: Request,
+		exchange: Exchange,
+	) => LongResponse<Response, Key> | Promise<LongResponse<Response, Key>>,
+): ServedApi {
+	return {
+		facts: api,
+		async serve(reader, exchange) {
+			const response = await handle(api.readRequest(reader, exchange.apiVersion), exchange);
+			return writeInTurns(api, key, response, exchange);
+		},
+	};
+}
+
+/**
+ * Writes the elements in turns; resolves to a function that puts the pieces together, to null when
+ * the client is gone.
+ */
+async function writeInTurns<Request, Response, Key extends keyof Response>(
+	api: KafkaApi<Request, Response>,
+	key: Key,
+	{ rest, count, elementAt }: LongResponse<Response, Key>,
+	exchange: Exchange,
+): Promise<WriteBody | null> {
+	const { apiVersion, host } = exchange;
+	const isFlexible = apiVersion >= api.flexibleFrom;
+	const lengthBytes = isFlexible ? 1 : 4;
+	const tagBytes = isFlexible ? 1 : 0;
+	const write = (elements: ElementOf<Response[Key]>[]): Uint8Array => {
+		// The cast puts the field back that `rest` lacks.
+		const response = { ...rest, [key]: elements } as unknown as Response;
+		host.writer.start();
+		api.writeResponse(host.writer, response, apiVersion);
+		return host.writer.finish();
+	};
+	const empty = write([]);
+	const head = empty.subarray(0, empty.length - lengthBytes - tagBytes);
+	const pieces: Uint8Array[] = [];
+	const turns = new Turns(host.clock);
+	for (let from = 0; from < count; from += PIECE_ELEMENTS) {
+		const elements: ElementOf<Response[Key]>[] = [];
+		const end = Math.min(from + PIECE_ELEMENTS, count);
+		for (let index = from; index < end; index++) elements.push(elementAt(index));
+		const bytes = write(elements);
+		pieces.push(bytes.subarray(head.length + lengthBytes, bytes.length - tagBytes));
+		await turns.pause();
+		if (exchange.isOver) return null;
+	}
+	return (writer) => {
+		writer.verbatim(head);
+		if (isFlexible) writer.unsignedVarint(count + 1);
+		else writer.int32(count);
+		for (const piece of pieces) writer.verbatim(piece);
+		if (isFlexible) writer.unsignedVarint(0);
+	};
+}

@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, onTestFinished } from "vitest";
+import { type Broker, type StartBrokerOptions, startBroker } from "../../src/index.ts";
+import type { Fields } from "./client-codec.ts";
+import { RawKafkaClient } from "./raw-client.ts";
+
+/** A broker in memory, for all tests of a file. */
+export interface UsedBroker {
+	readonly broker: Broker;
+	readonly port: number;
+	/** A connection that ends with the test. */
+	connect(): Promise<RawKafkaClient>;
+	/** One request over a connection of its own. */
+	ask(name: string, version: number, fields?: Fields): Promise<Fields>;
+}
+
+/** Starts a broker before the tests of the file that calls this, and stops it behind them. */
+export function useBroker(options: StartBrokerOptions = {}): UsedBroker {
+	let broker: Broker;
+	beforeAll(async () => {
+		broker = await startBroker({ memory: true, ...options });
+	});
+	afterAll(() => broker.close());
+	return {
+		get broker() {
+			return broker;
+		},
+		get port() {
+			return Number(broker.addresses.kafka?.split(":").at(-1));
+		},
+		async connect() {
+			const client = await RawKafkaClient.connect(this.port);
+			onTestFinished(() => client.close());
+			return client;
+		},
+		async ask(name, version, fields) {
+			const client = await RawKafkaClient.connect(this.port);
+			try {
+				return await client.request(name, version, fields);
+			} finally {
+				await client.close();
+			}
+		},
+	};
+}
+
+/** A topic for CreateTopics: one partition unless said otherwise. */
+export const newTopic = (name: string, more: Fields = {}): Fields => ({
+	name,
+	numPartitions: 1,
+	replicationFactor: 1,
+	...more,
+});
+
+/** Settings for CreateTopics and AlterConfigs. */
+export const settings = (entries: Record<string, string | null>): Fields[] =>
+	Object.entries(entries).map(([name, value]) => ({ name, value }));
