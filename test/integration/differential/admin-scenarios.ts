@@ -1,4 +1,6 @@
 /** Topics, partitions, configuration and records, as administrators change them. */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { Fields } from "../../kafka/client-codec.ts";
 import { batch } from "./batches.ts";
 import { unknownTopic } from "./record-scenarios.ts";
@@ -54,6 +56,8 @@ const createScenarios: Scenario[] = [
 			}
 			await create("again", [topicRequest(`${id}-one`)]);
 			await create("again, only checked", [topicRequest(`${id}-one`)], { validateOnly: true });
+			const wrong = topicRequest(`${id}-one`, { replicationFactor: 3 }, { nonsense: "1" });
+			await create("again, and wrong", [wrong]);
 			await create("twice in a request", [topicRequest(`${id}-two`), topicRequest(`${id}-two`)]);
 			for (const name of ["", ".", "..", "not a name", "x".repeat(250)]) {
 				await create(`named ${name.slice(0, 20)}`, [topicRequest(name)]);
@@ -62,6 +66,11 @@ const createScenarios: Scenario[] = [
 			await create("two replicas", [topicRequest(`${id}-replicas`, { replicationFactor: 2 })]);
 			await create("no replicas", [topicRequest(`${id}-alone`, { replicationFactor: 0 })]);
 			await create("no topics", []);
+			await create("no time", [topicRequest(`${id}-late`)], { timeoutMs: 0 });
+			const half = (name: string) => topicRequest(name, { numPartitions: 6_000 });
+			const tooMuch = [half(`${id}-half`), half(`${id}-other-half`)];
+			await create("too many partitions", tooMuch, { validateOnly: true });
+			await create("the metadata", [topicRequest("__cluster_metadata")], { validateOnly: true });
 		},
 	}),
 	scenario({
@@ -81,6 +90,8 @@ const createScenarios: Scenario[] = [
 			await create({ "min.cleanable.dirty.ratio": "2" });
 			await create({ "compression.type": "rar" });
 			await create({ "max.message.bytes": "-1" });
+			await create({ "retention.ms": null });
+			await create({ "remote.storage.enable": "true" });
 		},
 	}),
 	scenario({
@@ -104,6 +115,9 @@ const createScenarios: Scenario[] = [
 			await create("the same twice", [to(0, broker, broker)]);
 			await create("nobody", [to(0)]);
 			await create("and a size", [to(0, broker)], { numPartitions: 1 });
+			await create("and replicas", [to(0, broker)], { replicationFactor: 1 });
+			await create("one twice", [to(0, broker), to(0, broker)]);
+			await create("a negative one", [to(-1, broker)]);
 		},
 	}),
 	scenario({
@@ -120,6 +134,8 @@ const createScenarios: Scenario[] = [
 			await remove("again", [name]);
 			await remove("an illegal name", ["not a name"]);
 			await remove("none", []);
+			const kept = await session.topic(`${id}-kept`);
+			await remove("twice", [kept.name, kept.name]);
 			if (version < 6) return;
 			const removeById = (label: string, topic: Fields) =>
 				session.ask("DeleteTopics", version, { topics: [topic], timeoutMs: 10_000 }, label);
@@ -128,6 +144,15 @@ const createScenarios: Scenario[] = [
 			const other = await session.topic(`${id}-two`);
 			await removeById("by id", { name: null, topicId: other.topicId });
 			await removeById("neither", { name: null, topicId: NIL_ID });
+			await removeById("both", kept as unknown as Fields);
+			const { name: keptName, topicId: keptId } = kept;
+			const numbered = { name: null, topicId: keptId };
+			const named = { name: keptName, topicId: NIL_ID };
+			const removeAll = (label: string, topics: Fields[], timeoutMs = 10_000) =>
+				session.ask("DeleteTopics", version, { topics, timeoutMs }, label);
+			await removeAll("an id twice", [numbered, numbered]);
+			await removeAll("by name and by id", [named, numbered]);
+			await removeAll("without time", [named], 0);
 		},
 	}),
 	scenario({
@@ -156,6 +181,7 @@ const createScenarios: Scenario[] = [
 			const twice = { name, count: 6, assignments: null };
 			const asked = { topics: [twice, twice], timeoutMs: 10_000, validateOnly: true };
 			await session.ask("CreatePartitions", version, asked, "twice");
+			await grow("without time", { count: 9 }, { timeoutMs: 0 });
 		},
 	}),
 	scenario({
@@ -176,6 +202,8 @@ const createScenarios: Scenario[] = [
 			await cut("at the end", 5);
 			await cut("a partition that is not there", 0, topic.name, 7);
 			await cut("an unknown topic", 0, "unknown");
+			const compacted = await session.topic(`${id}-keyed`, 1, { "cleanup.policy": "compact" });
+			await cut("a compacted topic", 0, compacted.name);
 		},
 	}),
 ];
@@ -259,12 +287,22 @@ const COMMON_CONFIGS = [
 	"unclean.leader.election.enable",
 ];
 
-/** Some settings of a topic as they are now. */
-async function noteValues(session: Session, name: string, label: string): Promise<void> {
+/** How long Kafka may take to show what it has changed, in milliseconds. */
+const SHOWN_MS_MAX = 200;
+
+/** Some settings of a topic as they are after an answer. */
+async function noteValues(
+	session: Session,
+	name: string,
+	label: string,
+	answer: Fields | null,
+): Promise<void> {
+	const [outcome] = (answer?.responses ?? []) as readonly Fields[];
+	if (outcome?.errorCode === 0) await sleep(SHOWN_MS_MAX);
 	const configurationKeys = ["retention.ms", "segment.bytes", "cleanup.policy"];
 	const resources = [{ resourceType: TOPIC, resourceName: name, configurationKeys }];
-	const answer = await session.prepare("DescribeConfigs", 4, { resources });
-	const [{ configs }] = answer.results as unknown as [Fields];
+	const described = await session.prepare("DescribeConfigs", 4, { resources });
+	const [{ configs }] = described.results as unknown as [Fields];
 	const values = (configs as readonly Fields[]).map((config) => [
 		config.name as string,
 		config.value as string,
@@ -287,8 +325,8 @@ const alterConfigsScenarios: Scenario[] = [
 			) => {
 				const defaults = { resourceType: TOPIC, resourceName: name, configs: entries(configs) };
 				const asked = { resources: [{ ...defaults, ...resource }], validateOnly: false, ...more };
-				await session.ask("AlterConfigs", version, asked, label);
-				await noteValues(session, name, label);
+				const answer = await session.ask("AlterConfigs", version, asked, label);
+				await noteValues(session, name, label, answer);
 			};
 			await alter("only checked", { "segment.bytes": "2000000" }, {}, { validateOnly: true });
 			await alter("another setting", { "segment.bytes": "2000000" });
@@ -297,6 +335,13 @@ const alterConfigsScenarios: Scenario[] = [
 			await alter("no value", { "retention.ms": null });
 			await alter("an unknown topic", {}, { resourceName: "unknown" });
 			await alter("an unknown type", {}, { resourceType: 99 });
+			await alter(
+				"a broker's setting",
+				{ "num.partitions": "2" },
+				{ resourceType: BROKER, resourceName: "" },
+			);
+			await alter("a broker that there is not", {}, { resourceType: BROKER, resourceName: "odd" });
+			await alter("groups without a name", {}, { resourceType: GROUP, resourceName: "" });
 			await alter("nothing", {});
 		},
 	}),
@@ -319,8 +364,8 @@ const alterConfigsScenarios: Scenario[] = [
 				}));
 				const defaults = { resourceType: TOPIC, resourceName: name, configs };
 				const asked = { resources: [{ ...defaults, ...resource }], validateOnly: false, ...more };
-				await session.ask("IncrementalAlterConfigs", version, asked, label);
-				await noteValues(session, name, label);
+				const answer = await session.ask("IncrementalAlterConfigs", version, asked, label);
+				await noteValues(session, name, label, answer);
 			};
 			const smaller = [["segment.bytes", SET, "2000000"]] as const;
 			await alter("only checked", smaller, {}, { validateOnly: true });
@@ -346,10 +391,13 @@ const alterConfigsScenarios: Scenario[] = [
 			]);
 			await alter("an unknown topic", smaller, { resourceName: "unknown" });
 			await alter("an unknown type", smaller, { resourceType: 99 });
-			await alter("a broker's unknown setting", [["nonsense", SET, "1"]], {
-				resourceType: BROKER,
-				resourceName: "",
-			});
+			const changed = [["num.partitions", SET, "2"]] as const;
+			const brokers = { resourceType: BROKER, resourceName: "" };
+			await alter("a broker's setting", changed, brokers);
+			await alter("a broker's setting, only checked", changed, brokers, { validateOnly: true });
+			await alter("remove a broker's setting", [["num.partitions", DELETE, null]], brokers);
+			await alter("a broker that there is not", changed, { ...brokers, resourceName: "odd" });
+			await alter("a broker's unknown setting", [["nonsense", SET, "1"]], brokers);
 		},
 	}),
 	scenario({
@@ -434,6 +482,71 @@ const logScenarios: Scenario[] = [
 			};
 			await elect("preferred", name);
 			await elect("of an unknown topic", "unknown");
+			if (version < 1) return;
+			await elect("unclean", name, { electionType: 1 });
+			await elect("of an unknown kind", name, { electionType: 9 });
+		},
+	}),
+];
+
+const reassignmentScenarios: Scenario[] = [
+	scenario({
+		api: "AlterPartitionReassignments",
+		name: "to the one broker and elsewhere",
+		prepare: (session) => session.topic("reassigned"),
+		async run(session, version, _, { name }) {
+			const { brokers } = await session.prepare("Metadata", 12, { topics: [] });
+			const broker = ((brokers as readonly Fields[])[0] as Fields).nodeId as number;
+			const move = (
+				label: string,
+				replicas: number[] | null,
+				{ topic = name, partitionIndex = 0, timeoutMs = 10_000 } = {},
+			) => {
+				const topics = [{ name: topic, partitions: [{ partitionIndex, replicas }] }];
+				return session.ask("AlterPartitionReassignments", version, { topics, timeoutMs }, label);
+			};
+			await move("where it is", [broker]);
+			await move("to an unknown broker", [broker + 1_000]);
+			await move("to one twice", [broker, broker]);
+			await move("to nobody", []);
+			await move("cancelled", null);
+			await move("without time", [broker], { timeoutMs: 0 });
+			for (const replicas of [[broker], null]) {
+				await move("an unknown topic", replicas, { topic: "unknown" });
+				await move("an unknown partition", replicas, { partitionIndex: 9 });
+			}
+		},
+	}),
+	scenario({
+		api: "ListPartitionReassignments",
+		name: "none",
+		prepare: (session) => session.topic("not-reassigned"),
+		async run(session, version, _, { name }) {
+			const list = (label: string, topics: Fields[] | null) =>
+				session.ask("ListPartitionReassignments", version, { topics, timeoutMs: 10_000 }, label);
+			await list("all", null);
+			await list("one", [{ name, partitionIndexes: [0, 9] }]);
+			await list("unknown", [{ name: "unknown", partitionIndexes: [0] }]);
+		},
+	}),
+	scenario({
+		api: "DescribeQuorum",
+		name: "the metadata and others",
+		prepare: (session) => session.topic("no-quorum"),
+		async run(session, version, _, { name }) {
+			const describe = (label: string, ...asked: [topicName: string, ...indexes: number[]][]) => {
+				const topics = asked.map(([topicName, ...indexes]) => ({
+					topicName,
+					partitions: indexes.map((partitionIndex) => ({ partitionIndex })),
+				}));
+				return session.ask("DescribeQuorum", version, { topics }, label);
+			};
+			await describe("of the metadata", ["__cluster_metadata", 0]);
+			await describe("of another partition", ["__cluster_metadata", 1]);
+			await describe("of two partitions", ["__cluster_metadata", 0, 1]);
+			await describe("of a topic", [name, 0]);
+			await describe("of both", ["__cluster_metadata", 0], [name, 0]);
+			await describe("of nothing");
 		},
 	}),
 ];
@@ -443,4 +556,5 @@ export const adminScenarios: readonly Scenario[] = [
 	...describeConfigsScenarios,
 	...alterConfigsScenarios,
 	...logScenarios,
+	...reassignmentScenarios,
 ];

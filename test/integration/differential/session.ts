@@ -254,6 +254,9 @@ const NUMBERS = new Set([
 	"usableBytes",
 	"partitionSize",
 	"lastTimestamp",
+	"logEndOffset",
+	"lastFetchTimestamp",
+	"lastCaughtUpTimestamp",
 ]);
 
 const EPOCH_START = 12;
