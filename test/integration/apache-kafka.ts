@@ -14,7 +14,7 @@ import { RawKafkaClient } from "../kafka/raw-client.ts";
 import { kafkaJava } from "../optional-parts.ts";
 import { runTool } from "./client-programs.ts";
 
-const START_MS_MAX = 60_000;
+const START_MS_MAX = 120_000;
 
 /**
  * Starts one and gives its "127.0.0.1:PORT"; null where there is no Java or no jars. `settings` are

@@ -1,8 +1,8 @@
 /**
  * Millrace beside a real Apache Kafka: both are asked the same, and must answer the same, but for
- * what differential/differences.json names with a reason. Where the tests are to run against another
- * Kafka (MILLRACE_TEST_KAFKA_BOOTSTRAP), a second Apache Kafka stands in Millrace's place, and all
- * APIs are compared: nothing may differ then.
+ * what differential/differences.json names with a reason. Where the tests are to run against
+ * another Kafka (MILLRACE_TEST_KAFKA_BOOTSTRAP), a second Apache Kafka stands in Millrace's place,
+ * and all APIs are compared: nothing may differ then.
  */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -30,7 +30,7 @@ import {
 import { type Answer, Session } from "./differential/session.ts";
 import { EXTERNAL_BOOTSTRAP } from "./kafka-target.ts";
 
-const START_MS_MAX = 90_000;
+const START_MS_MAX = 150_000;
 const SCENARIO_MS_MAX = 60_000;
 
 const differencesFile = new URL("differential/differences.json", import.meta.url);

@@ -20,6 +20,7 @@ import {
 	createTopic,
 	EXTERNAL_BOOTSTRAP,
 	type KafkaTarget,
+	ONLY_MILLRACE,
 	serveKafka,
 	uniqueName,
 } from "./kafka-target.ts";
@@ -100,9 +101,9 @@ async function startGroup(
 	commandLine: string[],
 	protocol: GroupProtocol,
 	onTestFinished: (cleanup: () => Promise<void>) => void,
-	options: { handleMs?: number; sessionTimeoutMs?: number } = {},
+	options: { handleMs?: number; sessionTimeoutMs?: number; target?: KafkaTarget } = {},
 ): Promise<Group> {
-	const target = at();
+	const { target = at() } = options;
 	const topic = await createTopic(target, PARTITIONS);
 	const id = uniqueName("group");
 	const observed = new Observed();
@@ -285,4 +286,22 @@ describe.concurrent("a static member that comes back", () => {
 			expect(await committedSum(group)).toBe(120);
 		},
 	);
+});
+
+describe("an empty group waits for its members", () => {
+	// By default: 3 s, as Kafka.
+	const waiting = serveKafka();
+	test("two that join one after the other are one generation", async (context) => {
+		if (EXTERNAL_BOOTSTRAP !== undefined) context.skip(ONLY_MILLRACE);
+		const commandLine = FRANZ.commandLine() ?? context.skip(FRANZ.missing);
+		const options = { target: waiting() };
+		const group = await startGroup(commandLine, "eager", context.onTestFinished, options);
+		const { observed } = group;
+		const first = group.join("first");
+		const second = group.join("second");
+		await observed.until("two share", () => share(first) === 3 && share(second) === 3);
+		for (const { events } of [first, second]) {
+			expect(events.map(({ event }) => event)).toEqual(["assigned"]);
+		}
+	});
 });
