@@ -144,6 +144,23 @@ test("a changed byte in the middle costs its batch, which consumers are told of"
 	expect((await serve(dataDir)).gaps).toMatchObject([{ from, to }]);
 });
 
+test("what goes bad behind a clean stop is found by a reader, and known from then on", async () => {
+	const dataDir = await filledDirectory("stop");
+	const [first] = files(dataDir, ".log") as [string];
+	const bytes = readFileSync(first);
+	const at = secondBatch(bytes) + 1_000;
+	bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+	writeFileSync(first, bytes);
+	const found = await serve(dataDir);
+	expect(found.stderr).not.toContain("recovery");
+	expect(found.gaps).toMatchObject([{ to: (found.gaps[0]?.from ?? 0) + 10 }]);
+	expect(files(dataDir, ".damage").length).toBe(1);
+	const { code, stderr, stdout } = await runCommand(["verify", "--data-dir", dataDir]);
+	expect(code).toBe(4);
+	expect(stdout + stderr).toContain("known");
+	expect((await serve(dataDir)).gaps).toMatchObject(found.gaps.map(({ from, to }) => ({ from, to })));
+});
+
 test("a directory that no topic claims is set aside and told of, never deleted", async () => {
 	const dataDir = await filledDirectory("stop");
 	const stray = "01890a5d-ac96-774b-bcce-b302099a8057";

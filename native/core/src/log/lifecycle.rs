@@ -28,6 +28,7 @@ impl Log {
         self.lifecycle
             .compare_exchange(OPEN, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
             .map_err(|_| Error::new(Code::TopicDeleted, self.label.clone()))?;
+        self.remember_waiting_damage();
         let result = self.flush_now().and_then(|()| self.settle_down());
         if let Err(error) = &result {
             self.poison_with(error.clone());

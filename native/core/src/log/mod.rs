@@ -14,6 +14,7 @@ pub mod open;
 pub mod read;
 pub(crate) mod recover;
 mod search;
+mod set_aside;
 pub mod start;
 pub mod time;
 pub mod waiters;
@@ -69,6 +70,8 @@ pub struct LogShared {
     pub dirty: Arc<DirtyBudget>,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
     pub hint_failures: AtomicU64,
+    /// Damage that a reader met and that could not be stored; the next start has to find it again.
+    pub damage_failures: AtomicU64,
 }
 
 /// A point in a log: behind the batches before it.

@@ -14,7 +14,7 @@ use crate::{
     error::{Code, Error, Result},
     limits,
     recovery::scan::Mark,
-    segment::{DamagedRange, Segment, maps::Window},
+    segment::{Segment, maps::Window},
 };
 
 /// Places remembered of readers that go on where they stopped.
@@ -124,7 +124,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Code::TopicDeleted`], or [`Code::KafkaStorageError`] where a file cannot be mapped.
-    pub fn read(&self, offset: u64, bytes_max: u64) -> Result<Read> {
+    pub fn read(self: &Arc<Self>, offset: u64, bytes_max: u64) -> Result<Read> {
         if let Some(code) = self.ended() {
             return Err(Error::new(code, self.label.clone()));
         }
@@ -178,18 +178,6 @@ impl Log {
         let count = segments.partition_point(|segment| segment.base_offset <= offset);
         let segment = segments.get(count.saturating_sub(1))?;
         Some((Arc::clone(segment), segments.get(count).map(|next| next.base_offset)))
-    }
-
-    /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
-    /// `from_offset` and `to_offset` are what the batch claimed to hold.
-    pub fn set_aside(&self, batches: &Batches, at: Range<usize>, from_offset: u64, to_offset: u64) {
-        let range = DamagedRange {
-            from_offset,
-            to_offset,
-            from_position: batches.window.start + at.start as u64,
-            to_position: batches.window.start + at.end as u64,
-        };
-        batches.segment.add_damaged(range);
     }
 }
 

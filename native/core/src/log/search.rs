@@ -20,7 +20,7 @@ use crate::{
 
 /// What is looked for, and where.
 pub(super) struct Search<'a> {
-    pub(super) log: &'a Log,
+    pub(super) log: &'a Arc<Log>,
     pub(super) segment: &'a Arc<Segment>,
     /// First offset wanted.
     pub(super) offset: u64,
@@ -311,12 +311,13 @@ impl Search<'_> {
             .flatten()
             .min_by_key(|mark| mark.position)
             .unwrap_or(self.end);
-        self.segment.add_damaged(DamagedRange {
+        let range = DamagedRange {
             from_offset: at.offset,
             to_offset: nearest.offset,
             from_position: at.position,
             to_position: nearest.position,
-        });
+        };
+        self.log.set_range_aside(self.segment, range);
         Ok(Some(nearest.offset))
     }
 

@@ -140,6 +140,16 @@ pub fn holds_batches(file: &dyn File, start: &ScanStart) -> io::Result<bool> {
     Ok(reader.find_behind(start.from, start)?.is_some())
 }
 
+/// Whether the batch at a place is whole and belongs there; with `has_holes` it may begin later.
+///
+/// # Errors
+/// An I/O error while reading.
+pub fn is_whole(file: &dyn File, at: Mark, has_holes: bool) -> io::Result<bool> {
+    let header = BatchReader::new(file)?.whole_batch(at.position, true)?;
+    let base_offset = header.and_then(|header| u64::try_from(header.base_offset).ok());
+    Ok(base_offset.is_some_and(|found| found == at.offset || (has_holes && found > at.offset)))
+}
+
 fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, position: u64) {
     let base_offset = u64::try_from(header.base_offset).unwrap_or(state.base_offset);
     let relative = u32::try_from(base_offset.saturating_sub(state.base_offset)).unwrap_or(u32::MAX);

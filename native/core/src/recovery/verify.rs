@@ -16,7 +16,10 @@ use crate::{
     log::OFFSET_MAX,
     producer::ProducerStates,
     registry::directory::{DataDirectory, FORMAT_FILE, PartitionFile},
-    segment::Segment,
+    segment::{
+        Segment,
+        damage::{self, KnownDamage},
+    },
 };
 
 /// Something that cannot be read.
@@ -115,9 +118,13 @@ fn verify_segment(
     };
     let file: Arc<dyn File> = env.files.open(&log_path, OpenMode::Read).map_err(failed)?;
     let stored = load_index(env, segment)?;
+    let indexed: Vec<Mark> = stored.iter().flat_map(|index| marks_of(base_offset, index)).collect();
+    let known = damage::load(&*env.files, &segment.path("damage")).map_err(failed)?;
+    let known_ends =
+        known.ranges().map(|range| Mark { position: range.to_position, offset: range.to_offset });
     let start = ScanStart {
         offset_max: next_base,
-        marks: stored.iter().flat_map(|index| marks_of(base_offset, index)).collect(),
+        marks: indexed.iter().copied().chain(known_ends).collect(),
         ..ScanStart::at(base_offset, 0)
     };
     let mut state = ScanState {
@@ -133,14 +140,17 @@ fn verify_segment(
         lost += range.to_offset - range.from_offset;
         damaged_bytes += bytes;
         let (from, to, position) = (range.from_offset, range.to_offset, range.from_position);
+        let is_known = known.ranges().any(|other| other.covers(range));
+        let known = if is_known { " (known: the broker serves around it)" } else { "" };
         finding(format!(
-            "offsets {from} to {to} are damaged: {bytes} bytes from {position} on in {shown}"
+            "offsets {from} to {to} are damaged: {bytes} bytes from {position} on in {shown}{known}"
         ));
     }
+    report_wrong_damage(segment, &known, &scanned, &mut finding);
     let batches = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
     let is_wrong =
         |mark: &Mark| mark.position < scanned.end_position && batches.binary_search(mark).is_err();
-    if let Some(wrong) = start.marks.iter().find(|mark| is_wrong(mark)) {
+    if let Some(wrong) = indexed.iter().find(|mark| is_wrong(mark)) {
         let (offset, position) = (wrong.offset, wrong.position);
         finding(format!(
             "the index says that offset {offset} is at {position} in {shown}, and it is not (it is \
@@ -158,6 +168,31 @@ fn verify_segment(
     report.record_count += scanned.next_offset - base_offset - lost;
     report.bytes += scanned.end_position - damaged_bytes;
     Ok(scanned.next_offset)
+}
+
+/// Reports a `BASE.damage` that says more than is so.
+fn report_wrong_damage(
+    segment: &Segment,
+    known: &KnownDamage,
+    scanned: &Scanned,
+    finding: &mut impl FnMut(String),
+) {
+    let path = segment.path("damage");
+    let shown = path.display();
+    if *known == KnownDamage::Unreadable {
+        finding(format!("{shown} cannot be read (it is made again when the broker starts)"));
+    }
+    // What lies behind the last whole batch is reported as such.
+    let whole = known.ranges().filter(|range| range.to_position <= scanned.end_position);
+    for range in whole {
+        if !scanned.damaged.iter().any(|other| range.overlaps(other)) {
+            let (from, to) = (range.from_offset, range.to_offset);
+            finding(format!(
+                "{shown} says that offsets {from} to {to} are damaged, and they are not: remove \
+                 the file while no broker runs to have them served"
+            ));
+        }
+    }
 }
 
 fn load_index(env: &Env, segment: &Segment) -> Result<Option<SegmentIndex>> {

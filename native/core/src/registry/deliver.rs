@@ -358,20 +358,24 @@ impl OpenBatches for CachedBatches<'_> {
 ///
 /// # Errors
 /// Why it cannot be delivered where that says nothing about what is stored.
-fn set_aside(log: &Log, batches: &Batches, damaged: Damaged, offset: u64) -> Result<Outcome> {
+fn set_aside(log: &Arc<Log>, batches: &Batches, damaged: Damaged, offset: u64) -> Result<Outcome> {
     if damaged.error.code() == Code::UnknownServerError {
         return Err(damaged.error);
     }
-    let bytes = batches.bytes().len();
-    let header = damaged.header;
-    let end = header.map_or(bytes, |header| damaged.position + header.batch_bytes()).min(bytes);
-    let claimed = header.and_then(|header| u64::try_from(header.last_offset()).ok());
-    // What the header claims cannot be relied upon; the batches behind it can.
-    let to_offset = claimed
-        .map(|last| last + 1)
-        .filter(|next| *next > offset && *next <= batches.next_offset)
-        .unwrap_or(batches.next_offset);
+    let claimed = damaged.header.and_then(|header| {
+        let from_offset = u64::try_from(header.base_offset).ok()?;
+        let to_offset = u64::try_from(header.last_offset()).ok()? + 1;
+        let end = damaged.position + header.batch_bytes();
+        let is_sound = from_offset < to_offset
+            && (offset + 1..=batches.next_offset).contains(&to_offset)
+            && end <= batches.bytes().len();
+        is_sound.then_some((end, from_offset, to_offset))
+    });
+    // What the header claims cannot be relied upon; where the batches end can.
+    let Some((end, from_offset, to_offset)) = claimed else {
+        return Ok(Outcome::Gap { to_offset: batches.next_offset });
+    };
     let range = batches.range.start + damaged.position..batches.range.start + end;
-    log.set_aside(batches, range, offset, to_offset);
+    log.set_aside(batches, range, from_offset, to_offset);
     Ok(Outcome::Gap { to_offset })
 }

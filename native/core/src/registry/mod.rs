@@ -183,6 +183,7 @@ impl Store {
             scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
             dirty: Arc::default(),
             hint_failures: AtomicU64::new(0),
+            damage_failures: AtomicU64::new(0),
             env,
         };
         let store = Arc::new(Self {

@@ -1,10 +1,12 @@
-//! `BASE.damage`: the ranges of a segment that recovery found damaged and serves around.
+//! `BASE.damage`: the ranges of a segment that recovery or a reader found damaged, and that are
+//! served around.
 //!
 //! ```json
 //! { "crc": 305419896, "ranges": [{ "from_offset": 7, "to_offset": 9, "from_position": 0,
 //! "to_position": 512 }] }
 //! ```
-//! `crc` is the CRC-32C of `ranges` as compact JSON. Replaced durably, before the log serves.
+//! `crc` is the CRC-32C of `ranges` as compact JSON. Replaced durably: by recovery before the log
+//! serves, for readers behind them.
 
 use std::{io, path::Path};
 
@@ -26,6 +28,47 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 struct DamageFile {
     crc: u32,
     ranges: Vec<DamagedRange>,
+}
+
+/// Damaged ranges in rising order, none of which touch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DamageList(Vec<DamagedRange>);
+
+impl DamageList {
+    /// A list of ranges in rising order, as recovery finds them.
+    pub fn new(ranges: Vec<DamagedRange>) -> Self {
+        Self(ranges)
+    }
+
+    /// Adds a range; it grows together with those that it touches, as recovery would see them.
+    /// `false` when it was there already.
+    pub fn add(&mut self, range: DamagedRange) -> bool {
+        if self.0.iter().any(|other| other.covers(&range)) {
+            return false;
+        }
+        let mut whole = range;
+        self.0.retain(|other| {
+            let touches = other.from_position <= whole.to_position
+                && whole.from_position <= other.to_position;
+            if touches {
+                whole = DamagedRange {
+                    from_offset: whole.from_offset.min(other.from_offset),
+                    to_offset: whole.to_offset.max(other.to_offset),
+                    from_position: whole.from_position.min(other.from_position),
+                    to_position: whole.to_position.max(other.to_position),
+                };
+            }
+            !touches
+        });
+        let index = self.0.partition_point(|other| other.from_position < whole.from_position);
+        self.0.insert(index, whole);
+        true
+    }
+
+    /// The ranges.
+    pub fn ranges(&self) -> &[DamagedRange] {
+        &self.0
+    }
 }
 
 /// What is known of a segment's damage.
@@ -88,4 +131,36 @@ pub fn store(
 
 fn checksum(ranges: &[DamagedRange]) -> io::Result<u32> {
     serde_json::to_vec(ranges).map(|bytes| crc32c(&bytes)).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(from: u64, to: u64) -> DamagedRange {
+        DamagedRange {
+            from_offset: from,
+            to_offset: to,
+            from_position: 100 * from,
+            to_position: 100 * to,
+        }
+    }
+
+    #[test]
+    fn ranges_that_touch_grow_together_whatever_their_order() {
+        let mut list = DamageList::default();
+        for (added, is_new) in [
+            (range(5, 6), true),
+            (range(5, 6), false),
+            (range(1, 2), true),
+            (range(8, 9), true),
+            (range(6, 7), true),
+        ] {
+            assert_eq!(list.add(added), is_new);
+        }
+        assert_eq!(list.ranges(), [range(1, 2), range(5, 7), range(8, 9)]);
+        assert!(!list.add(range(5, 6)));
+        assert!(list.add(range(2, 8)));
+        assert_eq!(list.ranges(), [range(1, 9)]);
+    }
 }

@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     index::{SegmentIndex, file as index_file},
 };
 use cache::FileCache;
+use damage::DamageList;
 
 /// Names a segment within the process: never reused, so that caches cannot confuse two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +49,18 @@ pub struct DamagedRange {
     pub to_position: u64,
 }
 
+impl DamagedRange {
+    /// Whether every byte of `other` lies in it.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.from_position <= other.from_position && other.to_position <= self.to_position
+    }
+
+    /// Whether they have bytes in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.from_position < other.to_position && other.from_position < self.to_position
+    }
+}
+
 /// One file of a log. Immutable once sealed; before, only its log's writer appends to it.
 pub struct Segment {
     /// Process-wide identity.
@@ -59,7 +72,15 @@ pub struct Segment {
     end_position: AtomicU64,
     sealed: AtomicBool,
     index: RwLock<IndexState>,
-    damaged: RwLock<Vec<DamagedRange>>,
+    damaged: RwLock<DamageList>,
+    kept_damage: Mutex<KeptDamage>,
+}
+
+/// What `BASE.damage` says, and what it is yet to say.
+#[derive(Default)]
+struct KeptDamage {
+    stored: DamageList,
+    waiting: Vec<DamagedRange>,
 }
 
 enum IndexState {
@@ -79,7 +100,8 @@ impl Segment {
             end_position: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
             index: RwLock::new(IndexState::Loaded(SegmentIndex::default())),
-            damaged: RwLock::new(Vec::new()),
+            damaged: RwLock::default(),
+            kept_damage: Mutex::default(),
         }
     }
 
@@ -113,26 +135,48 @@ impl Segment {
         self.sealed.load(Ordering::Acquire)
     }
 
-    /// Damaged ranges in rising order.
-    pub fn damaged(&self) -> Vec<DamagedRange> {
-        self.damaged.read().clone()
-    }
-
     /// The damaged range that covers or follows `position` first, if any.
     pub fn damage_at_or_behind(&self, position: u64) -> Option<DamagedRange> {
-        self.damaged.read().iter().find(|range| range.to_position > position).copied()
+        let damaged = self.damaged.read();
+        damaged.ranges().iter().find(|range| range.to_position > position).copied()
     }
 
-    /// Adds a range that turned out damaged when it was read.
-    pub fn add_damaged(&self, range: DamagedRange) {
-        let mut damaged = self.damaged.write();
-        let index = damaged.partition_point(|other| other.from_position < range.from_position);
-        damaged.insert(index, range);
+    /// Adds a range that turned out damaged when it was read; `false` when it was known.
+    pub fn add_damaged(&self, range: DamagedRange) -> bool {
+        self.damaged.write().add(range)
     }
 
-    /// Notes damaged ranges found by recovery.
+    /// Notes what recovery found damaged, and has stored.
     pub fn set_damaged(&self, damaged: Vec<DamagedRange>) {
-        *self.damaged.write() = damaged;
+        let list = DamageList::new(damaged);
+        self.kept_damage.lock().stored = list.clone();
+        *self.damaged.write() = list;
+    }
+
+    /// Whether damage is known that could not be stored.
+    pub fn has_waiting_damage(&self) -> bool {
+        !self.kept_damage.lock().waiting.is_empty()
+    }
+
+    /// Has the next start know of a range that a reader found damaged, or of what could not be
+    /// stored before. Waits for the disk.
+    ///
+    /// # Errors
+    /// Why it could not be stored; the next call tries again.
+    pub fn store_damage(&self, files: &FileCache, range: Option<DamagedRange>) -> io::Result<()> {
+        let mut kept = self.kept_damage.lock();
+        kept.waiting.extend(range);
+        let mut ranges = kept.stored.clone();
+        let mut is_changed = false;
+        for range in &kept.waiting {
+            is_changed |= ranges.add(*range);
+        }
+        if is_changed {
+            let name = Self::file_name(self.base_offset, "damage");
+            damage::store(files.file_system(), &self.directory, &name, ranges.ranges())?;
+        }
+        *kept = KeptDamage { stored: ranges, waiting: Vec::new() };
+        Ok(())
     }
 
     /// Replaces the index, for recovery.

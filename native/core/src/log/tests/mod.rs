@@ -1,5 +1,6 @@
 //! What a log promises, one behaviour a test.
 
+mod damage;
 mod durability;
 mod lookups;
 mod reading;
