@@ -17,6 +17,7 @@ import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
+import { FailureWatch } from "./storage/failure-watch.ts";
 import { type OpeningProgress, Storage } from "./storage/storage.ts";
 import { TopicCatalogue } from "./topics/catalogue.ts";
 import { VERSION } from "./version.ts";
@@ -76,6 +77,7 @@ interface Parts {
 	groups?: GroupCoordinator;
 	server?: WebSocketServer;
 	kafka?: KafkaServer;
+	failures?: FailureWatch;
 	isReady: boolean;
 }
 
@@ -125,6 +127,7 @@ export async function startBroker(
 		if (dataDir !== null && !(await writeAddresses(dataDir, addresses, startedMs))) {
 			logger.warn({ dataDir }, "the disk is full: there is no addresses.json");
 		}
+		parts.failures = new FailureWatch(storage, systemClock, logger);
 		const topics = parts.catalogue.list().length;
 		logger.info({ ...addresses, dataDir: parts.dataDir, topics, transport }, "ready");
 		return new Broker(parts, addresses);
@@ -210,6 +213,7 @@ function describeCluster(parts: Parts): CallAnswer<"cluster.describe"> {
  */
 async function stopParts(parts: Parts): Promise<void> {
 	parts.isReady = false;
+	parts.failures?.stop();
 	const failures: unknown[] = [];
 	const attempt = async (step: () => Promise<void> | undefined) => {
 		try {

@@ -182,6 +182,8 @@ export interface NativeBinding {
 	 * once it is durable.
 	 */
 	deleteRecords(store: number, topic: number, partition: number, before: number): Promise<number>;
+	/** The figures of now. */
+	storeStatistics(store: number, channel: number): NativeStoreStatistics;
 	/** Reads every batch of a data directory that no broker uses. */
 	verifyDataDirectory(dataDirectory: string): Promise<NativeVerifyReport>;
 }
@@ -280,6 +282,35 @@ export interface NativeOpeningProgress {
 	opened: number;
 	/** Those and the ones that are still being opened. */
 	asked: number;
+}
+
+/** What a store and one event loop hold and have met. */
+export interface NativeStoreStatistics {
+	/** Open files of segments. */
+	openDescriptors: number;
+	/** Read windows. */
+	mappedWindows: number;
+	/** Address space of the read windows in bytes. */
+	mappedBytes: number;
+	/** Memory of batches that readers have taken apart, in bytes. */
+	openBatchesBytes: number;
+	/** Batches that were expanded for readers since the store was opened. */
+	expansions: number;
+	/** Bytes written and not synced yet. */
+	dirtyBytes: number;
+	/** Produce frames of the event loop that another thread appends. */
+	elsewhereFrames: number;
+	/** Bytes that those hold. */
+	elsewhereBytes: number;
+	/**
+	 * Checkpoints that could not be written since the store was opened: the next start after a
+	 * crash reads more.
+	 */
+	checkpointFailures: number;
+	/** Indexes and snapshots that could not be stored: they are rebuilt at the next start. */
+	hintFailures: number;
+	/** Damage that a reader met and that could not be stored: the next start has to find it again. */
+	damageFailures: number;
 }
 
 /** Something that cannot be read. */

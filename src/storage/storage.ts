@@ -10,7 +10,7 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { MetadataChange } from "../metadata/metadata-store.ts";
 import { loadNative } from "../native.ts";
-import type { NativeBinding } from "../native-binding.ts";
+import type { NativeBinding, NativeStoreStatistics } from "../native-binding.ts";
 import { CODES } from "../protocol/codes.ts";
 import {
 	EVENT_DELETED,
@@ -44,6 +44,9 @@ import { ReadWindows } from "./read-windows.ts";
 import { nativeConfig, type TopicLogConfig } from "./topic-log-config.ts";
 
 export type { TopicLogConfig } from "./topic-log-config.ts";
+
+/** What the store and this event loop hold and have met: see `NativeStoreStatistics`. */
+export type StoreStatistics = Readonly<NativeStoreStatistics>;
 
 /** A topic of the core's registry: a small number, the same in every thread. */
 export type TopicHandle = number & { readonly topicHandle: unique symbol };
@@ -426,6 +429,11 @@ export class Storage {
 	 */
 	deleteRecords(topic: TopicHandle, partition: number, beforeOffset: number): Promise<number> {
 		return callAsync(() => this.#native.deleteRecords(this.#store, topic, partition, beforeOffset));
+	}
+
+	/** The figures of now. */
+	statistics(): StoreStatistics {
+		return call(() => this.#native.storeStatistics(this.#store, this.#channel));
 	}
 
 	/** A number for a connection, whatever its protocol, that no other of this loop has or had. */

@@ -158,7 +158,9 @@ test("what goes bad behind a clean stop is found by a reader, and known from the
 	const { code, stderr, stdout } = await runCommand(["verify", "--data-dir", dataDir]);
 	expect(code).toBe(4);
 	expect(stdout + stderr).toContain("known");
-	expect((await serve(dataDir)).gaps).toMatchObject(found.gaps.map(({ from, to }) => ({ from, to })));
+	expect((await serve(dataDir)).gaps).toMatchObject(
+		found.gaps.map(({ from, to }) => ({ from, to })),
+	);
 });
 
 test("a directory that no topic claims is set aside and told of, never deleted", async () => {

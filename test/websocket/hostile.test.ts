@@ -1,4 +1,7 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
+
+import { recordBatch, records } from "../record-batch.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
 import type { Frame, RawClient } from "./raw-client.ts";
 
@@ -59,6 +62,38 @@ describe.each(TRANSPORTS)("a client that means harm, over %s", (transport) => {
 			expect(one[4]).toHaveLength(1);
 			await Promise.all([modest.answer(6, 11, round), greedy.answer(6, 11, round)]);
 		}
+	});
+
+	test("credit for one record at a time does not have its batch expanded each time", async () => {
+		const [modest, other] = [await at.client(), await at.client()];
+		const topic = await at.topic();
+		// More than the event loop expands by itself.
+		const count = 200;
+		const values = Array.from({ length: count }, (_, index) => Buffer.alloc(10_000, index));
+		const body = gzipSync(records(values));
+		const batch = recordBatch(values, { attributes: 1, body });
+		modest.send(3, 5, 2, [[topic, 0, -1, 2, batch]]);
+		expect((await modest.reply(5))[3]).toMatchObject([[0, 0, 0, expect.any(Number)]]);
+
+		const before = at.storage.statistics().expansions;
+		await modest.answer(4, 6, 1, topic, 0, 0, { credit: [1, 10_000_000] });
+		for (let index = 0; index < count; index++) {
+			const frame = await modest.take(([operation]) => operation === 131);
+			const [[delta, , , value], ...others] = frame[4] as Frame[] as [unknown[], ...Frame[]];
+			expect([frame[2], delta, (value as Uint8Array)[0], others.length]).toEqual([
+				index,
+				0,
+				index,
+				0,
+			]);
+			modest.send(5, 1, 1, 0);
+		}
+		await other.answer(4, 6, 1, topic, 0, 0, { credit: [count, 10_000_000] });
+		let left = count;
+		while (left > 0) {
+			left -= ((await other.take(([operation]) => operation === 131))[4] as Frame[]).length;
+		}
+		expect(at.storage.statistics().expansions - before).toBe(1);
 	});
 
 	test("an error does not repeat a name as long as its frame", async () => {

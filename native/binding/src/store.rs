@@ -406,6 +406,54 @@ pub fn delete_records(
     Ok(Job::start(move || Ok(log.delete_records(before)? as f64)))
 }
 
+/// What a store and one event loop hold and have met.
+#[napi(object)]
+pub struct NativeStoreStatistics {
+    /// Open files of segments.
+    pub open_descriptors: f64,
+    /// Read windows.
+    pub mapped_windows: f64,
+    /// Address space of the read windows in bytes.
+    pub mapped_bytes: f64,
+    /// Memory of batches that readers have taken apart, in bytes.
+    pub open_batches_bytes: f64,
+    /// Batches that were expanded for readers since the store was opened.
+    pub expansions: f64,
+    /// Bytes written and not synced yet.
+    pub dirty_bytes: f64,
+    /// Produce frames of the event loop that another thread appends.
+    pub elsewhere_frames: f64,
+    /// Bytes that those hold.
+    pub elsewhere_bytes: f64,
+    /// Checkpoints that could not be written since the store was opened: the next start after a
+    /// crash reads more.
+    pub checkpoint_failures: f64,
+    /// Indexes and snapshots that could not be stored: they are rebuilt at the next start.
+    pub hint_failures: f64,
+    /// Damage that a reader met and that could not be stored: the next start has to find it again.
+    pub damage_failures: f64,
+}
+
+/// The figures of now.
+#[napi]
+pub fn store_statistics(store: u32, channel: u32) -> napi::Result<NativeStoreStatistics> {
+    let channel = handles::event_loop(channel)?;
+    let statistics = handles::store(store)?.statistics(&channel.channel);
+    Ok(NativeStoreStatistics {
+        open_descriptors: statistics.open_descriptors as f64,
+        mapped_windows: statistics.mapped_windows as f64,
+        mapped_bytes: statistics.mapped_bytes as f64,
+        open_batches_bytes: statistics.open_batches_bytes as f64,
+        expansions: statistics.expansions as f64,
+        dirty_bytes: statistics.dirty_bytes as f64,
+        elsewhere_frames: statistics.elsewhere_frames as f64,
+        elsewhere_bytes: statistics.elsewhere_bytes as f64,
+        checkpoint_failures: statistics.checkpoint_failures as f64,
+        hint_failures: statistics.hint_failures as f64,
+        damage_failures: statistics.damage_failures as f64,
+    })
+}
+
 /// Something that cannot be read.
 #[napi(object)]
 pub struct NativeFinding {

@@ -14,7 +14,8 @@ use crate::{
 
 impl Log {
     /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
-    /// `from_offset` and `to_offset` are what the batch claimed to hold. Does not wait for the disk.
+    /// `from_offset` and `to_offset` are what the batch claimed to hold. Does not wait for the
+    /// disk.
     pub fn set_aside(
         self: &Arc<Self>,
         batches: &Batches,

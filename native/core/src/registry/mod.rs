@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod directory;
 pub mod elsewhere;
 pub mod produce;
+pub mod statistics;
 pub mod stores;
 
 use std::{

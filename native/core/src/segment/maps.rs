@@ -134,8 +134,9 @@ impl WindowCache {
         drop(gone);
     }
 
-    /// Address space of the cached windows in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.inner.lock().bytes
+    /// How many windows are cached, and their address space in bytes.
+    pub fn size(&self) -> (usize, u64) {
+        let inner = self.inner.lock();
+        (inner.windows.len(), inner.bytes)
     }
 }

@@ -1,0 +1,55 @@
+//! What a store and one event loop hold and have met, for who watches a broker.
+
+use std::sync::atomic::Ordering;
+
+use super::{Store, channel::Channel};
+
+/// Figures of a store and of one event loop, each read at its own moment. Those called failures and
+/// expansions count from when the store was opened; the others are what is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreStatistics {
+    /// Open files of segments.
+    pub open_descriptors: u64,
+    /// Read windows.
+    pub mapped_windows: u64,
+    /// Address space of the read windows in bytes.
+    pub mapped_bytes: u64,
+    /// Memory of batches that readers have taken apart, in bytes.
+    pub open_batches_bytes: u64,
+    /// Batches that were expanded for readers.
+    pub expansions: u64,
+    /// Bytes written and not synced yet.
+    pub dirty_bytes: u64,
+    /// Produce frames of the event loop that another thread appends.
+    pub elsewhere_frames: u64,
+    /// Bytes that those hold.
+    pub elsewhere_bytes: u64,
+    /// Checkpoints that could not be written: the next start after a crash reads more.
+    pub checkpoint_failures: u64,
+    /// Indexes and snapshots that could not be stored: they are rebuilt at the next start.
+    pub hint_failures: u64,
+    /// Damage that a reader met and that could not be stored: the next start has to find it again.
+    pub damage_failures: u64,
+}
+
+impl Store {
+    /// The figures of now; `channel` is that of the event loop. Does not wait for the disk.
+    pub fn statistics(&self, channel: &Channel) -> StoreStatistics {
+        let shared = self.shared();
+        let (mapped_windows, mapped_bytes) = shared.windows.size();
+        let elsewhere = channel.elsewhere().statistics();
+        StoreStatistics {
+            open_descriptors: shared.files.open_count() as u64,
+            mapped_windows: mapped_windows as u64,
+            mapped_bytes,
+            open_batches_bytes: shared.open_batches.bytes(),
+            expansions: shared.open_batches.expansions(),
+            dirty_bytes: shared.dirty.bytes(),
+            elsewhere_frames: elsewhere.frames,
+            elsewhere_bytes: elsewhere.bytes,
+            checkpoint_failures: self.checkpoint_failures.load(Ordering::Relaxed),
+            hint_failures: shared.hint_failures.load(Ordering::Relaxed),
+            damage_failures: shared.damage_failures.load(Ordering::Relaxed),
+        }
+    }
+}
