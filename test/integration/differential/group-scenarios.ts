@@ -121,7 +121,7 @@ const joinScenarios: Scenario[] = [
 			await join("the one before", { memberId });
 			const beat = { groupId: id, generationId, memberId, groupInstanceId };
 			await session.ask("Heartbeat", 3, beat, "of the one before");
-			await join("an empty instance", { groupInstanceId: "" });
+			await join("an empty instance", { groupId: `${id}-empty`, groupInstanceId: "" });
 		},
 	}),
 ];
