@@ -152,7 +152,7 @@ describe.concurrent("the tools of Apache Kafka", { timeout: TIMEOUT_MS }, () => 
 		expect(commits.every(({ success }) => success === true)).toBe(true);
 	});
 
-	test("kafka-get-offsets, -delete-records, -log-dirs and -broker-api-versions", async (context) => {
+	test("kafka-get-offsets, -delete-records, -log-dirs, -broker-api-versions", async (context) => {
 		const topic = await createTopic(at(), 1);
 		await tool(context, "ConsoleProducer", ["--topic", topic], "a\nb\nc\n");
 		const offsets = (time: string) =>
