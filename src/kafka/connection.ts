@@ -51,6 +51,8 @@ export class KafkaConnection {
 	#isAdvancing = false;
 	#isCorked = false;
 	#isLeaving = false;
+	/** The client sends nothing more. */
+	#hasEnded = false;
 	#isClosed = false;
 	#lastActiveMs: number;
 
@@ -72,8 +74,7 @@ export class KafkaConnection {
 			remoteAddress: plainAddress(socket.remoteAddress ?? ""),
 		};
 		socket.on("data", (chunk: Buffer) => this.#received(chunk));
-		// A client that has said all it wants to say still reads its answers.
-		socket.on("end", () => this.leave());
+		socket.on("end", () => this.#ended());
 		// Told by "close", too; without a listener it would end the process.
 		socket.on("error", (error) => this.#log("debug", error, "connection failed"));
 		socket.on("close", () => this.#closed());
@@ -118,9 +119,19 @@ export class KafkaConnection {
 		this.#tellHeldBytes();
 	}
 
+	/**
+	 * A client that has said all it wants to say is still answered, also to what has to wait for its
+	 * turn. One that is gone altogether looks the same: it is to hold nothing for long.
+	 */
+	#ended(): void {
+		this.#hasEnded = true;
+		for (const { exchange } of this.#slots) exchange.hurry();
+		this.#endIfDone();
+	}
+
 	/** Starts what may start, and stops reading where something has to wait. */
 	#advance(): void {
-		if (this.#isAdvancing || this.#isLeaving) return;
+		if (this.#isAdvancing || this.#isLeaving || this.#socket.destroyed) return;
 		this.#isAdvancing = true;
 		let mustWait = false;
 		try {
@@ -155,6 +166,7 @@ export class KafkaConnection {
 	#start(frame: Buffer): void {
 		const { api, header, reader, isVersionUnknown } = openRequest(frame, this.#host.apis);
 		const exchange = new Exchange(this.#host, this.#origin, header, frame);
+		if (this.#hasEnded) exchange.hurry();
 		const isProduce = header.apiKey === PRODUCE_KEY;
 		const bytes = frame.length;
 		const slot: Slot = { exchange, api, isProduce, bytes, isDone: false, body: null };
@@ -195,8 +207,14 @@ export class KafkaConnection {
 			this.#slots.shift();
 			this.#inFlightBytes -= slot.bytes;
 			if (!slot.isProduce) this.#exclusiveCount--;
-			if (slot.body === null) slot.exchange.end();
-			else this.#write(slot.exchange, slot.api, slot.body);
+			try {
+				if (slot.body === null) slot.exchange.end();
+				else this.#write(slot.exchange, slot.api, slot.body);
+			} catch (error) {
+				// It is no slot any more: nobody else would give back what was lent for it.
+				slot.exchange.end();
+				throw error;
+			}
 		}
 	}
 
@@ -242,7 +260,8 @@ export class KafkaConnection {
 	}
 
 	#endIfDone(): void {
-		if (!this.#isLeaving || this.#slots.length > 0 || this.#unwrittenCount > 0) return;
+		if (!(this.#isLeaving || this.#hasEnded) || this.#isAdvancing) return;
+		if (this.#slots.length > 0 || this.#unwrittenCount > 0) return;
 		this.#socket.end();
 		this.#socket.destroySoon();
 	}

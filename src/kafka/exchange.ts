@@ -32,6 +32,7 @@ export class Exchange {
 	readonly #lent: Uint8Array[] = [];
 	#abandoned: (() => void) | null = null;
 	#isOver = false;
+	#isHurried = false;
 
 	constructor(
 		host: KafkaHost,
@@ -58,6 +59,11 @@ export class Exchange {
 		return this.#isOver;
 	}
 
+	/** Whether the answer is to wait for nothing that may come later. */
+	get isHurried(): boolean {
+		return this.#isHurried;
+	}
+
 	/** Lets go of the request's bytes while its answer is awaited. */
 	forgetFrame(): void {
 		this.frame = NO_BYTES;
@@ -73,11 +79,17 @@ export class Exchange {
 	}
 
 	/**
-	 * Calls `abandoned` once when the client goes away before the answer, so that the handler can
-	 * stop waiting; one function at a time, null for none.
+	 * Calls `abandoned` once when the client goes away before the answer, or sends nothing more, so
+	 * that the handler can stop waiting; one function at a time, null for none.
 	 */
 	onAbandoned(abandoned: (() => void) | null): void {
 		this.#abandoned = abandoned;
+	}
+
+	/** Has the handler answer with what there is. Called by the connection. */
+	hurry(): void {
+		this.#isHurried = true;
+		this.#stopWaiting();
 	}
 
 	/** Ends the exchange: what was lent is given back. Called by the connection. */
@@ -86,6 +98,10 @@ export class Exchange {
 		this.#isOver = true;
 		for (const view of this.#lent) this.host.storage.release(view);
 		this.#lent.length = 0;
+		this.#stopWaiting();
+	}
+
+	#stopWaiting(): void {
 		const abandoned = this.#abandoned;
 		this.#abandoned = null;
 		abandoned?.();

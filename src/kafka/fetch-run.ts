@@ -60,18 +60,28 @@ export class FetchRun {
 	 * something to complain of, else when there is, or the time is up.
 	 */
 	async run(): Promise<readonly FetchRead[]> {
+		try {
+			await this.#readEnough();
+		} catch (error) {
+			this.#giveBack();
+			throw error;
+		}
+		for (const view of this.#views) this.#exchange.lend(view);
+		return this.#reads;
+	}
+
+	async #readEnough(): Promise<void> {
 		const { clock } = this.#exchange.host;
 		const deadlineMs = clock.monotonicMs() + this.#limits.waitMsMax;
 		for (;;) {
 			await this.#readAll();
 			const leftMs = deadlineMs - clock.monotonicMs();
 			const isEnough = this.#bytes >= this.#limits.bytesMin || this.#hasFailures;
-			if (isEnough || leftMs <= 0 || this.#partitions.length === 0 || this.#exchange.isOver) break;
+			if (isEnough || leftMs <= 0 || this.#partitions.length === 0) return;
+			if (this.#exchange.isOver || this.#exchange.isHurried) return;
 			this.#giveBack();
 			await this.#waitForMore(leftMs);
 		}
-		for (const view of this.#views) this.#exchange.lend(view);
-		return this.#reads;
 	}
 
 	async #readAll(): Promise<void> {

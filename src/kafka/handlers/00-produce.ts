@@ -32,6 +32,7 @@ import {
 	PLAN_STRIDE,
 	PLAN_TOPIC_HANDLE,
 } from "../../storage/layout.ts";
+import type { Storage } from "../../storage/storage.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { serveApi } from "../api.ts";
@@ -224,8 +225,18 @@ function respond(entry: Entry, { host }: Exchange) {
 		baseOffset: entry.baseOffset,
 		// Clients take it for the time of their records: it is told only where it is that.
 		logAppendTimeMs: isBrokersTime ? entry.appendTimeMs : -1,
-		logStartOffset: host.storage.offsets(topic.handle, partition).logStart,
+		logStartOffset: logStartOf(topic, partition, host.storage),
 	};
+}
+
+/** -1 where the topic was deleted since: what was appended is acknowledged all the same. */
+function logStartOf({ handle }: Topic, partition: number, storage: Storage): number {
+	try {
+		return storage.offsets(handle, partition).logStart;
+	} catch (error) {
+		if (error instanceof MillraceError) return -1;
+		throw error;
+	}
 }
 
 /** A client that wants no answers learns of a failure by losing its connection, as with Kafka. */

@@ -49,9 +49,11 @@ async function fetch(request: FetchRequest, exchange: Exchange): Promise<FetchRe
 		return { errorCode: asMillraceError(error).number, responses: [] };
 	}
 	const partitions = context.targets.map((target) => findPartition(target, usesTopicIds, exchange));
+	const bytesMax = Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax);
 	const reads = await new FetchRun(exchange, partitions, {
-		bytesMin: request.minBytes,
-		bytesMax: Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax),
+		// More than fits would never come.
+		bytesMin: Math.min(request.minBytes, bytesMax),
+		bytesMax,
 		waitMsMax: request.maxWaitMs,
 	}).run();
 	return {

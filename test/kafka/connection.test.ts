@@ -1,0 +1,128 @@
+/** Clients that leave, or end, in the middle of what they asked for. */
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { type Broker, startBroker } from "../../src/index.ts";
+import { recordBatch } from "../record-batch.ts";
+import { decodeResponse } from "./client-codec.ts";
+import { pick } from "./pick.ts";
+import { RawKafkaClient } from "./raw-client.ts";
+
+/** Longer than any test runs: who waits for it fails. */
+const FOR_EVER_MS = 2_147_483_647;
+
+let broker: Broker;
+
+beforeAll(async () => {
+	broker = await startBroker({ memory: true });
+});
+afterAll(() => broker.close());
+
+/** A client, after it has had a topic made. */
+async function connectTo(topic: string): Promise<RawKafkaClient> {
+	const port = Number(broker.addresses.kafka?.split(":").at(-1));
+	const client = await RawKafkaClient.connect(port);
+	onTestFinished(() => client.close());
+	await client.request("Metadata", 9, { topics: [{ name: topic }] });
+	return client;
+}
+
+const produceRequest = (topic: string, acks: number, ...values: string[]) => ({
+	transactionalId: null,
+	acks,
+	timeoutMs: 1_000,
+	topicData: [
+		{
+			name: topic,
+			partitionData: values.map((value) => ({
+				index: 0,
+				records: recordBatch([Buffer.from(value)]),
+			})),
+		},
+	],
+});
+
+const fetchRequest = (topic: string, more: object = {}) => ({
+	maxWaitMs: FOR_EVER_MS,
+	minBytes: 1,
+	maxBytes: 1_048_576,
+	sessionId: 0,
+	sessionEpoch: -1,
+	topics: [{ topic, partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1_048_576 }] }],
+	...more,
+});
+
+async function latestOf(client: RawKafkaClient, topic: string): Promise<unknown> {
+	const listed = await client.request("ListOffsets", 1, {
+		replicaId: -1,
+		topics: [{ name: topic, partitions: [{ partitionIndex: 0, timestamp: -1 }] }],
+	});
+	return pick(listed, "topics", 0, "partitions", 0).offset;
+}
+
+describe("a client that ends its side", () => {
+	test("is answered to all it asked, in order, and the connection ends", async () => {
+		const client = await connectTo("half-closed");
+		const ids: number[] = [];
+		for (let count = 0; count < 20; count++) {
+			ids.push(client.send("Produce", 9, produceRequest("half-closed", -1, `${count}`)));
+			ids.push(client.send("Fetch", 12, fetchRequest("half-closed")));
+			ids.push(client.send("Metadata", 9, { topics: [] }));
+		}
+		client.socket.end();
+		for (const id of ids) expect((await client.frame()).readInt32BE(0)).toBe(id);
+		await client.closed;
+	});
+
+	test("waits for no records that may come later", async () => {
+		const client = await connectTo("never-written");
+		client.send("Fetch", 12, fetchRequest("never-written"));
+		client.send("Fetch", 12, fetchRequest("never-written"));
+		client.socket.end();
+		for (let count = 0; count < 2; count++) {
+			const { fields } = decodeResponse("Fetch", 12, await client.frame());
+			expect(pick(fields, "responses", 0, "partitions", 0)).toMatchObject({ errorCode: 0 });
+		}
+		await client.closed;
+	});
+
+	test("has every request without acks taken", async () => {
+		const other = await connectTo("sent-and-gone");
+		const client = await connectTo("sent-and-gone");
+		for (let count = 0; count < 100; count++) {
+			client.send("Produce", 9, produceRequest("sent-and-gone", -1, `${count}`));
+			client.send("Metadata", 9, { topics: [] });
+			client.send("Produce", 9, produceRequest("sent-and-gone", 0, `${count}`));
+		}
+		client.socket.end();
+		await client.closed;
+		expect(await latestOf(other, "sent-and-gone")).toBe(200);
+	});
+});
+
+describe("a fetch", () => {
+	test("that wants more bytes than it takes does not wait for them", async () => {
+		const client = await connectTo("much-wanted");
+		await client.request("Produce", 9, produceRequest("much-wanted", -1, "a"));
+		const more = { minBytes: 2_000_000_000, maxBytes: 50 };
+		const answer = await client.request("Fetch", 12, fetchRequest("much-wanted", more));
+		expect(pick(answer, "responses", 0, "partitions", 0)).toMatchObject({ highWatermark: 1 });
+	});
+
+	test("does not hold the request behind it up when its records stay unread", async () => {
+		const client = await connectTo("unread");
+		const large = "x".repeat(900_000);
+		for (let count = 0; count < 3; count++) {
+			await client.request("Produce", 9, produceRequest("unread", -1, large));
+		}
+		const topics = [
+			{ topic: "unread", partitions: [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 8e6 }] },
+		];
+		client.socket.pause();
+		const ids: number[] = [];
+		for (let count = 0; count < 6; count++) {
+			ids.push(client.send("Fetch", 12, fetchRequest("unread", { topics, maxBytes: 8e6 })));
+		}
+		await new Promise((resolve) => setTimeout(resolve, 100));
+		client.socket.resume();
+		for (const id of ids) expect((await client.frame()).readInt32BE(0)).toBe(id);
+	});
+});
