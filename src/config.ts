@@ -10,6 +10,7 @@
  */
 import { readFileSync } from "node:fs";
 
+import { ASSIGNOR_NAMES, type AssignorName } from "./groups/assignors.ts";
 import { LIMITS } from "./limits.ts";
 import { didYouMean } from "./nearest-name.ts";
 
@@ -37,6 +38,14 @@ export interface BrokerConfig {
 	readonly groupMinSessionTimeoutMs: number;
 	readonly groupMaxSessionTimeoutMs: number;
 	readonly groupMaxSize: number;
+	readonly groupConsumerSessionTimeoutMs: number;
+	readonly groupConsumerMinSessionTimeoutMs: number;
+	readonly groupConsumerMaxSessionTimeoutMs: number;
+	readonly groupConsumerHeartbeatIntervalMs: number;
+	readonly groupConsumerMinHeartbeatIntervalMs: number;
+	readonly groupConsumerMaxHeartbeatIntervalMs: number;
+	readonly groupConsumerMaxSize: number;
+	readonly groupConsumerAssignors: readonly AssignorName[];
 	readonly offsetMetadataMaxBytes: number;
 	readonly offsetsRetentionMinutes: number;
 	readonly offsetsRetentionCheckIntervalMs: number;
@@ -156,6 +165,62 @@ export const OPTIONS: Options = {
 		doc: `Members that one group may have, and never more than ${LIMITS.groupMembersMax}.`,
 		parse: (text) => parseInteger(text, 1, INT_MAX),
 	},
+	groupConsumerSessionTimeoutMs: {
+		name: "group.consumer.session.timeout.ms",
+		placeholder: "MS",
+		default: "45000",
+		doc: "Silence after which a member of a consumer group (KIP-848) is out.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerMinSessionTimeoutMs: {
+		name: "group.consumer.min.session.timeout.ms",
+		placeholder: "MS",
+		default: "45000",
+		doc: "The least that group.consumer.session.timeout.ms may be.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerMaxSessionTimeoutMs: {
+		name: "group.consumer.max.session.timeout.ms",
+		placeholder: "MS",
+		default: "60000",
+		doc: "The most that group.consumer.session.timeout.ms may be.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerHeartbeatIntervalMs: {
+		name: "group.consumer.heartbeat.interval.ms",
+		placeholder: "MS",
+		default: "5000",
+		doc: "How often members of consumer groups (KIP-848) are told to send heartbeats.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerMinHeartbeatIntervalMs: {
+		name: "group.consumer.min.heartbeat.interval.ms",
+		placeholder: "MS",
+		default: "5000",
+		doc: "The least that group.consumer.heartbeat.interval.ms may be.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerMaxHeartbeatIntervalMs: {
+		name: "group.consumer.max.heartbeat.interval.ms",
+		placeholder: "MS",
+		default: "15000",
+		doc: "The most that group.consumer.heartbeat.interval.ms may be.",
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerMaxSize: {
+		name: "group.consumer.max.size",
+		placeholder: "N",
+		default: `${INT_MAX}`,
+		doc: `Members of one consumer group (KIP-848), and never more than ${LIMITS.groupMembersMax}.`,
+		parse: (text) => parseInteger(text, 1, INT_MAX),
+	},
+	groupConsumerAssignors: {
+		name: "group.consumer.assignors",
+		placeholder: "NAME,...",
+		default: ASSIGNOR_NAMES.join(","),
+		doc: "Assignors that members of consumer groups may ask for; the first is the default.",
+		parse: (text) => text.split(",").map((name) => parseChoice(name.trim(), ASSIGNOR_NAMES)),
+	},
 	offsetMetadataMaxBytes: {
 		name: "offset.metadata.max.bytes",
 		placeholder: "BYTES",
@@ -269,7 +334,38 @@ export function loadConfig({ flags = {}, environment = {} }: ConfigSources): Loa
 	// The loop above has filled in every key of OPTIONS, whose type has exactly those of
 	// BrokerConfig.
 	const config = values as unknown as BrokerConfig;
+	checkRelations(config);
 	return { config: given.has("kafka") ? config : besideFreePort(config), unknownEnvironment };
+}
+
+/** Throws ConfigError where options that are valid by themselves do not go together. */
+function checkRelations(config: BrokerConfig): void {
+	const within = (
+		key: keyof BrokerConfig & `group${string}`,
+		least: keyof BrokerConfig & `group${string}`,
+		most: keyof BrokerConfig & `group${string}`,
+	) => {
+		if (config[key] >= config[least] && config[key] <= config[most]) return;
+		throw new ConfigError(
+			`${OPTIONS[key].name} is not within ${OPTIONS[least].name} to ${OPTIONS[most].name}: ` +
+				`${config[key]}, ${config[least]} to ${config[most]}`,
+		);
+	};
+	within(
+		"groupConsumerSessionTimeoutMs",
+		"groupConsumerMinSessionTimeoutMs",
+		"groupConsumerMaxSessionTimeoutMs",
+	);
+	within(
+		"groupConsumerHeartbeatIntervalMs",
+		"groupConsumerMinHeartbeatIntervalMs",
+		"groupConsumerMaxHeartbeatIntervalMs",
+	);
+	if (config.groupConsumerHeartbeatIntervalMs >= config.groupConsumerSessionTimeoutMs) {
+		throw new ConfigError(
+			"group.consumer.heartbeat.interval.ms is not below group.consumer.session.timeout.ms",
+		);
+	}
 }
 
 /**

@@ -88,6 +88,10 @@ export const LIMITS = {
 	groupAppendBytesMax: 1_048_576,
 	/** Bytes on their way into the offsets topic; beyond, the disk does not keep up and commits are refused. */
 	groupAppendsPendingBytesMax: 67_108_864,
+	/** Regular expressions of consumer groups whose matches are kept; others are matched anew when they are needed. */
+	groupPatternsMax: 1_000,
+	/** Topics that may come and go before a regular expression is matched against all of them again. */
+	groupTopicChangesMax: 1_000,
 	/** Partitions of one topic. */
 	topicPartitionsMax: 10_000,
 	/** Topics of a broker: each costs a few KiB of the catalogue, and they are listed, sorted and stored as a whole. */

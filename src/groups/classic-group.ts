@@ -656,6 +656,10 @@ export class ClassicGroup implements Group {
 		this.#members.get(memberId)?.touch();
 	}
 
+	admitFetch(): void {
+		// Members of classic groups do not say who they are.
+	}
+
 	admitOffsetDeletion(): void {
 		if (this.#state.name === "Empty" || this.#state.protocolType === CONSUMER_PROTOCOL_TYPE) return;
 		throw new MillraceError("NON_EMPTY_GROUP", this.groupId);
@@ -742,7 +746,7 @@ export class ClassicGroup implements Group {
 }
 
 /** What Kafka answers to members when the group could not be stored. */
-function groupErrorOf({ code }: MillraceError): CodeName {
+export function groupErrorOf({ code }: MillraceError): CodeName {
 	switch (code) {
 		case "DISK_FULL":
 		case "NOT_ENOUGH_REPLICAS":

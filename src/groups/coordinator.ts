@@ -11,6 +11,15 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { CODES } from "../protocol/codes.ts";
 import { ClassicGroup } from "./classic-group.ts";
+import { ConsumerGroup } from "./consumer-group.ts";
+import {
+	type ConsumerGroupDescription,
+	type ConsumerHeartbeatAnswer,
+	type ConsumerHeartbeatRequest,
+	checkHeartbeat,
+	EPOCH_JOIN,
+	isLeave,
+} from "./consumer-requests.ts";
 import { describePartitions, type GroupDescription } from "./description.ts";
 import { Expiry } from "./expiry.ts";
 import { GroupStore, type GroupStoreOptions } from "./group-store.ts";
@@ -161,6 +170,57 @@ export class GroupCoordinator {
 		throw new MillraceError("UNKNOWN_MEMBER_ID", `group ${groupId}`);
 	}
 
+	// Members of consumer groups
+
+	/**
+	 * A member of a consumer group joins, says how it is, or leaves; resolves to what it is to do.
+	 * Rejects with INVALID_REQUEST, UNSUPPORTED_ASSIGNOR, GROUP_ID_NOT_FOUND (also for a group of
+	 * another type), or as `ConsumerGroup.heartbeat` and `leave`.
+	 */
+	async consumerHeartbeat(request: ConsumerHeartbeatRequest): Promise<ConsumerHeartbeatAnswer> {
+		checkHeartbeat(request, this.#options.groupConsumerAssignors);
+		if (!this.#store.isPrepared) await this.#store.prepare();
+		if (isLeave(request)) return this.#consumer(request.groupId).leave(request);
+		const group = this.#consumerToJoin(request);
+		const answer = group.heartbeat(request);
+		this.#store.forgetVoid(group);
+		return answer;
+	}
+
+	/** The group, made for a member that joins. */
+	#consumerToJoin({ groupId, memberEpoch }: ConsumerHeartbeatRequest): ConsumerGroup {
+		const known = this.#store.find(groupId);
+		const isJoin = memberEpoch === EPOCH_JOIN;
+		if (known instanceof ClassicGroup && known.isEmpty && isJoin) {
+			return this.#store.replaceByConsumer(known);
+		}
+		if (known !== undefined || !isJoin) return this.#consumer(groupId);
+		const group = this.#store.createConsumer(groupId);
+		if (group === null) throw new MillraceError("GROUP_MAX_SIZE_REACHED", "too many groups");
+		return group;
+	}
+
+	/** Throws GROUP_ID_NOT_FOUND, for a group of another type, too. */
+	#consumer(groupId: string): ConsumerGroup {
+		const group = this.#store.existing(groupId);
+		if (group instanceof ConsumerGroup) return group;
+		throw new MillraceError("GROUP_ID_NOT_FOUND", `${groupId} is not a consumer group`);
+	}
+
+	/**
+	 * Keeps a member of a consumer group alive without heartbeats, until the function that is
+	 * returned is called; see `ConsumerGroup.watch`. Throws GROUP_ID_NOT_FOUND, UNKNOWN_MEMBER_ID.
+	 */
+	watchConsumer(groupId: string, memberId: string, onNews: () => void): () => void {
+		return this.#consumer(groupId).watch(memberId, onNews);
+	}
+
+	/** Throws INVALID_GROUP_ID, or GROUP_ID_NOT_FOUND, for a group of another type, too. */
+	describeConsumerGroup(groupId: string): ConsumerGroupDescription {
+		checkGroupId(groupId);
+		return this.#consumer(groupId).describe();
+	}
+
 	// Offsets
 
 	/**
@@ -177,6 +237,7 @@ export class GroupCoordinator {
 
 	/**
 	 * The durable offsets of the partitions asked for, -1 where there is none; or all that there are.
+	 * Throws what `Group.admitFetch` does.
 	 */
 	fetchOffsets(request: FetchOffsetsRequest): TopicPartitions<FetchedOffset>[] {
 		return this.#offsets.fetch(request);

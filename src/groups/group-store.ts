@@ -10,6 +10,7 @@ import { LIMITS } from "../limits.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
 import { StateBudget } from "./committed-offsets.ts";
+import { ConsumerGroup, type ConsumerGroupHost } from "./consumer-group.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import { offsetRecord } from "./group-records.ts";
 import { loadPartition } from "./loading.ts";
@@ -17,6 +18,7 @@ import { type AppendDone, OffsetsLog, type OffsetsStorage } from "./offsets-log.
 import type { GroupOptions } from "./options.ts";
 import { RollUps } from "./roll-ups.ts";
 import type { Timers } from "./timers.ts";
+import { type LookupCatalogue, type MatchNames, TopicLookup } from "./topic-lookup.ts";
 
 /** Where log lines go; pino is one. */
 export interface GroupLog {
@@ -27,8 +29,8 @@ export interface GroupLog {
 
 export interface GroupStoreOptions {
 	readonly options: GroupOptions;
-	readonly storage: OffsetsStorage;
-	readonly catalogue: Pick<TopicCatalogue, "create" | "get" | "onChange">;
+	readonly storage: OffsetsStorage & { readonly matchNames: MatchNames };
+	readonly catalogue: LookupCatalogue & Pick<TopicCatalogue, "create">;
 	readonly clock: Clock;
 	readonly log: GroupLog;
 }
@@ -45,7 +47,8 @@ export class GroupStore {
 	readonly log: GroupLog;
 	readonly #clock: Clock;
 	readonly #offsetsLog: OffsetsLog;
-	readonly #host: ClassicGroupHost;
+	readonly #topics: TopicLookup;
+	readonly #host: ClassicGroupHost & ConsumerGroupHost;
 	readonly #rollUps: RollUps;
 	readonly #groups = new Map<string, Group>();
 	/** Partitions of the offsets topic whose groups cannot be served. */
@@ -58,6 +61,9 @@ export class GroupStore {
 		this.log = log;
 		this.#clock = clock;
 		this.#offsetsLog = new OffsetsLog(storage, catalogue, options.offsetsTopicNumPartitions);
+		this.#topics = new TopicLookup(catalogue, (pattern, names) =>
+			storage.matchNames(pattern, names),
+		);
 		this.#host = this.#makeHost(options);
 		this.#rollUps = new RollUps(this.#offsetsLog, this, log);
 		const partitions = this.#offsetsLog.topic?.partitions ?? 0;
@@ -66,14 +72,22 @@ export class GroupStore {
 		}
 	}
 
-	#makeHost(options: GroupOptions): ClassicGroupHost {
+	#makeHost(options: GroupOptions): ClassicGroupHost & ConsumerGroupHost {
 		const details = (group: Group, more: object) => ({ group: group.groupId, ...more });
 		return {
 			timers: this.timers,
 			budget: this.budget,
 			initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs,
 			membersMax: Math.min(options.groupMaxSize, LIMITS.groupMembersMax),
+			topics: this.#topics,
+			consumer: {
+				sessionTimeoutMs: options.groupConsumerSessionTimeoutMs,
+				heartbeatIntervalMs: options.groupConsumerHeartbeatIntervalMs,
+				membersMax: Math.min(options.groupConsumerMaxSize, LIMITS.groupMembersMax),
+				assignors: options.groupConsumerAssignors,
+			},
 			wallMs: () => this.#clock.wallMs(),
+			monotonicMs: () => this.#clock.monotonicMs(),
 			append: (group, records, done) => this.append(group.partition, records, done),
 			onShrunk: (group) => this.forgetVoid(group),
 			debug: (group, more, message) => this.log.debug(details(group, more), message),
@@ -223,12 +237,34 @@ export class GroupStore {
 
 	/** A new classic group without members; null when there are as many groups as there may be. */
 	createClassic(groupId: string): ClassicGroup | null {
-		if (this.#groups.size >= LIMITS.groupsMax) {
-			this.log.warn({ groupsMax: LIMITS.groupsMax }, "there are as many groups as there may be");
-			return null;
-		}
+		if (this.#isFull()) return null;
 		const group = new ClassicGroup(groupId, this.#offsetsLog.partitionOf(groupId), this.#host);
 		this.#groups.set(groupId, group);
+		return group;
+	}
+
+	/** A new consumer group without members; null when there are as many groups as there may be. */
+	createConsumer(groupId: string): ConsumerGroup | null {
+		if (this.#isFull()) return null;
+		const group = new ConsumerGroup(groupId, this.#offsetsLog.partitionOf(groupId), this.#host);
+		this.#groups.set(groupId, group);
+		return group;
+	}
+
+	#isFull(): boolean {
+		if (this.#groups.size < LIMITS.groupsMax) return false;
+		this.log.warn({ groupsMax: LIMITS.groupsMax }, "there are as many groups as there may be");
+		return true;
+	}
+
+	/** A consumer group without members in the place of a classic one, with its offsets. */
+	replaceByConsumer(before: ClassicGroup): ConsumerGroup {
+		const { groupId, partition, offsets } = before;
+		const tombstones = before.tombstones();
+		before.retire();
+		const group = new ConsumerGroup(groupId, partition, this.#host, offsets);
+		this.#groups.set(groupId, group);
+		if (tombstones.length > 0) this.appendRemovals(new Map([[partition, tombstones]]));
 		return group;
 	}
 
@@ -256,6 +292,7 @@ export class GroupStore {
 	close(): void {
 		if (this.#isClosed) return;
 		this.#isClosed = true;
+		this.#topics.close();
 		for (const group of this.#groups.values()) group.retire();
 		this.#groups.clear();
 	}

@@ -1,7 +1,7 @@
 /** What the coordinator knows of a group whatever its type: one class implements this for each. */
 import type { CommittedOffset, CommittedOffsets } from "./committed-offsets.ts";
 import type { DescribedMember } from "./description.ts";
-import type { CommitRequest, GroupSummary } from "./requests.ts";
+import type { CommitRequest, FetchOffsetsRequest, GroupSummary } from "./requests.ts";
 
 export type GroupType = "classic" | "consumer";
 
@@ -22,9 +22,15 @@ export interface Group {
 
 	/**
 	 * Lets a commit through, and takes it as a sign of life. Throws UNKNOWN_MEMBER_ID,
-	 * FENCED_INSTANCE_ID, ILLEGAL_GENERATION, REBALANCE_IN_PROGRESS or COORDINATOR_NOT_AVAILABLE.
+	 * FENCED_INSTANCE_ID, ILLEGAL_GENERATION, STALE_MEMBER_EPOCH, REBALANCE_IN_PROGRESS,
+	 * UNSUPPORTED_VERSION or COORDINATOR_NOT_AVAILABLE.
 	 */
 	admitCommit(request: CommitRequest): void;
+	/**
+	 * Lets a member see the offsets. Throws UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH; groups whose
+	 * members do not say who they are let everybody.
+	 */
+	admitFetch(request: FetchOffsetsRequest): void;
 	/** Throws NON_EMPTY_GROUP where a group with members never lets offsets be deleted. */
 	admitOffsetDeletion(): void;
 	/** Whether a member is subscribed to the topic, as far as the group knows. */
@@ -35,8 +41,11 @@ export interface Group {
 	 */
 	retentionStartMs(offset: CommittedOffset): number | null;
 
-	/** The records, newest state, that restore the group itself; its offsets are apart. */
-	records(): readonly GroupRecord[];
+	/**
+	 * The records, newest state, that restore the group itself; its offsets are apart. Each is as the
+	 * group is when it is taken, so that whoever pauses in between takes nothing that is old.
+	 */
+	records(): Iterable<GroupRecord>;
 	/** The records that remove the group; empty when nothing of it is stored. */
 	tombstones(): readonly GroupRecord[];
 

@@ -3,6 +3,8 @@ import { MillraceError } from "../errors.ts";
 import { KafkaFrameError } from "../kafka/wire/frame-error.ts";
 import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
 import { CommittedOffsets } from "./committed-offsets.ts";
+import { ConsumerGroup, type ConsumerGroupHost } from "./consumer-group.ts";
+import { ConsumerGroupImage, type ConsumerKey } from "./consumer-records.ts";
 import type { Group } from "./group.ts";
 import { decodeGroup, decodeKey, decodeOffset } from "./group-records.ts";
 import type { OffsetsLog } from "./offsets-log.ts";
@@ -18,9 +20,13 @@ export interface LoadedPartition {
 /** What the log says of one group so far: the newest value of each key. */
 interface LoadingGroup {
 	offsets: CommittedOffsets;
-	/** Value of the group's own record. */
+	/** Value of the record of a classic group. */
 	metadata: Uint8Array | null;
+	/** The records of a consumer group; null: there was none. */
+	consumer: ConsumerGroupImage | null;
 }
+
+type Host = ClassicGroupHost & ConsumerGroupHost;
 
 export interface LoadingLog {
 	warn(details: object, message: string): void;
@@ -33,7 +39,7 @@ export interface LoadingLog {
 export async function loadPartition(
 	offsetsLog: OffsetsLog,
 	partition: number,
-	host: ClassicGroupHost,
+	host: Host,
 	log: LoadingLog,
 ): Promise<LoadedPartition> {
 	const loader = new PartitionLoader(partition, host, log);
@@ -48,12 +54,12 @@ export async function loadPartition(
 class PartitionLoader {
 	hasForeignRecords = false;
 	readonly #partition: number;
-	readonly #host: ClassicGroupHost;
+	readonly #host: Host;
 	readonly #log: LoadingLog;
 	readonly #groups = new Map<string, LoadingGroup>();
 	readonly #topicIds = new Map<string, string>();
 
-	constructor(partition: number, host: ClassicGroupHost, log: LoadingLog) {
+	constructor(partition: number, host: Host, log: LoadingLog) {
 		this.#partition = partition;
 		this.#host = host;
 		this.#log = log;
@@ -74,6 +80,9 @@ class PartitionLoader {
 				case "group":
 					// A copy: the record's memory is used again, and members keep parts of it.
 					this.#group(decoded.group).metadata = value === null ? null : new Uint8Array(value);
+					return;
+				case "consumer":
+					this.#takeConsumer(decoded.key, value);
 					return;
 				case "foreign":
 					this.#foreign({ type: decoded.type });
@@ -103,10 +112,22 @@ class PartitionLoader {
 		return topicId;
 	}
 
+	#takeConsumer(key: ConsumerKey, value: Uint8Array | null): void {
+		const group = this.#group(key.group);
+		group.consumer ??= new ConsumerGroupImage();
+		if (!group.consumer.take(key, value)) this.#foreign({ group: key.group });
+	}
+
 	/** The groups that the records add up to. */
 	finish(): Group[] {
 		const groups: Group[] = [];
-		for (const [groupId, { offsets, metadata }] of this.#groups) {
+		for (const [groupId, { offsets, metadata, consumer }] of this.#groups) {
+			if (consumer !== null && !consumer.isGone) {
+				const group = new ConsumerGroup(groupId, this.#partition, this.#host, offsets);
+				group.restore(consumer);
+				groups.push(group);
+				continue;
+			}
 			if (metadata === null && offsets.count === 0) continue;
 			const group = new ClassicGroup(groupId, this.#partition, this.#host, offsets);
 			if (metadata !== null) {
@@ -124,7 +145,8 @@ class PartitionLoader {
 	#group(groupId: string): LoadingGroup {
 		let group = this.#groups.get(groupId);
 		if (group === undefined) {
-			group = { offsets: new CommittedOffsets(this.#host.budget), metadata: null };
+			const offsets = new CommittedOffsets(this.#host.budget);
+			group = { offsets, metadata: null, consumer: null };
 			this.#groups.set(groupId, group);
 		}
 		return group;

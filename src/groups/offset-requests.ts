@@ -100,8 +100,11 @@ export class OffsetRequests {
 	}
 
 	/** See `GroupCoordinator.fetchOffsets`. */
-	fetch({ groupId, topics }: FetchOffsetsRequest): TopicPartitions<FetchedOffset>[] {
-		const offsets = this.#store.find(groupId)?.offsets;
+	fetch(request: FetchOffsetsRequest): TopicPartitions<FetchedOffset>[] {
+		const { groupId, topics } = request;
+		const group = this.#store.find(groupId);
+		group?.admitFetch(request);
+		const offsets = group?.offsets;
 		if (topics === null) {
 			if (offsets === undefined) return [];
 			return Array.from(offsets.topics(), (topic) => ({

@@ -137,6 +137,8 @@ export interface PartitionCode {
 
 export interface FetchOffsetsRequest {
 	readonly groupId: string;
+	/** Who asks; absent: no member, or one that does not say. */
+	readonly member?: { readonly memberId: string; readonly epoch: number } | undefined;
 	/** Null: all that the group has committed. */
 	readonly topics: readonly TopicPartitions<number>[] | null;
 }

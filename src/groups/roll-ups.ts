@@ -170,7 +170,7 @@ export class RollUps {
 	}
 }
 
-function bytesOf(records: readonly GroupRecord[]): number {
+function bytesOf(records: Iterable<GroupRecord>): number {
 	let bytes = 0;
 	for (const { key, value } of records) {
 		bytes += key.length + (value?.length ?? 0) + RECORD_OVERHEAD_BYTES;

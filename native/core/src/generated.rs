@@ -594,6 +594,12 @@ pub const GROUP_APPEND_BYTES_MAX: u64 = 1_048_576;
 /// Bytes on their way into the offsets topic; beyond, the disk does not keep up and commits are refused.
 pub const GROUP_APPENDS_PENDING_BYTES_MAX: u64 = 67_108_864;
 
+/// Regular expressions of consumer groups whose matches are kept; others are matched anew when they are needed.
+pub const GROUP_PATTERNS_MAX: u64 = 1_000;
+
+/// Topics that may come and go before a regular expression is matched against all of them again.
+pub const GROUP_TOPIC_CHANGES_MAX: u64 = 1_000;
+
 /// Partitions of one topic.
 pub const TOPIC_PARTITIONS_MAX: u64 = 10_000;
 

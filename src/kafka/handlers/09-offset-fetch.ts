@@ -28,6 +28,8 @@ import { NIL_UUID } from "../wire/uuid.ts";
 const GROUPS_VERSION = 8;
 /** Before, an error of the group stands at each partition. */
 const GROUP_ERROR_VERSION = 2;
+/** The member epoch of whoever is no member. */
+const EPOCH_NONE = -1;
 
 type RequestGroup = OffsetFetchRequest["groups"][number];
 type GroupTopic = NonNullable<RequestGroup["topics"]>[number];
@@ -44,14 +46,20 @@ export const offsetFetchApi = serveApi(OFFSET_FETCH, offsetFetch);
 
 function offsetFetch(request: OffsetFetchRequest, exchange: Exchange): OffsetFetchResponse {
 	if (exchange.apiVersion >= GROUPS_VERSION) {
-		const groups = request.groups.map(({ groupId, topics }) => {
-			const fetched = fetchGroup(groupId, topics, exchange);
-			return { groupId, errorCode: fetched.code, topics: fetched.topics };
+		const groups = request.groups.map((group) => {
+			const fetched = fetchGroup(group, exchange);
+			return { groupId: group.groupId, errorCode: fetched.code, topics: fetched.topics };
 		});
 		return { groups };
 	}
 	const asked = request.topics?.map((topic) => ({ ...topic, topicId: NIL_UUID })) ?? null;
-	const { code, topics } = fetchGroup(request.groupId, asked, exchange);
+	const group = {
+		groupId: request.groupId,
+		topics: asked,
+		memberId: null,
+		memberEpoch: EPOCH_NONE,
+	};
+	const { code, topics } = fetchGroup(group, exchange);
 	const isToldByTopics = code !== CODES.NONE.code && exchange.apiVersion < GROUP_ERROR_VERSION;
 	const told = isToldByTopics ? (asked ?? []).map((topic) => refuse(topic, code)) : topics;
 	return {
@@ -60,8 +68,11 @@ function offsetFetch(request: OffsetFetchRequest, exchange: Exchange): OffsetFet
 	};
 }
 
-function fetchGroup(groupId: string, topics: RequestGroup["topics"], { host }: Exchange): Fetched {
+function fetchGroup(group: RequestGroup, { host }: Exchange): Fetched {
+	const { groupId, topics, memberId, memberEpoch } = group;
 	const { catalogue, groups } = host;
+	const isNobody = memberId === null && memberEpoch < 0;
+	const member = isNobody ? undefined : { memberId: memberId ?? "", epoch: memberEpoch };
 	const found = topics?.map((topic) => findTopic(catalogue, topic)) ?? null;
 	try {
 		const asked =
@@ -70,7 +81,7 @@ function fetchGroup(groupId: string, topics: RequestGroup["topics"], { host }: E
 				if (typeof topic === "number" && name === "") return [];
 				return { topic: nameOf(topic, name), partitions: partitionIndexes };
 			}) ?? null;
-		const fetched = groups.fetchOffsets({ groupId, topics: asked });
+		const fetched = groups.fetchOffsets({ groupId, member, topics: asked });
 		const answered = fetched.map(({ topic, partitions }) => ({
 			name: topic,
 			topicId: catalogue.get(topic)?.topicId ?? NIL_UUID,

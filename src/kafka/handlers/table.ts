@@ -32,6 +32,8 @@ import { offsetDeleteApi } from "./47-offset-delete.ts";
 import { describeQuorumApi } from "./55-describe-quorum.ts";
 import { describeClusterApi } from "./60-describe-cluster.ts";
 import { describeProducersApi } from "./61-describe-producers.ts";
+import { consumerGroupHeartbeatApi } from "./68-consumer-group-heartbeat.ts";
+import { consumerGroupDescribeApi } from "./69-consumer-group-describe.ts";
 import { listConfigResourcesApi } from "./74-list-config-resources.ts";
 import { describeTopicPartitionsApi } from "./75-describe-topic-partitions.ts";
 
@@ -68,6 +70,8 @@ const APIS: readonly ServedApi[] = [
 	describeQuorumApi,
 	describeClusterApi,
 	describeProducersApi,
+	consumerGroupHeartbeatApi,
+	consumerGroupDescribeApi,
 	listConfigResourcesApi,
 	describeTopicPartitionsApi,
 ];

@@ -1,0 +1,180 @@
+/** Groups of the consumer protocol (KIP-848) over the Kafka protocol, in all versions. */
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { type Broker, startBroker } from "../../src/index.ts";
+import type { Fields } from "./client-codec.ts";
+import { RawKafkaClient } from "./raw-client.ts";
+
+let broker: Broker;
+let topicId: string;
+
+beforeAll(async () => {
+	broker = await startBroker({ memory: true });
+	const client = await RawKafkaClient.connect(kafkaPort());
+	const metadata = await client.request("Metadata", 12, {
+		topics: [{ topicId: "00000000-0000-0000-0000-000000000000", name: "orders" }],
+		allowAutoTopicCreation: true,
+	});
+	topicId = (metadata.topics as Fields[])[0]!.topicId as string;
+	await client.close();
+});
+afterAll(() => broker.close());
+
+const kafkaPort = () => Number(broker.addresses.kafka?.split(":").at(-1));
+
+async function connectRaw(): Promise<RawKafkaClient> {
+	const client = await RawKafkaClient.connect(kafkaPort());
+	onTestFinished(() => client.close());
+	return client;
+}
+
+const joinFields = (groupId: string, memberId: string): Fields => ({
+	groupId,
+	memberId,
+	memberEpoch: 0,
+	rebalanceTimeoutMs: 60_000,
+	subscribedTopicNames: ["orders"],
+	topicPartitions: [],
+});
+
+const offsetFields = (groupId: string, memberId: string, epoch: number): Fields => ({
+	groupId,
+	memberId,
+	groupInstanceId: null,
+	generationIdOrMemberEpoch: epoch,
+	topics: [
+		{
+			name: "orders",
+			partitions: [{ partitionIndex: 0, committedOffset: 5, committedLeaderEpoch: -1 }],
+		},
+	],
+});
+
+const commitCode = async (client: RawKafkaClient, version: number, fields: Fields) => {
+	const { topics } = await client.request("OffsetCommit", version, fields);
+	return ((topics as Fields[])[0]!.partitions as Fields[])[0]!.errorCode;
+};
+
+const fetchCode = async (client: RawKafkaClient, groupId: string, member: Fields) => {
+	const topics = [{ name: "orders", partitionIndexes: [0] }];
+	const { groups } = await client.request("OffsetFetch", 9, {
+		groups: [{ groupId, ...member, topics }],
+	});
+	return (groups as Fields[])[0]!.errorCode;
+};
+
+test.each([0, 1])("ConsumerGroupHeartbeat v%i joins, stays and leaves", async (version) => {
+	const client = await connectRaw();
+	const groupId = `v${version}`;
+	const joined = await client.request(
+		"ConsumerGroupHeartbeat",
+		version,
+		joinFields(groupId, version === 0 ? "" : "m"),
+	);
+	expect(joined).toMatchObject({
+		errorCode: 0,
+		errorMessage: null,
+		memberEpoch: 2,
+		heartbeatIntervalMs: 5_000,
+		assignment: { topicPartitions: [{ topicId, partitions: [0] }] },
+	});
+	const memberId = joined.memberId as string;
+	const member = { groupId, memberId, memberEpoch: 2 };
+	const again = await client.request("ConsumerGroupHeartbeat", version, member);
+	expect(again).toMatchObject({ errorCode: 0, memberId, memberEpoch: 2, assignment: null });
+	const leaving = { ...member, memberEpoch: -1 };
+	expect(await client.request("ConsumerGroupHeartbeat", version, leaving)).toMatchObject({
+		errorCode: 0,
+		memberId,
+		memberEpoch: -1,
+		heartbeatIntervalMs: 0,
+	});
+	expect(await client.request("ConsumerGroupHeartbeat", version, member)).toMatchObject({
+		errorCode: 25,
+		errorMessage: expect.stringContaining(memberId),
+		memberId: null,
+	});
+});
+
+test("from v1 on members choose their ids", async () => {
+	const client = await connectRaw();
+	const answer = await client.request("ConsumerGroupHeartbeat", 1, joinFields("nameless", ""));
+	expect(answer).toMatchObject({ errorCode: 42, memberId: null, memberEpoch: 0 });
+});
+
+test("a regular expression is resolved by the broker, and refused when it is none", async () => {
+	const client = await connectRaw();
+	const join = (subscribedTopicRegex: string) =>
+		client.request("ConsumerGroupHeartbeat", 1, {
+			...joinFields("expression", "m"),
+			subscribedTopicNames: null,
+			subscribedTopicRegex,
+		});
+	expect(await join("(ord")).toMatchObject({ errorCode: 128 });
+	expect(await join("ord.*|__.*")).toMatchObject({
+		errorCode: 0,
+		assignment: { topicPartitions: [{ topicId, partitions: [0] }] },
+	});
+});
+
+test.each([0, 1])("ConsumerGroupDescribe v%i", async (version) => {
+	const client = await connectRaw();
+	const groupId = `described${version}`;
+	await client.request("ConsumerGroupHeartbeat", 1, {
+		...joinFields(groupId, "m"),
+		instanceId: "one",
+		rackId: "rack",
+	});
+	const partitions = { topicPartitions: [{ topicId, topicName: "orders", partitions: [0] }] };
+	const { groups } = await client.request("ConsumerGroupDescribe", version, {
+		groupIds: [groupId, "nobody's"],
+		includeAuthorizedOperations: true,
+	});
+	expect(groups).toMatchObject([
+		{
+			errorCode: 0,
+			groupId,
+			groupState: "Stable",
+			groupEpoch: 2,
+			assignmentEpoch: 2,
+			assignorName: "uniform",
+			members: [
+				{
+					memberId: "m",
+					instanceId: "one",
+					rackId: "rack",
+					memberEpoch: 2,
+					clientHost: "/127.0.0.1",
+					subscribedTopicNames: ["orders"],
+					subscribedTopicRegex: "",
+					assignment: partitions,
+					targetAssignment: partitions,
+					...(version >= 1 ? { memberType: 1 } : {}),
+				},
+			],
+			authorizedOperations: 3400,
+		},
+		{ errorCode: 69, groupId: "nobody's", members: [] },
+	]);
+	const { groups: listed } = await client.request("ListGroups", 5, { typesFilter: ["Consumer"] });
+	expect(listed).toContainEqual({
+		groupId,
+		protocolType: "consumer",
+		groupState: "Stable",
+		groupType: "consumer",
+	});
+});
+
+test("offsets are for members with their present epoch", async () => {
+	const client = await connectRaw();
+	const groupId = "offsets";
+	await client.request("ConsumerGroupHeartbeat", 1, joinFields(groupId, "m"));
+	expect(await commitCode(client, 9, offsetFields(groupId, "m", 2))).toBe(0);
+	expect(await commitCode(client, 9, offsetFields(groupId, "m", 1))).toBe(113);
+	expect(await commitCode(client, 8, offsetFields(groupId, "m", 2))).toBe(35);
+	expect(await commitCode(client, 9, offsetFields(groupId, "x", 2))).toBe(25);
+	expect(await commitCode(client, 9, offsetFields(groupId, "", -1))).toBe(25);
+	expect(await fetchCode(client, groupId, { memberId: "m", memberEpoch: 2 })).toBe(0);
+	expect(await fetchCode(client, groupId, { memberId: "m", memberEpoch: -1 })).toBe(113);
+	expect(await fetchCode(client, groupId, { memberId: "x", memberEpoch: 2 })).toBe(25);
+	expect(await fetchCode(client, groupId, { memberId: null, memberEpoch: -1 })).toBe(0);
+});
