@@ -14,6 +14,7 @@ export interface TopicLogConfig {
 	timestampType: "CreateTime" | "LogAppendTime";
 	timestampBeforeMsMax: number;
 	timestampAfterMsMax: number;
+	/** Blocks are allocated ahead, and stored into through memory where nothing waits for a flush. */
 	preallocate: boolean;
 	compression: "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd";
 	/** Level for the codec; null: its default. */
@@ -49,6 +50,6 @@ export function nativeConfig(config: TopicLogConfig): NativeTopicConfig {
 		codec: CODEC_NUMBERS[config.compression],
 		...(compressionLevel === null ? {} : { compressionLevel }),
 		minInsyncReplicas: config.minInsyncReplicas,
-		writer: "automatic",
+		writer: config.preallocate ? "automatic" : "pwrite",
 	};
 }

@@ -18,7 +18,8 @@ use crate::{
     },
 };
 
-/// Rate from which a topic that does not flush before its acks is stored through a mapping.
+/// Rate from which a topic that does not flush before its acks is stored through a mapping, where
+/// it may be: a slow one would hold megabytes of page cache for it.
 const MAPPED_RATE_BYTES_PER_SECOND: u64 = 10_000_000;
 /// Log after which indexes and producer state are stored, and the log flushed whatever its
 /// configuration: bounds how much of a segment recovery has to read.

@@ -9,7 +9,8 @@ use crate::{
 /// Which writer a log uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriterChoice {
-    /// By what the topic promises and how fast it is written.
+    /// The mapped writer while the topic does not flush before its acks and is written fast, else
+    /// `pwrite`.
     Automatic,
     /// Always `pwrite`.
     Pwrite,
