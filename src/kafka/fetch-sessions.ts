@@ -27,9 +27,12 @@ export interface FetchTarget {
 
 /** A target of a session, with what the client was told last. */
 interface SessionTarget extends FetchTarget {
+	readonly key: string;
 	highWatermark: number;
 	logStart: number;
 }
+
+type PartitionName = Pick<FetchTarget, "topic" | "partition">;
 
 /** What a request wants of sessions. */
 export interface FetchSessionRequest {
@@ -37,7 +40,8 @@ export interface FetchSessionRequest {
 	readonly sessionEpoch: number;
 	readonly usesTopicIds: boolean;
 	readonly targets: readonly FetchTarget[];
-	readonly forgotten: readonly { readonly topic: string; readonly partition: number }[];
+	/** Partitions that are no longer to be remembered, even where they are among `targets`. */
+	readonly forgotten: readonly PartitionName[];
 }
 
 /** What is known of a partition after it was read. */
@@ -54,8 +58,11 @@ export interface FetchContext {
 	readonly targets: readonly FetchTarget[];
 	/** To be answered; 0 where there is no session. */
 	readonly sessionId: number;
-	/** Whether the client has to be told of a partition's outcome; notes what it is told. */
-	tells(target: FetchTarget, outcome: FetchOutcome): boolean;
+	/**
+	 * Whether the client has to be told of the outcome for the target at `index`; notes what it is
+	 * told.
+	 */
+	tells(index: number, outcome: FetchOutcome): boolean;
 }
 
 interface FetchSession {
@@ -65,23 +72,39 @@ interface FetchSession {
 	 * In the order in which they are served: what had data goes to the end, so that all get turns.
 	 */
 	readonly targets: Map<string, SessionTarget>;
+	/** Of all targets. */
+	cost: number;
 	epoch: number;
 	lastUsedMs: number;
 }
 
-const keyOf = (target: { readonly topic: string; readonly partition: number }) =>
-	`${target.topic}/${target.partition}`;
+/**
+ * The partition's number ends it, so whatever clients call topics, two partitions never share one.
+ */
+const keyOf = ({ topic, partition }: PartitionName) => `${topic}/${partition}`;
+
+/** What of the bound a partition takes: names that no topic has may be long, and are remembered. */
+const costOf = ({ topic }: PartitionName) =>
+	Math.max(1, Math.ceil(topic.length / LIMITS.topicNameCharactersMax));
 
 export class FetchSessions {
 	readonly #clock: Clock;
 	readonly #sessionsMax: number;
+	readonly #costMax: number;
 	/** In the order of last use. */
 	readonly #sessions = new Map<number, FetchSession>();
-	#targetCount = 0;
+	/** Of all sessions: partitions, where their topics' names are not longer than names can be. */
+	#cost = 0;
 
-	constructor(clock: Clock, sessionsMax: number = LIMITS.fetchSessionsMax) {
+	/** As many sessions are remembered, and partitions of all of them together. */
+	constructor(
+		clock: Clock,
+		sessionsMax: number = LIMITS.fetchSessionsMax,
+		partitionsMax: number = LIMITS.fetchSessionPartitionsMax,
+	) {
 		this.#clock = clock;
 		this.#sessionsMax = sessionsMax;
+		this.#costMax = partitionsMax;
 	}
 
 	/** Sessions that are open. */
@@ -125,52 +148,63 @@ export class FetchSessions {
 	}
 
 	#create({ targets, usesTopicIds }: FetchSessionRequest): FetchSession | undefined {
-		if (targets.length === 0 || !this.#makeRoom(targets.length)) return undefined;
+		const cost = targets.reduce((sum, target) => sum + costOf(target), 0);
+		if (!this.#makeRoom(cost)) return undefined;
 		const session: FetchSession = {
 			id: this.#newId(),
 			usesTopicIds,
 			targets: new Map(),
+			cost: 0,
 			epoch: 1,
 			lastUsedMs: this.#clock.monotonicMs(),
 		};
 		this.#sessions.set(session.id, session);
-		this.#put(session, targets);
+		for (const target of targets) this.#put(session, target);
 		return session;
 	}
 
 	#update(session: FetchSession, { targets, forgotten }: FetchSessionRequest): void {
-		for (const target of forgotten) {
-			if (session.targets.delete(keyOf(target))) this.#targetCount--;
-		}
-		if (this.#targetCount + targets.length > LIMITS.fetchSessionPartitionsMax) {
+		const forgottenKeys = new Set(forgotten.map(keyOf));
+		for (const key of forgottenKeys) this.#forget(session, key);
+		const kept = targets.filter((target) => !forgottenKeys.has(keyOf(target)));
+		const cost = kept.reduce((sum, target) => sum + costOf(target), 0);
+		if (this.#cost + cost > this.#costMax) {
 			// The client opens another session, which it gets when there is room for it.
 			this.#remove(session.id);
 			throw failure("FETCH_SESSION_ID_NOT_FOUND", session.id);
 		}
-		this.#put(session, targets);
+		for (const target of kept) this.#put(session, target);
 	}
 
-	#put(session: FetchSession, targets: readonly FetchTarget[]): void {
-		for (const target of targets) {
-			const known = session.targets.get(keyOf(target));
-			if (known === undefined) {
-				session.targets.set(keyOf(target), { ...target, highWatermark: -1, logStart: -1 });
-				this.#targetCount++;
-			} else {
-				known.offset = target.offset;
-				known.bytesMax = target.bytesMax;
-				known.leaderEpoch = target.leaderEpoch;
-			}
+	#put(session: FetchSession, target: FetchTarget): void {
+		const key = keyOf(target);
+		const known = session.targets.get(key);
+		if (known === undefined) {
+			session.targets.set(key, { ...target, key, highWatermark: -1, logStart: -1 });
+			this.#addCost(session, costOf(target));
+		} else {
+			known.offset = target.offset;
+			known.bytesMax = target.bytesMax;
+			known.leaderEpoch = target.leaderEpoch;
 		}
 	}
 
-	/**
-	 * Whether a session of so many partitions may open; one that is long unused makes room for it.
-	 */
-	#makeRoom(targetCount: number): boolean {
+	#forget(session: FetchSession, key: string): void {
+		const target = session.targets.get(key);
+		if (target === undefined) return;
+		session.targets.delete(key);
+		this.#addCost(session, -costOf(target));
+	}
+
+	#addCost(session: FetchSession, cost: number): void {
+		session.cost += cost;
+		this.#cost += cost;
+	}
+
+	/** Whether a session of that cost may open; ones that are long unused make room for it. */
+	#makeRoom(cost: number): boolean {
 		const fits = () =>
-			this.#sessions.size < this.#sessionsMax &&
-			this.#targetCount + targetCount <= LIMITS.fetchSessionPartitionsMax;
+			this.#sessions.size < this.#sessionsMax && this.#cost + cost <= this.#costMax;
 		const unusedSinceMs = this.#clock.monotonicMs() - LIMITS.fetchSessionUnusedMsMax;
 		for (const session of this.#sessions.values()) {
 			if (fits() || session.lastUsedMs > unusedSinceMs) break;
@@ -183,7 +217,7 @@ export class FetchSessions {
 		const session = this.#sessions.get(sessionId);
 		if (session === undefined) return;
 		this.#sessions.delete(sessionId);
-		this.#targetCount -= session.targets.size;
+		this.#cost -= session.cost;
 	}
 
 	/** Random, so that a client of a broker before does not meet somebody else's session. */
@@ -199,43 +233,45 @@ function failure(code: CodeName, sessionId: number): MillraceError {
 	return new MillraceError(code, `fetch session ${sessionId}`);
 }
 
+/** Of a partition that is named twice the last counts, as in Kafka and in sessions. */
 function withoutSession(targets: readonly FetchTarget[]): FetchContext {
-	return { targets, sessionId: SESSION_NONE, tells: () => true };
+	const distinct = new Map(targets.map((target) => [keyOf(target), target]));
+	return { targets: [...distinct.values()], sessionId: SESSION_NONE, tells: () => true };
 }
 
 /** The answer to the request that opens a session tells of every partition. */
 function firstOf(session: FetchSession): FetchContext {
+	const context = incrementOf(session);
 	return {
-		targets: [...session.targets.values()],
-		sessionId: session.id,
-		tells(target, outcome) {
-			note(session, target, outcome);
+		...context,
+		tells(index, outcome) {
+			context.tells(index, outcome);
 			return true;
 		},
 	};
 }
 
 function incrementOf(session: FetchSession): FetchContext {
+	const targets = [...session.targets.values()];
 	return {
-		targets: [...session.targets.values()],
+		targets,
 		sessionId: session.id,
-		tells: (target, outcome) => note(session, target, outcome),
+		tells: (index, outcome) => note(session, targets[index] as SessionTarget, outcome),
 	};
 }
 
 /** Notes what the client is told; whether that is news. */
-function note(session: FetchSession, target: FetchTarget, outcome: FetchOutcome): boolean {
-	const known = session.targets.get(keyOf(target));
-	if (known === undefined) return true;
+function note({ targets }: FetchSession, target: SessionTarget, outcome: FetchOutcome): boolean {
 	const { code, highWatermark, logStart, bytes } = outcome;
 	const isNews =
-		code !== 0 || bytes > 0 || known.highWatermark !== highWatermark || known.logStart !== logStart;
+		code !== 0 ||
+		bytes > 0 ||
+		target.highWatermark !== highWatermark ||
+		target.logStart !== logStart;
 	// After an error the next answer tells of the partition again, whatever it is.
-	known.highWatermark = code === 0 ? highWatermark : -1;
-	known.logStart = code === 0 ? logStart : -1;
-	if (bytes > 0) {
-		session.targets.delete(keyOf(target));
-		session.targets.set(keyOf(target), known);
-	}
+	target.highWatermark = code === 0 ? highWatermark : -1;
+	target.logStart = code === 0 ? logStart : -1;
+	// Unless a later request has forgotten it.
+	if (bytes > 0 && targets.delete(target.key)) targets.set(target.key, target);
 	return isNews;
 }

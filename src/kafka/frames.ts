@@ -84,7 +84,6 @@ export class FrameAssembler {
 			filled += chunk.copy(frame, filled, 0, Math.min(chunk.length, length - filled));
 		}
 		this.#drop(length);
-		this.#gatherAt = this.#chunks.length + CRUMBS;
 		return frame;
 	}
 
@@ -93,16 +92,18 @@ export class FrameAssembler {
 		this.#chunks = [];
 		this.#bytes = 0;
 		this.#length = undefined;
+		this.#gatherAt = CRUMBS;
 	}
 
 	/**
 	 * An object for every byte would cost a hundred times the byte: the last chunks become one where
-	 * they are small.
+	 * they are small, and so do the last of those.
 	 */
 	#gather(): void {
-		const crumbs = this.#chunks.slice(-CRUMBS);
-		const bytes = crumbs.reduce((sum, chunk) => sum + chunk.length, 0);
-		if (bytes < CRUMBS * CRUMB_BYTES_MAX) {
+		while (this.#chunks.length >= CRUMBS) {
+			const crumbs = this.#chunks.slice(-CRUMBS);
+			const bytes = crumbs.reduce((sum, chunk) => sum + chunk.length, 0);
+			if (bytes >= CRUMBS * CRUMB_BYTES_MAX) break;
 			this.#chunks.splice(-CRUMBS, CRUMBS, Buffer.concat(crumbs, bytes));
 		}
 		this.#gatherAt = this.#chunks.length + CRUMBS;
@@ -133,7 +134,10 @@ export class FrameAssembler {
 			left -= chunk.length;
 			whole++;
 		}
-		if (whole > 0) this.#chunks.splice(0, whole);
+		if (whole > 0) {
+			this.#chunks.splice(0, whole);
+			this.#gatherAt = this.#chunks.length + CRUMBS;
+		}
 		if (left > 0) this.#chunks[0] = (this.#chunks[0] as Buffer).subarray(left);
 	}
 }

@@ -30,6 +30,7 @@ export class ReadWindows {
 	readonly #windows = new Map<number, ReadWindow>();
 	readonly #byBuffer = new WeakMap<ArrayBufferLike, ReadWindow>();
 	#bytes = 0;
+	#lentCount = 0;
 
 	/** Windows of more than `bytesMax` bytes are held only while views of them are lent out. */
 	constructor(source: WindowSource, bytesMax: number) {
@@ -40,6 +41,11 @@ export class ReadWindows {
 	/** Address space of the windows held, in bytes. */
 	get bytes(): number {
 		return this.#bytes;
+	}
+
+	/** Views that are lent out. */
+	get lentCount(): number {
+		return this.#lentCount;
 	}
 
 	/**
@@ -53,6 +59,7 @@ export class ReadWindows {
 		this.#windows.delete(id);
 		this.#windows.set(id, window);
 		window.lentCount++;
+		this.#lentCount++;
 		this.#evict();
 		return new Uint8Array(window.buffer, start, bytes);
 	}
@@ -62,6 +69,7 @@ export class ReadWindows {
 		const window = this.#byBuffer.get(view.buffer);
 		if (window === undefined) return;
 		window.lentCount--;
+		this.#lentCount--;
 		if (window.isDropped && window.lentCount === 0) this.#source.detach(window.buffer);
 	}
 

@@ -642,6 +642,11 @@ export class Storage {
 		}
 	}
 
+	/** Views from `readBatches` that were not given back yet. */
+	get viewsLent(): number {
+		return this.#windows.lentCount;
+	}
+
 	/** Gives a view from `readBatches` back. */
 	release(view: Uint8Array): void {
 		this.#windows.release(view);

@@ -5,8 +5,9 @@
  * - Answers are views of mapped memory up to the high watermark, whole batches only: the first may
  *   begin before the offset asked for, and the first of an answer may be larger than asked
  *   (KIP-74).
- * - Waits until there are min_bytes, a partition cannot be read, or max_wait is over. A wait ends
- *   with an append by any thread over either protocol.
+ * - Waits until there are min_bytes (never more than max_bytes), a partition cannot be read, or
+ *   max_wait is over. A wait ends with an append by any thread over either protocol, and with the
+ *   deletion of a topic. What is not there from the beginning does not end it, unless that is all.
  * - There are no transactions: the last stable offset is the high watermark, and read_committed
  *   gets an empty list of aborted ones.
  *
@@ -26,7 +27,7 @@ import type { Exchange } from "../exchange.ts";
 import { type FetchPartition, type FetchRead, FetchRun } from "../fetch-run.ts";
 import type { FetchContext, FetchTarget } from "../fetch-sessions.ts";
 import { FETCH, type FetchRequest, type FetchResponse } from "../generated/01-fetch.ts";
-import { findTopic } from "../topics.ts";
+import { Turns } from "../turns.ts";
 
 /** From here on topics are named by id. */
 const TOPIC_ID_VERSION = 13;
@@ -48,17 +49,20 @@ async function fetch(request: FetchRequest, exchange: Exchange): Promise<FetchRe
 	} catch (error) {
 		return { errorCode: asMillraceError(error).number, responses: [] };
 	}
-	const partitions = context.targets.map((target) => findPartition(target, usesTopicIds, exchange));
-	const bytesMax = Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax);
+	const turns = new Turns(exchange.host.clock);
+	const partitions: FetchPartition[] = [];
+	for (const target of context.targets) {
+		partitions.push(findPartition(target, usesTopicIds, exchange));
+		if (turns.isDue) await turns.pause();
+	}
 	const reads = await new FetchRun(exchange, partitions, {
-		// More than fits would never come.
-		bytesMin: Math.min(request.minBytes, bytesMax),
-		bytesMax,
+		bytesMin: request.minBytes,
+		bytesMax: Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax),
 		waitMsMax: request.maxWaitMs,
 	}).run();
 	return {
 		sessionId: context.sessionId,
-		responses: respond(context, reads, request, usesTopicIds),
+		responses: await respond(context, reads, request, turns, usesTopicIds),
 	};
 }
 
@@ -88,19 +92,21 @@ function findPartition(
 	usesTopicIds: boolean,
 	{ host }: Exchange,
 ): FetchPartition {
-	const named = usesTopicIds ? { topicId: target.topic } : { name: target.topic };
-	const found = findTopic(host.catalogue, named);
-	if (typeof found === "number") return { target, topic: undefined, code: found };
-	return { target, topic: found, code: CODES.NONE.code };
+	const { catalogue } = host;
+	const topic = usesTopicIds ? catalogue.byId(target.topic) : catalogue.get(target.topic);
+	if (topic !== undefined) return { target, topic, code: CODES.NONE.code };
+	const missing = usesTopicIds ? CODES.UNKNOWN_TOPIC_ID : CODES.UNKNOWN_TOPIC_OR_PARTITION;
+	return { target, topic, code: missing.code };
 }
 
 /** What the client is told, with the partitions of a topic together where they stand together. */
-function respond(
+async function respond(
 	context: FetchContext,
 	reads: readonly FetchRead[],
 	{ isolationLevel }: FetchRequest,
+	turns: Turns,
 	usesTopicIds: boolean,
-): FetchResponse["responses"] {
+): Promise<FetchResponse["responses"]> {
 	const abortedTransactions = isolationLevel === READ_COMMITTED ? [] : null;
 	const responses: {
 		topic: string;
@@ -110,7 +116,8 @@ function respond(
 	let named: string | undefined;
 	for (const [index, target] of context.targets.entries()) {
 		const read = reads[index] as FetchRead;
-		if (!context.tells(target, read)) continue;
+		if (turns.isDue) await turns.pause();
+		if (!context.tells(index, read)) continue;
 		if (named !== target.topic) {
 			named = target.topic;
 			const topic = usesTopicIds ? { topic: "", topicId: target.topic } : { topic: target.topic };

@@ -176,6 +176,9 @@ async function filledTopic(session: Session, name: string): Promise<TopicNames> 
 	return topic;
 }
 
+/** How long fetches wait, and how a report tells: half of it is late for one that does not. */
+const WAIT_MS = 400;
+
 const fetchScenarios: Scenario[] = [
 	scenario({
 		api: "Fetch",
@@ -238,6 +241,64 @@ const fetchScenarios: Scenario[] = [
 			await ask(0, id + 1, 1, "an unknown session");
 			await ask(0, id, -1, "the end of it");
 			await ask(0, id, 4, "behind the end");
+		},
+	}),
+	scenario({
+		api: "Fetch",
+		name: "what sessions remember",
+		from: 7,
+		prepare: (session) => session.topic("fetch-forgotten", 3),
+		async run(session, version, _, topic) {
+			const names = { topic: topic.name, topicId: topic.topicId };
+			const partition = (index: number) => ({
+				...names,
+				partitions: [
+					{ partition: index, fetchOffset: 0, partitionMaxBytes: 1_000, currentLeaderEpoch: -1 },
+				],
+			});
+			const ask = (label: string, sessionId: number, sessionEpoch: number, more: object = {}) => {
+				const asked = { ...fetchRequest(topic, 0), topics: [], sessionId, sessionEpoch, ...more };
+				return session.ask("Fetch", version, asked, label);
+			};
+			const first = await ask("a session of nothing", 0, 0);
+			const id = (first?.sessionId as number | undefined) ?? 0;
+			await ask("that gets partitions", id, 1, { topics: [partition(0), partition(1)] });
+			const forgotten = { forgottenTopicsData: [{ ...names, partitions: [1] }] };
+			await ask("that forgets what it reads", id, 2, { topics: [partition(1)], ...forgotten });
+			await ask("that is told of a new one", id, 3, { topics: [partition(2)] });
+			await ask("that is told of nothing", id, 4);
+			const all = { forgottenTopicsData: [{ ...names, partitions: [0, 2] }] };
+			await ask("that forgets everything", id, 5, all);
+			await ask("that is gone", id, 6);
+			await ask("one partition twice", 0, -1, { topics: [partition(0), partition(0)] });
+		},
+	}),
+	scenario({
+		api: "Fetch",
+		name: "what is waited for",
+		prepare: (session) => filledTopic(session, "fetch-waits"),
+		async run(session, version, _, topic) {
+			const wait = async (
+				label: string,
+				offset: number,
+				more: Record<string, number>,
+				others = [],
+			) => {
+				const asked = fetchRequest(topic, offset, { maxWaitMs: WAIT_MS, ...more });
+				const topics = [...others, ...asked.topics];
+				const started = performance.now();
+				await session.prepare("Fetch", version, { ...asked, topics });
+				const hasWaited = performance.now() - started >= WAIT_MS / 2;
+				session.note(label, { hasWaited });
+			};
+			await wait("nothing new", 6, { minBytes: 1 });
+			await wait("nothing new, which is enough", 6, { minBytes: 0 });
+			await wait("more than there is", 0, { minBytes: 100_000 });
+			await wait("more than fits", 0, { minBytes: 100_000, maxBytes: 100 });
+			await wait("behind the end", 7, { minBytes: 1 });
+			await wait("a partition that is not there", 0, { minBytes: 1, partition: 1 });
+			const unknown = fetchRequest(unknownTopic, 0).topics;
+			await wait("nothing new beside an unknown topic", 6, { minBytes: 1 }, unknown as never);
 		},
 	}),
 	scenario({
