@@ -1,33 +1,39 @@
 /**
- * Memory for copies of frames on their way into sockets. A delivery is some hundred kilobytes: with
- * a fresh buffer for each, the garbage of a few hundred readers would be most of the broker's
- * memory.
+ * Memory for copies of frames on their way into sockets. A delivery is tens or hundreds of
+ * kilobytes: with a fresh buffer for each, the garbage of a few hundred readers would be most of
+ * the broker's memory, and what malloc keeps of it would stay.
  */
 export class CopyPool {
-	readonly #bufferBytes: number;
-	readonly #idleMax: number;
-	readonly #idle: Buffer[] = [];
+	readonly #shelves: readonly Shelf[];
 
-	/** Keeps at most `idleMax` buffers of `bufferBytes` for the next copies. */
-	constructor(bufferBytes: number, idleMax: number) {
-		this.#bufferBytes = bufferBytes;
-		this.#idleMax = idleMax;
+	/** Keeps at most `idleMax` buffers of `bufferBytes` of each size for the next copies. */
+	constructor(sizes: readonly { bufferBytes: number; idleMax: number }[]) {
+		this.#shelves = sizes.map((size) => ({ ...size, idle: [] }));
 	}
 
 	/** A copy of `bytes`; to be given back by `release` once nobody reads it any more. */
-	copy(bytes: Uint8Array): Buffer {
-		// A small frame must not hold a large buffer for as long as its socket is backed up.
-		if (bytes.length > this.#bufferBytes || bytes.length < this.#bufferBytes / 4) {
-			return Buffer.from(bytes);
+	copy(bytes: Uint8Array): Buffer<ArrayBuffer> {
+		for (const { bufferBytes, idle } of this.#shelves) {
+			// A small frame must not hold a large buffer for as long as its socket is backed up.
+			if (bytes.length > bufferBytes || bytes.length < bufferBytes / 4) continue;
+			const memory = idle.pop() ?? Buffer.allocUnsafeSlow(bufferBytes).buffer;
+			const copy = Buffer.from(memory, 0, bytes.length);
+			copy.set(bytes);
+			return copy;
 		}
-		const buffer = this.#idle.pop() ?? Buffer.allocUnsafeSlow(this.#bufferBytes);
-		buffer.set(bytes);
-		return buffer.subarray(0, bytes.length);
+		return Buffer.from(bytes);
 	}
 
 	/** Takes a copy back, once. */
-	release(copy: Buffer): void {
-		if (copy.buffer.byteLength !== this.#bufferBytes) return;
-		if (this.#idle.length < this.#idleMax) this.#idle.push(Buffer.from(copy.buffer));
+	release({ buffer }: Buffer<ArrayBuffer>): void {
+		for (const { bufferBytes, idleMax, idle } of this.#shelves) {
+			if (buffer.byteLength === bufferBytes && idle.length < idleMax) idle.push(buffer);
+		}
 	}
+}
+
+interface Shelf {
+	readonly bufferBytes: number;
+	readonly idleMax: number;
+	readonly idle: ArrayBuffer[];
 }

@@ -47,8 +47,11 @@ const WAITING_OVERHEAD_BYTES = 512;
 const SEND_OPTIONS = { binary: true, compress: false, fin: true } as const;
 const FIRST_FRAGMENT_OPTIONS = { binary: true, compress: false, fin: false } as const;
 
-/** Of a delivery with the front of its frame; some for what is on its way at any moment. */
-const copies = new CopyPool(LIMITS.deliveryBytesMax + 65_536, 16);
+/** Deliveries of both sizes with their frames; some for what is on its way at any moment. */
+const copies = new CopyPool([
+	{ bufferBytes: LIMITS.deliveryBytesMax + 65_536, idleMax: 16 },
+	{ bufferBytes: LIMITS.deliveryBytesSmall + 8_192, idleMax: 64 },
+]);
 
 class WsConnection implements Connection {
 	readonly remoteAddress: string;
