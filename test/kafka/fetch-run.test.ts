@@ -123,7 +123,7 @@ async function msOf(work: () => Promise<unknown>): Promise<number> {
 }
 
 describe("what is read", () => {
-	test("are whole batches from the offset on, as views that are given back with the answer", async () => {
+	test("are whole batches from the offset on, as views that come back with it", async () => {
 		await append("a", 0, 3);
 		const [first, second, third] = await fetch([
 			["a", 0, 0],
@@ -199,7 +199,7 @@ describe("what is read", () => {
 });
 
 describe("a fetch waits", () => {
-	test("not at all where there is enough, no time, nothing to read, or nothing asked for", async () => {
+	test("not at all where there is enough, no time, or nothing to read or asked for", async () => {
 		await append("a", 0);
 		const waitMsMax = LONG_MS;
 		const elapsedMs = await msOf(async () => {

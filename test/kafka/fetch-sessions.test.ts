@@ -52,7 +52,7 @@ const outcome = (more: Partial<FetchOutcome> = {}): FetchOutcome => ({
 const names = ({ targets }: FetchContext) =>
 	targets.map(({ topic, partition }) => `${topic}/${partition}`);
 
-/** The partitions of which a client is told, given what was read of each (nothing new otherwise). */
+/** The partitions of which a client is told, by what was read of each (nothing new otherwise). */
 function told(context: FetchContext, outcomes: Record<string, FetchOutcome> = {}): string[] {
 	return names(context).filter((name, index) => context.tells(index, outcomes[name] ?? outcome()));
 }

@@ -1,8 +1,8 @@
 //! The two ways of putting bytes into a segment.
 //!
 //! Both write the same file through the same page cache and are coherent, so the choice can be
-//! made for every append. `pwrite` is the rule; stores into a mapping serve topics that ask for them
-//! while they are fast and do not sync before they ack (docs/ARCHITECTURE.md, "Two writers").
+//! made for every append. `pwrite` is the rule; stores into a mapping serve topics that ask for
+//! them while they are fast and do not sync before they ack (docs/ARCHITECTURE.md, "Two writers").
 
 use std::{
     io,
