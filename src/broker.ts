@@ -12,9 +12,11 @@ import { systemClock } from "./clock.ts";
 import type { BrokerConfig } from "./config.ts";
 import { ConnectionLimit } from "./connection-limit.ts";
 import { GroupCoordinator } from "./groups/coordinator.ts";
+import { GroupConfigs } from "./groups/group-configs.ts";
 import { KafkaServer, type KafkaServerOptions } from "./kafka/server.ts";
 import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
+import { MetadataWriter } from "./metadata/metadata-writer.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
 import { FailureWatch } from "./storage/failure-watch.ts";
@@ -97,18 +99,20 @@ export async function startBroker(
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.
 		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);
+		const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
 		const recovering = setInterval(() => onRecovering(storage.openingProgress), RECOVERING_MS);
 		try {
-			parts.catalogue = await openCatalogue(config, storage, logger);
+			parts.catalogue = await openCatalogue(config, storage, metadata, logger);
 		} finally {
 			clearInterval(recovering);
 			// Complete only now: opening the topics recovers their logs.
 			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
 		}
-		parts.groups = startGroups(config, storage, parts.catalogue, logger);
+		parts.groups = await startGroups(config, storage, metadata, parts.catalogue, logger);
 		const producerIds = new ProducerIds(storage);
 		const shared: SharedOptions = {
 			storage,
+			metadata,
 			catalogue: parts.catalogue,
 			groups: parts.groups,
 			nextProducerId: () => producerIds.next(),
@@ -142,9 +146,10 @@ export async function startBroker(
 function openCatalogue(
 	config: BrokerConfig,
 	storage: Storage,
+	metadata: MetadataWriter,
 	logger: Logger,
 ): Promise<TopicCatalogue> {
-	return TopicCatalogue.open(storage, new EmbeddedMetadataStore(storage), {
+	return TopicCatalogue.open(storage, metadata, {
 		partitionsDefault: config.numPartitions,
 		createsAutomatically: config.autoCreateTopicsEnable,
 		onDeletionFailed: (topic, error) => {
@@ -154,14 +159,16 @@ function openCatalogue(
 }
 
 /** Groups are read while the broker serves everything else. */
-function startGroups(
+async function startGroups(
 	config: BrokerConfig,
 	storage: Storage,
+	metadata: MetadataWriter,
 	catalogue: TopicCatalogue,
 	logger: Logger,
-): GroupCoordinator {
+): Promise<GroupCoordinator> {
 	const groups = new GroupCoordinator({
 		options: config,
+		configs: await GroupConfigs.open(metadata, config),
 		storage,
 		catalogue,
 		clock: systemClock,

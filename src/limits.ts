@@ -72,6 +72,8 @@ export const LIMITS = {
 	kafkaDescribedPartitionsMax: 2_000,
 	/** Consumer groups of a broker: bounds what it remembers for clients that invent group ids. */
 	groupsMax: 100_000,
+	/** Groups that may have a configuration of their own: all of them are read at the start, and names may be long. */
+	groupConfigsMax: 10_000,
 	/** Members of one group, whatever group.max.size says: each rebalance tells its leader of all. */
 	groupMembersMax: 10_000,
 	/** Member ids of one group that were handed out and have not joined yet. */

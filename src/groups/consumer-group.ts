@@ -48,6 +48,7 @@ import {
 import { ConsumerState } from "./consumer-state.ts";
 import type { DescribedMember } from "./description.ts";
 import type { Group, GroupRecord } from "./group.ts";
+import type { GroupTimeouts } from "./group-configs.ts";
 import { GroupWrites, type GroupWritesHost } from "./group-writes.ts";
 import { nextStanding, type Standing, type Surroundings } from "./reconciliation.ts";
 import type { CommitRequest, FetchOffsetsRequest, GroupSummary } from "./requests.ts";
@@ -67,8 +68,8 @@ export interface ConsumerGroupHost extends GroupWritesHost {
 }
 
 export interface ConsumerGroupSettings {
-	readonly sessionTimeoutMs: number;
-	readonly heartbeatIntervalMs: number;
+	/** What the members of a group are told, which may change at any time. */
+	timeoutsOf(groupId: string): GroupTimeouts;
 	readonly membersMax: number;
 	/** The first is for groups whose members ask for none. */
 	readonly assignors: readonly AssignorName[];
@@ -117,6 +118,10 @@ export class ConsumerGroup implements Group {
 
 	get isEmpty(): boolean {
 		return this.#state.size === 0;
+	}
+
+	get #timeouts(): GroupTimeouts {
+		return this.#host.consumer.timeoutsOf(this.groupId);
 	}
 
 	get isVoid(): boolean {
@@ -211,7 +216,7 @@ export class ConsumerGroup implements Group {
 		const answer: ConsumerHeartbeatAnswer = {
 			memberId: member.memberId,
 			memberEpoch: standing.epoch,
-			heartbeatIntervalMs: this.#host.consumer.heartbeatIntervalMs,
+			heartbeatIntervalMs: this.#timeouts.heartbeatIntervalMs,
 			assignment: isTold ? toTopicIdPartitions(standing.assigned) : null,
 		};
 		return { member, answer };
@@ -258,7 +263,7 @@ export class ConsumerGroup implements Group {
 
 	/** Its last sign of life is now. */
 	#touch(member: ConsumerMember): void {
-		if (member.watcher === null) member.session.set(this.#host.consumer.sessionTimeoutMs);
+		if (member.watcher === null) member.session.set(this.#timeouts.sessionTimeoutMs);
 	}
 
 	// Epochs

@@ -22,9 +22,11 @@ import {
 } from "./consumer-requests.ts";
 import { describePartitions, type GroupDescription } from "./description.ts";
 import { Expiry } from "./expiry.ts";
+import type { GroupConfigs } from "./group-configs.ts";
 import { GroupStore, type GroupStoreOptions } from "./group-store.ts";
 import { LagReader } from "./lag.ts";
 import { JoinRefused } from "./member.ts";
+import { isNameTooLong } from "./names.ts";
 import { OffsetRequests, offsetError } from "./offset-requests.ts";
 import type { GroupOptions } from "./options.ts";
 import {
@@ -52,6 +54,8 @@ import { Timers } from "./timers.ts";
 export type GroupCoordinatorOptions = GroupStoreOptions;
 
 export class GroupCoordinator {
+	/** What single groups are given instead of the broker's options. */
+	readonly configs: GroupConfigs;
 	readonly #options: GroupOptions;
 	readonly #timers: Timers;
 	readonly #store: GroupStore;
@@ -60,6 +64,7 @@ export class GroupCoordinator {
 	readonly #stopListening: () => void;
 
 	constructor(options: GroupCoordinatorOptions) {
+		this.configs = options.configs;
 		this.#options = options.options;
 		this.#timers = new Timers(options.clock);
 		this.#store = new GroupStore(options, this.#timers);
@@ -344,8 +349,4 @@ function checkJoin({ clientId, groupInstanceId, protocolType, protocols }: JoinR
 		...protocols.map(({ name }) => name),
 	];
 	if (names.some(isNameTooLong)) throw new MillraceError("INVALID_REQUEST", "a name is too long");
-}
-
-function isNameTooLong(name: string): boolean {
-	return Buffer.byteLength(name) > LIMITS.groupNameBytesMax;
 }

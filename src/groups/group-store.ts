@@ -12,6 +12,7 @@ import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
 import { StateBudget } from "./committed-offsets.ts";
 import { ConsumerGroup, type ConsumerGroupHost } from "./consumer-group.ts";
 import type { Group, GroupRecord } from "./group.ts";
+import type { GroupConfigs } from "./group-configs.ts";
 import { offsetRecord } from "./group-records.ts";
 import { loadPartition } from "./loading.ts";
 import { type AppendDone, OffsetsLog, type OffsetsStorage } from "./offsets-log.ts";
@@ -29,6 +30,7 @@ export interface GroupLog {
 
 export interface GroupStoreOptions {
 	readonly options: GroupOptions;
+	readonly configs: GroupConfigs;
 	readonly storage: OffsetsStorage & { readonly matchNames: MatchNames };
 	readonly catalogue: LookupCatalogue & Pick<TopicCatalogue, "create">;
 	readonly clock: Clock;
@@ -55,7 +57,10 @@ export class GroupStore {
 	readonly #partitions = new Map<number, PartitionState>();
 	#isClosed = false;
 
-	constructor({ options, storage, catalogue, clock, log }: GroupStoreOptions, timers: Timers) {
+	constructor(
+		{ options, configs, storage, catalogue, clock, log }: GroupStoreOptions,
+		timers: Timers,
+	) {
 		this.timers = timers;
 		this.catalogue = catalogue;
 		this.log = log;
@@ -64,7 +69,7 @@ export class GroupStore {
 		this.#topics = new TopicLookup(catalogue, (pattern, names) =>
 			storage.matchNames(pattern, names),
 		);
-		this.#host = this.#makeHost(options);
+		this.#host = this.#makeHost(options, configs);
 		this.#rollUps = new RollUps(this.#offsetsLog, this, log);
 		const partitions = this.#offsetsLog.topic?.partitions ?? 0;
 		for (let partition = 0; partition < partitions; partition++) {
@@ -72,7 +77,7 @@ export class GroupStore {
 		}
 	}
 
-	#makeHost(options: GroupOptions): ClassicGroupHost & ConsumerGroupHost {
+	#makeHost(options: GroupOptions, configs: GroupConfigs): ClassicGroupHost & ConsumerGroupHost {
 		const details = (group: Group, more: object) => ({ group: group.groupId, ...more });
 		return {
 			timers: this.timers,
@@ -81,8 +86,7 @@ export class GroupStore {
 			membersMax: Math.min(options.groupMaxSize, LIMITS.groupMembersMax),
 			topics: this.#topics,
 			consumer: {
-				sessionTimeoutMs: options.groupConsumerSessionTimeoutMs,
-				heartbeatIntervalMs: options.groupConsumerHeartbeatIntervalMs,
+				timeoutsOf: (groupId) => configs.timeoutsOf(groupId),
 				membersMax: Math.min(options.groupConsumerMaxSize, LIMITS.groupMembersMax),
 				assignors: options.groupConsumerAssignors,
 			},

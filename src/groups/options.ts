@@ -7,7 +7,11 @@ export interface GroupOptions {
 	readonly groupMaxSessionTimeoutMs: number;
 	readonly groupMaxSize: number;
 	readonly groupConsumerSessionTimeoutMs: number;
+	readonly groupConsumerMinSessionTimeoutMs: number;
+	readonly groupConsumerMaxSessionTimeoutMs: number;
 	readonly groupConsumerHeartbeatIntervalMs: number;
+	readonly groupConsumerMinHeartbeatIntervalMs: number;
+	readonly groupConsumerMaxHeartbeatIntervalMs: number;
 	readonly groupConsumerMaxSize: number;
 	readonly groupConsumerAssignors: readonly AssignorName[];
 	readonly offsetMetadataMaxBytes: number;

@@ -3,6 +3,7 @@
  * after the other, each with an error of its own.
  */
 import { MillraceError } from "../errors.ts";
+import type { GroupOverrides } from "../groups/group-configs.ts";
 import { CODES } from "../protocol/codes.ts";
 import { effectiveValue, type TopicOverrides } from "../topics/configuration.ts";
 import { CONFIGURATION } from "../topics/configuration-table.ts";
@@ -64,8 +65,16 @@ async function alter(
 ): Promise<Failure> {
 	try {
 		checkForm(change.configs);
-		if (change.resourceType === RESOURCE.topic) await alterTopic(change, validateOnly, exchange);
-		else checkUnalterable(change, exchange);
+		switch (change.resourceType) {
+			case RESOURCE.topic:
+				await alterTopic(change, validateOnly, exchange);
+				break;
+			case RESOURCE.group:
+				await alterGroup(change, validateOnly, exchange);
+				break;
+			default:
+				checkUnalterable(change, exchange);
+		}
 		return DONE;
 	} catch (error) {
 		return reportedFailure(error, exchange);
@@ -94,19 +103,38 @@ async function alterTopic(
 	if (resourceName === "") throw invalid("topics have no defaults that can be set");
 	checkTopicName(resourceName);
 	const config = (present: TopicOverrides) => {
-		const changes = overrideChanges(present, configs);
+		const changes = overrideChanges(present, configs, changedList);
 		return replacesAll ? replacement(present, changes) : changes;
 	};
 	if (validateOnly) catalogue.checkAlteration(resourceName, { config });
 	else await catalogue.alter(resourceName, { config });
 }
 
+async function alterGroup(
+	{ resourceName, configs, replacesAll }: ResourceChange,
+	validateOnly: boolean,
+	{ host }: Exchange,
+): Promise<void> {
+	if (resourceName === "") throw invalid("groups have no defaults that can be set");
+	const change = (present: GroupOverrides) => {
+		const changes = overrideChanges(present, configs, (_, name) => {
+			throw noList(name);
+		});
+		return replacesAll ? replacement(present, changes) : changes;
+	};
+	if (validateOnly) host.groups.configs.check(resourceName, change);
+	else await host.groups.configs.alter(resourceName, change);
+}
+
+/** What a topic or a group sets itself. */
+type Overrides = ReadonlyMap<string, string>;
 type OverrideChange = readonly [name: string, value: string | null];
 
-/** Changes of a topic's own settings. Throws INVALID_CONFIG. */
+/** Changes of a resource's own settings. `change` tells a list that is to grow or shrink. */
 function overrideChanges(
-	present: TopicOverrides,
+	present: Overrides,
 	configs: readonly ConfigChange[],
+	change: typeof changedList,
 ): OverrideChange[] {
 	const changes: OverrideChange[] = [];
 	for (const { name, configOperation, value } of configs) {
@@ -116,22 +144,25 @@ function overrideChanges(
 		} else if (configOperation === CONFIG_OPERATION.set) {
 			changes.push([name, value]);
 		} else {
-			changes.push([name, changedList(present, name, configOperation, value ?? "")]);
+			changes.push([name, change(present, name, configOperation, value ?? "")]);
 		}
 	}
 	return changes;
 }
 
-/** A list with elements added or taken away, in the order in which they were. */
+/**
+ * A list of a topic with elements added or taken away, in the order in which they were. Throws
+ * INVALID_CONFIG.
+ */
 function changedList(
-	present: TopicOverrides,
+	present: Overrides,
 	name: string,
 	configOperation: number,
 	value: string,
 ): string {
 	const entry = CONFIGURATION.get(name);
 	if (entry === undefined || entry.class === "refused" || entry.type !== "LIST") {
-		throw new MillraceError("INVALID_CONFIG", `${shown(name)} is no list`);
+		throw noList(name);
 	}
 	const elements = new Set(elementsOf(effectiveValue(present, name)));
 	for (const element of elementsOf(value)) {
@@ -148,16 +179,13 @@ function elementsOf(list: string): string[] {
 		.filter((element) => element !== "");
 }
 
-/** The changes after which a topic has these settings and no others. */
-function replacement(
-	present: TopicOverrides,
-	changes: readonly OverrideChange[],
-): OverrideChange[] {
+/** The changes after which a resource has these settings and no others. */
+function replacement(present: Overrides, changes: readonly OverrideChange[]): OverrideChange[] {
 	const resets = [...present.keys()].map((name): OverrideChange => [name, null]);
 	return [...resets, ...changes];
 }
 
-/** Throws INVALID_REQUEST for what would change something: nothing but topics can be altered. */
+/** Throws INVALID_REQUEST for what would change something: other resources cannot be altered. */
 function checkUnalterable(
 	{ resourceType, resourceName, configs, replacesAll }: ResourceChange,
 	exchange: Exchange,
@@ -177,12 +205,6 @@ function checkUnalterable(
 				throw new MillraceError("INVALID_CONFIG", `there is no logger ${name}`);
 			return;
 		}
-		case RESOURCE.group: {
-			if (resourceName === "") throw invalid("groups have no defaults that can be set");
-			const [name] = namesSet(configs);
-			if (name === undefined) return;
-			throw new MillraceError("INVALID_CONFIG", `${name} is the same for all groups here`);
-		}
 		default:
 			throw unknownType(resourceType);
 	}
@@ -199,6 +221,10 @@ function namesSet(configs: readonly ConfigChange[]): string[] {
 /** What clients make up goes back to them in messages, but not whole. */
 const NAMES_SHOWN_MAX = 20;
 const shown = (name: string) => (name.length > 100 ? `${name.slice(0, 100)}...` : name);
+
+function noList(name: string): MillraceError {
+	return new MillraceError("INVALID_CONFIG", `${shown(name)} is no list`);
+}
 
 function invalid(particular: string): MillraceError {
 	return new MillraceError("INVALID_REQUEST", particular);

@@ -33,7 +33,7 @@ export function configsOf({ resourceType, resourceName }: Resource, exchange: Ex
 			return [];
 		case RESOURCE.group:
 			if (resourceName === "") throw invalid("a group's name is not empty");
-			return groupConfigs();
+			return groupConfigs(resourceName, exchange);
 		default:
 			throw unknownType(resourceType);
 	}

@@ -1,34 +1,31 @@
-/**
- * What Kafka's tools are told of the configuration of consumer groups (KIP-848): what members are
- * given, the same for every group. No group can have values of its own in this version.
- */
-import { CONFIG_SOURCE, type ConfigEntry } from "./config-entries.ts";
+/** The configuration of consumer groups (KIP-848) in the form in which DescribeConfigs tells it. */
+import { OPTIONS } from "../config.ts";
+import type { GroupConfigDescription } from "../groups/group-configs.ts";
+import { CONFIG_SOURCE, type ConfigEntry, type ConfigSynonym } from "./config-entries.ts";
+import type { Exchange } from "./exchange.ts";
 
-const DEFAULTS: readonly {
-	readonly name: string;
-	readonly value: string;
-	readonly documentation: string;
-}[] = [
-	{
-		name: "consumer.heartbeat.interval.ms",
-		value: "5000",
-		documentation: "How often members of the group report, in milliseconds.",
-	},
-	{
-		name: "consumer.session.timeout.ms",
-		value: "45000",
-		documentation: "Silence after which a member is taken out of the group, in milliseconds.",
-	},
-];
+/** The whole configuration of a group, by name. */
+export function groupConfigs(groupId: string, { host }: Exchange): ConfigEntry[] {
+	return host.groups.configs.describe(groupId).map((description) => {
+		const option = synonymOf(description, host.config[description.option]);
+		const { name, value, doc, isOverride } = description;
+		const own: ConfigSynonym = { name, value, source: CONFIG_SOURCE.group };
+		return {
+			name,
+			value,
+			type: "INT",
+			source: isOverride ? own.source : option.source,
+			readOnly: false,
+			documentation: doc,
+			synonyms: isOverride ? [own, option] : [option],
+		};
+	});
+}
 
-export function groupConfigs(): ConfigEntry[] {
-	return DEFAULTS.map(({ name, value, documentation }) => ({
-		name,
-		value,
-		type: "INT",
-		source: CONFIG_SOURCE.default,
-		readOnly: true,
-		documentation,
-		synonyms: [{ name: `group.${name}`, value, source: CONFIG_SOURCE.default }],
-	}));
+/** The broker's option that groups follow which have no value of their own. */
+function synonymOf({ option }: GroupConfigDescription, value: unknown): ConfigSynonym {
+	const { name, default: defaultValue } = OPTIONS[option];
+	const text = String(value);
+	const source = text === defaultValue ? CONFIG_SOURCE.default : CONFIG_SOURCE.staticBroker;
+	return { name, value: text, source };
 }

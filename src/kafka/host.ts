@@ -2,6 +2,7 @@
 import type { Clock } from "../clock.ts";
 import type { Address, BrokerConfig } from "../config.ts";
 import type { GroupCoordinator } from "../groups/coordinator.ts";
+import type { MetadataWriter } from "../metadata/metadata-writer.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import type { ServedApi } from "./api.ts";
@@ -23,6 +24,7 @@ export interface KafkaHost {
 	readonly advertise: Address | null;
 	readonly config: BrokerConfig;
 	readonly storage: Storage;
+	readonly metadata: MetadataWriter;
 	readonly catalogue: TopicCatalogue;
 	readonly groups: GroupCoordinator;
 	readonly fetchSessions: FetchSessions;

@@ -7,6 +7,7 @@ import type { Address, BrokerConfig } from "../config.ts";
 import type { ConnectionLimit } from "../connection-limit.ts";
 import type { GroupCoordinator } from "../groups/coordinator.ts";
 import { LIMITS } from "../limits.ts";
+import type { MetadataWriter } from "../metadata/metadata-writer.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import { KafkaConnection } from "./connection.ts";
@@ -22,6 +23,7 @@ export interface KafkaServerOptions {
 	readonly brokerId: number;
 	readonly config: BrokerConfig;
 	readonly storage: Storage;
+	readonly metadata: MetadataWriter;
 	readonly catalogue: TopicCatalogue;
 	readonly groups: GroupCoordinator;
 	readonly nextProducerId: () => Promise<number>;
@@ -46,12 +48,14 @@ export class KafkaServer {
 	#heldBytes = 0;
 
 	private constructor(options: KafkaServerOptions) {
-		const { brokerId, config, storage, catalogue, groups, nextProducerId, clock, log } = options;
+		const { brokerId, config, storage, metadata, catalogue, groups } = options;
+		const { nextProducerId, clock, log } = options;
 		this.#host = {
 			brokerId,
 			advertise: config.advertise,
 			config,
 			storage,
+			metadata,
 			catalogue,
 			groups,
 			fetchSessions: new FetchSessions(clock),

@@ -13,7 +13,7 @@ import { randomUUID } from "node:crypto";
 
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
-import type { MetadataChange, MetadataStore } from "../metadata/metadata-store.ts";
+import type { MetadataWriter } from "../metadata/metadata-writer.ts";
 import type { TopicHandle, TopicLogConfig } from "../storage/storage.ts";
 import {
 	type ConfigurationDescription,
@@ -118,7 +118,7 @@ export type TopicChange =
 
 export class TopicCatalogue {
 	readonly #storage: TopicStorage;
-	readonly #metadata: MetadataStore;
+	readonly #metadata: MetadataWriter;
 	readonly #options: CatalogueOptions;
 	readonly #topics = new Map<string, Topic>();
 	/** Partitions of all topics. */
@@ -130,22 +130,15 @@ export class TopicCatalogue {
 	readonly #collisions = new Map<string, string>();
 	readonly #listeners = new Set<(change: TopicChange) => void>();
 	readonly #deletions = new Set<Promise<void>>();
-	#epoch: number;
 	/** Settles when the last mutation asked for is done; never rejects. */
 	#lastMutation: Promise<unknown> = Promise.resolve();
 	/** Why mutations are refused from here on, once set. */
 	#refusal: MillraceError | undefined;
 
-	private constructor(
-		storage: TopicStorage,
-		metadata: MetadataStore,
-		options: CatalogueOptions,
-		epoch: number,
-	) {
+	private constructor(storage: TopicStorage, metadata: MetadataWriter, options: CatalogueOptions) {
 		this.#storage = storage;
 		this.#metadata = metadata;
 		this.#options = options;
-		this.#epoch = epoch;
 	}
 
 	/**
@@ -155,12 +148,11 @@ export class TopicCatalogue {
 	 */
 	static async open(
 		storage: TopicStorage,
-		metadata: MetadataStore,
+		metadata: MetadataWriter,
 		options: CatalogueOptions,
 	): Promise<TopicCatalogue> {
-		const snapshot = await metadata.load();
-		const { topics, deleted } = decodeRecords(snapshot.entries);
-		const catalogue = new TopicCatalogue(storage, metadata, options, snapshot.epoch);
+		const { topics, deleted } = decodeRecords(await metadata.load());
+		const catalogue = new TopicCatalogue(storage, metadata, options);
 		const handles = await storage.openTopics(
 			topics.map((topic) => ({
 				name: topic.name,
@@ -190,7 +182,7 @@ export class TopicCatalogue {
 				this.#options.onDeletionFailed(topic.name, error);
 				continue;
 			}
-			await this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }]);
+			await this.#metadata.commit([{ key: deletedTopicKey(topic.topicId), value: null }]);
 		}
 		return isCleared;
 	}
@@ -212,11 +204,6 @@ export class TopicCatalogue {
 			left.name < right.name ? -1 : 1,
 		);
 		return this.#sorted;
-	}
-
-	/** Changes that the metadata store has taken, those of earlier starts too. */
-	get changeCount(): number {
-		return this.#epoch;
 	}
 
 	/** Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, or as `create` does. */
@@ -319,7 +306,7 @@ export class TopicCatalogue {
 		]);
 		const topic = openedTopic(record, handles[0]);
 		try {
-			await this.#commit([{ key: topicKey(topic.name), value: encodeTopic(topic) }]);
+			await this.#metadata.commit([{ key: topicKey(topic.name), value: encodeTopic(topic) }]);
 		} catch (error) {
 			// Nobody has heard of the topic: its empty directories go again.
 			this.#track(topic, this.#storage.deleteTopic(topic.handle));
@@ -342,7 +329,7 @@ export class TopicCatalogue {
 			if (topic.partitions > before.partitions) {
 				await this.#storage.addPartitions(topic.handle, topic.partitions);
 			}
-			await this.#commit([{ key: topicKey(name), value: encodeTopic(topic) }]);
+			await this.#metadata.commit([{ key: topicKey(name), value: encodeTopic(topic) }]);
 			this.#storage.configureTopic(topic.handle, topic.logConfig);
 			this.#put(topic);
 			this.#tell({ kind: "altered", topic, before });
@@ -382,7 +369,7 @@ export class TopicCatalogue {
 		return this.#mutate(async () => {
 			const topic = this.#existing(name);
 			checkNotInternal(name);
-			await this.#commit([
+			await this.#metadata.commit([
 				{ key: topicKey(name), value: null },
 				{ key: deletedTopicKey(topic.topicId), value: encodeDeletedTopic(topic) },
 			]);
@@ -435,8 +422,8 @@ export class TopicCatalogue {
 
 	/** Runs `work` after all earlier mutations. */
 	#mutate<Result>(work: () => Promise<Result>): Promise<Result> {
-		if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
-		return this.#enqueue(work);
+		const refusal = this.#refusal ?? this.#metadata.refusal;
+		return refusal === undefined ? this.#enqueue(work) : Promise.reject(refusal);
 	}
 
 	#enqueue<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -450,7 +437,9 @@ export class TopicCatalogue {
 		const removal = this.#storage
 			.deleteTopic(topic.handle)
 			.then(() =>
-				this.#enqueue(() => this.#commit([{ key: deletedTopicKey(topic.topicId), value: null }])),
+				this.#enqueue(() =>
+					this.#metadata.commit([{ key: deletedTopicKey(topic.topicId), value: null }]),
+				),
 			);
 		this.#track(topic, removal);
 	}
@@ -460,43 +449,6 @@ export class TopicCatalogue {
 			.catch((error: unknown) => this.#options.onDeletionFailed(topic.name, error))
 			.finally(() => this.#deletions.delete(tracked));
 		this.#deletions.add(tracked);
-	}
-
-	/**
-	 * Commits at the epoch that this view stands for. When the store fails in a way that leaves open
-	 * what happened, it is asked; when it cannot say, mutations are refused until the broker is
-	 * started again.
-	 */
-	async #commit(changes: MetadataChange[]): Promise<void> {
-		try {
-			this.#epoch = await this.#metadata.commit(this.#epoch, changes);
-		} catch (error) {
-			if (await this.#wasCommitted()) return;
-			throw error;
-		}
-	}
-
-	async #wasCommitted(): Promise<boolean> {
-		let found: number;
-		try {
-			({ epoch: found } = await this.#metadata.load());
-		} catch (cause) {
-			this.#refusal = new MillraceError("KAFKA_STORAGE_ERROR", "the metadata cannot be read", {
-				cause,
-			});
-			throw this.#refusal;
-		}
-		// This catalogue is the only writer: one further is its own commit, anything else a bug.
-		if (found === this.#epoch) return false;
-		if (found !== this.#epoch + 1) {
-			this.#refusal = new MillraceError(
-				"KAFKA_STORAGE_ERROR",
-				"somebody else has changed the metadata",
-			);
-			throw this.#refusal;
-		}
-		this.#epoch = found;
-		return true;
 	}
 }
 

@@ -6,8 +6,8 @@
  *
  * Configuration values are strings, so that 64-bit ones stay exact.
  */
-import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
+import { damaged, decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
 import type { TopicOverrides } from "./configuration.ts";
 
 const FORMAT = 1;
@@ -32,8 +32,7 @@ export const deletedTopicKey = (topicId: string) => `${DELETED_PREFIX}${topicId}
 
 /** The value under `topicKey`. */
 export function encodeTopic(topic: TopicRecord): Uint8Array {
-	return encode({
-		format: FORMAT,
+	return encodeRecord(FORMAT, {
 		topic_id: topic.topicId,
 		partitions: topic.partitions,
 		config: Object.fromEntries(topic.overrides),
@@ -42,7 +41,7 @@ export function encodeTopic(topic: TopicRecord): Uint8Array {
 
 /** The value under `deletedTopicKey`. */
 export function encodeDeletedTopic({ name }: TopicIdentity): Uint8Array {
-	return encode({ format: FORMAT, name });
+	return encodeRecord(FORMAT, { name });
 }
 
 /**
@@ -58,34 +57,15 @@ export function decodeRecords(entries: ReadonlyMap<string, Uint8Array>): {
 	const deleted: TopicIdentity[] = [];
 	for (const [key, value] of entries) {
 		if (key.startsWith(TOPIC_PREFIX)) {
-			const fields = decode(key, value);
+			const fields = decodeRecord(FORMAT, key, value);
 			const name = key.slice(TOPIC_PREFIX.length);
 			topics.push(record(key, name, fields.topic_id, fields));
 		} else if (key.startsWith(DELETED_PREFIX)) {
-			const fields = decode(key, value);
+			const fields = decodeRecord(FORMAT, key, value);
 			deleted.push(identity(key, fields.name, key.slice(DELETED_PREFIX.length)));
 		}
 	}
 	return { topics, deleted };
-}
-
-function encode(fields: object): Uint8Array {
-	return new TextEncoder().encode(JSON.stringify(fields));
-}
-
-function decode(key: string, value: Uint8Array): Record<string, unknown> {
-	let fields: unknown;
-	try {
-		fields = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
-	} catch (cause) {
-		throw damaged(key, "is not JSON", cause);
-	}
-	if (!isObject(fields)) throw damaged(key, "is no object");
-	if (typeof fields.format === "number" && fields.format > FORMAT) {
-		throw new MillraceError("DATA_DIRECTORY_NEWER", `metadata entry ${key}`);
-	}
-	if (fields.format !== FORMAT) throw damaged(key, "has no known format");
-	return fields;
 }
 
 function record(
@@ -96,13 +76,7 @@ function record(
 ): TopicRecord {
 	const { partitions, config } = fields;
 	if (!isPartitionCount(partitions)) throw damaged(key, "has no number of partitions");
-	if (!isObject(config)) throw damaged(key, "has no configuration");
-	const overrides = new Map<string, string>();
-	for (const [option, value] of Object.entries(config)) {
-		if (typeof value !== "string") throw damaged(key, `has no text for ${option}`);
-		overrides.set(option, value);
-	}
-	return { ...identity(key, name, topicId), partitions, overrides };
+	return { ...identity(key, name, topicId), partitions, overrides: decodeTexts(key, config) };
 }
 
 function identity(key: string, name: unknown, topicId: unknown): TopicIdentity {
@@ -118,12 +92,4 @@ export function isPartitionCount(count: unknown): count is number {
 		(count as number) >= 1 &&
 		(count as number) <= LIMITS.topicPartitionsMax
 	);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-	return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function damaged(key: string, what: string, cause?: unknown): MillraceError {
-	return new MillraceError("DATA_DAMAGED", `metadata entry ${key} ${what}`, { cause });
 }

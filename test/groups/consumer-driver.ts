@@ -11,6 +11,7 @@ import type {
 	ConsumerHeartbeatRequest,
 } from "../../src/groups/consumer-requests.ts";
 import type { Group, GroupRecord } from "../../src/groups/group.ts";
+import type { GroupTimeouts } from "../../src/groups/group-configs.ts";
 import { Timers } from "../../src/groups/timers.ts";
 import { type LookupCatalogue, TopicLookup } from "../../src/groups/topic-lookup.ts";
 import type { Topic, TopicChange } from "../../src/topics/catalogue.ts";
@@ -77,9 +78,9 @@ export class ConsumerHost implements ConsumerGroupHost {
 	/** Records appended so far. */
 	appendedCount = 0;
 	#crashes = 0;
+	timeouts: GroupTimeouts = { sessionTimeoutMs: 45_000, heartbeatIntervalMs: 5_000 };
 	consumer: ConsumerGroupSettings = {
-		sessionTimeoutMs: 45_000,
-		heartbeatIntervalMs: 5_000,
+		timeoutsOf: () => this.timeouts,
 		membersMax: 1_000,
 		assignors: ["uniform", "range"],
 	};

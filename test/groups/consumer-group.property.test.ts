@@ -173,7 +173,7 @@ class World {
 		const { host } = this.driver;
 		const nowMs = host.clock.monotonicMs();
 		for (const [index, client] of this.clients) {
-			if (nowMs - client.lastAnswerMs >= host.consumer.sessionTimeoutMs) {
+			if (nowMs - client.lastAnswerMs >= host.timeouts.sessionTimeoutMs) {
 				this.clients.delete(index);
 			}
 		}

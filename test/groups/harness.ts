@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { afterEach } from "vitest";
 import { GroupCoordinator, type GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
 import type { GroupRecord } from "../../src/groups/group.ts";
+import { GroupConfigs } from "../../src/groups/group-configs.ts";
 import { OffsetsLog } from "../../src/groups/offsets-log.ts";
 import type { GroupOptions } from "../../src/groups/options.ts";
 import type { CommitRequest, JoinRequest, MemberProtocol } from "../../src/groups/requests.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { FrameWriter } from "../../src/protocol/writer.ts";
 import { PLAN_CODE, PLAN_TOPIC_HANDLE } from "../../src/storage/layout.ts";
 import { Storage } from "../../src/storage/storage.ts";
@@ -20,7 +22,11 @@ export const OPTIONS: GroupOptions = {
 	groupMaxSessionTimeoutMs: 1_800_000,
 	groupMaxSize: 2_147_483_647,
 	groupConsumerSessionTimeoutMs: 45_000,
+	groupConsumerMinSessionTimeoutMs: 45_000,
+	groupConsumerMaxSessionTimeoutMs: 60_000,
 	groupConsumerHeartbeatIntervalMs: 5_000,
+	groupConsumerMinHeartbeatIntervalMs: 5_000,
+	groupConsumerMaxHeartbeatIntervalMs: 15_000,
 	groupConsumerMaxSize: 2_147_483_647,
 	groupConsumerAssignors: ["uniform", "range"],
 	offsetMetadataMaxBytes: 4_096,
@@ -81,14 +87,17 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 		memory: dataDir === undefined,
 	});
 	const complaints: Harness["complaints"] = [];
-	const catalogue = await TopicCatalogue.open(storage, new EmbeddedMetadataStore(storage), {
+	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+	const catalogue = await TopicCatalogue.open(storage, metadata, {
 		partitionsDefault: 1,
 		createsAutomatically: true,
 		onDeletionFailed: (_, error) => complaints.push({ details: { error }, message: "deletion" }),
 	});
 	const complain = (details: object, message: string) => complaints.push({ details, message });
+	const options = { ...OPTIONS, ...asked.options };
 	const coordinator = new GroupCoordinator({
-		options: { ...OPTIONS, ...asked.options },
+		options,
+		configs: await GroupConfigs.open(metadata, options),
 		storage: asked.storage?.(storage) ?? storage,
 		catalogue,
 		clock,

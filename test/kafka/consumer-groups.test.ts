@@ -95,6 +95,21 @@ test.each([0, 1])("ConsumerGroupHeartbeat v%i joins, stays and leaves", async (v
 	});
 });
 
+test("members are told what their group is given, from their next heartbeat on", async () => {
+	const client = await connectRaw();
+	const groupId = "configured";
+	await client.request("ConsumerGroupHeartbeat", 1, joinFields(groupId, "m"));
+	const name = "consumer.heartbeat.interval.ms";
+	const configs = [{ name, configOperation: 0, value: "7000" }];
+	const resources = [{ resourceType: 32, resourceName: groupId, configs }];
+	const asked = { resources, validateOnly: false };
+	const altered = await client.request("IncrementalAlterConfigs", 1, asked);
+	expect(altered.responses).toMatchObject([{ errorCode: 0 }]);
+	const heartbeat = { groupId, memberId: "m", memberEpoch: 2 };
+	const answer = await client.request("ConsumerGroupHeartbeat", 1, heartbeat);
+	expect(answer).toMatchObject({ errorCode: 0, heartbeatIntervalMs: 7_000 });
+});
+
 test("from v1 on members choose their ids", async () => {
 	const client = await connectRaw();
 	const answer = await client.request("ConsumerGroupHeartbeat", 1, joinFields("nameless", ""));

@@ -10,6 +10,7 @@ import {
 } from "../../src/kafka/fetch-run.ts";
 import type { KafkaHost } from "../../src/kafka/host.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import {
 	PLAN_BASE_SEQUENCE,
@@ -38,7 +39,8 @@ const logged: string[] = [];
 
 beforeEach(async () => {
 	storage = await Storage.open({ dataDir: "", memory: true, owner: true });
-	catalogue = await TopicCatalogue.open(storage, new EmbeddedMetadataStore(storage), {
+	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+	catalogue = await TopicCatalogue.open(storage, metadata, {
 		partitionsDefault: 3,
 		createsAutomatically: false,
 		onDeletionFailed: (_, error) => {

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import {
 	type CatalogueOptions,
 	TopicCatalogue,
@@ -21,8 +22,9 @@ beforeEach(() => {
 	failures = [];
 });
 
-function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> {
-	return TopicCatalogue.open(storage, new EmbeddedMetadataStore(file), {
+async function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> {
+	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(file));
+	return TopicCatalogue.open(storage, metadata, {
 		partitionsDefault: 1,
 		createsAutomatically: true,
 		onDeletionFailed: (_, error) => failures.push(error),

@@ -7,9 +7,11 @@ import { systemClock } from "../../src/clock.ts";
 import { loadConfig } from "../../src/config.ts";
 import { ConnectionLimit } from "../../src/connection-limit.ts";
 import { GroupCoordinator } from "../../src/groups/coordinator.ts";
+import { GroupConfigs } from "../../src/groups/group-configs.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { silentLogger } from "../../src/log.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { ProducerIds } from "../../src/producer-ids.ts";
 import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
@@ -86,13 +88,17 @@ export function serve(
 		if (transport === "uws" && missingUws !== null) return;
 		dataDirectory = await mkdtemp(join(tmpdir(), "millrace-websocket-"));
 		const storage = await Storage.open({ dataDir: dataDirectory });
-		const metadata = new EmbeddedMetadataStore(storage);
+		const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
 		const catalogue = await TopicCatalogue.open(storage, metadata, {
 			partitionsDefault: 1,
 			createsAutomatically: true,
 			onDeletionFailed: (_, error) => harness.errors?.push(error),
 		});
-		const options = serverOptions(transport, storage, catalogue, harness.errors ?? [], overrides);
+		const options = {
+			...serverOptions(transport, storage, catalogue, harness.errors ?? []),
+			groups: await startGroups(storage, metadata, catalogue),
+			...(typeof overrides === "function" ? overrides(storage) : overrides),
+		};
 		const server = await WebSocketServer.start(options);
 		const { port } = server.address;
 		Object.assign(harness, { storage, catalogue, options, server });
@@ -109,13 +115,23 @@ export function serve(
 	return harness as Harness;
 }
 
+async function startGroups(
+	storage: Storage,
+	metadata: MetadataWriter,
+	catalogue: TopicCatalogue,
+): Promise<GroupCoordinator> {
+	const options = loadConfig({}).config;
+	const configs = await GroupConfigs.open(metadata, options);
+	const clock = systemClock;
+	return new GroupCoordinator({ options, configs, storage, catalogue, clock, log: silentLogger() });
+}
+
 function serverOptions(
 	transport: "uws" | "ws",
 	storage: Storage,
 	catalogue: TopicCatalogue,
 	errors: unknown[],
-	overrides: Overrides | ((storage: Storage) => Overrides),
-): WebSocketServerOptions {
+): Omit<WebSocketServerOptions, "groups"> {
 	const ignore = () => undefined;
 	return {
 		host: "127.0.0.1",
@@ -125,13 +141,6 @@ function serverOptions(
 		broker: "millrace/test",
 		storage,
 		catalogue,
-		groups: new GroupCoordinator({
-			options: loadConfig({}).config,
-			storage,
-			catalogue,
-			clock: systemClock,
-			log: silentLogger(),
-		}),
 		producerIds: new ProducerIds(storage),
 		connections: new ConnectionLimit(LIMITS.connectionsDefault, systemClock, { warn: ignore }),
 		describeCluster: () => ({
@@ -143,6 +152,5 @@ function serverOptions(
 		http: healthHandler(() => true),
 		clock: systemClock,
 		log: { debug: ignore, warn: ignore, error: (details) => errors.push(details) },
-		...(typeof overrides === "function" ? overrides(storage) : overrides),
 	};
 }

@@ -570,6 +570,9 @@ pub const KAFKA_DESCRIBED_PARTITIONS_MAX: u64 = 2_000;
 /// Consumer groups of a broker: bounds what it remembers for clients that invent group ids.
 pub const GROUPS_MAX: u64 = 100_000;
 
+/// Groups that may have a configuration of their own: all of them are read at the start, and names may be long.
+pub const GROUP_CONFIGS_MAX: u64 = 10_000;
+
 /// Members of one group, whatever group.max.size says: each rebalance tells its leader of all.
 pub const GROUP_MEMBERS_MAX: u64 = 10_000;
 

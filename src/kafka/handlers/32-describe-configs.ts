@@ -5,7 +5,7 @@
  * - Topics: every setting that may be set; those that only have one value here are read-only.
  * - Brokers: this one, by its number; everything is read-only. Without a name the answer is empty:
  *   nothing can be set for all brokers.
- * - Groups: what members of KIP-848 groups are given, the same for all.
+ * - Groups: what members of KIP-848 groups are told, whether there is such a group or not.
  * - Loggers: none. Subscriptions of client metrics and other types are INVALID_REQUEST.
  * - Without keys, or with an empty list of them, all settings are answered.
  *

@@ -6,7 +6,8 @@
  *   lists. All changes of a topic are made or none.
  * - Brokers: everything is read-only, so a value for anything is INVALID_REQUEST, as in Kafka for
  *   its read-only options; Kafka takes names that it does not know without a word.
- * - Groups and loggers have nothing that can be set: INVALID_CONFIG.
+ * - Groups: what members of KIP-848 groups are told from their next heartbeat on. There are no
+ *   loggers: INVALID_CONFIG.
  * - A resource or a setting that the request has twice, a null value and an unknown operation are
  *   INVALID_REQUEST; the last is UNKNOWN_SERVER_ERROR in Kafka.
  */

@@ -66,8 +66,8 @@ function describeQuorum(
 }
 
 function metadataPartition({ host }: Exchange): ResponsePartition {
-	const { brokerId, catalogue, clock } = host;
-	const logEndOffset = catalogue.changeCount;
+	const { brokerId, clock, metadata } = host;
+	const logEndOffset = metadata.epoch;
 	const nowMs = clock.wallMs();
 	return {
 		...DONE,

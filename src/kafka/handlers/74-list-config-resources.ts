@@ -3,7 +3,7 @@
  *
  * Behavior:
  * - Names what can be asked for with DescribeConfigs: topics and the broker. Groups are named that
- *   have a configuration of their own: none.
+ *   have a configuration of their own.
  * - An unknown type is UNSUPPORTED_VERSION for the whole request.
  *
  * Version notes:
@@ -45,6 +45,11 @@ function listConfigResources(
 	if (types.has(RESOURCE.topic)) {
 		for (const { name } of host.catalogue.list()) {
 			configResources.push({ resourceName: name, resourceType: RESOURCE.topic });
+		}
+	}
+	if (types.has(RESOURCE.group)) {
+		for (const groupId of host.groups.configs.list()) {
+			configResources.push({ resourceName: groupId, resourceType: RESOURCE.group });
 		}
 	}
 	return { errorCode: CODES.NONE.code, configResources };

@@ -401,6 +401,63 @@ const alterConfigsScenarios: Scenario[] = [
 		},
 	}),
 	scenario({
+		api: "IncrementalAlterConfigs",
+		name: "groups",
+		needs: ["DescribeConfigs", "ListConfigResources"],
+		async run(session, version, id) {
+			const names = ["consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"] as const;
+			const [timeout, interval] = names;
+			const show = async (label: string) => {
+				const resource = { resourceType: GROUP, resourceName: id, configurationKeys: names };
+				const asked = { resources: [resource], includeSynonyms: true };
+				const described = await session.prepare("DescribeConfigs", 4, asked);
+				noteConfigs(session, `${label} then is`, described);
+				const listed = await session.prepare("ListConfigResources", 1, { resourceTypes: [GROUP] });
+				const groups = listed.configResources as readonly Fields[];
+				const isListed = groups.some(({ resourceName }) => resourceName === id);
+				session.note(`${label} is listed`, { isListed });
+			};
+			const alter = async (
+				label: string,
+				changes: readonly (readonly [string, number, string | null])[],
+				more: Fields = {},
+			) => {
+				const configs = changes.map(([name, configOperation, value]) => ({
+					name,
+					configOperation,
+					value,
+				}));
+				const resource = { resourceType: GROUP, resourceName: id, configs };
+				const asked = { resources: [resource], validateOnly: false, ...more };
+				await session.ask("IncrementalAlterConfigs", version, asked, label);
+				await sleep(SHOWN_MS_MAX);
+				await show(label);
+			};
+			await show("a new group");
+			await alter("only checked", [[timeout, SET, "50000"]], { validateOnly: true });
+			await alter("two settings", [
+				[timeout, SET, "50000"],
+				[interval, SET, "6000"],
+			]);
+			await alter("less than may be", [[timeout, SET, "1"]]);
+			await alter("more than may be", [[interval, SET, "60000"]]);
+			await alter("no number", [[timeout, SET, "x"]]);
+			await alter("no value", [[timeout, SET, null]]);
+			await alter("no list", [[timeout, APPEND, "1"]]);
+			await alter("an unknown one", [["nonsense", SET, "1"]]);
+			await alter("remove an unknown one", [["nonsense", DELETE, null]]);
+			await alter("one good, one bad", [
+				[timeout, SET, "55000"],
+				[interval, SET, "1"],
+			]);
+			await alter("remove one", [[timeout, DELETE, null]]);
+			await alter("remove both", [
+				[timeout, DELETE, null],
+				[interval, DELETE, null],
+			]);
+		},
+	}),
+	scenario({
 		api: "ListConfigResources",
 		name: "types",
 		prepare: (session) => session.topic("listed-resource"),

@@ -155,13 +155,26 @@ describe("the broker's configuration", () => {
 });
 
 describe("other resources", () => {
-	test("groups have what all of them are given", async () => {
+	test("groups have what the broker gives them unless they have their own", async () => {
 		const configs = byName(await describeOne(GROUP, "group", { includeSynonyms: true }));
 		expect(configs.get("consumer.session.timeout.ms")).toMatchObject({
 			value: "45000",
 			configSource: 5,
-			readOnly: true,
+			configType: 3,
+			readOnly: false,
 			synonyms: [{ name: "group.consumer.session.timeout.ms", value: "45000", source: 5 }],
+		});
+		const own = settings({ "consumer.session.timeout.ms": "50000" });
+		const resources = [{ resourceType: GROUP, resourceName: "own", configs: own }];
+		await used.ask("AlterConfigs", 2, { resources, validateOnly: false });
+		const changed = byName(await describeOne(GROUP, "own", { includeSynonyms: true }));
+		expect(changed.get("consumer.session.timeout.ms")).toMatchObject({
+			value: "50000",
+			configSource: 8,
+			synonyms: [
+				{ name: "consumer.session.timeout.ms", value: "50000", source: 8 },
+				{ name: "group.consumer.session.timeout.ms", value: "45000", source: 5 },
+			],
 		});
 		expect(await describeOne(GROUP, "")).toMatchObject({ errorCode: 42, configs: [] });
 	});

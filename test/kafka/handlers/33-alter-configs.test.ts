@@ -78,13 +78,34 @@ test.each([
 	["all brokers", BROKER, "", 42],
 	["another broker", BROKER, "2", 42],
 	["a logger", LOGGER, "1", 42],
-	["a group", GROUP, "group", 40],
 	["all groups", GROUP, "", 42],
 	["an unknown type", 64, "1", 42],
 ])("%s cannot be altered", async (_what, resourceType, resourceName, errorCode) => {
-	const name = resourceType === GROUP ? "consumer.session.timeout.ms" : "num.partitions";
-	const outcomes = await alter([resource(resourceType, resourceName, { [name]: "3" })]);
+	const configs = { "num.partitions": "3" };
+	const outcomes = await alter([resource(resourceType, resourceName, configs)]);
 	expect(outcomes).toMatchObject([{ errorCode, resourceType, resourceName }]);
+});
+
+test("what a group sets itself is replaced, too", async () => {
+	const describeGroup = async () => {
+		const named = { resourceType: GROUP, resourceName: "group", configurationKeys: null };
+		const answer = await used.ask("DescribeConfigs", 1, { resources: [named] });
+		const configs = (answer.results as readonly Fields[])[0]?.configs as readonly Fields[];
+		return configs.map(({ value, configSource }) => [value, configSource]);
+	};
+	const [session, heartbeat] = ["consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"];
+	await alter([resource(GROUP, "group", { [heartbeat]: "6000" })]);
+	const changes = resource(GROUP, "group", { [session]: "50000" });
+	expect(await alter([changes])).toMatchObject([{ errorCode: 0, errorMessage: null }]);
+	expect(await describeGroup()).toEqual([
+		["5000", 5],
+		["50000", 8],
+	]);
+	expect(await alter([resource(GROUP, "group", {})])).toMatchObject([{ errorCode: 0 }]);
+	expect(await describeGroup()).toEqual([
+		["5000", 5],
+		["45000", 5],
+	]);
 });
 
 test("to set nothing for the broker is done already", async () => {

@@ -59,12 +59,16 @@ async function codeOf(
 	return outcome?.errorCode;
 }
 
-/** What a topic sets itself. */
-async function overridesOf(resourceName: string): Promise<Record<string, unknown>> {
-	const named = { resourceType: TOPIC, resourceName, configurationKeys: null };
+/** What a topic or a group sets itself. */
+async function overridesOf(
+	resourceName: string,
+	resourceType = TOPIC,
+): Promise<Record<string, unknown>> {
+	const named = { resourceType, resourceName, configurationKeys: null };
 	const answer = await used.ask("DescribeConfigs", 1, { resources: [named] });
 	const configs = (answer.results as readonly Fields[])[0]?.configs as readonly Fields[];
-	const own = configs.filter(({ configSource }) => configSource === 1);
+	const source = resourceType === TOPIC ? 1 : 8;
+	const own = configs.filter(({ configSource }) => configSource === source);
 	return Object.fromEntries(own.map(({ name, value }) => [name, value]));
 }
 
@@ -188,10 +192,43 @@ describe("other resources", () => {
 		expect(await codeOf(LOGGER, "2", ["kafka", SET, "INFO"])).toBe(42);
 	});
 
-	test("groups have no values of their own", async () => {
-		expect(await codeOf(GROUP, "group", ["consumer.session.timeout.ms", SET, "50000"])).toBe(40);
-		expect(await codeOf(GROUP, "group", ["consumer.session.timeout.ms", DELETE, null])).toBe(0);
-		expect(await codeOf(GROUP, "", ["consumer.session.timeout.ms", SET, "50000"])).toBe(42);
+	test("groups have values of their own, and go back to the broker's", async () => {
+		const session = "consumer.session.timeout.ms";
+		const heartbeat = "consumer.heartbeat.interval.ms";
+		expect(await codeOf(GROUP, "group", [session, SET, " 50000 "], [heartbeat, SET, "6000"])).toBe(
+			0,
+		);
+		expect(await overridesOf("group", GROUP)).toEqual({ [session]: "50000", [heartbeat]: "6000" });
+		expect(await codeOf(GROUP, "group", [session, DELETE, null])).toBe(0);
+		expect(await codeOf(GROUP, "group", ["nonsense", DELETE, null])).toBe(0);
+		expect(await overridesOf("group", GROUP)).toEqual({ [heartbeat]: "6000" });
+		const only = resource(GROUP, "group", [heartbeat, SET, "7000"]);
+		expect(await alter([only], { validateOnly: true })).toMatchObject([{ errorCode: 0 }]);
+		expect(await overridesOf("group", GROUP)).toEqual({ [heartbeat]: "6000" });
+		expect(await overridesOf("another", GROUP)).toEqual({});
+	});
+
+	test.each<[string, string, Change[], number]>([
+		["a number below its bounds", "group", [["consumer.session.timeout.ms", SET, "1"]], 40],
+		["a number above its bounds", "group", [["consumer.heartbeat.interval.ms", SET, "15001"]], 40],
+		["no number", "group", [["consumer.session.timeout.ms", SET, "x"]], 40],
+		["half a number", "group", [["consumer.session.timeout.ms", SET, "50000.5"]], 40],
+		["an unknown name", "group", [["nonsense", SET, "1"]], 40],
+		["what is no list", "group", [["consumer.session.timeout.ms", APPEND, "1"]], 40],
+		["null", "group", [["consumer.session.timeout.ms", SET, null]], 42],
+		["no group", "", [["consumer.session.timeout.ms", SET, "50000"]], 42],
+		["a long group", "x".repeat(8_193), [["consumer.session.timeout.ms", SET, "50000"]], 24],
+	])("groups are not given %s", async (_what, group, changes, code) => {
+		const before = await overridesOf("group", GROUP);
+		expect(await codeOf(GROUP, group, ...changes)).toBe(code);
+		expect(await overridesOf("group", GROUP)).toEqual(before);
+	});
+
+	test("of the changes of a group all are made or none", async () => {
+		const good = ["consumer.session.timeout.ms", SET, "55000"] as const;
+		const bad = ["consumer.heartbeat.interval.ms", SET, "1"] as const;
+		expect(await codeOf(GROUP, "half", good, bad)).toBe(40);
+		expect(await overridesOf("half", GROUP)).toEqual({});
 	});
 
 	test.each([-1, 0, 1, 3, CLIENT_METRICS, 64])("type %i has no configuration", async (type) => {

@@ -38,6 +38,20 @@ test("types are listed that are named", async () => {
 	expect((await list(CLIENT_METRICS, GROUP)).configResources).toEqual([]);
 });
 
+test("groups are listed while they have a configuration of their own", async () => {
+	const alter = (resourceName: string, value: string | null) => {
+		const name = "consumer.session.timeout.ms";
+		const configs = [{ name, configOperation: value === null ? 1 : 0, value }];
+		const resources = [{ resourceType: GROUP, resourceName, configs }];
+		return used.ask("IncrementalAlterConfigs", 1, { resources, validateOnly: false });
+	};
+	await alter("second", "50000");
+	await alter("first", "50000");
+	expect((await list(GROUP)).configResources).toEqual(named(GROUP, "first", "second"));
+	await alter("second", null);
+	expect((await list(GROUP)).configResources).toEqual(named(GROUP, "first"));
+});
+
 test.each([0, 1, 64])("an unknown type (%i) is unsupported, and all with it", async (type) => {
 	expect(await list(TOPIC, type)).toMatchObject({ errorCode: 35, configResources: [] });
 });
