@@ -138,7 +138,7 @@ export class KafkaConnection {
 			while (!mustWait && this.#frames.hasFrame()) {
 				const isProduce = this.#frames.apiKey === PRODUCE_KEY;
 				mustWait = !this.#mayStart(isProduce);
-				// The core has taken what it wants of a produce request when its handler returns.
+				// Of a produce request nothing is wanted any more when its handler returns.
 				if (!mustWait) this.#start(this.#frames.take(isProduce ? this.#host.scratch : undefined));
 			}
 		} catch (error) {
@@ -174,6 +174,8 @@ export class KafkaConnection {
 		this.#inFlightBytes += frame.length;
 		if (!isProduce) this.#exclusiveCount++;
 		const body = isVersionUnknown ? (api.serveUnknownVersion ?? null) : api.serve(reader, exchange);
+		// The core has taken what it wants of it: it is not to be held while its flush is waited for.
+		if (isProduce) exchange.forgetFrame();
 		if (!(body instanceof Promise)) {
 			this.#answered(slot, body);
 			return;

@@ -3,7 +3,7 @@
  * never changed; then the client's name, and tagged fields where the version is flexible (KIP-482).
  */
 import type { ServedApi } from "./api.ts";
-import { APIS } from "./generated/apis.ts";
+import { API_NAMES } from "./generated/api-names.ts";
 import { KafkaFrameError } from "./wire/frame-error.ts";
 import { KafkaReader } from "./wire/reader.ts";
 
@@ -38,7 +38,8 @@ export function openRequest(frame: Buffer, apis: ReadonlyMap<number, ServedApi>)
 	const correlationId = reader.int32();
 	const api = apis.get(apiKey);
 	if (api === undefined) {
-		throw new KafkaFrameError(`API ${apiKey}, ${nameOf(apiKey)}, is not served`, 0);
+		const name = API_NAMES.get(apiKey) ?? "which nobody knows";
+		throw new KafkaFrameError(`API ${apiKey}, ${name}, is not served`, 0);
 	}
 	const { facts } = api;
 	const isVersionUnknown = apiVersion < facts.oldest || apiVersion > facts.latest;
@@ -52,11 +53,6 @@ export function openRequest(frame: Buffer, apis: ReadonlyMap<number, ServedApi>)
 	if (apiVersion >= facts.flexibleFrom) reader.skipTags();
 	const header = { apiKey, apiVersion, correlationId, clientId };
 	return { api, header, reader, isVersionUnknown };
-}
-
-/** An API's name, served or not. */
-function nameOf(key: number): string {
-	return APIS.find((api) => api.key === key)?.name ?? "which nobody knows";
 }
 
 /** Whether the response's header has tagged fields. */

@@ -10,8 +10,8 @@
  * - The core takes the batches where they lie in the request: nothing here looks at a record.
  *
  * Version notes:
- * - v0-2: UNSUPPORTED_VERSION. They are offered because older librdkafka switches compression off
- *   where they are missing (KAFKA-18659).
+ * - v0-2: the connection is closed, as Kafka does. They are offered because older librdkafka
+ *   switches compression off where they are missing (KAFKA-18659).
  * - v3: batches of format 2 (KIP-98).  v7: zstd (KIP-110).  v8: record errors (KIP-467).
  * - v10: current leader and node endpoints (KIP-951), which one broker never has to tell.
  * - v13: topic ids (KIP-516).
@@ -58,40 +58,74 @@ const ZSTD_VERSION_MIN = 7;
 interface Entry {
 	readonly topic: Topic | undefined;
 	readonly partition: number;
-	readonly records: Uint8Array | null;
+	/** In the request's memory; null once the core has taken what it wants of it. */
+	records: Uint8Array | null;
 	code: number;
 	baseOffset: number;
 	appendTimeMs: number;
 }
 
+/** What a request has for one topic, under the name or id by which the client calls it. */
+interface TopicEntries {
+	readonly name: string;
+	readonly topicId: string;
+	readonly entries: readonly Entry[];
+}
+
 export const produceApi = serveApi(PRODUCE, produce);
 
+/**
+ * Nothing that is made here for the time of waiting may know the request: its records are views of
+ * memory that is held, and counted, until this returns.
+ */
 function produce(
 	request: ProduceRequest,
 	exchange: Exchange,
 ): ProduceResponse | null | Promise<ProduceResponse | null> {
-	const topics = request.topicData.map((data) => ({
-		data,
+	const topics = admitAll(request, exchange);
+	const entries = topics.flatMap((topic) => topic.entries);
+	const waits = appendAll(entries, request.acks, exchange);
+	for (const entry of entries) entry.records = null;
+	if (waits.length === 0) return answer(topics, request.acks, exchange);
+	return answerAfter(waits, topics, request.acks, exchange);
+}
+
+async function answerAfter(
+	waits: Promise<void>[],
+	topics: readonly TopicEntries[],
+	acks: number,
+	exchange: Exchange,
+): Promise<ProduceResponse | null> {
+	await Promise.all(waits);
+	return answer(topics, acks, exchange);
+}
+
+function answer(
+	topics: readonly TopicEntries[],
+	acks: number,
+	exchange: Exchange,
+): ProduceResponse | null {
+	if (acks === ACKS_NONE) {
+		for (const { entries } of topics) refuseSilently(entries);
+		return null;
+	}
+	return {
+		responses: topics.map(({ name, topicId, entries }) => ({
+			name,
+			topicId,
+			partitionResponses: entries.map((entry) => respond(entry, exchange)),
+		})),
+	};
+}
+
+function admitAll(request: ProduceRequest, exchange: Exchange): TopicEntries[] {
+	return request.topicData.map((data) => ({
+		name: data.name,
+		topicId: data.topicId,
 		entries: data.partitionData.map(({ index, records }) =>
 			admit(findTopic(exchange.host.catalogue, data), index, records, request, exchange),
 		),
 	}));
-	const entries = topics.flatMap((topic) => topic.entries);
-	const waits = appendAll(entries, request.acks, exchange);
-	const answer = () => {
-		if (request.acks === ACKS_NONE) {
-			refuseSilently(entries);
-			return null;
-		}
-		return {
-			responses: topics.map(({ data: { name, topicId }, entries }) => ({
-				name,
-				topicId,
-				partitionResponses: entries.map((entry) => respond(entry, exchange)),
-			})),
-		};
-	};
-	return waits.length === 0 ? answer() : Promise.all(waits).then(answer);
 }
 
 /** The entry of one partition, refused already where that can be told without its batch. */
