@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Broker, startBroker } from "../../src/index.ts";
 import type { Fields } from "./client-codec.ts";
 import { RawKafkaClient } from "./raw-client.ts";
+import { newTopic } from "./use-broker.ts";
 
 let broker: Broker;
 let topicId: string;
@@ -10,11 +11,11 @@ let topicId: string;
 beforeAll(async () => {
 	broker = await startBroker({ memory: true });
 	const client = await RawKafkaClient.connect(kafkaPort());
-	const metadata = await client.request("Metadata", 12, {
-		topics: [{ topicId: "00000000-0000-0000-0000-000000000000", name: "orders" }],
-		allowAutoTopicCreation: true,
+	const created = await client.request("CreateTopics", 7, {
+		topics: [newTopic("orders")],
+		timeoutMs: 10_000,
 	});
-	topicId = (metadata.topics as Fields[])[0]!.topicId as string;
+	topicId = (created.topics as Fields[])[0]!.topicId as string;
 	await client.close();
 });
 afterAll(() => broker.close());

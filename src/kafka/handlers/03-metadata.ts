@@ -5,14 +5,14 @@
  * - The one broker is what clients are told of, under the address that they dialled or that
  *   `advertise` names; it leads every partition and is the controller.
  * - A topic that is not there is created where the request and `auto.create.topics.enable` allow
- *   it, before the answer: Kafka answers an error first and creates behind it, with the same end.
+ *   it, and told as unknown all the same, as Kafka does, which creates behind its answer: clients ask
+ *   again, and who looks whether a topic is gone is told so. The next request finds it.
  *
  * Version notes:
  * - v0: no topics means all.  v1: null does, and no topics means none.
  * - v4: whether to create.  v7: leader epochs.  v8: authorized operations (KIP-430), v8-10 also the
  *   cluster's.  v10: topic ids (KIP-516); v12: a topic may be asked for by id alone.
  */
-import { asMillraceError, MillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { isInternalTopic } from "../../topics/internal-topics.ts";
@@ -23,7 +23,7 @@ import {
 	OPERATIONS_UNASKED,
 	TOPIC_OPERATIONS,
 } from "../authorized-operations.ts";
-import { kafkaCode } from "../codes.ts";
+import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { METADATA, type MetadataRequest, type MetadataResponse } from "../generated/03-metadata.ts";
 import { brokerAddress } from "../node.ts";
@@ -92,22 +92,16 @@ async function answerTopic(
 		return { errorCode, name: exchange.apiVersion >= 12 ? null : "", topicId, partitions: [] };
 	}
 	const wanted = name ?? "";
+	const topic = catalogue.get(wanted);
+	if (topic !== undefined) return describe(topic, request, exchange);
+	let errorCode: number = CODES.UNKNOWN_TOPIC_OR_PARTITION.code;
 	try {
-		const topic = request.allowAutoTopicCreation
-			? await catalogue.resolve(wanted)
-			: existing(exchange, wanted);
-		return describe(topic, request, exchange);
+		if (request.allowAutoTopicCreation) await catalogue.resolve(wanted);
+		else checkTopicName(wanted);
 	} catch (error) {
-		return { errorCode: kafkaCode(asMillraceError(error).number), name: wanted, partitions: [] };
+		({ errorCode } = kafkaFailure(error));
 	}
-}
-
-/** Throws INVALID_TOPIC_EXCEPTION or UNKNOWN_TOPIC_OR_PARTITION. */
-function existing({ host }: Exchange, name: string): Topic {
-	const topic = host.catalogue.get(name);
-	if (topic !== undefined) return topic;
-	checkTopicName(name);
-	throw new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", name);
+	return { errorCode, name: wanted, partitions: [] };
 }
 
 function describe(topic: Topic, request: MetadataRequest, { host }: Exchange): ResponseTopic {

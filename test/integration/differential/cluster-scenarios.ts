@@ -1,4 +1,6 @@
 /** What the broker says of itself, of its topics and of who coordinates. */
+import { NIL_UUID } from "../../../src/kafka/wire/uuid.ts";
+import { pick } from "../../kafka/pick.ts";
 import { type Scenario, scenario } from "./scenario.ts";
 import type { TopicNames } from "./session.ts";
 
@@ -26,6 +28,22 @@ const metadataScenarios: Scenario[] = [
 			await ask("an empty one", [{ name: "" }]);
 			await ask("a long one", [{ name: "x".repeat(250) }]);
 			if (version >= 1) await ask("none", []);
+		},
+	}),
+	scenario({
+		api: "Metadata",
+		name: "topics made by asking for them",
+		async run(session, version) {
+			const topics = [{ topicId: NIL_UUID, name: `metadata-made-${version}` }];
+			const request = { topics, allowAutoTopicCreation: true };
+			await session.ask("Metadata", version, request, "before");
+			await session.untilDone(async () => {
+				const answer = await session.prepare("Metadata", version, request);
+				return pick(answer, "topics", 0);
+			});
+			await session.ask("Metadata", version, request, "behind");
+			const illegal = [{ topicId: NIL_UUID, name: "not a name" }];
+			await session.ask("Metadata", version, { ...request, topics: illegal }, "an illegal one");
 		},
 	}),
 	scenario({
