@@ -92,6 +92,16 @@ export const LIMITS = {
 	groupAppendsPendingBytesMax: 67_108_864,
 	/** Regular expressions of consumer groups whose matches are kept; others are matched anew when they are needed. */
 	groupPatternsMax: 1_000,
+	/** Memberships of one WebSocket connection: each keeps what it has, and all of them leave when the connection ends. */
+	groupMembersOfConnectionMax: 256,
+	/** Topics that a member may name over WebSocket; more are a pattern's matter. */
+	groupTopicsNamedMax: 1_024,
+	/** Characters of a regular expression that comes over WebSocket: it is compiled on the event loop. */
+	groupPatternCharactersMax: 1_024,
+	/** Partitions that one groups.commit, groups.acknowledge or notice may name: a few milliseconds of the event loop. */
+	groupPartitionsNamedMax: 4_096,
+	/** Partitions that one groups.committed may ask for: with the longest metadata each, the answer is a frame. */
+	groupOffsetsAskedMax: 250,
 	/** Topics that may come and go before a regular expression is matched against all of them again. */
 	groupTopicChangesMax: 1_000,
 	/** Partitions of one topic. */

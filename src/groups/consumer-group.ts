@@ -31,6 +31,7 @@ import { ASSIGNORS, type AssignorName } from "./assignors.ts";
 import { type CommittedOffset, CommittedOffsets, type StateBudget } from "./committed-offsets.ts";
 import {
 	ConsumerMember,
+	type ConsumerWatcher,
 	type MemberProfile,
 	NEW_PROFILE,
 	profileAfter,
@@ -399,7 +400,7 @@ export class ConsumerGroup implements Group {
 		const { watcher } = member;
 		this.#remove(member);
 		this.#lookSoon();
-		watcher?.();
+		watcher?.lost(new MillraceError("UNKNOWN_MEMBER_ID", why));
 	}
 
 	#remove(member: ConsumerMember): void {
@@ -421,25 +422,32 @@ export class ConsumerGroup implements Group {
 	// Members that are told instead of asking
 
 	/**
-	 * Keeps a member alive from now on, without heartbeats: its session begins when the function that
-	 * is returned is called. Until then `onNews` is called, on a later turn, when a heartbeat of the
-	 * member would be answered with something new, be it that it is no member any more. Heartbeats
-	 * remain the way to learn what it is, and to say what was given up, for which there is as much
-	 * time as ever. Throws UNKNOWN_MEMBER_ID.
+	 * Keeps a member alive from now on, without heartbeats: its session begins when the function
+	 * that is returned is called. Until then `watcher.news` is called, on a later turn, when a
+	 * heartbeat would be answered with something new, and `watcher.lost`, once, when there is nothing
+	 * to watch any more. Heartbeats remain the way to learn what is new, and to say what was given
+	 * up, for which there is as much time as ever. Throws UNKNOWN_MEMBER_ID.
 	 */
-	watch(memberId: string, onNews: () => void): () => void {
+	watch(memberId: string, watcher: ConsumerWatcher): () => void {
 		const member = this.#state.get(memberId);
 		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", memberId);
+		const { watcher: before } = member;
 		this.#unwatch(member);
-		member.watcher = onNews;
+		member.watcher = watcher;
 		if (this.#watchedCount++ === 0) {
 			this.#stopListening = this.#host.topics.onChange(() => this.#lookSoon());
 		}
 		member.session.clear();
 		this.#lookSoon();
+		before?.lost(new MillraceError("FENCED_MEMBER_EPOCH", `${memberId} is somebody else now`));
 		return () => {
-			if (member.watcher === onNews) this.#unwatch(member);
+			if (member.watcher === watcher) this.#unwatch(member);
 		};
+	}
+
+	/** The member's epoch; null: there is no such member. */
+	epochOf(memberId: string): number | null {
+		return this.#state.get(memberId)?.standing.epoch ?? null;
 	}
 
 	#unwatch(member: ConsumerMember): void {
@@ -472,7 +480,7 @@ export class ConsumerGroup implements Group {
 		for (const member of [...this.#state.members()]) {
 			if (member.watcher === null) continue;
 			const next = nextStanding(member.standing, this.#around(member, SAYS_NOTHING));
-			if (next !== member.standing) member.watcher();
+			if (next !== member.standing) member.watcher.news();
 		}
 	}
 

@@ -1,4 +1,5 @@
 /** A member of a consumer group: what it said about itself, and where it stands. */
+import type { MillraceError } from "../errors.ts";
 import { type Assignment, NO_PARTITIONS, partitionCount } from "./assignment.ts";
 import { type ConsumerHeartbeatRequest, REBALANCE_TIMEOUT_UNSAID } from "./consumer-requests.ts";
 import { NEW_STANDING, type Standing } from "./reconciliation.ts";
@@ -36,6 +37,17 @@ export interface MemberDeadlines {
 	readonly revocation: Deadline;
 }
 
+/** Whoever keeps a member alive and is told instead of asking. */
+export interface ConsumerWatcher {
+	/** A heartbeat of the member would be answered with something new. */
+	news(): void;
+	/**
+	 * The member is out of its group (UNKNOWN_MEMBER_ID), or somebody else watches it now
+	 * (FENCED_MEMBER_EPOCH). Nothing follows.
+	 */
+	lost(error: MillraceError): void;
+}
+
 /** What a partition in an assignment costs, in bytes. */
 const PARTITION_BYTES = 8;
 
@@ -47,8 +59,8 @@ export class ConsumerMember {
 	standing: Standing = NEW_STANDING;
 	/** What it should have, as of the group's assignment epoch. */
 	target: Assignment = NO_PARTITIONS;
-	/** Whoever keeps it alive and wants to be told when a heartbeat would bring news. */
-	watcher: (() => void) | null = null;
+	/** Whoever keeps it alive and is told instead of asking. */
+	watcher: ConsumerWatcher | null = null;
 
 	constructor(memberId: string, profile: MemberProfile, { session, revocation }: MemberDeadlines) {
 		this.memberId = memberId;

@@ -12,6 +12,7 @@ import { LIMITS } from "../limits.ts";
 import { CODES } from "../protocol/codes.ts";
 import { ClassicGroup } from "./classic-group.ts";
 import { ConsumerGroup } from "./consumer-group.ts";
+import type { ConsumerWatcher } from "./consumer-member.ts";
 import {
 	type ConsumerGroupDescription,
 	type ConsumerHeartbeatAnswer,
@@ -216,8 +217,18 @@ export class GroupCoordinator {
 	 * Keeps a member of a consumer group alive without heartbeats, until the function that is
 	 * returned is called; see `ConsumerGroup.watch`. Throws GROUP_ID_NOT_FOUND, UNKNOWN_MEMBER_ID.
 	 */
-	watchConsumer(groupId: string, memberId: string, onNews: () => void): () => void {
-		return this.#consumer(groupId).watch(memberId, onNews);
+	watchConsumer(groupId: string, memberId: string, watcher: ConsumerWatcher): () => void {
+		return this.#consumer(groupId).watch(memberId, watcher);
+	}
+
+	/**
+	 * The epoch of a member of a consumer group; null where there is no such member or group. Throws
+	 * COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, INVALID_GROUP_ID.
+	 */
+	consumerEpoch(groupId: string, memberId: string): number | null {
+		checkGroupId(groupId);
+		const group = this.#store.find(groupId);
+		return group instanceof ConsumerGroup ? group.epochOf(memberId) : null;
 	}
 
 	/** Throws INVALID_GROUP_ID, or GROUP_ID_NOT_FOUND, for a group of another type, too. */

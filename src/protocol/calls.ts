@@ -86,6 +86,51 @@ export interface GroupDescription extends GroupSummary {
 	partitions: GroupPartition[];
 }
 
+/** Things of partitions, topic by topic. */
+export interface OfTopic<Item> {
+	topic: string;
+	partitions: Item[];
+}
+
+/** What is to be committed: the offset of the next record to read. */
+export interface CommitOffset {
+	partition: number;
+	offset: number;
+	/** Leader epoch of the record before; nil: not known. */
+	leader_epoch?: number | null;
+	/** A note that is kept with it. */
+	metadata?: string | null;
+}
+
+/** What the group has committed; `offset` nil: nothing. */
+export interface CommittedOffset {
+	partition: number;
+	offset: number | null;
+	/** -1: not known. */
+	leader_epoch: number;
+	metadata: string;
+}
+
+/** Where a member is to begin; `offset` nil: nothing was committed. */
+export type AssignedPartition = Omit<CommittedOffset, "metadata">;
+
+/** Partitions of a topic, told apart from those of another one that has or had its name. */
+export interface GroupTopic<Item> extends OfTopic<Item> {
+	topic_id: string;
+}
+
+/** Notices to a member of a group, by their kind. */
+export interface GroupNotices {
+	assign: {
+		group: string;
+		member_id: string;
+		epoch: number;
+		topics: GroupTopic<AssignedPartition>[];
+	};
+	revoke: { group: string; member_id: string; epoch: number; topics: GroupTopic<number>[] };
+	lost: { group: string; member_id: string; code: number; name: string; message: string };
+}
+
 /** Where a group's offset is and is put; `from` nil: nothing was committed. */
 export interface OffsetMove {
 	topic: string;
@@ -184,6 +229,56 @@ export interface Calls {
 			dry_run?: boolean;
 		};
 		answers: { moves: OffsetMove[] };
+	};
+	"groups.join": {
+		takes: {
+			group: string;
+			/** One of `topics` and `pattern`, or both. */
+			topics?: string[];
+			/** In RE2's syntax; whole names match. */
+			pattern?: string;
+			/** The member that an earlier connection was. */
+			member_id?: string;
+			/** Makes it a static member. */
+			instance_id?: string;
+			rack_id?: string;
+			assignor?: string;
+			/** Default: `progress_timeout_ms`. */
+			rebalance_timeout_ms?: number;
+			/** Default 300,000. */
+			progress_timeout_ms?: number;
+		};
+		/** `resumed`: it is the member that `member_id` named. */
+		answers: { member_id: string; resumed: boolean };
+	};
+	/** What was revoked has been given up. */
+	"groups.acknowledge": {
+		takes: {
+			group: string;
+			member_id: string;
+			topics: { topic_id: string; partitions: number[] }[];
+		};
+		answers: Record<string, never>;
+	};
+	/** The application gets on. */
+	"groups.progress": {
+		takes: { group: string; member_id: string };
+		answers: Record<string, never>;
+	};
+	/** Answered when it is durable; each partition has a code of its own. */
+	"groups.commit": {
+		/** Without `member_id`: for a group without members. */
+		takes: { group: string; member_id?: string; topics: OfTopic<CommitOffset>[] };
+		answers: { topics: OfTopic<{ partition: number; code: number }>[] };
+	};
+	"groups.committed": {
+		takes: { group: string; topics: OfTopic<number>[] };
+		answers: { topics: OfTopic<CommittedOffset>[] };
+	};
+	"groups.leave": {
+		/** `for_good`: the place of a static member, too. */
+		takes: { group: string; member_id: string; for_good?: boolean };
+		answers: Record<string, never>;
 	};
 	/** Answered when it is durable. */
 	"groups.delete": { takes: { group: string }; answers: Record<string, never> };

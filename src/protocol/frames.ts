@@ -42,6 +42,8 @@ export interface ConnectionLimits {
 	subscriptions_max: number;
 	aliases_max: number;
 	produce_entries_max: number;
+	/** Memberships of consumer groups; absent: there are none (`groups` is no feature). */
+	group_members_max?: number;
 }
 
 export interface HelloAnswer {

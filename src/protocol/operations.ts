@@ -60,8 +60,9 @@ export type NoticeKind =
 	| "partitions_changed"
 	| "auth_expiring"
 	| "going_away"
+	| "assign"
 	| "revoke"
-	| "assign";
+	| "lost";
 
 /** What this version can do beyond the first; a client asks for nothing that was not announced. */
-export const FEATURES = ["produce.batch", "subscribe.batch", "verify.status"] as const;
+export const FEATURES = ["produce.batch", "subscribe.batch", "verify.status", "groups"] as const;

@@ -5,6 +5,7 @@ export type SessionCatalogue = Pick<
 	TopicCatalogue,
 	| "addPartitions"
 	| "alter"
+	| "byId"
 	| "checkAlteration"
 	| "checkCreation"
 	| "create"

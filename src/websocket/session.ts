@@ -14,6 +14,7 @@ import { credit } from "./handlers/credit.ts";
 import { produce } from "./handlers/produce.ts";
 import { REQUEST_HANDLERS } from "./handlers/table.ts";
 import type { LiveTopic } from "./live-topics.ts";
+import { Memberships } from "./memberships.ts";
 import { type AnswerMap, answerFrame, errorFrame, noticeFrame } from "./outgoing.ts";
 import type { Authenticated, SessionHost } from "./session-host.ts";
 import type { Subscription, SubscriptionOwner } from "./subscription.ts";
@@ -35,12 +36,16 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 	/** Ids of requests that are answered on a later turn. */
 	readonly #outstanding = new Set<number>();
 	readonly #due = new Set<Subscription>();
+	/** What the client calls itself, once it has said hello. */
+	clientName = "";
 	#state: State = "silent";
 	#inFlightBytes = 0;
 	#isBackedUp = false;
 	#producer: ProducerIdentity = { id: -1, epoch: -1 };
 	#authenticated: Authenticated | undefined;
 	#isExpiryTold = false;
+	/** Most connections never have any. */
+	#memberships: Memberships | undefined;
 
 	constructor(host: SessionHost, connection: Connection, onClosed: (session: Session) => void) {
 		this.host = host;
@@ -49,6 +54,16 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 		this.#connection = connection;
 		this.#onClosed = onClosed;
 		this.#openedMs = host.clock.monotonicMs();
+	}
+
+	/** For people; see Connection. */
+	get remoteAddress(): string {
+		return this.#connection.remoteAddress;
+	}
+
+	get memberships(): Memberships {
+		this.#memberships ??= new Memberships(this.host, this);
+		return this.#memberships;
 	}
 
 	/** The identity under which this connection produces. */
@@ -85,6 +100,8 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 
 	closed(code: number): void {
 		if (this.#state === "closed") return;
+		// Members of a broker that stops stay in their groups: they are back when it is.
+		this.#memberships?.close(this.#state !== "leaving");
 		this.#state = "closed";
 		this.#stopDelivering();
 		this.host.log.debug({ code, remote: this.#connection.remoteAddress }, "connection closed");
@@ -132,6 +149,7 @@ export class Session implements ConnectionHandler, DeliveringSession, Subscripti
 			this.close(CLOSE_CODES.HELLO_LATE, new MillraceError("NOT_AUTHENTICATED", "no hello came"));
 			return;
 		}
+		this.#memberships?.sweep();
 		const expiresMs = this.#authenticated?.expiresMs;
 		if (expiresMs === undefined) return;
 		const leftMs = expiresMs - clock.wallMs();

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
+import type { ConsumerWatcher } from "../../src/groups/consumer-member.ts";
 import { ConsumerDriver } from "./consumer-driver.ts";
 import { codeOf } from "./harness.ts";
 
@@ -382,64 +383,91 @@ describe("a disk that fails", () => {
 describe("members that are told instead of asking", () => {
 	const turns = () => new Promise((resolve) => setImmediate(resolve));
 
+	/** What a watcher was told. */
+	class Told implements ConsumerWatcher {
+		newsCount = 0;
+		readonly ends: string[] = [];
+		news(): void {
+			this.newsCount++;
+		}
+		lost({ code }: MillraceError): void {
+			this.ends.push(code);
+		}
+	}
+
 	test("live without heartbeats, and hear when there is news", async () => {
 		const a = await driver.join("a");
-		let newsCount = 0;
-		const end = driver.group.watch("a", () => newsCount++);
+		const told = new Told();
+		const end = driver.group.watch("a", told);
 		await turns();
-		expect(newsCount).toBe(0);
+		expect(told.newsCount).toBe(0);
 		driver.host.clock.advance(500_000);
 		driver.host.catalogue.set("t", 6);
 		await turns();
-		expect(newsCount).toBe(1);
+		expect(told.newsCount).toBe(1);
 		await a.heartbeat();
 		expect(a.owned).toEqual({ [t]: [0, 1, 2, 3, 4, 5] });
 		// Another joins: to give up, then nothing until it has.
 		const b = await driver.join("b");
 		await turns();
-		expect(newsCount).toBe(2);
+		expect(told.newsCount).toBe(2);
 		await a.heartbeat({ owned: null });
 		await turns();
-		expect(newsCount).toBe(2);
+		expect(told.newsCount).toBe(2);
 		await a.heartbeat();
 		await b.heartbeat();
 		await b.leave();
 		await turns();
-		expect(newsCount).toBe(3);
+		expect(told.newsCount).toBe(3);
 		end();
 		driver.host.clock.advance(44_000);
 		await a.heartbeat();
 		driver.host.clock.advance(46_000);
 		expect(await codeOf(a.heartbeat())).toBe("UNKNOWN_MEMBER_ID");
-		expect(newsCount).toBe(3);
+		expect(told.newsCount).toBe(3);
 	});
 
 	test("hear when what they wait for becomes free", async () => {
 		const a = await driver.join("a");
 		const b = await driver.join("b");
-		let newsCount = 0;
-		driver.group.watch("b", () => newsCount++);
+		const told = new Told();
+		driver.group.watch("b", told);
 		await a.heartbeat();
 		await turns();
-		expect(newsCount).toBe(0);
+		expect(told.newsCount).toBe(0);
 		await a.heartbeat();
 		await turns();
-		expect(newsCount).toBe(1);
+		expect(told.newsCount).toBe(1);
 		await b.heartbeat();
 		expect(b.owned).toEqual({ [t]: [2, 3] });
 	});
 
 	test("hear that they are out, as when they do not give up in time", async () => {
 		const a = await driver.join("a", { rebalanceTimeoutMs: 5_000 });
-		let newsCount = 0;
-		driver.group.watch("a", () => newsCount++);
+		const told = new Told();
+		driver.group.watch("a", told);
 		await driver.join("b");
 		await turns();
 		await a.heartbeat({ owned: null });
-		newsCount = 0;
+		told.newsCount = 0;
 		driver.host.clock.advance(6_000);
-		expect(newsCount).toBe(1);
+		expect(told).toMatchObject({ newsCount: 0, ends: ["UNKNOWN_MEMBER_ID"] });
 		expect(await codeOf(a.heartbeat())).toBe("UNKNOWN_MEMBER_ID");
-		expect(await codeOf(() => driver.group.watch("a", () => undefined))).toBe("UNKNOWN_MEMBER_ID");
+		expect(await codeOf(() => driver.group.watch("a", told))).toBe("UNKNOWN_MEMBER_ID");
+	});
+
+	test("hear that somebody else goes on as the member, who is not disturbed", async () => {
+		const a = await driver.join("a");
+		const [first, second] = [new Told(), new Told()];
+		const endFirst = driver.group.watch("a", first);
+		driver.group.watch("a", second);
+		expect(first.ends).toEqual(["FENCED_MEMBER_EPOCH"]);
+		endFirst();
+		driver.host.clock.advance(500_000);
+		driver.host.catalogue.set("t", 6);
+		await turns();
+		expect([first.newsCount, second.newsCount]).toEqual([0, 1]);
+		await a.heartbeat();
+		expect(second.ends).toEqual([]);
 	});
 });

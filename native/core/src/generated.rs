@@ -600,6 +600,21 @@ pub const GROUP_APPENDS_PENDING_BYTES_MAX: u64 = 67_108_864;
 /// Regular expressions of consumer groups whose matches are kept; others are matched anew when they are needed.
 pub const GROUP_PATTERNS_MAX: u64 = 1_000;
 
+/// Memberships of one WebSocket connection: each keeps what it has, and all of them leave when the connection ends.
+pub const GROUP_MEMBERS_OF_CONNECTION_MAX: u64 = 256;
+
+/// Topics that a member may name over WebSocket; more are a pattern's matter.
+pub const GROUP_TOPICS_NAMED_MAX: u64 = 1_024;
+
+/// Characters of a regular expression that comes over WebSocket: it is compiled on the event loop.
+pub const GROUP_PATTERN_CHARACTERS_MAX: u64 = 1_024;
+
+/// Partitions that one groups.commit, groups.acknowledge or notice may name: a few milliseconds of the event loop.
+pub const GROUP_PARTITIONS_NAMED_MAX: u64 = 4_096;
+
+/// Partitions that one groups.committed may ask for: with the longest metadata each, the answer is a frame.
+pub const GROUP_OFFSETS_ASKED_MAX: u64 = 250;
+
 /// Topics that may come and go before a regular expression is matched against all of them again.
 pub const GROUP_TOPIC_CHANGES_MAX: u64 = 1_000;
 

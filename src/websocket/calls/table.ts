@@ -7,6 +7,14 @@ import type { Arguments } from "../arguments.ts";
 import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 import { describeCluster, verifyStatus } from "./cluster.ts";
+import {
+	acknowledgeRevocation,
+	commitOffsets,
+	committedOffsets,
+	joinGroup,
+	leaveGroup,
+	tellProgress,
+} from "./group-members.ts";
 import { deleteGroup, describeGroup, listGroups, resetGroupOffsets } from "./groups.ts";
 import { describeOffsets, listOffsets } from "./offsets.ts";
 import {
@@ -33,6 +41,12 @@ const BY_NAME: Record<CallName, Call> = {
 	"groups.describe": describeGroup,
 	"groups.reset_offsets": resetGroupOffsets,
 	"groups.delete": deleteGroup,
+	"groups.join": joinGroup,
+	"groups.acknowledge": acknowledgeRevocation,
+	"groups.progress": tellProgress,
+	"groups.commit": commitOffsets,
+	"groups.committed": committedOffsets,
+	"groups.leave": leaveGroup,
 	"cluster.describe": describeCluster,
 	"verify.status": verifyStatus,
 };

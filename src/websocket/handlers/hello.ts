@@ -25,6 +25,7 @@ const ANNOUNCED_LIMITS: ConnectionLimits = {
 	subscriptions_max: LIMITS.subscriptionsMax,
 	aliases_max: LIMITS.aliasesMax,
 	produce_entries_max: LIMITS.produceEntriesMax,
+	group_members_max: LIMITS.groupMembersOfConnectionMax,
 };
 
 export function hello(session: Session, fields: Fields): Promise<AnswerMap> {
@@ -33,6 +34,7 @@ export function hello(session: Session, fields: Fields): Promise<AnswerMap> {
 	if (session.isGreeted) throw new MillraceError("INVALID_REQUEST", "hello was said already");
 	const client = options.string("client");
 	if (Buffer.byteLength(client) > LIMITS.clientNameBytesMax) invalid("client", "is too long");
+	session.clientName = client;
 	return greet(session, options.optionalMap("auth"), producerIdentity(options));
 }
 

@@ -1,0 +1,85 @@
+/** The memberships of consumer groups that a connection holds, by member id. */
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import { Membership, type MembershipOwner, type MembershipTerms } from "./membership.ts";
+import type { SessionHost } from "./session-host.ts";
+
+export class Memberships {
+	readonly #host: SessionHost;
+	readonly #session: Omit<MembershipOwner, "lost">;
+	readonly #byId = new Map<string, Membership>();
+	/** Joins that are under way. */
+	#joining = 0;
+	#isClosed = false;
+
+	constructor(host: SessionHost, session: Omit<MembershipOwner, "lost">) {
+		this.#host = host;
+		this.#session = session;
+	}
+
+	/**
+	 * Joins a group; what the member has is told on a later turn. Rejects with LIMIT_EXCEEDED, or as
+	 * `Membership.join`.
+	 */
+	async join(terms: MembershipTerms): Promise<Membership> {
+		if (this.#byId.size + this.#joining >= LIMITS.groupMembersOfConnectionMax) {
+			throw new MillraceError("LIMIT_EXCEEDED", "group_members_max");
+		}
+		if (this.#byId.has(terms.memberId)) {
+			throw new MillraceError("INVALID_REQUEST", "this connection is that member already");
+		}
+		this.#joining++;
+		const owner: MembershipOwner = {
+			notice: (kind, notice) => this.#session.notice(kind, notice),
+			guard: (work) => this.#session.guard(work),
+			lost: ({ memberId }) => this.#byId.delete(memberId),
+		};
+		try {
+			const membership = await Membership.join(this.#host, owner, terms);
+			if (this.#isClosed) this.#leave(membership);
+			else {
+				this.#byId.set(membership.memberId, membership);
+				setImmediate(() => membership.begin());
+			}
+			return membership;
+		} finally {
+			this.#joining--;
+		}
+	}
+
+	/** Throws UNKNOWN_MEMBER_ID. */
+	get(groupId: string, memberId: string): Membership {
+		const membership = this.#byId.get(memberId);
+		if (membership?.groupId === groupId) return membership;
+		throw new MillraceError("UNKNOWN_MEMBER_ID", "it is no member by this connection");
+	}
+
+	/** Rejects with UNKNOWN_MEMBER_ID, or with COORDINATOR_NOT_AVAILABLE and its like. */
+	async leave(groupId: string, memberId: string, forGood: boolean): Promise<void> {
+		const membership = this.get(groupId, memberId);
+		await membership.leave(forGood);
+		this.#byId.delete(memberId);
+	}
+
+	sweep(): void {
+		for (const membership of this.#byId.values()) membership.sweep();
+	}
+
+	/** The connection has ended; `isLeaving`: because of the client, so its members leave. */
+	close(isLeaving: boolean): void {
+		this.#isClosed = true;
+		for (const membership of this.#byId.values()) {
+			if (isLeaving) this.#leave(membership);
+			else membership.abandon();
+		}
+		this.#byId.clear();
+	}
+
+	#leave(membership: Membership): void {
+		membership.leave(false).catch((error: unknown) => {
+			const { groupId: group, memberId: member } = membership;
+			// Its session begins, and ends without it.
+			this.#host.log.debug({ err: error, group, member }, "a member could not leave");
+		});
+	}
+}
