@@ -128,6 +128,14 @@ export const LIMITS = {
 	fetchSessionPartitionsMax: 1_000_000,
 	/** Milliseconds after which an unused fetch session makes room for another, as in Kafka. */
 	fetchSessionUnusedMsMax: 120_000,
+	/** Bytes of a regular expression that names topics. */
+	patternBytesMax: 8_192,
+	/** Groups within groups of a regular expression: its compiler calls itself for each. */
+	patternNestingMax: 250,
+	/** Bytes that a regular expression compiles to: some eight times the longest list of names. */
+	patternCompiledBytesMax: 524_288,
+	/** Steps of matching names with a regular expression that is too intricate for one a byte: they hold the event loop. */
+	patternStepsMax: 5_000_000,
 	/** Characters of a topic name, as in Kafka. */
 	topicNameCharactersMax: 249,
 } as const;

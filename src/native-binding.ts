@@ -175,8 +175,11 @@ export interface NativeBinding {
 	 * number of the last record, time of the last append.
 	 */
 	activeProducers(store: number, topic: number, partition: number): Float64Array;
-	/** For each name whether the whole of it matches a regular expression in RE2's syntax. */
-	matchNames(pattern: string, names: Array<string>): Array<boolean>;
+	/**
+	 * The indexes of the names that `pattern` matches as a whole, in rising order. In `names` each of
+	 * the `nameCount` names is followed by a line feed.
+	 */
+	matchNames(pattern: string, names: string, nameCount: number): Uint32Array;
 	/**
 	 * Deletes the records before an offset, or every visible one (-1); resolves to the new log start
 	 * once it is durable.

@@ -12,7 +12,7 @@ use millrace_core::{
         epochs::EpochEnd,
         time::TimedOffset,
     },
-    names,
+    pattern,
     recovery::verify::{self, Finding},
     registry::{
         StoreOptions, TopicSpec,
@@ -22,7 +22,7 @@ use millrace_core::{
 };
 use napi::{
     Env,
-    bindgen_prelude::{AsyncTask, Float64Array, Float64ArraySlice, Function},
+    bindgen_prelude::{AsyncTask, Float64Array, Float64ArraySlice, Function, Uint32Array},
 };
 use napi_derive::napi;
 
@@ -385,10 +385,12 @@ pub fn active_producers(store: u32, topic: u32, partition: u32) -> napi::Result<
     Ok(Float64Array::new(numbers.collect()))
 }
 
-/// For each name whether the whole of it matches a regular expression in RE2's syntax.
+/// The indexes of the names that `pattern` matches as a whole, in rising order. In `names` each of
+/// the `nameCount` names is followed by a line feed.
 #[napi]
-pub fn match_names(pattern: String, names: Vec<String>) -> napi::Result<Vec<bool>> {
-    names::matching(&pattern, names.iter().map(String::as_str)).map_err(|error| to_js(&error))
+pub fn match_names(pattern: String, names: String, name_count: u32) -> napi::Result<Uint32Array> {
+    let indexes = pattern::match_names(&pattern, &names, name_count);
+    indexes.map(Uint32Array::new).map_err(|error| to_js(&error))
 }
 
 /// Deletes the records before an offset, or every visible one (-1); resolves to the new log start

@@ -654,6 +654,18 @@ pub const FETCH_SESSION_PARTITIONS_MAX: u64 = 1_000_000;
 /// Milliseconds after which an unused fetch session makes room for another, as in Kafka.
 pub const FETCH_SESSION_UNUSED_MS_MAX: u64 = 120_000;
 
+/// Bytes of a regular expression that names topics.
+pub const PATTERN_BYTES_MAX: u64 = 8_192;
+
+/// Groups within groups of a regular expression: its compiler calls itself for each.
+pub const PATTERN_NESTING_MAX: u64 = 250;
+
+/// Bytes that a regular expression compiles to: some eight times the longest list of names.
+pub const PATTERN_COMPILED_BYTES_MAX: u64 = 524_288;
+
+/// Steps of matching names with a regular expression that is too intricate for one a byte: they hold the event loop.
+pub const PATTERN_STEPS_MAX: u64 = 5_000_000;
+
 /// Characters of a topic name, as in Kafka.
 pub const TOPIC_NAME_CHARACTERS_MAX: u64 = 249;
 

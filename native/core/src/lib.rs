@@ -12,7 +12,7 @@ pub mod index;
 pub mod log;
 pub mod messagepack;
 pub mod metadata;
-pub mod names;
+pub mod pattern;
 pub mod producer;
 pub mod recovery;
 pub mod registry;
