@@ -134,8 +134,10 @@ export const LIMITS = {
 	patternNestingMax: 250,
 	/** Bytes that a regular expression compiles to: some eight times the longest list of names. */
 	patternCompiledBytesMax: 524_288,
-	/** Steps of matching names with a regular expression that is too intricate for one a byte: they hold the event loop. */
-	patternStepsMax: 5_000_000,
+	/** Ranges of characters that the sets of a regular expression are made of: \pL is one of 677. */
+	patternRangesMax: 65_536,
+	/** Steps that matching one regular expression with all names may take: they hold the event loop. */
+	patternStepsMax: 1_000_000,
 	/** Characters of a topic name, as in Kafka. */
 	topicNameCharactersMax: 249,
 } as const;

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 
+import { MillraceError } from "../errors.ts";
 import type { TopicLookup } from "./topic-lookup.ts";
 
 export interface Subscription {
@@ -120,11 +121,14 @@ export class Subscriptions {
 		return false;
 	}
 
-	/** Looks the patterns up again; answers whether any stands for other topics than before. */
+	/**
+	 * Looks the patterns up again; answers whether any stands for other topics than before. One that
+	 * has become too intricate for all the names that there are now stands for what it did.
+	 */
 	refresh(): boolean {
 		let hasChanged = false;
 		for (const [pattern, known] of this.#patterns) {
-			const topics = this.#lookup.matching(pattern);
+			const topics = this.#matching(pattern) ?? known.topics;
 			if (topics === known.topics) continue;
 			known.topics = topics;
 			hasChanged = true;
@@ -133,6 +137,18 @@ export class Subscriptions {
 			}
 		}
 		return hasChanged;
+	}
+
+	/** Null: it cannot be matched. */
+	#matching(pattern: string): ReadonlySet<string> | null {
+		try {
+			return this.#lookup.matching(pattern);
+		} catch (error) {
+			const isPattern =
+				error instanceof MillraceError && error.code === "INVALID_REGULAR_EXPRESSION";
+			if (!isPattern) throw error;
+			return null;
+		}
 	}
 
 	/** The topics that there are of a subscription; the same object while they are the same. */

@@ -663,8 +663,11 @@ pub const PATTERN_NESTING_MAX: u64 = 250;
 /// Bytes that a regular expression compiles to: some eight times the longest list of names.
 pub const PATTERN_COMPILED_BYTES_MAX: u64 = 524_288;
 
-/// Steps of matching names with a regular expression that is too intricate for one a byte: they hold the event loop.
-pub const PATTERN_STEPS_MAX: u64 = 5_000_000;
+/// Ranges of characters that the sets of a regular expression are made of: \pL is one of 677.
+pub const PATTERN_RANGES_MAX: u64 = 65_536;
+
+/// Steps that matching one regular expression with all names may take: they hold the event loop.
+pub const PATTERN_STEPS_MAX: u64 = 1_000_000;
 
 /// Characters of a topic name, as in Kafka.
 pub const TOPIC_NAME_CHARACTERS_MAX: u64 = 249;

@@ -69,7 +69,14 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 			});
 			await beat("no subscription", { subscribedTopicNames: null });
 			if (version === 0) return;
-			await beat("a bad pattern", { subscribedTopicNames: null, subscribedTopicRegex: "a[" });
+			const by = (subscribedTopicRegex: string): Fields => ({
+				subscribedTopicNames: null,
+				subscribedTopicRegex,
+			});
+			await beat("a bad pattern", by("a["));
+			await beat("a pattern that only looks like RE2's", by("(?x)a # b"));
+			await beat("a pattern repeated twice", by("a**"));
+			await beat("a pattern that only RE2 knows", by("\\Qa.b\\E[a&&b]\\<"));
 		},
 	}),
 	scenario({

@@ -34,8 +34,8 @@ const NESTED_REPEAT: &str = "invalid nested repetition operator";
 const TRAILING_BACKSLASH: &str = "trailing backslash at end of expression";
 const UNEXPECTED_PARENTHESIS: &str = "unexpected )";
 
-/// The tree of a pattern that a name has to match from its start to its end.
-pub(super) fn whole(pattern: &str) -> Result<Hir> {
+/// The tree of a pattern.
+pub(super) fn parse(pattern: &str) -> Result<Hir> {
     let mut parser = Parser {
         pattern,
         position: 0,
@@ -44,9 +44,9 @@ pub(super) fn whole(pattern: &str) -> Result<Hir> {
         outer: Vec::new(),
         names: HashSet::new(),
         sets: NamedSets::default(),
+        ranges_left: limits::PATTERN_RANGES_MAX,
     };
-    let parsed = parser.run()?;
-    Ok(Hir::concat(vec![Hir::look(Look::Start), parsed, Hir::look(Look::End)]))
+    parser.run()
 }
 
 /// What `(?ims)` set.
@@ -90,6 +90,8 @@ struct Parser<'p> {
     outer: Vec<Group>,
     names: HashSet<&'p str>,
     sets: NamedSets,
+    /// How many ranges of characters its sets may still be made of.
+    ranges_left: u64,
 }
 
 impl<'p> Parser<'p> {
@@ -325,6 +327,7 @@ impl<'p> Parser<'p> {
         let Some(mut class) = self.sets.unicode(name, case) else {
             return Err(self.fault(BAD_CLASS, from));
         };
+        self.spend_ranges(class.ranges().len() as u64)?;
         if is_outside {
             class.negate();
         }
@@ -396,7 +399,8 @@ impl<'p> Parser<'p> {
             is_first = false;
             self.class_item(&mut set, from)?;
         }
-        let mut class = set.finish();
+        let (mut class, ranges) = set.finish(self.flags.case());
+        self.spend_ranges(ranges)?;
         if is_negated {
             class.negate();
         }
@@ -406,12 +410,11 @@ impl<'p> Parser<'p> {
 
     fn class_item(&mut self, set: &mut CharacterSet, class_from: usize) -> Result<()> {
         let from = self.position;
-        let case = self.flags.case();
         if self.take("[:")
             && let Some((name, _)) = self.rest().split_once(":]")
         {
             self.position += name.len() + ":]".len();
-            let Some(class) = posix(name, case) else {
+            let Some(class) = posix(name, self.flags.case()) else {
                 return Err(self.fault(BAD_CLASS, from));
             };
             set.add(&class);
@@ -437,7 +440,7 @@ impl<'p> Parser<'p> {
         if last < first {
             return Err(self.fault(BAD_CLASS, from));
         }
-        set.add_range(first, last, case);
+        set.add_range(first, last);
         Ok(())
     }
 
@@ -448,6 +451,17 @@ impl<'p> Parser<'p> {
             Some(character) => Ok(character.into()),
             None => Err(self.fault(MISSING_BRACKET, class_from)),
         }
+    }
+
+    /// Making a set takes time by the ranges that it is made of, and those are not in what the
+    /// pattern compiles to once they have become one.
+    fn spend_ranges(&mut self, ranges: u64) -> Result<()> {
+        let Some(ranges_left) = self.ranges_left.checked_sub(ranges) else {
+            let ranges_max = limits::PATTERN_RANGES_MAX;
+            return Err(refused(format!("its sets have more than {ranges_max} ranges")));
+        };
+        self.ranges_left = ranges_left;
+        Ok(())
     }
 
     fn push(&mut self, term: Hir) {
