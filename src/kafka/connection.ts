@@ -102,6 +102,7 @@ export class KafkaConnection {
 	leave(): void {
 		this.#isLeaving = true;
 		this.#frames.clear();
+		this.#tellHeldBytes();
 		this.#endIfDone();
 	}
 
@@ -112,8 +113,8 @@ export class KafkaConnection {
 	}
 
 	#received(chunk: Buffer): void {
-		this.#lastActiveMs = this.#host.clock.monotonicMs();
 		if (this.#isLeaving) return;
+		this.#lastActiveMs = this.#host.clock.monotonicMs();
 		this.#frames.push(chunk);
 		this.#advance();
 		this.#tellHeldBytes();
@@ -135,7 +136,7 @@ export class KafkaConnection {
 		this.#isAdvancing = true;
 		let mustWait = false;
 		try {
-			while (!mustWait && this.#frames.hasFrame()) {
+			while (!mustWait && !this.#isLeaving && this.#frames.hasFrame()) {
 				const isProduce = this.#frames.apiKey === PRODUCE_KEY;
 				mustWait = !this.#mayStart(isProduce);
 				// Of a produce request nothing is wanted any more when its handler returns.
@@ -146,6 +147,7 @@ export class KafkaConnection {
 		} finally {
 			this.#isAdvancing = false;
 		}
+		if (this.#isLeaving) this.#endIfDone();
 		if (this.#isClosed) return;
 		if (mustWait) this.#socket.pause();
 		else if (this.#socket.isPaused()) this.#socket.resume();
@@ -173,7 +175,13 @@ export class KafkaConnection {
 		this.#slots.push(slot);
 		this.#inFlightBytes += frame.length;
 		if (!isProduce) this.#exclusiveCount++;
-		const body = isVersionUnknown ? (api.serveUnknownVersion ?? null) : api.serve(reader, exchange);
+		let body: ReturnType<ServedApi["serve"]>;
+		try {
+			body = isVersionUnknown ? (api.serveUnknownVersion ?? null) : api.serve(reader, exchange);
+		} catch (error) {
+			this.#refuse(error, slot);
+			return;
+		}
 		// The core has taken what it wants of it: it is not to be held while its flush is waited for.
 		if (isProduce) exchange.forgetFrame();
 		if (!(body instanceof Promise)) {
@@ -182,7 +190,7 @@ export class KafkaConnection {
 		}
 		body.then(
 			(written) => this.#answered(slot, written),
-			(error: unknown) => this.#refuse(error),
+			(error: unknown) => this.#refuse(error, slot),
 		);
 	}
 
@@ -193,7 +201,8 @@ export class KafkaConnection {
 		try {
 			this.#writeAnswers();
 		} catch (error) {
-			this.#refuse(error);
+			// The answers behind the one that could not be written would be taken for it.
+			this.#refuse(error, this.#slots[0]);
 			return;
 		}
 		this.#advance();
@@ -206,9 +215,7 @@ export class KafkaConnection {
 		for (;;) {
 			const slot = this.#slots[0];
 			if (slot === undefined || !slot.isDone) return;
-			this.#slots.shift();
-			this.#inFlightBytes -= slot.bytes;
-			if (!slot.isProduce) this.#exclusiveCount--;
+			this.#removeFrom(0, 1);
 			try {
 				if (slot.body === null) slot.exchange.end();
 				else this.#write(slot.exchange, slot.api, slot.body);
@@ -253,12 +260,32 @@ export class KafkaConnection {
 		});
 	}
 
-	/** Ends the connection because of what came over it, or because of a bug that it met. */
-	#refuse(error: unknown): void {
+	/** Takes slots out: one, or all from an index on. */
+	#removeFrom(index: number, count = this.#slots.length): readonly Slot[] {
+		const removed = this.#slots.splice(index, count);
+		for (const { bytes, isProduce } of removed) {
+			this.#inFlightBytes -= bytes;
+			if (!isProduce) this.#exclusiveCount--;
+		}
+		return removed;
+	}
+
+	/**
+	 * Ends the connection because of a request that came over it, or because of a bug that it met.
+	 * The requests before `slot` are answered first, as in Kafka; without `slot` all of them.
+	 */
+	#refuse(error: unknown, slot?: Slot): void {
 		if (this.#isClosed) return;
 		const isClients = error instanceof KafkaFrameError || asMillraceError(error).number > 0;
 		this.#log(isClients ? "debug" : "error", error, "closing a connection");
-		this.#socket.destroy();
+		const index = slot === undefined ? this.#slots.length : this.#slots.indexOf(slot);
+		// It stood behind one that was refused already.
+		if (index < 0) return;
+		for (const { exchange } of this.#removeFrom(index)) exchange.end();
+		for (const { exchange } of this.#slots) exchange.hurry();
+		// Reading goes on: that is how it is noticed when the client leaves before.
+		this.#socket.resume();
+		this.leave();
 	}
 
 	#endIfDone(): void {
@@ -272,8 +299,7 @@ export class KafkaConnection {
 		if (this.#isClosed) return;
 		this.#isClosed = true;
 		this.#frames.clear();
-		for (const slot of this.#slots.splice(0)) slot.exchange.end();
-		this.#exclusiveCount = 0;
+		for (const { exchange } of this.#removeFrom(0)) exchange.end();
 		this.#tellHeldBytes();
 		this.#onClosed(this);
 	}

@@ -87,6 +87,19 @@ const keyOf = ({ topic, partition }: PartitionName) => `${topic}/${partition}`;
 const costOf = ({ topic }: PartitionName) =>
 	Math.max(1, Math.ceil(topic.length / LIMITS.topicNameCharactersMax));
 
+/** What partitions take, each once, that are not known yet. */
+function costOfNew(
+	targets: readonly FetchTarget[],
+	known: ReadonlyMap<string, FetchTarget>,
+): number {
+	const costs = new Map<string, number>();
+	for (const target of targets) {
+		const key = keyOf(target);
+		if (!known.has(key)) costs.set(key, costOf(target));
+	}
+	return [...costs.values()].reduce((sum, cost) => sum + cost, 0);
+}
+
 export class FetchSessions {
 	readonly #clock: Clock;
 	readonly #sessionsMax: number;
@@ -148,8 +161,7 @@ export class FetchSessions {
 	}
 
 	#create({ targets, usesTopicIds }: FetchSessionRequest): FetchSession | undefined {
-		const cost = targets.reduce((sum, target) => sum + costOf(target), 0);
-		if (!this.#makeRoom(cost)) return undefined;
+		if (!this.#makeRoom(costOfNew(targets, new Map()))) return undefined;
 		const session: FetchSession = {
 			id: this.#newId(),
 			usesTopicIds,
@@ -167,8 +179,7 @@ export class FetchSessions {
 		const forgottenKeys = new Set(forgotten.map(keyOf));
 		for (const key of forgottenKeys) this.#forget(session, key);
 		const kept = targets.filter((target) => !forgottenKeys.has(keyOf(target)));
-		const cost = kept.reduce((sum, target) => sum + costOf(target), 0);
-		if (this.#cost + cost > this.#costMax) {
+		if (this.#cost + costOfNew(kept, session.targets) > this.#costMax) {
 			// The client opens another session, which it gets when there is room for it.
 			this.#remove(session.id);
 			throw failure("FETCH_SESSION_ID_NOT_FOUND", session.id);

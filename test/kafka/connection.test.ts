@@ -1,26 +1,23 @@
 /** Clients that leave, or end, in the middle of what they asked for. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Broker, startBroker } from "../../src/index.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { startBroker } from "../../src/index.ts";
 import { recordBatch } from "../record-batch.ts";
 import { decodeResponse } from "./client-codec.ts";
 import { pick } from "./pick.ts";
 import { RawKafkaClient } from "./raw-client.ts";
+import { kafkaPortOf, useBroker } from "./use-broker.ts";
 
 /** Longer than any test runs: who waits for it fails. */
 const FOR_EVER_MS = 2_147_483_647;
 
-let broker: Broker;
-
-beforeAll(async () => {
-	broker = await startBroker({ memory: true });
-});
-afterAll(() => broker.close());
+const used = useBroker();
 
 /** A client, after it has had a topic made. */
 async function connectTo(topic: string): Promise<RawKafkaClient> {
-	const port = Number(broker.addresses.kafka?.split(":").at(-1));
-	const client = await RawKafkaClient.connect(port);
-	onTestFinished(() => client.close());
+	const client = await used.connect();
 	await client.request("Metadata", 9, { topics: [{ name: topic }] });
 	return client;
 }
@@ -95,6 +92,63 @@ describe("a client that ends its side", () => {
 		client.socket.end();
 		await client.closed;
 		expect(await latestOf(other, "sent-and-gone")).toBe(200);
+	});
+});
+
+describe("a request that ends the connection", () => {
+	/** A client of a broker that answers when its disk has what was produced. */
+	async function connectToDisk(topic: string): Promise<RawKafkaClient> {
+		const dataDir = mkdtempSync(join(tmpdir(), "millrace-connection-"));
+		onTestFinished(() => rmSync(dataDir, { recursive: true }));
+		const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0", kafka: "127.0.0.1:0" });
+		onTestFinished(() => broker.close());
+		const client = await RawKafkaClient.connect(kafkaPortOf(broker));
+		onTestFinished(() => client.close());
+		await client.request("Metadata", 9, { topics: [{ name: topic }] });
+		return client;
+	}
+
+	const NOBODY_THERE = "nobody-there";
+
+	/** What Kafka ends a connection for, too. */
+	const ENDS: readonly (readonly [string, (client: RawKafkaClient) => void])[] = [
+		[
+			"a produce request without acks that fails",
+			(client) => client.send("Produce", 9, produceRequest(NOBODY_THERE, 0, "a")),
+		],
+		[
+			"an API that does not exist",
+			(client) => client.sendFrame(Buffer.from("03e8000000000007ffff", "hex")),
+		],
+		[
+			"a produce request that is cut short",
+			(client) => client.sendFrame(Buffer.from("000000090000000700", "hex")),
+		],
+		["a length of 2 GiB", (client) => client.sendBytes(Buffer.from("7fffffff", "hex"))],
+	];
+
+	test.each(ENDS)("is answered to all before it, in order: %s", async (_what, sendLast) => {
+		for (const connect of [connectTo, connectToDisk]) {
+			const client = await connect("answered-first");
+			const ids: number[] = [];
+			for (let count = 0; count < 20; count++) {
+				ids.push(client.send("Produce", 9, produceRequest("answered-first", -1, `${count}`)));
+			}
+			sendLast(client);
+			client.send("Produce", 9, produceRequest("answered-first", -1, "behind"));
+			client.send("Metadata", 9, { topics: [] });
+			await client.closed;
+			expect(client.framesWaiting).toBe(ids.length);
+			for (const id of ids) expect((await client.frame()).readInt32BE(0)).toBe(id);
+		}
+	});
+
+	test("is not read before a fetch in front of it is answered", async () => {
+		const client = await connectTo("fetched-first");
+		const id = client.send("Fetch", 12, fetchRequest("fetched-first", { maxWaitMs: 200 }));
+		client.sendBytes(Buffer.from("7fffffff", "hex"));
+		expect((await client.frame()).readInt32BE(0)).toBe(id);
+		await client.closed;
 	});
 });
 

@@ -262,6 +262,21 @@ describe("where there is no room", () => {
 		expect(openSession(sessions, target("c"), target("d"), target("e"))).toBeGreaterThan(0);
 	});
 
+	test("partitions count once, however often they are named", () => {
+		const sessions = new FetchSessions(systemClock, 10, 3);
+		const id = openSession(sessions, target("a"), target("b"), target("c"), target("a", 0, 3));
+		expect(id).toBeGreaterThan(0);
+		const moved = [target("a", 0, 5), target("b", 0, 5), target("c", 0, 5), target("c", 0, 6)];
+		expect(sessions.open(request(id, 1, moved)).targets).toMatchObject([
+			...moved.slice(0, 2),
+			target("c", 0, 6),
+		]);
+		const swapped = [target("a", 0, 7), target("d"), target("d", 0, 1)];
+		const changed = request(id, 2, swapped, { forgotten: [target("b")] });
+		expect(names(sessions.open(changed))).toEqual(["a/0", "c/0", "d/0"]);
+		expect(openSession(sessions, target("e"))).toBe(SESSION_NONE);
+	});
+
 	test("a session may change what it reads", () => {
 		const sessions = new FetchSessions(systemClock, 10, 3);
 		const id = openSession(sessions, target("a"), target("b"), target("c"));

@@ -13,6 +13,11 @@ export interface UsedBroker {
 	ask(name: string, version: number, fields?: Fields): Promise<Fields>;
 }
 
+/** The port at which a broker serves Kafka clients. */
+export function kafkaPortOf({ addresses }: Broker): number {
+	return Number(addresses.kafka?.split(":").at(-1));
+}
+
 /** Starts a broker before the tests of the file that calls this, and stops it behind them. */
 export function useBroker(options: StartBrokerOptions = {}): UsedBroker {
 	let broker: Broker;
@@ -25,7 +30,7 @@ export function useBroker(options: StartBrokerOptions = {}): UsedBroker {
 			return broker;
 		},
 		get port() {
-			return Number(broker.addresses.kafka?.split(":").at(-1));
+			return kafkaPortOf(broker);
 		},
 		async connect() {
 			const client = await RawKafkaClient.connect(this.port);

@@ -7,6 +7,8 @@ const NO_BYTES = Buffer.alloc(0);
 
 /** Kafka keeps the length of a string in 16 bits, and holds the compact form to the same bound. */
 const STRING_BYTES_MAX = 32_767;
+/** A byte that is no UTF-8 becomes so many. */
+const REPLACEMENT_BYTES = 3;
 
 /** Reads one element of an array. */
 export type ReadElement<Element> = (reader: KafkaReader, version: number) => Element;
@@ -101,13 +103,20 @@ export class KafkaReader {
 		return value === null ? this.fail("null for a string that must be there") : value;
 	}
 
-	/** Bytes that are no UTF-8 become U+FFFD, as in Kafka. */
+	/**
+	 * Bytes that are no UTF-8 become U+FFFD, as in Kafka. A string that is too long then is refused,
+	 * since no answer could name it; Kafka leaves such a request without any.
+	 */
 	nullableString(flexible: boolean): string | null {
 		const bytes = flexible ? this.compactLength() : this.int16();
 		if (bytes < 0) return null;
 		if (bytes > STRING_BYTES_MAX) this.fail(`a string of ${bytes} bytes`);
 		const start = this.take(bytes);
-		return this.frame.toString("utf8", start, start + bytes);
+		const value = this.frame.toString("utf8", start, start + bytes);
+		if (bytes * REPLACEMENT_BYTES > STRING_BYTES_MAX) {
+			if (Buffer.byteLength(value) > STRING_BYTES_MAX) this.fail("a long string that is no UTF-8");
+		}
+		return value;
 	}
 
 	/** A view of the frame. */

@@ -83,6 +83,18 @@ describe("strings and bytes", () => {
 		expect(() => new KafkaReader(compact).string(true)).toThrow("a string of 32768 bytes");
 	});
 
+	test("strings that replacement characters make longer than any string can be are refused", () => {
+		const read = (length: string, bytes: Buffer, flexible: boolean) =>
+			new KafkaReader(Buffer.concat([Buffer.from(length, "hex"), bytes])).string(flexible);
+		const most = Buffer.alloc(10_922, 0xff);
+		expect(Buffer.byteLength(read("2aaa", most, false))).toBe(32_766);
+		const tooMany = Buffer.alloc(10_923, 0xff);
+		expect(() => read("2aab", tooMany, false)).toThrow(KafkaFrameError);
+		expect(() => read("ac55", tooMany, true)).toThrow(KafkaFrameError);
+		const ascii = Buffer.alloc(32_767, 0x61);
+		expect(read("7fff", ascii, false)).toBe(ascii.toString());
+	});
+
 	test("lengths beyond the frame are refused", () => {
 		expect(() => of("0005 6162").string(false)).toThrow(KafkaFrameError);
 		expect(() => of("7fffffff 00").bytes(false)).toThrow(KafkaFrameError);
