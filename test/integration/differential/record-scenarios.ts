@@ -48,18 +48,22 @@ interface NumberedBatch {
 	readonly epoch?: number;
 }
 
-/** Batches of a producer that the broker has given its id. */
-function numberedBatches(name: string, batches: readonly NumberedBatch[]): Scenario {
+/** Batches of a producer that the broker has given its id, unless it gives itself one. */
+function numberedBatches(
+	name: string,
+	batches: readonly NumberedBatch[],
+	ownId?: number,
+): Scenario {
 	return scenario({
 		api: "Produce",
 		name,
-		async run(session, version, id) {
-			const topic = await session.topic(id);
+		async run(session, version, topicId) {
+			const topic = await session.topic(topicId);
 			const asked = { transactionalId: null, transactionTimeoutMs: 60_000 };
 			const first = () => session.prepare("InitProducerId", 4, asked);
-			const { producerId } = await session.untilDone(first);
+			const id = ownId ?? ((await session.untilDone(first)).producerId as number);
 			for (const { values, sequence, epoch = 0 } of batches) {
-				const producer = { id: producerId as number, epoch, sequence };
+				const producer = { id, epoch, sequence };
 				const request = produceRequest(topic, batch(values, { producer }));
 				await session.ask("Produce", version, request, `sequence ${sequence}`);
 			}
@@ -138,6 +142,18 @@ const produceScenarios: Scenario[] = [
 		{ values: ["a"], sequence: 0, epoch: -1 },
 		{ values: ["a"], sequence: -1 },
 	]),
+	numberedBatches(
+		"a producer to whom nobody gave its id",
+		[
+			{ values: ["a"], sequence: 7, epoch: 3 },
+			{ values: ["b"], sequence: 8, epoch: 3 },
+			{ values: ["c"], sequence: 12, epoch: 3 },
+			{ values: ["d"], sequence: 9, epoch: 2 },
+			{ values: ["e"], sequence: 9, epoch: 4 },
+			{ values: ["f"], sequence: 0, epoch: 4 },
+		],
+		900_000_000_001,
+	),
 ];
 
 // Fetch
