@@ -5,7 +5,6 @@
  */
 import { LIMITS } from "../limits.ts";
 import type { Topic, TopicCatalogue } from "../topics/catalogue.ts";
-import { isInternalTopic } from "../topics/internal-topics.ts";
 
 export type LookupCatalogue = Pick<TopicCatalogue, "byId" | "get" | "list" | "onChange">;
 
@@ -53,8 +52,8 @@ export class TopicLookup {
 	}
 
 	/**
-	 * Names of the topics that a pattern matches, internal ones left out; the same object while they
-	 * are the same. Throws INVALID_REGULAR_EXPRESSION.
+	 * Names of the topics that a pattern matches, internal ones too, as in Kafka; the same object
+	 * while they are the same. Throws INVALID_REGULAR_EXPRESSION.
 	 */
 	matching(pattern: string): ReadonlySet<string> {
 		let matches = this.#matches.get(pattern);
@@ -91,7 +90,7 @@ export class TopicLookup {
 
 	#matchingOf(pattern: string, names: readonly string[]): string[] {
 		const matched = this.#matchNames(pattern, names);
-		return names.filter((name, index) => matched[index] === true && !isInternalTopic(name));
+		return names.filter((_, index) => matched[index] === true);
 	}
 
 	/** Calls `listener` after every change; returns a function that ends it. */

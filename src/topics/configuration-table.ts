@@ -1,10 +1,7 @@
 /**
  * Every topic configuration name, once, in three classes: works; accepted at the one value that is
  * true of this broker; refused with the reason. Names, types, defaults and bounds are Kafka's
- * (4.x), but for:
- *
- * - `flush.messages` is 1 by default (Kafka: 2^63-1): an ack means flushed.
- * - `max.message.bytes` ends at the largest batch that the log stores.
+ * (4.x), but that `flush.messages` is 1 by default (Kafka: 2^63-1): an ack means flushed.
  *
  * Defaults and fixed values are in canonical form, as `parseValue` returns it.
  */
@@ -147,8 +144,8 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 		"Milliseconds kept locally when there is a remote tier.", NO_TIERS),
 	"max.compaction.lag.ms": works(long(1n), LONG_MAX.toString(),
 		"Milliseconds after which a record must be open to compaction.", NO_COMPACTION),
-	"max.message.bytes": works(int(0n, BigInt(LIMITS.batchBytesMax)), "1048588",
-		"Largest record batch accepted, in bytes as stored."),
+	"max.message.bytes": works(int(0n), "1048588",
+		`Largest record batch accepted, in bytes as stored; more than ${LIMITS.batchBytesMax} counts as that.`),
 	"message.downconversion.enable": refused(GONE),
 	"message.format.version": refused(GONE),
 	"message.timestamp.after.max.ms": works(long(0n), "3600000",

@@ -1,5 +1,6 @@
 /** Checking, resolving and describing topic configurations, by the table beside this file. */
 import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
 import { didYouMean } from "../nearest-name.ts";
 import type { TopicLogConfig } from "../storage/storage.ts";
 import {
@@ -183,7 +184,7 @@ export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 		segmentBytes: number("segment.bytes"),
 		segmentMs: number("segment.ms"),
 		indexIntervalBytes: Math.min(number("index.interval.bytes"), INDEX_INTERVAL_BYTES_MAX),
-		maxMessageBytes: number("max.message.bytes"),
+		maxMessageBytes: Math.min(number("max.message.bytes"), LIMITS.batchBytesMax),
 		compacted: policies.includes("compact"),
 		timestampType: text("message.timestamp.type") as TopicLogConfig["timestampType"],
 		timestampBeforeMsMax: number("message.timestamp.before.max.ms"),

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Broker, startBroker } from "../../src/index.ts";
 import type { Fields } from "./client-codec.ts";
+import { pick } from "./pick.ts";
 import { RawKafkaClient } from "./raw-client.ts";
 import { newTopic } from "./use-broker.ts";
 
@@ -126,10 +127,22 @@ test("a regular expression is resolved by the broker, and refused when it is non
 			subscribedTopicRegex,
 		});
 	expect(await join("(ord")).toMatchObject({ errorCode: 128 });
-	expect(await join("ord.*|__.*")).toMatchObject({
+	expect(await join("ord.*")).toMatchObject({
 		errorCode: 0,
 		assignment: { topicPartitions: [{ topicId, partitions: [0] }] },
 	});
+});
+
+test("a regular expression also matches the broker's own topics, as in Kafka", async () => {
+	const client = await connectRaw();
+	const { topics } = await client.request("Metadata", 12, { topics: null });
+	const [offsets] = (topics as Fields[]).filter(({ isInternal }) => isInternal);
+	const answer = await client.request("ConsumerGroupHeartbeat", 1, {
+		...joinFields("internal", "m"),
+		subscribedTopicNames: null,
+		subscribedTopicRegex: "__.*",
+	});
+	expect(pick(answer.assignment as Fields, "topicPartitions", 0).topicId).toBe(offsets?.topicId);
 });
 
 test.each([0, 1])("ConsumerGroupDescribe v%i", async (version) => {

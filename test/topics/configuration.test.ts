@@ -106,7 +106,7 @@ describe("topic configuration", () => {
 		["min.cleanable.dirty.ratio", ""],
 		["preallocate", "yes"],
 		["segment.bytes", "1048575"],
-		["max.message.bytes", "8388609"],
+		["max.message.bytes", "2147483648"],
 		["retention.ms", "1".repeat(2_000)],
 	])("%s refuses %j", (name, value) => {
 		expect(() => checkSetting(name, value)).toThrow(refused(/./));
@@ -180,5 +180,8 @@ describe("topic configuration", () => {
 		}
 		const sparse = checkOverrides([["index.interval.bytes", "2147483647"]]);
 		expect(topicLogConfig(sparse).indexIntervalBytes).toBe(16_384);
+		// More than a batch may have, as 10485760 in many a configuration, is taken for its most.
+		const large = checkOverrides([["max.message.bytes", "2147483647"]]);
+		expect(topicLogConfig(large).maxMessageBytes).toBe(8_388_608);
 	});
 });

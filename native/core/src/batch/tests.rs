@@ -9,7 +9,7 @@ use super::{
 use crate::{
     compression::{Codec, decompress},
     error::{Code, Error, Result},
-    limits::BATCH_BYTES_DECOMPRESSED_MAX,
+    limits::{BATCH_BYTES_DECOMPRESSED_MAX, BATCH_BYTES_MAX},
 };
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -240,6 +240,18 @@ fn attributes_that_producers_may_not_set_are_refused() {
     ] {
         assert_eq!(code(&forged(&batch, ATTRIBUTES_AT + 1, &[bits])), expected, "{bits:b}");
     }
+}
+
+#[test]
+fn a_batch_larger_than_any_is_not_worth_sending_again() {
+    let mut batch = batch_of(&[plain("a")]);
+    let bytes = usize::try_from(BATCH_BYTES_MAX).unwrap() + 1;
+    batch.resize(bytes, 0);
+    let length = i32::try_from(bytes - 12).unwrap();
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    assert_eq!(code(&batch), Code::MessageTooLarge);
+    batch.pop();
+    assert_eq!(code(&batch), Code::CorruptMessage);
 }
 
 #[test]

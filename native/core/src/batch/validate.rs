@@ -8,7 +8,9 @@ use super::{
 use crate::{
     compression::{Codec, Decompressor},
     error::{Code, Error, Result},
-    limits::{BATCH_BYTES_DECOMPRESSED_MAX, BATCH_RECORDS_MAX, RECORD_HEADERS_MAX},
+    limits::{
+        BATCH_BYTES_DECOMPRESSED_MAX, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_HEADERS_MAX,
+    },
 };
 
 /// Decompressed bytes that are looked at together.
@@ -137,6 +139,11 @@ pub fn validate_within(
 }
 
 fn check_header(batch: &[u8], rules: &Rules) -> Result<BatchHeader> {
+    if batch.len() as u64 > BATCH_BYTES_MAX {
+        // Not CORRUPT_MESSAGE, as its header would be: clients would send it again for ever.
+        let detail = format!("{} bytes, a batch holds {BATCH_BYTES_MAX}", batch.len());
+        return Err(Error::new(Code::MessageTooLarge, detail));
+    }
     let header = BatchHeader::read(batch)?;
     let bytes = header.batch_bytes();
     if bytes as u64 > rules.bytes_max {
