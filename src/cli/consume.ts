@@ -1,10 +1,18 @@
 /** `millrace consume TOPIC`: records on stdout, one a line. */
 import { Argument, Command, Option } from "commander";
 
-import type { Client, Consumer, ConsumerOptions, Gap } from "../client/index.ts";
+import type {
+	Client,
+	ConsumedRecord,
+	Consumer,
+	ConsumerOptions,
+	Gap,
+	GroupConsumerOptions,
+} from "../client/index.ts";
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { withClient } from "./broker-connection.ts";
+import { WrittenOffsets } from "./consume-group.ts";
 import { jsonOption, parseTime, urlOption, wholeNumber } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { formatRecord, RECORD_FORMATS, type RecordFormat } from "./record-format.ts";
@@ -54,7 +62,13 @@ export function consumeCommand(): Command {
 				.argParser(parseTime)
 				.conflicts(["fromBeginning", "offset"]),
 		)
-		.option("--group <group>", "consume as a member of a group (not in this version)")
+		.addOption(
+			new Option(
+				"--group <group>",
+				"as a member of this group: shares the partitions with the others, goes on where the " +
+					"group is, commits what was written; a start is for where nothing is committed",
+			).conflicts(["partition", "offset"]),
+		)
 		.option("--exit-at-end", "end at what was the end of each partition at the start")
 		.option("--max <n>", "end after so many records", anyCount)
 		.addOption(
@@ -68,17 +82,8 @@ export function consumeCommand(): Command {
 		.addOption(urlOption())
 		.addOption(jsonOption().implies({ format: "json" }))
 		.action((topic: string, options: ConsumeOptions) => {
-			if (options.group !== undefined) throw notInGroups();
 			return withClient(options.url, (client) => consume(client, topic, options));
 		});
-}
-
-function notInGroups(): MillraceError {
-	return new MillraceError(
-		"UNSUPPORTED_OPERATION",
-		"in this version groups are joined over the Kafka protocol only; " +
-			"consume from where you want with --from-beginning, --offset or --from-time",
-	);
 }
 
 /** Where to begin, by the options. */
@@ -91,24 +96,68 @@ function startOf(options: ConsumeOptions): NonNullable<ConsumerOptions<Uint8Arra
 
 async function consume(client: Client, topic: string, options: ConsumeOptions): Promise<void> {
 	const gaps: Gap[] = [];
-	const { partition } = options;
-	const consumer = client.consumer<Uint8Array>({
-		topics: partition === undefined ? topic : { topic, partitions: [partition] },
-		from: startOf(options),
-		codec: "bytes",
-		onGap: (gap) => gaps.push(gap),
-		...(options.exitAtEnd === true ? { until: "end" } : {}),
-	});
+	const { partition, group } = options;
 	const output = new StandardOutput();
 	const progress = new Progress("received", { besideOutput: true });
+	const shared = {
+		from: startOf(options),
+		codec: "bytes" as const,
+		onGap: (gap: Gap) => gaps.push(gap),
+		...(options.exitAtEnd === true ? { until: "end" as const } : {}),
+	};
 	try {
-		await writeRecords(consumer, output, progress, options);
+		if (group !== undefined) {
+			const member = { ...shared, group, topics: topic };
+			await consumeAsMember(client, member, output, progress, options);
+		} else {
+			const topics = partition === undefined ? topic : { topic, partitions: [partition] };
+			const consumer = client.consumer<Uint8Array>({ ...shared, topics });
+			await writeRecords(consumer, output, progress, options);
+		}
 	} finally {
 		await output.end();
 		progress.end();
-		await consumer.close();
 	}
 	if (gaps.length > 0) throw missingRecords(gaps);
+}
+
+/** Ends with SIGINT and SIGTERM, too, and then has committed what was written. */
+async function consumeAsMember(
+	client: Client,
+	member: GroupConsumerOptions<Uint8Array>,
+	output: StandardOutput,
+	progress: Progress,
+	options: ConsumeOptions,
+): Promise<void> {
+	const written = new WrittenOffsets(output);
+	const consumer = client.consumer<Uint8Array>({
+		...member,
+		autoCommit: false,
+		onRevoke: (partitions, { lost }) => written.revoked(partitions, lost),
+	});
+	written.of(consumer);
+	const end: WritingEnd = { isDue: false, wrote: (record) => written.wrote(record) };
+	let closing: Promise<void> | undefined;
+	const stop = () => {
+		end.isDue = true;
+		closing ??= consumer.close();
+		closing.catch(() => undefined); // told below
+	};
+	process.once("SIGINT", stop).once("SIGTERM", stop);
+	try {
+		await writeRecords(consumer, output, progress, options, end);
+		await (closing ?? consumer.close());
+	} finally {
+		written.stop();
+		process.off("SIGINT", stop).off("SIGTERM", stop);
+	}
+	written.check();
+}
+
+/** When to stop writing, and who wants to know what was written. */
+interface WritingEnd {
+	isDue: boolean;
+	wrote(record: ConsumedRecord<Uint8Array>): void;
 }
 
 async function writeRecords(
@@ -116,16 +165,18 @@ async function writeRecords(
 	output: StandardOutput,
 	progress: Progress,
 	{ max = Number.POSITIVE_INFINITY, format }: ConsumeOptions,
+	end?: WritingEnd,
 ): Promise<void> {
 	if (max === 0) return;
 	for await (const batch of consumer.batches()) {
 		for (const record of batch) {
 			const line = formatRecord(record, format);
 			const settling = output.writeLine(line);
+			end?.wrote(record);
 			if (settling !== undefined) await settling;
 			progress.records += 1;
 			progress.bytes += line.length;
-			if (progress.records === max) return;
+			if (progress.records === max || end?.isDue === true) return;
 		}
 		if (output.closed) return;
 	}

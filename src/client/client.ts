@@ -1,8 +1,10 @@
 import { MillraceError } from "../protocol/error.ts";
 import { abortReason, withSignal } from "./abort.ts";
 import { Groups, Offsets, Topics } from "./admin.ts";
-import { Consumer } from "./consumer.ts";
+import { Consumer, type ConsumerContext } from "./consumer.ts";
 import type { ConsumerOptions } from "./consumer-options.ts";
+import { GroupConsumer } from "./group-consumer.ts";
+import type { GroupConsumerOptions } from "./group-options.ts";
 import { Link, type LinkState } from "./link.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
 import { Sender } from "./sender.ts";
@@ -83,21 +85,28 @@ export class Client {
 		return producer;
 	}
 
+	/**
+	 * A member of a consumer group, which shares topics with the others. Throws INVALID_ARGUMENT;
+	 * joins when it is iterated over, or at `ready()`.
+	 */
+	consumer<Value = unknown>(options: GroupConsumerOptions<Value>): GroupConsumer<Value>;
 	/** Throws INVALID_ARGUMENT; subscribes when it is iterated over, or at `ready()`. */
-	consumer<Value = unknown>(options: ConsumerOptions<Value>): Consumer<Value> {
+	consumer<Value = unknown>(options: ConsumerOptions<Value>): Consumer<Value>;
+	consumer<Value>(options: ConsumerOptions<Value> | GroupConsumerOptions<Value>): Consumer<Value> {
 		this.#refuseIfClosed();
-		const consumer = new Consumer<Value>(
-			{
-				link: this.#link,
-				directory: this.#directory,
-				takeNumber: () => {
-					this.#nextSubscription = (this.#nextSubscription + 1) % 4_294_967_296;
-					return this.#nextSubscription;
-				},
-				forget: (closed) => this.#consumers.delete(closed),
+		const context: ConsumerContext = {
+			link: this.#link,
+			directory: this.#directory,
+			takeNumber: () => {
+				this.#nextSubscription = (this.#nextSubscription + 1) % 4_294_967_296;
+				return this.#nextSubscription;
 			},
-			options,
-		);
+			forget: (closed) => this.#consumers.delete(closed),
+		};
+		const consumer =
+			"group" in options
+				? new GroupConsumer<Value>(context, options)
+				: new Consumer<Value>(context, options);
 		this.#consumers.add(consumer);
 		return consumer;
 	}

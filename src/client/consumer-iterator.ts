@@ -1,13 +1,16 @@
 /** An async iterator by hand: a generator would cost several promises a record. */
 export class ConsumerIterator<Element> implements AsyncIterableIterator<Element> {
 	readonly next: () => Promise<IteratorResult<Element, undefined>>;
+	readonly #left: () => void;
 
-	constructor(next: () => Promise<IteratorResult<Element, undefined>>) {
+	constructor(next: () => Promise<IteratorResult<Element, undefined>>, left: () => void) {
 		this.next = next;
+		this.#left = left;
 	}
 
 	/** A loop that is left leaves the consumer as it is: another one goes on from there. */
 	return(): Promise<IteratorResult<Element, undefined>> {
+		this.#left();
 		return Promise.resolve({ done: true, value: undefined });
 	}
 

@@ -17,6 +17,7 @@ import { Credit } from "./credit.ts";
 import { deliveredItem } from "./delivered-item.ts";
 import type { ConsumedRecord, RecordBatch, RecordCursor } from "./delivery.ts";
 import { Fifo } from "./fifo.ts";
+import { type Hand, Hands } from "./hands.ts";
 import { integerOf } from "./hello.ts";
 import type { Link, LinkUser } from "./link.ts";
 import { type Item, Subscription } from "./subscription.ts";
@@ -58,6 +59,8 @@ type Result<Element> = IteratorResult<Element, undefined>;
 interface Waiter<Value> {
 	/** Whether it waits for a batch, or for a record. */
 	readonly batch: boolean;
+	/** Whose it is. */
+	readonly hand: Hand<Value>;
 	resolve(result: Result<ConsumedRecord<Value> | RecordBatch<Value>>): void;
 	reject(error: unknown): void;
 }
@@ -68,7 +71,8 @@ interface Waiter<Value> {
  * where it was. Made by `client.consumer()`.
  */
 export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<ConsumedRecord<Value>> {
-	readonly #context: ConsumerContext;
+	/** @internal */
+	protected readonly context: ConsumerContext;
 	readonly #options: ConsumerOptions<Value>;
 	readonly #codec: ValueCodec<Value>;
 	readonly #selections: TopicSelection[];
@@ -79,6 +83,12 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	readonly #stopListening: () => void;
 	/** The batch whose records are being given out one by one. */
 	#current: { item: Item<Value> & { kind: "batch" }; cursor: RecordCursor<Value> } | undefined;
+	/** @internal What the application has. */
+	protected readonly hands = new Hands<Value>();
+	/** @internal Called once, when the application asks to go on. */
+	protected onAsk: (() => void) | undefined;
+	/** @internal Nothing is given out while it is true. */
+	protected isHalted = false;
 	/** The batch that was given out whole, until the next one is asked for. */
 	#lent: (Item<Value> & { kind: "batch" }) | undefined;
 	#started: Promise<void> | undefined;
@@ -87,16 +97,21 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	#turnEndMs = 0;
 	readonly #aborted = (): void => this.#abort();
 
-	/** @internal */
-	constructor(context: ConsumerContext, options: ConsumerOptions<Value>) {
-		this.#context = context;
+	/** @internal `selections`: what is read from the start on, and as it grows. */
+	constructor(
+		context: ConsumerContext,
+		options: ConsumerOptions<Value>,
+		selections = topicSelections(options.topics),
+	) {
+		this.context = context;
 		this.#options = options;
 		this.#codec = valueCodec<Value>(options.codec ?? "messagepack");
-		this.#selections = topicSelections(options.topics);
+		this.#selections = selections;
 		if (typeof options.from === "object") startPosition(options.from);
 		this.#stopListening = context.directory.listen((info) => this.#partitionsLearnt(info));
 		options.signal?.addEventListener("abort", this.#aborted, { once: true });
-		if (options.signal?.aborted) this.#abort();
+		// Later: whoever extends it is not there yet.
+		if (options.signal?.aborted) queueMicrotask(this.#aborted);
 	}
 
 	/**
@@ -106,7 +121,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	ready(): Promise<void> {
 		if (this.#finished !== undefined) return Promise.reject(this.#closedError());
 		if (this.#started === undefined) {
-			this.#started = this.#start();
+			this.#started = this.start();
 			// An attempt that failed is told to whoever waits, and the next call makes another one.
 			this.#started.catch((error: unknown) => {
 				this.#started = undefined;
@@ -117,12 +132,20 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	[Symbol.asyncIterator](): AsyncIterableIterator<ConsumedRecord<Value>> {
-		return new ConsumerIterator(() => this.#next(false) as Promise<Result<ConsumedRecord<Value>>>);
+		const hand = this.hands.open();
+		return new ConsumerIterator(
+			() => this.#next(false, hand) as Promise<Result<ConsumedRecord<Value>>>,
+			() => this.hands.leave(hand),
+		);
 	}
 
 	/** The records as they arrived, many at a time: the fastest way to read. */
 	batches(): AsyncIterableIterator<RecordBatch<Value>> {
-		return new ConsumerIterator(() => this.#next(true) as Promise<Result<RecordBatch<Value>>>);
+		const hand = this.hands.open();
+		return new ConsumerIterator(
+			() => this.#next(true, hand) as Promise<Result<RecordBatch<Value>>>,
+			() => this.hands.leave(hand),
+		);
 	}
 
 	/** Gives out nothing of a partition (of all, without arguments) until `resume`. */
@@ -153,13 +176,13 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 				partition,
 			});
 		}
-		if (this.#current?.item.subscription === subscription) this.#current = undefined;
-		if (this.#lent?.subscription === subscription) this.#lent = undefined;
-		this.#queue.extract((item) => item.subscription === subscription);
-		this.#unsubscribe(subscription);
+		this.#discard(subscription);
+		this.hands.clear(subscription);
 		subscription.restart(start);
-		const { connection } = this.#context.link;
-		if (connection !== undefined) void this.#subscribe(subscription, connection);
+		const { connection } = this.context.link;
+		if (connection !== undefined && subscription.isOpen) {
+			void this.subscribe(subscription, connection);
+		}
 	}
 
 	/** Offset of the next record that will be given out; undefined before `ready()`. */
@@ -169,7 +192,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 
 	/** Ends the iteration and the subscriptions. */
 	close(): Promise<void> {
-		this.#finish(undefined);
+		this.finish(undefined);
 		return Promise.resolve();
 	}
 
@@ -181,7 +204,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 
 	/** @internal */
 	failed(error: MillraceError): void {
-		this.#finish(error.code === "CLOSED" ? undefined : error);
+		this.finish(error.code === "CLOSED" ? undefined : error);
 	}
 
 	/** @internal */
@@ -199,8 +222,9 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		else this.#arrived(item);
 	}
 
-	async #start(): Promise<void> {
-		const { link, directory } = this.#context;
+	/** @internal Resolves when there is something to wait for. */
+	protected async start(): Promise<void> {
+		const { link, directory } = this.context;
 		const { signal } = this.#options;
 		const infos = await Promise.all(
 			this.#selections.map(({ topic }) => withSignal(directory.open(topic), signal)),
@@ -210,19 +234,25 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		for (const [index, info] of infos.entries()) {
 			const { partitions } = this.#selections[index] as TopicSelection;
 			const all = partitions ?? Array.from({ length: info.partitions }, (_, number) => number);
-			for (const partition of all) this.#add(info, partition, this.#startOf(info.name, partition));
+			for (const partition of all) this.add(info, partition, this.startOf(info.name, partition));
 		}
-		this.#shareCredit();
+		this.shareCredit();
 		link.add(this); // and is told of the connection at once
 		await withSignal(Promise.all(this.#subscriptions.map(({ settled }) => settled)), signal);
 	}
 
-	#startOf(topic: string, partition: number): Start {
+	/** @internal */
+	protected startOf(topic: string, partition: number): Start {
 		const { from } = this.#options;
 		return typeof from === "function" ? from(topic, partition) : (from ?? "latest");
 	}
 
-	#add(info: TopicInfo, partition: number, start: Start): Subscription<Value> {
+	/** @internal Another partition; nothing is asked for yet. */
+	protected add(
+		info: Pick<TopicInfo, "name" | "topicId">,
+		partition: number,
+		start: Start,
+	): Subscription<Value> {
 		const credit = new Credit(0, 0);
 		const position = startPosition(start);
 		const subscription = new Subscription<Value>(
@@ -236,13 +266,15 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		return subscription;
 	}
 
-	#shareCredit(): void {
-		const { credit_bytes_max: most, credit_records_max: records } = this.#context.link.hello.limits;
+	/** @internal Gives every partition its part of what may wait in memory. */
+	protected shareCredit(): void {
+		const { credit_bytes_max: most, credit_records_max: records } = this.context.link.hello.limits;
 		const share = (this.#options.bufferBytesMax ?? 16_777_216) / this.#subscriptions.length;
 		const bytes = Math.min(most, Math.max(CREDIT_BYTES_MIN, Math.floor(share)));
 		for (const subscription of this.#subscriptions) {
-			if (subscription.credit.bytes > 0) continue;
-			subscription.credit = new Credit(Math.min(records, CREDIT_RECORDS), bytes);
+			const { credit } = subscription;
+			if (credit.bytes > 0) credit.resize(bytes);
+			else subscription.credit = new Credit(Math.min(records, CREDIT_RECORDS), bytes);
 		}
 	}
 
@@ -255,12 +287,12 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		if (known.length === 0 || known[0]?.topicId !== info.topicId) return;
 		const added: Subscription<Value>[] = [];
 		for (let partition = known.length; partition < info.partitions; partition++) {
-			added.push(this.#add(info, partition, "earliest"));
+			added.push(this.add(info, partition, "earliest"));
 		}
-		this.#shareCredit();
-		const { connection } = this.#context.link;
+		this.shareCredit();
+		const { connection } = this.context.link;
 		if (connection === undefined) return;
-		for (const subscription of added) void this.#subscribe(subscription, connection);
+		for (const subscription of added) void this.subscribe(subscription, connection);
 	}
 
 	#select(topic?: string, partition?: number): Subscription<Value>[] {
@@ -276,25 +308,29 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		const { topic, partition } = subscription;
 		if (subscription.done) return;
 		try {
-			const info = await this.#context.directory.refresh(topic);
+			const info = await this.context.directory.refresh(topic);
 			if (info.topicId !== subscription.topicId) {
-				this.#failedPartition(
+				this.failedPartition(
 					subscription,
 					new MillraceError("TOPIC_DELETED", "", { topic, partition }),
 				);
-			} else if (this.#context.link.connection === connection) {
-				await this.#subscribe(subscription, connection);
+			} else if (this.context.link.connection === connection) {
+				await this.subscribe(subscription, connection);
 			}
 		} catch (error) {
-			this.#failedPartition(subscription, error as MillraceError);
+			this.failedPartition(subscription, error as MillraceError);
 		}
 	}
 
-	async #subscribe(subscription: Subscription<Value>, connection: Connection): Promise<void> {
+	/** @internal Asks for what comes behind what is here. */
+	protected async subscribe(
+		subscription: Subscription<Value>,
+		connection: Connection,
+	): Promise<void> {
 		const { topic, partition } = subscription;
 		for (const item of subscription.early.splice(0)) this.#arrived(item);
 		this.#byNumber.delete(subscription.number);
-		const number = this.#context.takeNumber();
+		const number = this.context.takeNumber();
 		subscription.number = number;
 		subscription.answered = false;
 		this.#byNumber.set(number, subscription);
@@ -336,19 +372,19 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		// On the next connection it is subscribed again.
 		if (error.code === "CONNECTION_LOST") return;
 		if (!error.retriable || error.code === "UNKNOWN_TOPIC_OR_PARTITION") {
-			this.#failedPartition(subscription, error);
+			this.failedPartition(subscription, error);
 			return;
 		}
 		const { number } = subscription;
 		setTimeout(() => {
-			const { connection } = this.#context.link;
+			const { connection } = this.context.link;
 			if (connection === undefined || this.#finished !== undefined) return;
-			if (subscription.number === number) void this.#subscribe(subscription, connection);
+			if (subscription.number === number) void this.subscribe(subscription, connection);
 		}, error.retryAfterMs ?? RESUBSCRIBE_MS);
 	}
 
-	/** A partition is over: the application is told behind what it has not taken yet. */
-	#failedPartition(subscription: Subscription<Value>, error: Error): void {
+	/** @internal A partition is over: the application is told behind what it has not taken yet. */
+	protected failedPartition(subscription: Subscription<Value>, error: Error): void {
 		if (this.#finished !== undefined) return;
 		const { topic, partition } = subscription;
 		const code = error instanceof MillraceError ? error.code : "UNKNOWN_SERVER_ERROR";
@@ -372,7 +408,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	#wake(): void {
 		for (let waiter = this.#waiters.peek(); waiter !== undefined; waiter = this.#waiters.peek()) {
 			try {
-				const value = waiter.batch ? this.#takeBatch() : this.#takeRecord();
+				const value = this.#take(waiter.batch, waiter.hand);
 				if (value === undefined) return;
 				this.#waiters.shift();
 				waiter.resolve({ done: false, value });
@@ -383,21 +419,33 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		}
 	}
 
-	#next(batch: boolean): Promise<unknown> {
+	#next(batch: boolean, hand: Hand<Value>): Promise<unknown> {
+		this.hands.asked(hand);
+		this.#wakeUp();
 		if (this.#waiters.size === 0 && !this.#turnIsOver(batch)) {
 			try {
-				const value = batch ? this.#takeBatch() : this.#takeRecord();
+				const value = this.#take(batch, hand);
 				if (value !== undefined) return Promise.resolve({ done: false, value });
 			} catch (error) {
 				return Promise.reject(error);
 			}
 		}
-		if (this.#finished !== undefined) return this.#endResult(this.#finished);
+		if (this.#finished !== undefined) {
+			this.hands.close(hand);
+			return this.#endResult(this.#finished);
+		}
 		return new Promise((resolve, reject) => {
-			this.#waiters.push({ batch, resolve, reject });
+			this.#waiters.push({ batch, hand, resolve, reject });
 			// A failure to start rejects the waiter.
 			this.ready().catch(() => undefined);
 		});
+	}
+
+	#wakeUp(): void {
+		const { onAsk } = this;
+		if (onAsk === undefined) return;
+		this.onAsk = undefined;
+		onAsk();
 	}
 
 	/** Whether others are to get their turn first; if so, what waits is woken after that. */
@@ -419,14 +467,21 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		return Promise.resolve({ done: true, value: undefined });
 	}
 
-	/** The next record; undefined when none is here. Throws what the application is to be told. */
-	#takeRecord(): ConsumedRecord<Value> | undefined {
+	/** What is next; undefined when nothing is here. Throws what the application is to be told. */
+	#take(batch: boolean, hand: Hand<Value>): ConsumedRecord<Value> | RecordBatch<Value> | undefined {
+		if (this.isHalted) return undefined;
+		return batch ? this.#takeBatch(hand) : this.#takeRecord(hand);
+	}
+
+	#takeRecord(hand: Hand<Value>): ConsumedRecord<Value> | undefined {
 		for (;;) {
 			const current = this.#current;
 			if (current !== undefined) {
 				const record = current.cursor.take();
 				if (record !== undefined) {
-					current.item.subscription.position = record.offset + 1;
+					const { subscription } = current.item;
+					subscription.position = record.offset + 1;
+					hand.take(subscription, record.offset);
 					return record;
 				}
 				this.#current = undefined;
@@ -440,10 +495,14 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	/** The next batch, or what is left of the one that is being given out by records. */
-	#takeBatch(): RecordBatch<Value> | undefined {
+	#takeBatch(hand: Hand<Value>): RecordBatch<Value> | undefined {
 		if (this.#current !== undefined) this.#putBack(this.#current.item.subscription);
 		const item = this.#nextBatch();
 		this.#lent = item;
+		if (item !== undefined) {
+			const { subscription, batch } = item;
+			hand.take(subscription, subscription.position ?? batch.baseOffset);
+		}
 		return item?.batch;
 	}
 
@@ -506,7 +565,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	#giveCredit(subscription: Subscription<Value>): void {
-		const { connection } = this.#context.link;
+		const { connection } = this.context.link;
 		// Before its subscribe is answered the broker may not know the subscription yet.
 		if (connection === undefined || !subscription.answered || subscription.done) return;
 		const due = subscription.credit.due();
@@ -525,18 +584,85 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		if (subscription.done) return;
 		subscription.done = true;
 		this.#unsubscribe(subscription);
-		if (this.#subscriptions.every(({ done }) => done)) this.#finish(undefined);
+		this.checkDone();
+	}
+
+	/** @internal Ends when every partition has given all that was asked for. */
+	protected checkDone(): void {
+		if (this.#subscriptions.every(({ done }) => done)) this.allDone();
+	}
+
+	/** @internal */
+	protected allDone(): void {
+		this.finish(undefined);
 	}
 
 	/** With an end asked for, the last partition's error is the end; else `seek` may go on. */
 	#finishAfter(error: MillraceError): void {
-		if (this.#options.until === "end") this.#finish(error);
+		if (this.#options.until === "end") this.finish(error);
 	}
 
 	#unsubscribe({ number }: Subscription<Value>): void {
 		if (!this.#byNumber.delete(number)) return;
 		// It may have ended by itself, or with the connection: then there is nothing to undo.
-		this.#context.link.connection?.request(OPERATION.unsubscribe, number).catch(() => undefined);
+		this.context.link.connection?.request(OPERATION.unsubscribe, number).catch(() => undefined);
+	}
+
+	/** @internal Whether the application waits for something to come. */
+	protected get isWaiting(): boolean {
+		return this.#waiters.size > 0;
+	}
+
+	/** @internal Offset behind what the application is done with; undefined: not known yet. */
+	protected finishedOffset(subscription: Subscription<Value>): number | undefined {
+		return this.hands.finishedOffset(subscription, subscription.position);
+	}
+
+	/** @internal Counts what the application has in hand as done; answers the offset behind it. */
+	protected countHands(subscription: Subscription<Value>): number | undefined {
+		this.hands.count(subscription);
+		this.#passLent(subscription);
+		return subscription.position;
+	}
+
+	/** The batch in hand is behind us. */
+	#passLent(subscription: Subscription<Value>): void {
+		const lent = this.#lent;
+		if (lent?.subscription !== subscription) return;
+		subscription.position = Math.max(subscription.position ?? 0, lent.batch.lastOffset + 1);
+	}
+
+	/** @internal Gives nothing of a partition out any more; what is in hand stays there. */
+	protected stop(subscription: Subscription<Value>): void {
+		subscription.isOpen = false;
+		this.#passLent(subscription);
+		this.#discard(subscription);
+	}
+
+	/** @internal Partitions that are not consumed here any more. */
+	protected remove(subscriptions: ReadonlySet<Subscription<Value>>): void {
+		const left = this.#subscriptions.filter((each) => !subscriptions.has(each));
+		this.#subscriptions.splice(0, this.#subscriptions.length, ...left);
+		for (const subscription of subscriptions) {
+			this.#discard(subscription);
+			this.hands.clear(subscription);
+		}
+	}
+
+	/** Forgets what has arrived of a partition, and asks for no more. */
+	#discard(subscription: Subscription<Value>): void {
+		if (this.#current?.item.subscription === subscription) this.#current = undefined;
+		if (this.#lent?.subscription === subscription) this.#lent = undefined;
+		this.#queue.extract((item) => item.subscription === subscription);
+		subscription.early = [];
+		subscription.held = [];
+		this.#unsubscribe(subscription);
+	}
+
+	/** @internal Goes on after a halt. */
+	protected goOn(): void {
+		this.isHalted = false;
+		this.#wake();
 	}
 
 	/** Everything of a subscription that arrived and was not taken, oldest first. */
@@ -548,7 +674,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 
 	#abort(): void {
 		const { signal } = this.#options;
-		if (signal !== undefined) this.#finish(abortReason(signal));
+		if (signal !== undefined) this.finish(abortReason(signal));
 	}
 
 	#closedError(): unknown {
@@ -561,16 +687,18 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		}
 	}
 
-	#finish(error: unknown): void {
+	/** @internal The iteration is over, with an error or without. */
+	protected finish(error: unknown): void {
 		if (this.#finished !== undefined) return;
 		this.#finished = { error };
 		for (const subscription of this.#subscriptions) this.#unsubscribe(subscription);
 		this.#options.signal?.removeEventListener("abort", this.#aborted);
 		this.#stopListening();
-		this.#context.link.remove(this);
-		this.#context.forget(this);
+		this.context.link.remove(this);
+		this.context.forget(this);
 		this.#queue.extract(() => true);
 		this.#current = undefined;
+		this.hands.clearAll();
 		this.#endWaiters(error);
 	}
 

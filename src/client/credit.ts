@@ -5,21 +5,30 @@
 export class Credit {
 	/** What a subscription starts with, and what its credit never exceeds. */
 	readonly records: number;
-	readonly bytes: number;
+	bytes: number;
 	/** Delivered and not given back, and the part of it that the application has taken. */
 	#outstandingRecords = 0;
 	#outstandingBytes = 0;
 	#takenRecords = 0;
 	#takenBytes = 0;
+	/** What the broker has more than it should since `bytes` was lowered; negative: less. */
+	#surplusBytes = 0;
 
 	constructor(records: number, bytes: number) {
 		this.records = records;
 		this.bytes = bytes;
 	}
 
+	/** Another share from now on: reached by giving back less, or more, than was taken. */
+	resize(bytes: number): void {
+		this.#surplusBytes += this.bytes - bytes;
+		this.bytes = bytes;
+	}
+
 	/** What is left for a subscription that begins now. */
 	remaining(): [records: number, bytes: number] {
 		this.#settle();
+		this.#surplusBytes = 0;
 		return [
 			Math.max(0, this.records - this.#outstandingRecords),
 			Math.max(0, this.bytes - this.#outstandingBytes),
@@ -46,7 +55,9 @@ export class Credit {
 			this.#takenRecords * 4 >= this.records ||
 			this.#takenRecords === this.#outstandingRecords;
 		if (!enough) return undefined;
-		const due: [number, number] = [this.#takenRecords, this.#takenBytes];
+		const bytes = Math.max(0, this.#takenBytes - this.#surplusBytes);
+		this.#surplusBytes -= this.#takenBytes - bytes;
+		const due: [number, number] = [this.#takenRecords, bytes];
 		this.#settle();
 		return due;
 	}

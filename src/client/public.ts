@@ -21,6 +21,8 @@ export type { Codec, CodecName } from "./codecs.ts";
 export type { Consumer } from "./consumer.ts";
 export type { ConsumerOptions, Start, TopicSelection } from "./consumer-options.ts";
 export type { ConsumedRecord, RecordBatch } from "./delivery.ts";
+export type { GroupConsumer } from "./group-consumer.ts";
+export type { GroupConsumerOptions, OffsetToCommit, TopicPartition } from "./group-options.ts";
 export type { Producer, ProducerOptions } from "./producer.ts";
 export type { Ack, Durability, Header, HeadersToSend, RecordToSend } from "./records.ts";
 export type { Gap } from "./subscription.ts";

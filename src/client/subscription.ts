@@ -59,6 +59,8 @@ export class Subscription<Value> {
 	/** Has given all that was asked for, or ended with an error. */
 	done = false;
 	paused = false;
+	/** It may be subscribed: a group's partition is not before the application was told of it. */
+	isOpen = true;
 	credit: Credit;
 	/** The broker has answered the latest subscribe; what comes before that waits in `early`. */
 	answered = false;

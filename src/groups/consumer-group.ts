@@ -450,6 +450,13 @@ export class ConsumerGroup implements Group {
 		return this.#state.get(memberId)?.standing.epoch ?? null;
 	}
 
+	/** Whether a member has all that the group has for it as it is now. */
+	isSettled(memberId: string): boolean {
+		const { epoch, assignmentEpoch } = this.#state;
+		const member = this.#state.get(memberId);
+		return epoch === assignmentEpoch && member?.isReconciled(assignmentEpoch) === true;
+	}
+
 	#unwatch(member: ConsumerMember): void {
 		if (member.watcher === null) return;
 		member.watcher = null;

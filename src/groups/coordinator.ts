@@ -231,6 +231,11 @@ export class GroupCoordinator {
 		return group instanceof ConsumerGroup ? group.epochOf(memberId) : null;
 	}
 
+	/** As `ConsumerGroup.isSettled`. Throws GROUP_ID_NOT_FOUND. */
+	isConsumerSettled(groupId: string, memberId: string): boolean {
+		return this.#consumer(groupId).isSettled(memberId);
+	}
+
 	/** Throws INVALID_GROUP_ID, or GROUP_ID_NOT_FOUND, for a group of another type, too. */
 	describeConsumerGroup(groupId: string): ConsumerGroupDescription {
 		checkGroupId(groupId);

@@ -125,6 +125,8 @@ export interface GroupNotices {
 		group: string;
 		member_id: string;
 		epoch: number;
+		/** It has all that the group has for it at present. */
+		settled: boolean;
 		topics: GroupTopic<AssignedPartition>[];
 	};
 	revoke: { group: string; member_id: string; epoch: number; topics: GroupTopic<number>[] };

@@ -81,8 +81,8 @@ export class Membership implements ConsumerWatcher {
 	/** What is done one after the other; never rejects. */
 	#work: Promise<unknown> = Promise.resolve();
 	#isNewsDue = false;
-	/** The client was told what it has, be it nothing. */
-	#isTold = false;
+	/** The client was told that it has all that the group has for it; undefined: nothing yet. */
+	#toldSettled: boolean | undefined;
 	/** A heartbeat failed, and is to be repeated with the next sweep. */
 	#isRetryDue = false;
 	#progressMs: number;
@@ -272,8 +272,9 @@ export class Membership implements ConsumerWatcher {
 		this.#revoking = union(this.#revoking, revoked);
 		this.#held = union(this.#held, added);
 		if (revoked.size > 0) this.#tellRevoked(revoked);
-		if (added.size > 0 || !this.#isTold) this.#tellAssigned(added);
-		this.#isTold = true;
+		const isSettled = this.#host.groups.isConsumerSettled(this.groupId, this.memberId);
+		const isNews = this.#toldSettled === undefined || (isSettled && !this.#toldSettled);
+		if (added.size > 0 || isNews) this.#tellAssigned(added, isSettled);
 	}
 
 	#tellRevoked(revoked: Assignment): void {
@@ -287,10 +288,13 @@ export class Membership implements ConsumerWatcher {
 		}
 	}
 
-	#tellAssigned(added: Assignment): void {
-		for (const part of inParts(added)) {
+	#tellAssigned(added: Assignment, isSettled: boolean): void {
+		this.#toldSettled = isSettled;
+		const parts = inParts(added);
+		for (const [index, part] of parts.entries()) {
 			const topics = part.map(({ topicId, partitions }) => this.#assigned(topicId, partitions));
-			this.#notice("assign", { ...this.#about(), epoch: this.#epoch, topics });
+			const settled = isSettled && index === parts.length - 1;
+			this.#notice("assign", { ...this.#about(), epoch: this.#epoch, settled, topics });
 		}
 	}
 

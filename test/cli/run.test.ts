@@ -47,6 +47,8 @@ describe("exit codes", () => {
 		["topic delete t", "confirm with --yes"],
 		["start --num-partitions x", "--num-partitions: x is not a whole number"],
 		["start --config /does/not/exist", "cannot be read"],
+		["consume t --group g --partition 0", "cannot be used with"],
+		["consume t --group g --offset 5", "cannot be used with"],
 		["produce t --key-separator=", "Expected at least one character"],
 	])("2: millrace %s", async (line, message) => {
 		expect(await run(line.split(" "))).toBe(2);
@@ -60,11 +62,6 @@ describe("exit codes", () => {
 			expect(stderr).toContain("CONNECTION_LOST");
 		},
 	);
-
-	test("1: a group is refused, not ignored, by consume", async () => {
-		expect(await run(["consume", "t", "--group", "g"])).toBe(1);
-		expect(stderr).toContain("UNSUPPORTED_OPERATION");
-	});
 
 	test("errors of the table have theirs", () => {
 		const codeOf = (code: ConstructorParameters<typeof MillraceError>[0]) =>

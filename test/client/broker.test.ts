@@ -124,7 +124,8 @@ describe.each(TRANSPORTS)("on %s", (websocketTransport) => {
 
 	test("through restarts of the broker every record is stored once and read once", async () => {
 		const dataDir = await mkdtemp(join(tmpdir(), "millrace-client-"));
-		const options = { dataDir, websocketTransport } satisfies StartBrokerOptions;
+		const kafka = "127.0.0.1:0";
+		const options = { dataDir, websocketTransport, kafka } satisfies StartBrokerOptions;
 		let durable = await startBroker({ ...options, websocket: "127.0.0.1:0" });
 		const url = durable.addresses.websocket as string;
 		const own = await connect(url, { reconnectMsFirst: 5, reconnectMsMax: 50 });
@@ -172,7 +173,11 @@ test("a broker that lost its data gives the producer another identity", async ()
 	const lateProducer = late.producer();
 	await Promise.all([producer, lateProducer].map((each) => each.send({ topic: "lost", value: 1 })));
 	await first.close();
-	const second = await startBroker({ memory: true, websocket: address });
+	const second = await startBroker({
+		memory: true,
+		websocket: address,
+		kafka: "127.0.0.1:0",
+	});
 	expect(second.clusterId).not.toBe(first.clusterId);
 	const acks = await Promise.all(
 		[producer, lateProducer].flatMap((each) => [

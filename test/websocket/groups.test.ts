@@ -42,6 +42,7 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 			group,
 			member_id: member.memberId,
 			epoch: expect.any(Number),
+			settled: true,
 			topics: [
 				{
 					topic,

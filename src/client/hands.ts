@@ -1,0 +1,116 @@
+import type { Subscription } from "./subscription.ts";
+
+/** What an iterator has given to the application, which has not asked to go on yet. */
+export class Hand<Value> {
+	/** Where it is of; undefined: nothing is in hand. */
+	subscription: Subscription<Value> | undefined;
+	/** The first offset that may not be dealt with. */
+	offset = 0;
+	/** The application has said that it is done with it. */
+	isCounted = false;
+
+	take(subscription: Subscription<Value>, offset: number): void {
+		this.subscription = subscription;
+		this.offset = offset;
+		this.isCounted = false;
+	}
+
+	clear(): void {
+		this.subscription = undefined;
+	}
+}
+
+/** What all iterators of a consumer have given to the application. */
+export class Hands<Value> {
+	/** How often the application has asked to go on. */
+	askCount = 0;
+	readonly #held = new Set<Hand<Value>>();
+	/** Those of loops that were left: nobody is at work on what is in them. */
+	readonly #left = new Set<Hand<Value>>();
+	/** Who waits for something in hand. */
+	readonly #drains = new Set<() => void>();
+
+	/** That of an iterator that begins. */
+	open(): Hand<Value> {
+		const hand = new Hand<Value>();
+		this.#held.add(hand);
+		return hand;
+	}
+
+	/** The iterator is at its end. */
+	close(hand: Hand<Value>): void {
+		this.#held.delete(hand);
+	}
+
+	/** The application asks to go on: it is done with what it had. */
+	asked(hand: Hand<Value>): void {
+		this.askCount++;
+		hand.clear();
+		if (this.#left.size > 0) this.#left.clear();
+		if (this.#drains.size > 0) this.#tell();
+	}
+
+	/** A loop is left: what it had may be dealt with or not, but nobody is at it any more. */
+	leave(hand: Hand<Value>): void {
+		this.#held.delete(hand);
+		if (hand.subscription !== undefined) this.#left.add(hand);
+		this.#tell();
+	}
+
+	/** Lowers `position` to the first offset in hand, if there is one that was not counted. */
+	finishedOffset(
+		subscription: Subscription<Value>,
+		position: number | undefined,
+	): number | undefined {
+		let offset = position;
+		for (const hand of this.#of(subscription)) {
+			if (hand.isCounted) continue;
+			if (offset === undefined || hand.offset < offset) offset = hand.offset;
+		}
+		return offset;
+	}
+
+	/** What is in hand of a partition counts as dealt with. */
+	count(subscription: Subscription<Value>): void {
+		for (const hand of this.#of(subscription)) hand.isCounted = true;
+	}
+
+	/** What is in hand of a partition counts no more. */
+	clear(subscription: Subscription<Value>): void {
+		for (const hand of this.#of(subscription)) hand.clear();
+		this.#tell();
+	}
+
+	/** Nothing counts any more. */
+	clearAll(): void {
+		for (const hand of this.#held) hand.clear();
+		this.#left.clear();
+		this.#tell();
+	}
+
+	/** Resolves when the application is not at work on anything of these. */
+	drained(subscriptions: ReadonlySet<Subscription<Value>>): Promise<void> {
+		const isBusy = () =>
+			[...this.#held].some(
+				({ subscription }) => subscription !== undefined && subscriptions.has(subscription),
+			);
+		return new Promise((resolve) => {
+			const look = () => {
+				if (isBusy()) return;
+				this.#drains.delete(look);
+				resolve();
+			};
+			this.#drains.add(look);
+			look();
+		});
+	}
+
+	*#of(subscription: Subscription<Value>): Generator<Hand<Value>> {
+		for (const hand of this.#held) if (hand.subscription === subscription) yield hand;
+		for (const hand of this.#left) if (hand.subscription === subscription) yield hand;
+	}
+
+	#tell(): void {
+		for (const look of [...this.#drains]) look();
+	}
+}

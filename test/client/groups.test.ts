@@ -1,0 +1,386 @@
+/** Consumers that are members of groups, against a broker in this process. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+
+import {
+	type Client,
+	connect,
+	type GroupConsumer,
+	type GroupConsumerOptions,
+} from "../../src/client/index.ts";
+import { type Broker, startBroker } from "../../src/index.ts";
+import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
+
+let nameCount = 0;
+
+describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
+	requireTransport(websocketTransport);
+	let broker: Broker;
+	/** For everything that a test does beside its members. */
+	let admin: Client;
+	const clients: Client[] = [];
+
+	beforeAll(async () => {
+		broker = await startBroker({ memory: true, websocketTransport });
+		admin = await connected();
+	});
+
+	afterAll(async () => {
+		for (const client of clients) await client.close();
+		await broker.close();
+	});
+
+	async function connected(): Promise<Client> {
+		const options = { reconnectMsFirst: 5, reconnectMsMax: 20 };
+		const client = await connect(broker.addresses.websocket as string, options);
+		clients.push(client);
+		return client;
+	}
+
+	/** A topic with so many records in each partition: their values are "partition:offset". */
+	async function topicOf(partitions: number, records = 0): Promise<string> {
+		const topic = `topic-${nameCount++}`;
+		await admin.topics.create(topic, { partitions });
+		await append(topic, partitions, records);
+		return topic;
+	}
+
+	async function append(topic: string, partitions: number, records: number, from = 0) {
+		const producer = admin.producer<string>({ codec: "string" });
+		for (let partition = 0; partition < partitions; partition++) {
+			const batch = Array.from({ length: records }, (_, index) => ({
+				partition,
+				value: `${partition}:${from + index}`,
+			}));
+			if (batch.length > 0) await producer.sendBatch(topic, batch);
+		}
+	}
+
+	type Options = Partial<GroupConsumerOptions<string>>;
+
+	function member(client: Client, topic: string, options: Options = {}): GroupConsumer<string> {
+		return client.consumer<string>({
+			group: `group of ${topic}`,
+			topics: topic,
+			from: "earliest",
+			codec: "string",
+			...options,
+		});
+	}
+
+	/** What the group has committed, by partition, as administrators see it. */
+	async function committed(topic: string): Promise<(number | null)[]> {
+		const { partitions } = await admin.groups.describe(`group of ${topic}`);
+		return partitions.map(({ committed }) => committed);
+	}
+
+	async function take(consumer: GroupConsumer<string>, count: number): Promise<string[]> {
+		const values: string[] = [];
+		for await (const { value } of consumer) {
+			values.push(value as string);
+			if (values.length === count) break;
+		}
+		return values;
+	}
+
+	test("what the application is done with is committed at the end, and only that", async () => {
+		const topic = await topicOf(1, 5);
+		const consumer = member(admin, topic);
+		expect(await take(consumer, 3)).toEqual(["0:0", "0:1", "0:2"]);
+		// The loop was left with the third in hand: nobody said that it is dealt with.
+		await consumer.close();
+		expect(await committed(topic)).toEqual([2]);
+		const next = member(admin, topic);
+		expect(await take(next, 2)).toEqual(["0:2", "0:3"]);
+		await next.commit();
+		await next.close();
+		expect(await committed(topic)).toEqual([4]);
+		expect(await next[Symbol.asyncIterator]().next()).toEqual({ done: true, value: undefined });
+	});
+
+	test("batches are committed when the next one is asked for, and on an interval", async () => {
+		const topic = await topicOf(1, 3);
+		const consumer = member(admin, topic, { autoCommitIntervalMs: 20 });
+		const batches = consumer.batches();
+		const first = (await batches.next()).value;
+		expect([...(first ?? [])].map(({ value }) => value)).toEqual(["0:0", "0:1", "0:2"]);
+		await sleep(100);
+		// Where it began: with "latest", the next member would begin later.
+		expect(await consumer.committed(topic, 0)).toEqual({ offset: 0, metadata: "" });
+		const next = batches.next();
+		await expect.poll(() => committed(topic)).toEqual([3]);
+		await append(topic, 1, 1, 3);
+		expect([...((await next).value ?? [])]).toHaveLength(1);
+		await consumer.close();
+		expect(await committed(topic)).toEqual([3]);
+	});
+
+	test("commits by hand, of everything given out or of certain offsets", async () => {
+		const topic = await topicOf(2, 4);
+		const consumer = member(admin, topic, { autoCommit: false });
+		await take(consumer, 1);
+		expect(await consumer.committed(topic, 0)).toBeNull();
+		await consumer.commit([{ topic, partition: 1, offset: 2, metadata: "half" }]);
+		expect(await consumer.committed(topic, 1)).toEqual({ offset: 2, metadata: "half" });
+		await consumer.commit();
+		expect((await committed(topic)).filter((offset) => offset === 1)).toHaveLength(1);
+		await expect(
+			consumer.commit([{ topic: "elsewhere", partition: 0, offset: 1 }]),
+		).rejects.toMatchObject({ code: "UNKNOWN_TOPIC_OR_PARTITION", topic: "elsewhere" });
+		const before = await committed(topic);
+		await take(consumer, 3);
+		await consumer.close();
+		expect(await committed(topic)).toEqual(before);
+	});
+
+	test("a second member takes over where the first has committed, and no earlier", async () => {
+		const topic = await topicOf(2, 10);
+		const events: string[] = [];
+		const first = member(await connected(), topic, {
+			onAssign: (list) => void events.push(`assign ${list.length}`),
+			onRevoke: (list, { lost }) => void events.push(`revoke ${list.length} ${lost}`),
+		});
+		const records = first[Symbol.asyncIterator]();
+		const seen = new Set<string>();
+		// Alternates between the partitions, or not: one record of each is certain within eleven.
+		for (let count = 0; count < 11; count++)
+			seen.add((await records.next()).value?.value as string);
+		const inHand = [...seen].at(-1) as string;
+		const second = member(await connected(), topic, { until: "end" });
+		const others = (async () => {
+			const values: string[] = [];
+			for await (const { value } of second) values.push(value as string);
+			return values;
+		})();
+		await expect.poll(() => first.assignment().length).toBeGreaterThan(0);
+		// It goes on with what it keeps; what it has in hand it keeps until it asks for the next.
+		await sleep(100);
+		const before = await admin.groups.describe(`group of ${topic}`);
+		const rest = (async () => {
+			for (;;) {
+				const { value, done } = await records.next();
+				if (done === true) return;
+				seen.add(value.value as string);
+			}
+		})();
+		const taken = await others;
+		expect(taken.some((value) => seen.has(value))).toBe(false);
+		await expect.poll(() => seen.size + taken.length).toBe(20);
+		expect(events.slice(0, 2)).toEqual(["assign 2", "revoke 1 false"]);
+		// While the revoked partition had a record in hand, it was still the first one's.
+		const partition = before.partitions.find((each) => `${each.partition}` === inHand[0]);
+		expect(partition?.member_id).not.toBeNull();
+		await first.close();
+		await rest;
+		expect(await committed(topic)).toEqual([10, 10]);
+	});
+
+	test("a consumer reads to the end and has committed when its loop is over", async () => {
+		const topic = await topicOf(3, 7);
+		const values: unknown[] = [];
+		for await (const { value } of member(admin, topic, { until: "end" })) values.push(value);
+		expect(new Set(values).size).toBe(21);
+		expect(await committed(topic)).toEqual([7, 7, 7]);
+		expect((await admin.groups.describe(`group of ${topic}`)).state).toBe("Empty");
+		for await (const record of member(admin, topic, { until: "end" })) expect(record).toBeNull();
+	});
+
+	test("from the latest, nothing between two members is lost", async () => {
+		const topic = await topicOf(1, 3);
+		const first = member(admin, topic, { from: "latest", autoCommitIntervalMs: 10 });
+		await first.ready();
+		await expect.poll(() => committed(topic)).toEqual([3]);
+		await first.close();
+		await append(topic, 1, 2, 3);
+		const second = member(admin, topic, { from: "latest" });
+		expect(await take(second, 2)).toEqual(["0:3", "0:4"]);
+		await second.close();
+	});
+
+	test("onAssign is waited for, and may seek", async () => {
+		const topic = await topicOf(1, 5);
+		const consumer = member(admin, topic, {
+			onAssign: async ([{ partition } = { partition: -1 }]) => {
+				await sleep(20);
+				consumer.seek(topic, partition, { offset: 3 });
+			},
+		});
+		expect(await take(consumer, 2)).toEqual(["0:3", "0:4"]);
+		await consumer.close();
+		expect(await committed(topic)).toEqual([4]);
+	});
+
+	test("what a function of the application throws ends the consumer", async () => {
+		const topic = await topicOf(1, 1);
+		const consumer = member(admin, topic, {
+			onAssign: () => {
+				throw new Error("not today");
+			},
+		});
+		await expect(take(consumer, 1)).rejects.toThrow("not today");
+		await expect
+			.poll(async () => (await admin.groups.describe(`group of ${topic}`)).state)
+			.toBe("Empty");
+	});
+
+	test("an application that is stuck loses its partitions, and joins again", async () => {
+		const topic = await topicOf(1, 4);
+		const lost: boolean[] = [];
+		const stuck = member(await connected(), topic, {
+			progressTimeoutMs: 150,
+			onRevoke: (_, how) => void lost.push(how.lost),
+		});
+		const records = stuck[Symbol.asyncIterator]();
+		await records.next();
+		expect((await records.next()).value?.value).toBe("0:1");
+		const other = member(await connected(), topic);
+		expect(await take(other, 1)).toEqual(["0:0"]);
+		expect(lost).toEqual([true]);
+		expect(stuck.assignment()).toEqual([]);
+		await expect(stuck.commit()).resolves.toBeUndefined();
+		await expect(stuck.commit([{ topic, partition: 0, offset: 2 }])).rejects.toMatchObject({
+			code: "UNKNOWN_MEMBER_ID",
+		});
+		const again = records.next();
+		await other.commit();
+		await other.close();
+		expect((await again).value?.value).toBe("0:1");
+		await stuck.close();
+	});
+
+	test("who waits for records is not stuck, nor is who is slow but asks in time", async () => {
+		const topic = await topicOf(1, 4);
+		const lost: boolean[] = [];
+		const consumer = member(admin, topic, {
+			progressTimeoutMs: 900,
+			onRevoke: (_, how) => void lost.push(how.lost),
+		});
+		const records = consumer[Symbol.asyncIterator]();
+		for (let count = 0; count < 4; count++) {
+			expect((await records.next()).value?.value).toBe(`0:${count}`);
+			await sleep(350);
+		}
+		const next = records.next();
+		await sleep(1_500);
+		await append(topic, 1, 1, 4);
+		expect((await next).value?.value).toBe("0:4");
+		expect(lost).toEqual([]);
+		await consumer.close();
+	});
+
+	test("topics by pattern, as they come and go", async () => {
+		const prefix = `pattern-${nameCount++}`;
+		const consumer = admin.consumer<string>({
+			group: prefix,
+			pattern: `${prefix}\\..*`,
+			from: "earliest",
+			codec: "string",
+		});
+		const records = consumer[Symbol.asyncIterator]();
+		const first = records.next();
+		await admin.topics.create(`${prefix}.a`);
+		await admin.producer({ codec: "string" }).send({ topic: `${prefix}.a`, value: "one" });
+		expect((await first).value?.value).toBe("one");
+		const second = records.next();
+		await admin.topics.delete(`${prefix}.a`);
+		await expect.poll(() => consumer.assignment()).toEqual([]);
+		await admin.topics.create(`${prefix}.a`);
+		await admin.producer({ codec: "string" }).send({ topic: `${prefix}.a`, value: "two" });
+		expect((await second).value).toMatchObject({ value: "two", offset: 0 });
+		await consumer.close();
+	});
+
+	test("members of one client share, too", async () => {
+		const topic = await topicOf(4, 50);
+		const client = await connected();
+		const members = [member(client, topic), member(client, topic), member(client, topic)];
+		const seen: string[] = [];
+		const loops = members.map(async (consumer) => {
+			for await (const { value } of consumer) seen.push(value as string);
+		});
+		await expect.poll(() => seen.length).toBe(200);
+		await expect
+			.poll(() => members.map((each) => each.assignment().length).sort())
+			.toEqual([1, 1, 2]);
+		await client.close();
+		await Promise.all(loops);
+		expect(new Set(seen).size).toBe(200);
+		expect(seen).toHaveLength(200);
+		expect(await committed(topic)).toEqual([50, 50, 50, 50]);
+	});
+
+	test("pausing keeps the membership and holds a partition back", async () => {
+		const topic = await topicOf(2, 3);
+		const consumer = member(admin, topic, { progressTimeoutMs: 300 });
+		await consumer.ready();
+		consumer.pause(topic, 0);
+		expect(await take(consumer, 3)).toEqual(["1:0", "1:1", "1:2"]);
+		const records = consumer[Symbol.asyncIterator]();
+		const next = records.next();
+		await sleep(700);
+		consumer.resume();
+		expect((await next).value?.value).toBe("0:0");
+		await consumer.close();
+		// "0:0" is in hand.
+		expect(await committed(topic)).toEqual([0, 3]);
+	});
+
+	test.each([
+		[{ topics: [] }, "INVALID_ARGUMENT"],
+		[{ progressTimeoutMs: 0 }, "INVALID_ARGUMENT"],
+		[{ autoCommitIntervalMs: 1.5 }, "INVALID_ARGUMENT"],
+		[{ rebalanceTimeoutMs: 2 ** 31 }, "INVALID_ARGUMENT"],
+	] as [Options, string][])("options that make no sense are refused (%#)", (options, code) => {
+		expect(() => member(admin, "t", options)).toThrow(expect.objectContaining({ code }));
+	});
+
+	test.each([
+		[{ pattern: "(" }, "INVALID_REGULAR_EXPRESSION"],
+		[{ group: "" }, "INVALID_GROUP_ID"],
+		[{ assignor: "mine" as "range" }, "UNSUPPORTED_ASSIGNOR"],
+	] as [Options, string][])("what the broker refuses rejects (%#)", async (options, code) => {
+		const consumer = member(admin, "t", options);
+		await expect(consumer.ready()).rejects.toMatchObject({ code });
+		await expect(consumer[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code });
+		await consumer.close();
+	});
+
+	test("a signal ends it with its reason, and it leaves", async () => {
+		const topic = await topicOf(1, 2);
+		const abort = new AbortController();
+		const consumer = member(admin, topic, { signal: abort.signal });
+		const records = consumer[Symbol.asyncIterator]();
+		await records.next();
+		await records.next();
+		abort.abort(new Error("enough"));
+		await expect(records.next()).rejects.toThrow("enough");
+		await expect.poll(() => committed(topic)).toEqual([1]);
+		await expect
+			.poll(async () => (await admin.groups.describe(`group of ${topic}`)).members)
+			.toEqual([]);
+		const aborted = member(admin, topic, { signal: AbortSignal.abort(new Error("before")) });
+		await expect(take(aborted, 1)).rejects.toThrow("before");
+	});
+
+	test("a lost connection is made again, and reading goes on where it was committed", async () => {
+		const topic = await topicOf(1, 3);
+		const sockets: { terminate(): void }[] = [];
+		const ws = await import("ws");
+		const spy = vi.spyOn(ws.WebSocket.prototype, "send");
+		spy.mockImplementation(function (this: InstanceType<typeof ws.WebSocket>, ...rest) {
+			if (!sockets.includes(this)) sockets.push(this);
+			spy.mockRestore();
+			return Reflect.apply(ws.WebSocket.prototype.send, this, rest) as undefined;
+		});
+		const client = await connected();
+		const lost: boolean[] = [];
+		const consumer = member(client, topic, { onRevoke: (_, how) => void lost.push(how.lost) });
+		const records = consumer[Symbol.asyncIterator]();
+		for (let count = 0; count < 3; count++) await records.next();
+		await consumer.commit([{ topic, partition: 0, offset: 2 }]);
+		sockets[0]?.terminate();
+		expect((await records.next()).value?.value).toBe("0:2");
+		expect(lost).toEqual([true]);
+		await consumer.close();
+	});
+});
