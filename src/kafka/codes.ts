@@ -3,6 +3,9 @@ import { asMillraceError, MillraceError } from "../errors.ts";
 import { CODES, type CodeName } from "../protocol/codes.ts";
 import type { Exchange } from "./exchange.ts";
 
+/** A message in an answer: it may quote a name of any length, which would be no string any more. */
+const MESSAGE_CHARACTERS_MAX = 1_000;
+
 /** From here on codes are Millrace's own, which no Kafka client knows. */
 const OWN_CODES_FROM = 1_000;
 
@@ -45,7 +48,12 @@ export function failed(code: CodeName, particular?: string): Failure {
 /** The code and the message to put into a response for what was thrown. */
 export function kafkaFailure(thrown: unknown): Failure & { errorMessage: string } {
 	const error = asMillraceError(thrown);
-	return { errorCode: kafkaCode(error.number), errorMessage: error.message };
+	return { errorCode: kafkaCode(error.number), errorMessage: cut(error.message) };
+}
+
+function cut(message: string): string {
+	if (message.length <= MESSAGE_CHARACTERS_MAX) return message;
+	return `${message.slice(0, MESSAGE_CHARACTERS_MAX - 1)}…`;
 }
 
 /** The same, for what may be a bug: that is logged, since the client learns nothing of it. */

@@ -9,6 +9,7 @@ import { openRequest } from "../../src/kafka/headers.ts";
 import { KafkaFrameError } from "../../src/kafka/wire/frame-error.ts";
 import { KafkaReader } from "../../src/kafka/wire/reader.ts";
 import { encodeMessage } from "./client-codec.ts";
+import { damaged, numbersOf, oneOf } from "./damage.ts";
 import { exampleMessage } from "./example-message.ts";
 import { generatedSchemas, versionsOf } from "./generated-schemas.ts";
 
@@ -23,56 +24,6 @@ const ROUNDS = 60;
 const VALUES_PER_BYTE = 4;
 /** Values of an empty message. */
 const VALUES_MIN = 64;
-
-/** Whole numbers below a bound, the same for the same seed (xorshift). */
-function numbersOf(start: number): (bound: number) => number {
-	let state = (start * 2_654_435_761) | 1;
-	return (bound) => {
-		state ^= state << 13;
-		state ^= state >>> 17;
-		state ^= state << 5;
-		return (state >>> 0) % bound;
-	};
-}
-
-type Below = ReturnType<typeof numbersOf>;
-
-/** Numbers at which lengths, counts and markers go wrong. */
-const EDGES = [0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000, 0xffffffff];
-
-const DAMAGES: readonly ((bytes: Buffer, below: Below) => Buffer)[] = [
-	(bytes, below) => bytes.subarray(0, below(bytes.length + 1)),
-	(bytes, below) => Buffer.concat([bytes, Buffer.alloc(below(9), below(256))]),
-	(bytes, below) => {
-		for (let left = 1 + below(4); left > 0; left--) bytes[below(bytes.length)] = below(256);
-		return bytes;
-	},
-	(bytes, below) => {
-		const edge = EDGES[below(EDGES.length)] as number;
-		if (bytes.length >= 4) bytes.writeUInt32BE(edge, below(bytes.length - 3));
-		return bytes;
-	},
-	(bytes, below) => {
-		// A varint of five bytes, as large as it can be.
-		bytes
-			.fill(0xff, below(bytes.length + 1))
-			.subarray(-1)
-			.fill(0x0f);
-		return bytes;
-	},
-	(bytes, below) => {
-		const at = below(bytes.length + 1);
-		return Buffer.concat([
-			bytes.subarray(0, at),
-			Buffer.alloc(1 + below(5), below(256)),
-			bytes.subarray(at),
-		]);
-	},
-	(bytes, below) => {
-		for (let at = 0; at < bytes.length; at++) bytes[at] = below(256);
-		return bytes;
-	},
-];
 
 /** Values in a message, itself included. */
 function valuesIn(value: unknown): number {
@@ -107,9 +58,8 @@ function expectSafe(
 		const whole = encodeMessage(name, version, exampleMessage(name, version));
 		bytesMax = Math.max(bytesMax, whole.length);
 		for (let round = 0; round < ROUNDS && whole.length > 0; round++) {
-			const damage = DAMAGES[below(DAMAGES.length)] as (typeof DAMAGES)[number];
-			const damaged = damage(Buffer.from(whole), below);
-			if (!isRead(damaged, (reader) => read(reader, version))) refused++;
+			const bytes = damaged(Buffer.from(whole), below);
+			if (!isRead(bytes, (reader) => read(reader, version))) refused++;
 		}
 	}
 	// Only what has no fields has nothing that could be wrong.
@@ -130,7 +80,7 @@ test("headers, and bodies behind them", () => {
 	const served = [...SERVED_APIS.values()];
 	for (let round = 0; round < 5_000; round++) {
 		const frame = Buffer.from(Array.from({ length: below(200) }, () => below(256)));
-		const { facts } = served[below(served.length)] as (typeof served)[number];
+		const { facts } = oneOf(served, below);
 		if (frame.length >= 4 && below(4) > 0) {
 			frame.writeInt16BE(facts.key);
 			frame.writeInt16BE(facts.oldest + below(facts.latest - facts.oldest + 2), 2);

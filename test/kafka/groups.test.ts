@@ -199,3 +199,11 @@ test("groups are listed by state, lose offsets, and are deleted", async () => {
 	expect(deleted.results).toMatchObject([{ groupId: "ends" }]);
 	expect(await names([])).not.toContain("ends");
 });
+
+test("a message quotes no more of a group's name than is read", async () => {
+	const client = await connectRaw();
+	const name = "g".repeat(32_767);
+	const answer = await client.request("DescribeGroups", 6, { groups: [name] });
+	expect(pick(answer, "groups", 0)).toMatchObject({ groupId: name, errorCode: 69 });
+	expect(pick(answer, "groups", 0).errorMessage).toMatch(/^.{999}…$/);
+});
