@@ -1,7 +1,32 @@
 /**
- * Replicas as clients assign them: this broker holds every partition, once, and nobody else can.
+ * Replicas as clients assign them and are told of them: this broker holds every partition, once,
+ * and nobody else can.
  */
 import { MillraceError } from "../errors.ts";
+import { CODES } from "../protocol/codes.ts";
+import type { Topic } from "../topics/catalogue.ts";
+import type { KafkaHost } from "./host.ts";
+
+/** What clients are told of the partitions of a topic from `from` on and below `to`. */
+export function describePartitions(
+	topic: Topic,
+	from: number,
+	to: number,
+	{ brokerId, storage }: KafkaHost,
+) {
+	// It is the store's: all partitions have the same.
+	const { leaderEpoch } = storage.offsets(topic.handle, 0);
+	const replicas = [brokerId];
+	return Array.from({ length: Math.max(to - from, 0) }, (_, index) => ({
+		errorCode: CODES.NONE.code,
+		partitionIndex: from + index,
+		leaderId: brokerId,
+		leaderEpoch,
+		replicaNodes: replicas,
+		isrNodes: replicas,
+		offlineReplicas: [],
+	}));
+}
 
 /** Throws INVALID_REPLICA_ASSIGNMENT unless the one broker is named, and nothing else. */
 export function checkReplicas(replicas: readonly number[], brokerId: number): void {

@@ -25,12 +25,11 @@ export function deadlineAfter(timeoutMs: number, clock: Clock): () => boolean {
 	return () => clock.monotonicMs() >= deadlineMs;
 }
 
-/** What stands in a list more than once. */
-export function repeatedIn(names: Iterable<string>): ReadonlySet<string> {
-	const seen = new Set<string>();
-	const repeated = new Set<string>();
-	for (const name of names) (seen.has(name) ? repeated : seen).add(name);
-	return repeated;
+/** What stands in a list more than once, in the order of its first places there. */
+export function repeatedIn<Key>(keys: Iterable<Key>): ReadonlySet<Key> {
+	const counts = new Map<Key, number>();
+	for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+	return new Set([...counts].filter(([, count]) => count > 1).map(([key]) => key));
 }
 
 /** The partitions of each topic that a request names, each once however often it names them. */

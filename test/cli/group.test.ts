@@ -4,6 +4,7 @@ import { connect } from "../../src/client/index.ts";
 import { type Broker, startBroker } from "../../src/index.ts";
 import { runCommand } from "../broker-process.ts";
 import { RawKafkaClient } from "../kafka/raw-client.ts";
+import { kafkaPortOf } from "../kafka/use-broker.ts";
 
 const GROUP = "billing";
 
@@ -12,7 +13,7 @@ let kafka: RawKafkaClient;
 
 beforeAll(async () => {
 	broker = await startBroker({ memory: true });
-	kafka = await RawKafkaClient.connect(Number(broker.addresses.kafka?.split(":").at(-1)));
+	kafka = await RawKafkaClient.connect(kafkaPortOf(broker));
 	const client = await connect(broker.addresses.websocket);
 	await client.topics.create("orders", { partitions: 2 });
 	const producer = client.producer<number>();

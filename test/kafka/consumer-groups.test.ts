@@ -1,33 +1,18 @@
 /** Groups of the consumer protocol (KIP-848) over the Kafka protocol, in all versions. */
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { type Broker, startBroker } from "../../src/index.ts";
+import { beforeAll, expect, test } from "vitest";
 import type { Fields } from "./client-codec.ts";
 import { pick } from "./pick.ts";
-import { RawKafkaClient } from "./raw-client.ts";
-import { newTopic } from "./use-broker.ts";
+import type { RawKafkaClient } from "./raw-client.ts";
+import { newTopic, useBroker } from "./use-broker.ts";
 
-let broker: Broker;
+const used = useBroker();
 let topicId: string;
 
 beforeAll(async () => {
-	broker = await startBroker({ memory: true });
-	const client = await RawKafkaClient.connect(kafkaPort());
-	const created = await client.request("CreateTopics", 7, {
-		topics: [newTopic("orders")],
-		timeoutMs: 10_000,
-	});
-	topicId = (created.topics as Fields[])[0]!.topicId as string;
-	await client.close();
+	const asked = { topics: [newTopic("orders")], timeoutMs: 10_000 };
+	const created = await used.ask("CreateTopics", 7, asked);
+	topicId = pick(created, "topics", 0).topicId as string;
 });
-afterAll(() => broker.close());
-
-const kafkaPort = () => Number(broker.addresses.kafka?.split(":").at(-1));
-
-async function connectRaw(): Promise<RawKafkaClient> {
-	const client = await RawKafkaClient.connect(kafkaPort());
-	onTestFinished(() => client.close());
-	return client;
-}
 
 const joinFields = (groupId: string, memberId: string): Fields => ({
 	groupId,
@@ -65,7 +50,7 @@ const fetchCode = async (client: RawKafkaClient, groupId: string, member: Fields
 };
 
 test.each([0, 1])("ConsumerGroupHeartbeat v%i joins, stays and leaves", async (version) => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const groupId = `v${version}`;
 	const joined = await client.request(
 		"ConsumerGroupHeartbeat",
@@ -98,7 +83,7 @@ test.each([0, 1])("ConsumerGroupHeartbeat v%i joins, stays and leaves", async (v
 });
 
 test("members are told what their group is given, from their next heartbeat on", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const groupId = "configured";
 	await client.request("ConsumerGroupHeartbeat", 1, joinFields(groupId, "m"));
 	const name = "consumer.heartbeat.interval.ms";
@@ -113,13 +98,13 @@ test("members are told what their group is given, from their next heartbeat on",
 });
 
 test("from v1 on members choose their ids", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const answer = await client.request("ConsumerGroupHeartbeat", 1, joinFields("nameless", ""));
 	expect(answer).toMatchObject({ errorCode: 42, memberId: null, memberEpoch: 0 });
 });
 
 test("a regular expression is resolved by the broker, and refused when it is none", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const join = (subscribedTopicRegex: string) =>
 		client.request("ConsumerGroupHeartbeat", 1, {
 			...joinFields("expression", "m"),
@@ -134,7 +119,7 @@ test("a regular expression is resolved by the broker, and refused when it is non
 });
 
 test("a regular expression also matches the broker's own topics, as in Kafka", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const { topics } = await client.request("Metadata", 12, { topics: null });
 	const [offsets] = (topics as Fields[]).filter(({ isInternal }) => isInternal);
 	const answer = await client.request("ConsumerGroupHeartbeat", 1, {
@@ -146,7 +131,7 @@ test("a regular expression also matches the broker's own topics, as in Kafka", a
 });
 
 test.each([0, 1])("ConsumerGroupDescribe v%i", async (version) => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const groupId = `described${version}`;
 	await client.request("ConsumerGroupHeartbeat", 1, {
 		...joinFields(groupId, "m"),
@@ -194,7 +179,7 @@ test.each([0, 1])("ConsumerGroupDescribe v%i", async (version) => {
 });
 
 test("offsets are for members with their present epoch", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const groupId = "offsets";
 	await client.request("ConsumerGroupHeartbeat", 1, joinFields(groupId, "m"));
 	expect(await commitCode(client, 9, offsetFields(groupId, "m", 2))).toBe(0);

@@ -1,27 +1,15 @@
 /** Classic groups over the Kafka protocol, at their oldest and newest versions. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Broker, startBroker } from "../../src/index.ts";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Fields } from "./client-codec.ts";
 import { pick } from "./pick.ts";
-import { RawKafkaClient } from "./raw-client.ts";
+import type { RawKafkaClient } from "./raw-client.ts";
+import { useBroker } from "./use-broker.ts";
 
-let broker: Broker;
+const used = useBroker();
 
 beforeAll(async () => {
-	broker = await startBroker({ memory: true });
-	const client = await RawKafkaClient.connect(kafkaPort());
-	await client.request("Metadata", 9, { topics: [{ name: "orders" }] });
-	await client.close();
+	await used.ask("Metadata", 9, { topics: [{ name: "orders" }] });
 });
-afterAll(() => broker.close());
-
-const kafkaPort = () => Number(broker.addresses.kafka?.split(":").at(-1));
-
-async function connectRaw(): Promise<RawKafkaClient> {
-	const client = await RawKafkaClient.connect(kafkaPort());
-	onTestFinished(() => client.close());
-	return client;
-}
 
 const joinFields = (groupId: string, memberId = ""): Fields => ({
 	groupId,
@@ -83,7 +71,7 @@ const groupRequest = (groupId: string): Fields => ({
 
 describe("a member of a group", () => {
 	test("joins, syncs, beats, commits and leaves", async () => {
-		const client = await connectRaw();
+		const client = await used.connect();
 		const member = await becomeOnlyMember(client, "one");
 		expect(await client.request("Heartbeat", 4, member)).toMatchObject({ errorCode: 0 });
 		const committed = await client.request("OffsetCommit", 8, commitFields(member, 7));
@@ -109,7 +97,7 @@ describe("a member of a group", () => {
 	});
 
 	test("of another generation can neither beat nor commit", async () => {
-		const client = await connectRaw();
+		const client = await used.connect();
 		const member = await becomeOnlyMember(client, "generations");
 		const old = { ...member, generationId: 0 };
 		expect(await client.request("Heartbeat", 0, old)).toMatchObject({ errorCode: 22 });
@@ -118,7 +106,7 @@ describe("a member of a group", () => {
 	});
 
 	test("in the oldest versions is taken at once, and described in their form", async () => {
-		const client = await connectRaw();
+		const client = await used.connect();
 		const joined = await client.request("JoinGroup", 0, joinFields("oldest"));
 		expect(joined).toMatchObject({ errorCode: 0, generationId: 1, protocolName: "range" });
 		const memberId = joined.memberId as string;
@@ -141,7 +129,7 @@ describe("offsets without members", () => {
 	const alone: Fields = { groupId: "alone", memberId: "", groupInstanceId: null };
 
 	test("are committed and fetched in the oldest versions, and with errors at the top", async () => {
-		const client = await connectRaw();
+		const client = await used.connect();
 		const committed = await client.request("OffsetCommit", 2, commitFields(alone, 3));
 		expect(pick(committed, "topics", 0, "partitions", 0)).toMatchObject({ errorCode: 0 });
 		const topics = [{ name: "orders", partitionIndexes: [0] }];
@@ -153,7 +141,7 @@ describe("offsets without members", () => {
 	});
 
 	test("are known by topic id from version 10 on", async () => {
-		const client = await connectRaw();
+		const client = await used.connect();
 		const described = await client.request("Metadata", 12, { topics: [{ name: "orders" }] });
 		const topicId = pick(described, "topics", 0).topicId as string;
 		const unknown = "00000000-0000-4000-8000-000000000001";
@@ -177,7 +165,7 @@ describe("offsets without members", () => {
 });
 
 test("groups are listed by state, lose offsets, and are deleted", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const member = await becomeOnlyMember(client, "ends");
 	await client.request("OffsetCommit", 8, commitFields(member, 1));
 	const names = async (statesFilter: string[]) => {
@@ -201,7 +189,7 @@ test("groups are listed by state, lose offsets, and are deleted", async () => {
 });
 
 test("a message quotes no more of a group's name than is read", async () => {
-	const client = await connectRaw();
+	const client = await used.connect();
 	const name = "g".repeat(32_767);
 	const answer = await client.request("DescribeGroups", 6, { groups: [name] });
 	expect(pick(answer, "groups", 0)).toMatchObject({ groupId: name, errorCode: 69 });

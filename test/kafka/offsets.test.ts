@@ -8,14 +8,14 @@ import { recordBatch } from "../record-batch.ts";
 import type { Fields } from "./client-codec.ts";
 import { pick } from "./pick.ts";
 import { RawKafkaClient } from "./raw-client.ts";
+import { kafkaPortOf } from "./use-broker.ts";
 
 const LATEST = -1;
 const EARLIEST = -2;
 const MAX_TIMESTAMP = -3;
 
 async function connectRaw(broker: Broker): Promise<RawKafkaClient> {
-	const port = Number(broker.addresses.kafka?.split(":").at(-1));
-	const client = await RawKafkaClient.connect(port);
+	const client = await RawKafkaClient.connect(kafkaPortOf(broker));
 	onTestFinished(() => client.close());
 	return client;
 }

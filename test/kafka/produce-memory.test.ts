@@ -21,7 +21,7 @@ import { RawKafkaClient } from "./raw-client.ts";
 
 const PRODUCE_KEY = 0;
 const REQUESTS = 8;
-/** Fits into what one read of a socket brings, so that the request lies in the read's own memory. */
+/** Fits into what one read of a socket brings, so that the request lies in its memory. */
 const VALUE_BYTES = 20_000;
 
 setFlagsFromString("--expose-gc");

@@ -1,24 +1,13 @@
 /** A whole broker, asked in the Kafka protocol by a client that says just what it is told to. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { connect } from "../../src/client/index.ts";
-import { type Broker, startBroker } from "../../src/index.ts";
+import { startBroker } from "../../src/index.ts";
 import { recordBatch } from "../record-batch.ts";
 import { pick } from "./pick.ts";
 import { RawKafkaClient } from "./raw-client.ts";
+import { kafkaPortOf, useBroker } from "./use-broker.ts";
 
-let broker: Broker;
-
-beforeAll(async () => {
-	broker = await startBroker({ memory: true });
-});
-afterAll(() => broker.close());
-
-async function connectRaw(): Promise<RawKafkaClient> {
-	const port = Number(broker.addresses.kafka?.split(":").at(-1));
-	const client = await RawKafkaClient.connect(port);
-	onTestFinished(() => client.close());
-	return client;
-}
+const used = useBroker();
 
 const produceRequest = (topic: string, records: Uint8Array, acks = -1) => ({
 	transactionalId: null,
@@ -41,9 +30,9 @@ const texts = (...values: string[]) => values.map((value) => Buffer.from(value))
 
 describe("one log, two protocols", () => {
 	test("what the SDK sends is fetched over Kafka, and the other way round", async () => {
-		const client = await connect(broker.addresses.websocket);
+		const client = await connect(used.broker.addresses.websocket);
 		onTestFinished(() => client.close());
-		const raw = await connectRaw();
+		const raw = await used.connect();
 		await raw.request("Metadata", 9, { topics: [{ name: "both" }] });
 		await client.producer({ codec: "string" }).send({ topic: "both", value: "from the SDK" });
 		await raw.request("Produce", 9, produceRequest("both", recordBatch(texts("from Kafka"))));
@@ -63,9 +52,9 @@ describe("one log, two protocols", () => {
 	});
 
 	test("a waiting fetch is woken by a WebSocket producer", async () => {
-		const client = await connect(broker.addresses.websocket);
+		const client = await connect(used.broker.addresses.websocket);
 		onTestFinished(() => client.close());
-		const raw = await connectRaw();
+		const raw = await used.connect();
 		await raw.request("Metadata", 9, { topics: [{ name: "waited" }] });
 		const answer = raw.request("Fetch", 12, fetchRequest("waited", 0, { maxWaitMs: 25_000 }));
 		await client.producer().send({ topic: "waited", value: 1 });
@@ -76,7 +65,7 @@ describe("one log, two protocols", () => {
 
 describe("numbered batches", () => {
 	test("of several producers come over one connection, each stored once and in order", async () => {
-		const raw = await connectRaw();
+		const raw = await used.connect();
 		await raw.request("Metadata", 9, { topics: [{ name: "numbered" }] });
 		const nextProducer = async () => {
 			const asked = { transactionalId: null, transactionTimeoutMs: 60_000 };
@@ -106,7 +95,7 @@ describe("max.connections", () => {
 		onTestFinished(() => small.close());
 		const client = await connect(small.addresses.websocket);
 		onTestFinished(() => client.close());
-		const port = Number(small.addresses.kafka?.split(":").at(-1));
+		const port = kafkaPortOf(small);
 		const raw = await RawKafkaClient.connect(port);
 		await raw.request("Metadata", 9, { topics: [] });
 		const refused = await RawKafkaClient.connect(port);
@@ -125,7 +114,7 @@ describe("max.connections", () => {
 
 describe("a connection", () => {
 	test("answers pipelined requests in their order", async () => {
-		const raw = await connectRaw();
+		const raw = await used.connect();
 		await raw.request("Metadata", 9, { topics: [{ name: "ordered" }] });
 		for (let sent = 0; sent < 50; sent++) {
 			const batch = recordBatch(texts(`${sent}`));
@@ -147,7 +136,7 @@ describe("a connection", () => {
 	});
 
 	test("acks 0 gets no answer, and is there for what comes after it", async () => {
-		const raw = await connectRaw();
+		const raw = await used.connect();
 		await raw.request("Metadata", 9, { topics: [{ name: "unanswered" }] });
 		raw.send("Produce", 9, produceRequest("unanswered", recordBatch(texts("a")), 0));
 		const listed = await raw.request("ListOffsets", 1, {
@@ -164,7 +153,7 @@ describe("a connection", () => {
 	});
 
 	test("a version of ApiVersions that is not known is answered with those that are", async () => {
-		const raw = await connectRaw();
+		const raw = await used.connect();
 		// Version 5: a header with tagged fields and a body that nobody here can read.
 		raw.sendFrame(Buffer.from("0012000500000007000178000363626100", "hex"));
 		expect((await raw.frame()).toString("hex")).toBe("00000007002300000001001200000004");
@@ -178,8 +167,8 @@ describe("a connection", () => {
 		["a version that is not served", "0000000e0003006300000007ffff00000000"],
 		["an array longer than its frame", "0000000e0003000100000007ffff7fffffff"],
 	])("%s ends it, and no other", async (_what, hex) => {
-		const neighbour = await connectRaw();
-		const raw = await connectRaw();
+		const neighbour = await used.connect();
+		const raw = await used.connect();
 		raw.sendBytes(Buffer.from(hex.replaceAll(" ", ""), "hex"));
 		await raw.closed;
 		expect((await neighbour.request("ApiVersions", 0)).errorCode).toBe(0);

@@ -14,11 +14,10 @@
  *   nothing is.
  * - v10: timeout.  v11: earliest pending upload, -6 (KIP-1023): nothing is uploaded.
  */
-import { asMillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { serveApi } from "../api.ts";
-import { kafkaCode } from "../codes.ts";
+import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { checkLeaderEpoch } from "../fetch-run.ts";
 import {
@@ -26,6 +25,7 @@ import {
 	type ListOffsetsRequest,
 	type ListOffsetsResponse,
 } from "../generated/02-list-offsets.ts";
+import { repeatedIn } from "../requests.ts";
 import { findTopic } from "../topics.ts";
 
 const LATEST = -1;
@@ -61,27 +61,17 @@ async function listOffsets(
 ): Promise<ListOffsetsResponse> {
 	const answers = topics.map(async ({ name, partitions }) => {
 		const found = findTopic(exchange.host.catalogue, { name });
-		const { once, twice } = byOccurrence(partitions);
+		const repeated = repeatedIn(partitions.map(({ partitionIndex }) => partitionIndex));
+		const once = partitions.filter(({ partitionIndex }) => !repeated.has(partitionIndex));
 		return {
 			name,
 			partitions: await Promise.all([
 				...once.map((partition) => answerPartition(found, partition, exchange)),
-				...twice.map((partitionIndex) => ({ partitionIndex, errorCode: INVALID_REQUEST })),
+				...[...repeated].map((partitionIndex) => ({ partitionIndex, errorCode: INVALID_REQUEST })),
 			]),
 		};
 	});
 	return { topics: await Promise.all(answers) };
-}
-
-/** The partitions that are named once, and the indexes of the others. */
-function byOccurrence(partitions: readonly RequestPartition[]) {
-	const counts = new Map<number, number>();
-	for (const { partitionIndex } of partitions) {
-		counts.set(partitionIndex, (counts.get(partitionIndex) ?? 0) + 1);
-	}
-	const isOnce = ({ partitionIndex }: RequestPartition) => counts.get(partitionIndex) === 1;
-	const twice = [...counts].filter(([, count]) => count > 1).map(([index]) => index);
-	return { once: partitions.filter(isOnce), twice };
 }
 
 async function answerPartition(
@@ -96,7 +86,7 @@ async function answerPartition(
 		if (exchange.apiVersion < LEADER_EPOCH_VERSION) return { partitionIndex, ...answer };
 		return { partitionIndex, leaderEpoch, ...answer };
 	} catch (error) {
-		return { partitionIndex, errorCode: kafkaCode(asMillraceError(error).number) };
+		return { partitionIndex, errorCode: kafkaFailure(error).errorCode };
 	}
 }
 

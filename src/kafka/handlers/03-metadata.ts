@@ -5,8 +5,8 @@
  * - The one broker is what clients are told of, under the address that they dialled or that
  *   `advertise` names; it leads every partition and is the controller.
  * - A topic that is not there is created where the request and `auto.create.topics.enable` allow
- *   it, and told as unknown all the same, as Kafka does, which creates behind its answer: clients ask
- *   again, and who looks whether a topic is gone is told so. The next request finds it.
+ *   it, and told as unknown all the same, as Kafka does, which creates behind its answer: clients
+ *   ask again, and who looks whether a topic is gone is told so. The next request finds it.
  *
  * Version notes:
  * - v0: no topics means all.  v1: null does, and no topics means none.
@@ -27,6 +27,7 @@ import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { METADATA, type MetadataRequest, type MetadataResponse } from "../generated/03-metadata.ts";
 import { brokerAddress } from "../node.ts";
+import { describePartitions } from "../replicas.ts";
 import { checkNamedCount } from "../requests.ts";
 import { Turns } from "../turns.ts";
 import { NIL_UUID } from "../wire/uuid.ts";
@@ -105,27 +106,12 @@ async function answerTopic(
 }
 
 function describe(topic: Topic, request: MetadataRequest, { host }: Exchange): ResponseTopic {
-	const { brokerId, storage } = host;
-	const { leaderEpoch } = storage.offsets(topic.handle, 0);
-	const replicas = [brokerId];
-	const partitions: ResponseTopic["partitions"][number][] = [];
-	for (let partitionIndex = 0; partitionIndex < topic.partitions; partitionIndex++) {
-		partitions.push({
-			errorCode: CODES.NONE.code,
-			partitionIndex,
-			leaderId: brokerId,
-			leaderEpoch,
-			replicaNodes: replicas,
-			isrNodes: replicas,
-			offlineReplicas: [],
-		});
-	}
 	return {
 		errorCode: CODES.NONE.code,
 		name: topic.name,
 		topicId: topic.topicId,
 		isInternal: isInternalTopic(topic.name),
-		partitions,
+		partitions: describePartitions(topic, 0, topic.partitions, host),
 		topicAuthorizedOperations: request.includeTopicAuthorizedOperations
 			? TOPIC_OPERATIONS
 			: OPERATIONS_UNASKED,

@@ -7,11 +7,10 @@
  * - A consumer learns so that the tail which it read was cut off: every unclean start begins an
  *   epoch.
  */
-import { asMillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { serveApi } from "../api.ts";
-import { kafkaCode } from "../codes.ts";
+import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { checkLeaderEpoch } from "../fetch-run.ts";
 import {
@@ -55,6 +54,6 @@ async function answerPartition(
 		const end = await storage.endOfLeaderEpoch(found.handle, partition, leaderEpoch);
 		return { partition, errorCode, ...end };
 	} catch (error) {
-		return { partition, errorCode: kafkaCode(asMillraceError(error).number) };
+		return { partition, errorCode: kafkaFailure(error).errorCode };
 	}
 }

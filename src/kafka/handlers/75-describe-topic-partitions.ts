@@ -22,6 +22,7 @@ import {
 	type DescribeTopicPartitionsRequest,
 	type DescribeTopicPartitionsResponse,
 } from "../generated/75-describe-topic-partitions.ts";
+import { describePartitions } from "../replicas.ts";
 import { checkNamedCount } from "../requests.ts";
 import { NIL_UUID } from "../wire/uuid.ts";
 
@@ -72,28 +73,17 @@ function isWithin(
 }
 
 function describe(topic: Topic, from: number, to: number, { host }: Exchange): ResponseTopic {
-	const { brokerId, storage } = host;
-	const replicas = [brokerId];
-	const partitions: ResponseTopic["partitions"][number][] = [];
-	for (let partitionIndex = from; partitionIndex < to; partitionIndex++) {
-		partitions.push({
-			errorCode: CODES.NONE.code,
-			partitionIndex,
-			leaderId: brokerId,
-			leaderEpoch: storage.offsets(topic.handle, partitionIndex).leaderEpoch,
-			replicaNodes: replicas,
-			isrNodes: replicas,
-			eligibleLeaderReplicas: [],
-			lastKnownElr: [],
-			offlineReplicas: [],
-		});
-	}
+	const partitions = describePartitions(topic, from, to, host);
 	return {
 		errorCode: CODES.NONE.code,
 		name: topic.name,
 		topicId: topic.topicId,
 		isInternal: isInternalTopic(topic.name),
-		partitions,
+		partitions: partitions.map((partition) => ({
+			...partition,
+			eligibleLeaderReplicas: [],
+			lastKnownElr: [],
+		})),
 		topicAuthorizedOperations: TOPIC_OPERATIONS,
 	};
 }

@@ -8,7 +8,7 @@ import { recordBatch } from "../../record-batch.ts";
 import type { Fields } from "../client-codec.ts";
 import { pick } from "../pick.ts";
 import { RawKafkaClient } from "../raw-client.ts";
-import { newTopic, useBroker } from "../use-broker.ts";
+import { kafkaPortOf, newTopic, useBroker } from "../use-broker.ts";
 
 const used = useBroker();
 const records = recordBatch([Buffer.alloc(1_000)]);
@@ -77,7 +77,7 @@ test("a broker on disk names its directory and tells the space of the volume", a
 	onTestFinished(() => rm(dataDir, { recursive: true, force: true }));
 	const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0" });
 	onTestFinished(() => broker.close());
-	const port = Number(broker.addresses.kafka?.split(":").at(-1));
+	const port = kafkaPortOf(broker);
 	const client = await RawKafkaClient.connect(port);
 	onTestFinished(() => client.close());
 	await client.request("CreateTopics", 7, creation);
