@@ -200,12 +200,16 @@ impl Log {
         self.segments.read().iter().map(|segment| segment.end_position()).sum()
     }
 
-    /// What is known of the producers that numbered their records, in the order of their ids.
+    /// What is known of the producers that numbered their records, in the order of their ids,
+    /// but for those that have been silent for longer than any needs to be known.
     pub fn producers(&self) -> Vec<ActiveProducer> {
+        let now_ms = self.shared.env.clock.wall_ms();
+        let silent_before_ms = now_ms.saturating_sub(self.config().producer_expiry_ms);
         let tail = self.tail.lock();
         let mut producers: Vec<_> = tail
             .producers
             .iter()
+            .filter(|(_, entry)| entry.last_append_ms >= silent_before_ms)
             .map(|(producer_id, entry)| ActiveProducer {
                 producer_id,
                 epoch: entry.epoch,

@@ -1,6 +1,7 @@
 //! What a log promises, one behaviour a test.
 
 mod damage;
+mod describe;
 mod durability;
 mod lookups;
 mod reading;
