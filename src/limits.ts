@@ -128,6 +128,8 @@ export const LIMITS = {
 	fetchSessionPartitionsMax: 1_000_000,
 	/** Milliseconds after which an unused fetch session makes room for another, as in Kafka. */
 	fetchSessionUnusedMsMax: 120_000,
+	/** Records that the answer to one produce request names as those for which batches were refused. */
+	refusedRecordsMax: 1_000,
 	/** Bytes of a regular expression that names topics. */
 	patternBytesMax: 8_192,
 	/** Groups within groups of a regular expression: its compiler calls itself for each. */

@@ -47,6 +47,8 @@ export interface NativeBinding {
 	 * `plan`, the rest to `result` as `append` does. Whether there was any.
 	 */
 	takeAppended(channel: number, token: number, plan: Float64Array, result: Float64Array): boolean;
+	/** The records for which batches of the frame that was appended or taken last were refused. */
+	refusedRecords(channel: number): Array<NativeRefusedRecord>;
 	/**
 	 * Reads records into `output` as one whole frame; `result` gets the `READ_*` numbers.
 	 * `connection` is whose subscription it is, as the loop numbers its connections.
@@ -205,6 +207,16 @@ export interface NativeMetadata {
 	epoch: number;
 	/** All entries, in the order of keys. */
 	entries: Array<NativeMetadataEntry>;
+}
+
+/** A record for which the batch of an entry was refused. */
+export interface NativeRefusedRecord {
+	/** Index of the entry. */
+	entry: number;
+	/** Its place in the batch, from 0. */
+	index: number;
+	/** What is wrong with it, for people. */
+	message: string;
 }
 
 /** How a store is opened. */

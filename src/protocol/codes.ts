@@ -114,6 +114,7 @@ export const CODES = {
 	CLOSED: entry(1018, false, "the client, producer or consumer is closed"),
 	UNREPRESENTABLE_VALUE: entry(1019, false, "the value does not survive being encoded and decoded again"),
 	BUFFER_FULL: entry(1020, true, "the producer's buffer is full; await drained()"),
+	RECORDS_NOT_DECOMPRESSED: entry(1021, false, "the records do not decompress by the codec that their batch names"),
 } as const satisfies Record<string, CodeEntry>;
 
 export type CodeName = keyof typeof CODES;

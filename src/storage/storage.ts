@@ -10,7 +10,11 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { MetadataChange } from "../metadata/metadata-store.ts";
 import { loadNative } from "../native.ts";
-import type { NativeBinding, NativeStoreStatistics } from "../native-binding.ts";
+import type {
+	NativeBinding,
+	NativeRefusedRecord,
+	NativeStoreStatistics,
+} from "../native-binding.ts";
 import { CODES } from "../protocol/codes.ts";
 import {
 	EVENT_DELETED,
@@ -557,6 +561,14 @@ export class Storage {
 	/** Fills `plan`, `spread` and `reached` in for a frame that another thread appended. */
 	takeAppended(token: number): void {
 		call(() => this.#native.takeAppended(this.#channel, token, this.plan, this.#frameResult));
+	}
+
+	/**
+	 * The records for which ready batches of the frame appended or taken last were refused, the first
+	 * `LIMITS.refusedRecordsMax` of them.
+	 */
+	refusedRecords(): readonly Readonly<NativeRefusedRecord>[] {
+		return call(() => this.#native.refusedRecords(this.#channel));
 	}
 
 	/** Calls `done` once, on a later turn, with 0 or the number of the error that ended the wait. */

@@ -30,11 +30,11 @@ const bomb = () => gzipSync(records([new Uint8Array(BOMB_BYTES)]));
 /** Batches that a broker must not store, and what it says. */
 const BATCHES: [name: string, code: CodeName, make: () => Uint8Array][] = [
 	["a wrong checksum", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { checksumError: 1 })],
-	["a length beyond its end", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { length: 10_000 })],
+	["a length beyond its end", "INVALID_RECORD", () => recordBatch(VALUES, { length: 10_000 })],
 	["a length before its end", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { length: 50 })],
 	["a negative length", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { length: -1 })],
-	["less than a header", "CORRUPT_MESSAGE", () => recordBatch(VALUES).subarray(0, 60)],
-	["nothing", "CORRUPT_MESSAGE", () => new Uint8Array(0)],
+	["less than a header", "INVALID_RECORD", () => recordBatch(VALUES).subarray(0, 60)],
+	["nothing", "INVALID_RECORD", () => new Uint8Array(0)],
 	["an old magic", "INVALID_RECORD", () => recordBatch(VALUES, { magic: 1 })],
 	["too many records said", "INVALID_RECORD", () => recordBatch(VALUES, { count: 4 })],
 	["too few records said", "INVALID_RECORD", () => recordBatch(VALUES, { count: 2 })],
@@ -50,10 +50,14 @@ const BATCHES: [name: string, code: CodeName, make: () => Uint8Array][] = [
 		"UNSUPPORTED_COMPRESSION_TYPE",
 		() => recordBatch(VALUES, { attributes: 7 }),
 	],
-	["what does not decompress", "CORRUPT_MESSAGE", () => recordBatch(VALUES, { attributes: GZIP })],
+	[
+		"what does not decompress",
+		"RECORDS_NOT_DECOMPRESSED",
+		() => recordBatch(VALUES, { attributes: GZIP }),
+	],
 	[
 		"what is cut short within its compression",
-		"CORRUPT_MESSAGE",
+		"RECORDS_NOT_DECOMPRESSED",
 		() =>
 			recordBatch(VALUES, { attributes: GZIP, body: gzipSync(records(VALUES)).subarray(0, 20) }),
 	],

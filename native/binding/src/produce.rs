@@ -1,7 +1,7 @@
 //! Produce frames.
 #![expect(clippy::too_many_arguments, reason = "flat arguments cost no object a frame")]
 
-use millrace_core::registry::produce::{Frame, Outcome, ProducerIdentity};
+use millrace_core::registry::produce::{Frame, Outcome, ProducerIdentity, RefusedInEntry};
 use napi::bindgen_prelude::Float64ArraySlice;
 use napi_derive::napi;
 
@@ -65,7 +65,7 @@ pub fn append(
     let count = usize::try_from(count).unwrap_or(0);
     let outcome = buffers.produce.append(&frame, scratch::numbers(&mut plan), count);
     let result = scratch::numbers(&mut result);
-    write_outcome(result, &outcome, buffers.produce.spreads());
+    write_outcome(result, &outcome, &buffers.produce.details().spreads);
     Ok(())
 }
 
@@ -86,8 +86,34 @@ pub fn take_appended(
         *slot = *value;
     }
     let outcome = Outcome { token, reached: appended.reached, is_elsewhere: true };
-    write_outcome(scratch::numbers(&mut result), &outcome, &appended.spreads);
+    write_outcome(scratch::numbers(&mut result), &outcome, &appended.details.spreads);
+    state.scratch.lock().produce.show_details(appended.details);
     Ok(true)
+}
+
+/// A record for which the batch of an entry was refused.
+#[napi(object)]
+pub struct NativeRefusedRecord {
+    /// Index of the entry.
+    pub entry: u32,
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// What is wrong with it, for people.
+    pub message: String,
+}
+
+/// The records for which batches of the frame that was appended or taken last were refused.
+#[napi]
+pub fn refused_records(channel: u32) -> napi::Result<Vec<NativeRefusedRecord>> {
+    let state = handles::event_loop(channel)?;
+    let buffers = state.scratch.lock();
+    let refused = buffers.produce.details().refused.iter();
+    let to_js = |RefusedInEntry { entry, index, message }: &RefusedInEntry| NativeRefusedRecord {
+        entry: *entry,
+        index: *index,
+        message: message.clone(),
+    };
+    Ok(refused.map(to_js).collect())
 }
 
 fn write_outcome(result: &mut [f64], outcome: &Outcome, spreads: &[f64]) {

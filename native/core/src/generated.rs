@@ -197,6 +197,8 @@ pub enum Code {
     UnrepresentableValue = 1019,
     /// the producer's buffer is full; await drained().
     BufferFull = 1020,
+    /// the records do not decompress by the codec that their batch names.
+    RecordsNotDecompressed = 1021,
 }
 
 impl Code {
@@ -304,6 +306,7 @@ impl Code {
             Self::Closed => "CLOSED",
             Self::UnrepresentableValue => "UNREPRESENTABLE_VALUE",
             Self::BufferFull => "BUFFER_FULL",
+            Self::RecordsNotDecompressed => "RECORDS_NOT_DECOMPRESSED",
         }
     }
 
@@ -464,6 +467,9 @@ impl Code {
                 "the value does not survive being encoded and decoded again"
             }
             Self::BufferFull => "the producer's buffer is full; await drained()",
+            Self::RecordsNotDecompressed => {
+                "the records do not decompress by the codec that their batch names"
+            }
         }
     }
 }
@@ -653,6 +659,9 @@ pub const FETCH_SESSION_PARTITIONS_MAX: u64 = 1_000_000;
 
 /// Milliseconds after which an unused fetch session makes room for another, as in Kafka.
 pub const FETCH_SESSION_UNUSED_MS_MAX: u64 = 120_000;
+
+/// Records that the answer to one produce request names as those for which batches were refused.
+pub const REFUSED_RECORDS_MAX: u64 = 1_000;
 
 /// Bytes of a regular expression that names topics.
 pub const PATTERN_BYTES_MAX: u64 = 8_192;

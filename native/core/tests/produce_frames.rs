@@ -286,6 +286,32 @@ fn many_batches_that_expand_to_little_each_leave_the_loop_when_it_adds_up() {
 }
 
 #[test]
+fn the_records_that_batches_are_refused_for_are_told_wherever_they_are_appended() {
+    let config = LogConfig { is_compacted: true, ..LogConfig::default() };
+    let mut this = Loop::open(config, 1);
+    // Without keys: one by the event loop, and one that expands too far for it.
+    let small = batch_of(Codec::Zstd, 2, 10);
+    let large = batch_of(Codec::Zstd, 3, 100_000);
+    let appended = this.append(&frame_of_batches(&[&small, &large]), None);
+    assert!(appended.is_elsewhere);
+    assert_eq!(this.wait(appended.token), 0.0);
+    let appended = this.channel.take_appended(appended.token).unwrap();
+    for row in appended.plan.chunks_exact(layout::PLAN_STRIDE).take(2) {
+        assert_eq!(row[layout::PLAN_CODE], f64::from(Code::InvalidRecord.number()));
+    }
+    let told: Vec<_> =
+        appended.details.refused.iter().map(|refused| (refused.entry, refused.index)).collect();
+    assert_eq!(told, [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]);
+
+    let many = batch_of(Codec::None, 700, 1);
+    let appended = this.append(&frame_of_batches(&[&many, &many]), None);
+    assert!(!appended.is_elsewhere);
+    assert_eq!(this.scratch.details().refused.len() as u64, limits::REFUSED_RECORDS_MAX);
+    assert!(this.append(&frame_of_batches(&[]), None).token == 0);
+    assert!(this.scratch.details().refused.is_empty());
+}
+
+#[test]
 fn frames_that_wait_elsewhere_are_bounded_and_no_connection_takes_all_the_room() {
     let config = LogConfig { codec: Some(Codec::Gzip), ..relaxed() };
     let mut this = Loop::with_threads(0, config, 1);
@@ -424,7 +450,7 @@ fn keys_spread_an_entry_over_partitions_as_kafkas_clients_do() {
     let appended = this.produce(-1, None, &values);
     assert_eq!(this.wait(appended.token), 0.0);
     assert_eq!(this.plan[layout::PLAN_CODE], 0.0);
-    let rows = this.scratch.spreads().chunks(layout::SPREAD_STRIDE);
+    let rows = this.scratch.details().spreads.chunks(layout::SPREAD_STRIDE);
     let spread: f64 = rows.map(|row| row[layout::SPREAD_RECORD_COUNT]).sum();
     let total: u64 = (0..3).map(|partition| this.read_all(partition).0).sum();
     assert_eq!(total, 4);

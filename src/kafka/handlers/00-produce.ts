@@ -6,7 +6,7 @@
  * - The broker's internal topics are refused: INVALID_TOPIC_EXCEPTION.
  * - acks 0 is never answered; where something of it fails, the connection is closed, as Kafka does.
  * - acks 1 and all wait for what the topic promises: the flush, or the write on relaxed topics.
- * - A refused batch is told with a message, but without which of its records are to blame.
+ * - Where records of a batch are to blame for its refusal, they are told with what is wrong.
  * - The core takes the batches where they lie in the request: nothing here looks at a record.
  *
  * Version notes:
@@ -38,7 +38,12 @@ import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { serveApi } from "../api.ts";
 import { kafkaCode } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
-import { PRODUCE, type ProduceRequest, type ProduceResponse } from "../generated/00-produce.ts";
+import {
+	PRODUCE,
+	type ProduceRequest,
+	type ProduceResponse,
+	type ProduceResponseRecordError,
+} from "../generated/00-produce.ts";
 import { findTopic } from "../topics.ts";
 
 const ACKS_ALL = -1;
@@ -63,6 +68,8 @@ interface Entry {
 	code: number;
 	baseOffset: number;
 	appendTimeMs: number;
+	/** The records for which it is refused. */
+	recordErrors: ProduceResponseRecordError[] | undefined;
 }
 
 /** What a request has for one topic, under the name or id by which the client calls it. */
@@ -139,7 +146,15 @@ function admit(
 	const topic = typeof found === "number" ? undefined : found;
 	const code =
 		typeof found === "number" ? found : refusal(found, partition, records, request, exchange);
-	return { topic, partition, records, code, baseOffset: -1, appendTimeMs: -1 };
+	return {
+		topic,
+		partition,
+		records,
+		code,
+		baseOffset: -1,
+		appendTimeMs: -1,
+		recordErrors: undefined,
+	};
 }
 
 function refusal(
@@ -218,13 +233,13 @@ function append(
 	const { connectionId } = exchange.origin;
 	const token = storage.append(frame, entries.length, ack, null, -1, connectionId);
 	const isElsewhere = storage.isElsewhere;
-	if (!isElsewhere) take(entries, plan);
+	if (!isElsewhere) take(entries, storage);
 	if (token === 0) return undefined;
 	return new Promise((resolve) => {
 		storage.onToken(token, (code) => {
 			if (isElsewhere) {
 				storage.takeAppended(token);
-				take(entries, plan);
+				take(entries, storage);
 			}
 			for (const entry of entries) if (entry.code === CODES.NONE.code) entry.code = code;
 			resolve();
@@ -233,12 +248,22 @@ function append(
 }
 
 /** Notes what became of the entries, before the plan is used again. */
-function take(entries: readonly Entry[], plan: Float64Array): void {
+function take(entries: readonly Entry[], storage: Storage): void {
+	const { plan } = storage;
+	let hasRefusedRecords = false;
 	for (const [index, entry] of entries.entries()) {
 		const row = index * PLAN_STRIDE;
 		entry.code = plan[row + PLAN_CODE] as number;
 		entry.baseOffset = plan[row + PLAN_BASE_OFFSET] as number;
 		entry.appendTimeMs = plan[row + PLAN_APPEND_TIME_MS] as number;
+		hasRefusedRecords ||=
+			entry.code === CODES.INVALID_RECORD.code || entry.code === CODES.INVALID_TIMESTAMP.code;
+	}
+	if (!hasRefusedRecords) return;
+	for (const { entry, index, message } of storage.refusedRecords()) {
+		const { recordErrors = [] } = entries[entry] as Entry;
+		recordErrors.push({ batchIndex: index, batchIndexErrorMessage: message });
+		(entries[entry] as Entry).recordErrors = recordErrors;
 	}
 }
 
@@ -249,6 +274,7 @@ function respond(entry: Entry, { host }: Exchange) {
 			index: partition,
 			errorCode: kafkaCode(code),
 			baseOffset: -1,
+			recordErrors: entry.recordErrors,
 			errorMessage: code === CODES.NONE.code ? null : MillraceError.fromNumber(code).message,
 		};
 	}

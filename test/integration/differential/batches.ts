@@ -34,6 +34,13 @@ export const gzipBatch = (values: readonly string[], instead?: Uint8Array): Uint
 		return recordBatch(bytes, { attributes: GZIP, body });
 	});
 
+/** A batch with a byte behind its last record. */
+export const brokenBatch = (values: readonly string[]): Uint8Array =>
+	once(["broken", values], () => {
+		const bytes = values.map((value) => Buffer.from(value));
+		return recordBatch(bytes, { body: Buffer.concat([records(bytes), Buffer.from([0])]) });
+	});
+
 /** A message set of format 1 with one message, as clients wrote before Kafka 0.11. */
 export const oldMessage = (): Uint8Array =>
 	once("old", () => {

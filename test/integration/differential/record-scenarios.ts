@@ -1,6 +1,6 @@
 /** Writing, reading and finding records. */
 import type { BatchLies } from "../../record-batch.ts";
-import { batch, gzipBatch, oldMessage } from "./batches.ts";
+import { batch, brokenBatch, gzipBatch, oldMessage } from "./batches.ts";
 import { type Scenario, scenario } from "./scenario.ts";
 import type { Session, TopicNames } from "./session.ts";
 
@@ -108,6 +108,8 @@ const produceScenarios: Scenario[] = [
 	lying("format 0", { magic: 0 }),
 	lying("a length that is too large", { length: 10_000 }),
 	lying("a length that is too small", { length: 10 }),
+	produces("less than a header", () => [batch(["a"]).subarray(0, 60), batch(["honest"])]),
+	produces("less than a length", () => [batch(["a"]).subarray(0, 11), batch(["honest"])]),
 	lying("more records than there are", { count: 3, lastOffsetDelta: 2 }),
 	lying("fewer records than there are", { count: 1, lastOffsetDelta: 0 }),
 	lying("a last offset that does not fit", { lastOffsetDelta: 5 }),
@@ -124,11 +126,24 @@ const produceScenarios: Scenario[] = [
 	produces("a compressed batch that is too large", () => [batch(["x".repeat(3_000)])], {
 		"max.message.bytes": "1000",
 	}),
-	produces("a compacted topic", () => [batch(["no key"])], { "cleanup.policy": "compact" }),
+	produces(
+		"a compacted topic",
+		() => [batch(["no key"]), batch(["a", "b", "c", "d"]), gzipBatch(["a", "b"])],
+		{ "cleanup.policy": "compact" },
+	),
 	produces("the broker's time", () => [batch(["a"])], {
 		"message.timestamp.type": "LogAppendTime",
 	}),
-	produces("times out of bounds", () => [batch(["a"])], { "message.timestamp.before.max.ms": "0" }),
+	produces("times out of bounds", () => [batch(["a", "b"]), gzipBatch(["a"])], {
+		"message.timestamp.before.max.ms": "0",
+	}),
+	produces("no keys and times out of bounds", () => [batch(["a", "b"])], {
+		"cleanup.policy": "compact",
+		"message.timestamp.before.max.ms": "0",
+	}),
+	produces("garbage behind records that are refused", () => [brokenBatch(["a", "b"])], {
+		"cleanup.policy": "compact",
+	}),
 	numberedBatches("a numbered batch again, and a hole", [
 		{ values: ["a", "b"], sequence: 0 },
 		{ values: ["c"], sequence: 2 },

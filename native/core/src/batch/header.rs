@@ -168,17 +168,18 @@ impl BatchHeader {
     /// # Errors
     /// `CORRUPT_MESSAGE`, or `INVALID_RECORD` for the message formats before version 2.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-            return Err(corrupt(format!("{} bytes are less than a batch header", bytes.len())));
-        };
-        match header[MAGIC] as i8 {
-            MAGIC_VALUE => {}
-            magic @ 0..=1 => {
+        // Messages of the old formats are shorter than a header.
+        match bytes.get(MAGIC).map(|magic| *magic as i8) {
+            Some(MAGIC_VALUE) | None => {}
+            Some(magic @ 0..=1) => {
                 let detail = format!("message format {magic} is not supported, only version 2 is");
                 return Err(Error::new(Code::InvalidRecord, detail));
             }
-            magic => return Err(corrupt(format!("a batch of unknown magic {magic}"))),
+            Some(magic) => return Err(corrupt(format!("a batch of unknown magic {magic}"))),
         }
+        let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
+            return Err(corrupt(format!("{} bytes are less than a batch header", bytes.len())));
+        };
         let parsed = Self::parse(header);
         let length_min = (HEADER_BYTES - LENGTH_OVERHEAD_BYTES) as i64;
         let length_max = BATCH_BYTES_MAX as i64 - LENGTH_OVERHEAD_BYTES as i64;
@@ -259,6 +260,13 @@ impl BatchHeader {
         }
         Err(corrupt(format!("checksum {computed:08x} instead of {:08x}", self.crc)))
     }
+}
+
+/// How many bytes `bytes` say that the batch has which they begin, whatever that is; `None` when
+/// they end before that.
+pub(super) fn declared_bytes(bytes: &[u8]) -> Option<i64> {
+    let length = i32::from_be_bytes(*bytes.get(LENGTH..)?.first_chunk()?);
+    Some(i64::from(length) + LENGTH_OVERHEAD_BYTES as i64)
 }
 
 /// Assigns offset and leader epoch, which lie outside the checksum.

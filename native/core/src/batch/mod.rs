@@ -13,7 +13,9 @@ pub use build::{BatchBuilder, Built, Finish};
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, Producer, TimestampType};
 pub use open::OpenBatch;
 pub use records::{Header, Headers, Record, Records};
-pub use validate::{Rules, Summary, TimestampRule, validate, validate_within};
+pub use validate::{
+    Reason, RefusedRecord, Rules, Summary, TimestampRule, validate, validate_within,
+};
 
 #[cfg(test)]
 mod tests;

@@ -124,7 +124,10 @@ fn with_section(section: &[u8]) -> Vec<u8> {
 
 fn refusal(batch: &[u8], rules: &Rules) -> Error {
     let error = validate(batch, rules).unwrap_err();
-    assert_eq!(validate_within(batch, rules, &mut u64::MAX.clone()).unwrap_err(), error);
+    assert_eq!(
+        validate_within(batch, rules, &mut u64::MAX.clone(), &mut Vec::new()).unwrap_err(),
+        error
+    );
     error
 }
 
@@ -173,12 +176,12 @@ fn stamping_the_brokers_time_keeps_the_checksum_right() {
 }
 
 #[test]
-fn a_cut_or_flipped_batch_is_corrupt() {
+fn a_flipped_batch_is_corrupt_and_what_is_cut_off_is_none() {
     let batch = batch_of(&[plain("value")]);
     let header = BatchHeader::read(&batch).unwrap();
     assert!(header.verify_crc(&batch[..batch.len() - 1]).is_err());
     for length in 0..batch.len() {
-        assert_eq!(code(&batch[..length]), Code::CorruptMessage, "cut after {length}");
+        assert_eq!(code(&batch[..length]), Code::InvalidRecord, "cut after {length}");
     }
     let mut flipped = batch.clone();
     *flipped.last_mut().unwrap() ^= 1;
@@ -209,10 +212,19 @@ fn other_versions_and_lengths_are_refused() {
     ] {
         assert_eq!(code(&forged(&batch, 16, &[magic])), expected);
     }
-    for length in [i32::MIN, -1, 0, 48, 8_388_597, i32::MAX] {
+    let behind_end = i32::try_from(batch.len()).unwrap() - 11;
+    for (length, expected) in [
+        (i32::MIN, Code::CorruptMessage),
+        (-1, Code::CorruptMessage),
+        (0, Code::CorruptMessage),
+        (48, Code::CorruptMessage),
+        (behind_end, Code::InvalidRecord),
+        (8_388_597, Code::InvalidRecord),
+        (i32::MAX, Code::InvalidRecord),
+    ] {
         let mut lying = batch.clone();
         lying[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&length.to_be_bytes());
-        assert_eq!(code(&lying), Code::CorruptMessage, "{length}");
+        assert_eq!(code(&lying), expected, "{length}");
     }
 }
 
@@ -251,7 +263,7 @@ fn a_batch_larger_than_any_is_not_worth_sending_again() {
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     assert_eq!(code(&batch), Code::MessageTooLarge);
     batch.pop();
-    assert_eq!(code(&batch), Code::CorruptMessage);
+    assert_eq!(code(&batch), Code::InvalidRecord);
 }
 
 #[test]
@@ -311,6 +323,83 @@ fn a_compacted_topic_needs_keys() {
     let error = refusal(&batch, &compacted);
     assert_eq!(error.code(), Code::InvalidRecord);
     assert!(error.detail().contains("record 1"), "{error}");
+}
+
+#[test]
+fn the_records_that_a_topic_does_not_accept_are_told() {
+    let strict = Rules {
+        compacted: true,
+        timestamp: TimestampRule::CreateTime {
+            now_ms: NOW_MS,
+            before_ms_max: 1_000,
+            after_ms_max: 500,
+        },
+        ..rules()
+    };
+    let keyless = Owned { key: None, ..plain("no key") };
+    let late = Owned { timestamp_ms: NOW_MS + 501, ..plain("late") };
+    let both = Owned { timestamp_ms: NOW_MS + 501, ..keyless.clone() };
+    let (no_key, too_late) = (Reason::NoKey, Reason::Timestamp(NOW_MS + 501));
+    let told = |index, reason| RefusedRecord { index, reason };
+    let good = plain("good");
+    let cases = [
+        (vec![&good, &keyless, &good], Code::InvalidRecord, vec![told(1, no_key)]),
+        // A key that is missing is found first, a timestamp decides what the batch is refused as.
+        (
+            vec![&both, &good, &late, &keyless],
+            Code::InvalidTimestamp,
+            vec![told(0, no_key), told(2, too_late), told(3, no_key)],
+        ),
+        (vec![&late, &keyless], Code::InvalidTimestamp, vec![told(0, too_late), told(1, no_key)]),
+    ];
+    for codec in Codec::ALL {
+        for (records, code, expected) in &cases {
+            let records: Vec<_> = records.iter().map(|record| (*record).clone()).collect();
+            let batch = build(codec, &records, Finish::default()).unwrap();
+            let mut refused = vec![told(99, no_key)];
+            let error = validate_within(&batch, &strict, &mut 1_000_000, &mut refused).unwrap_err();
+            assert_eq!((error.code(), &refused), (*code, expected), "{codec:?}");
+            // Not what could not be looked at to its end here.
+            if codec != Codec::None {
+                let found = validate_within(&batch, &strict, &mut 10, &mut refused);
+                assert_eq!((found, &*refused), (Ok(None), &[][..]), "{codec:?}");
+            }
+        }
+    }
+    // A record that is none counts more than those before it.
+    let mut broken = batch_of(&[keyless, late]);
+    broken.push(0);
+    let mut refused = Vec::new();
+    let found = validate_within(&resealed(broken), &strict, &mut 0, &mut refused);
+    assert_eq!(found.unwrap_err().code(), Code::InvalidRecord);
+    assert_eq!(refused, []);
+    assert_eq!(no_key.message(&strict), "a compacted topic needs a key in every record");
+    assert_eq!(
+        Reason::Timestamp(5).message(&strict),
+        format!("the timestamp 5 is not within {} to {}", NOW_MS - 1_000, NOW_MS + 500)
+    );
+}
+
+#[test]
+fn no_more_refused_records_are_told_than_an_answer_holds() {
+    let keyless = Owned { key: None, ..plain("no key") };
+    let batch = batch_of(&vec![keyless; 1_500]);
+    let mut refused = Vec::new();
+    let compacted = Rules { compacted: true, ..rules() };
+    validate_within(&batch, &compacted, &mut 0, &mut refused).unwrap_err();
+    assert_eq!(refused.len(), 1_000);
+    assert_eq!(refused[999].index, 999);
+}
+
+#[test]
+fn what_does_not_decompress_is_not_sent_again() {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let mut batch = build(codec, &[plain("a"), plain("b")], Finish::default()).unwrap();
+        batch.truncate(HEADER_BYTES);
+        batch.extend_from_slice(b"this is not compressed");
+        let error = refusal(&resealed(batch), &rules());
+        assert_eq!(error.code(), Code::RecordsNotDecompressed, "{codec:?}");
+    }
 }
 
 #[test]
@@ -411,17 +500,26 @@ fn a_batch_that_expands_far_is_left_to_another_thread() {
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let batch = build(codec, &records, Finish::default()).unwrap();
         let mut left = 100_000;
-        assert_eq!(validate_within(&batch, &rules(), &mut left).unwrap(), None, "{codec:?}");
+        assert_eq!(
+            validate_within(&batch, &rules(), &mut left, &mut Vec::new()).unwrap(),
+            None,
+            "{codec:?}"
+        );
         let mut left = 500_000;
-        let summary = validate_within(&batch, &rules(), &mut left).unwrap().unwrap();
+        let summary =
+            validate_within(&batch, &rules(), &mut left, &mut Vec::new()).unwrap().unwrap();
         assert_eq!(summary, validate(&batch, &rules()).unwrap());
         assert!(summary.decompressed_bytes > 200_000);
         assert_eq!(left, 500_000 - summary.decompressed_bytes);
-        validate_within(&batch, &rules(), &mut left).unwrap().unwrap();
-        assert_eq!(validate_within(&batch, &rules(), &mut left).unwrap(), None, "{codec:?}");
+        validate_within(&batch, &rules(), &mut left, &mut Vec::new()).unwrap().unwrap();
+        assert_eq!(
+            validate_within(&batch, &rules(), &mut left, &mut Vec::new()).unwrap(),
+            None,
+            "{codec:?}"
+        );
     }
     let plain_batch = build(Codec::None, &records, Finish::default()).unwrap();
-    assert!(validate_within(&plain_batch, &rules(), &mut 0).unwrap().is_some());
+    assert!(validate_within(&plain_batch, &rules(), &mut 0, &mut Vec::new()).unwrap().is_some());
 }
 
 #[test]
@@ -432,7 +530,8 @@ fn what_a_batch_expanded_to_is_spent_also_when_it_is_refused() {
     batch[57..61].copy_from_slice(&101_i32.to_be_bytes());
     batch[23..27].copy_from_slice(&100_i32.to_be_bytes());
     let mut left = 1_000_000;
-    let refused = validate_within(&resealed(batch), &rules(), &mut left).unwrap_err();
+    let refused =
+        validate_within(&resealed(batch), &rules(), &mut left, &mut Vec::new()).unwrap_err();
     assert_eq!(refused.code(), Code::InvalidRecord);
     assert!(left < 800_000, "{left}");
 }

@@ -2,7 +2,10 @@
 //! records, so that no producer can leave a batch that breaks consumers.
 
 use super::{
-    header::{Attributes, BatchHeader, HEADER_BYTES, NO_TIMESTAMP, Producer, TimestampType},
+    header::{
+        Attributes, BatchHeader, HEADER_BYTES, NO_TIMESTAMP, Producer, TimestampType,
+        declared_bytes,
+    },
     varint::{VARINT_BYTES_MAX, split_varint},
 };
 use crate::{
@@ -10,6 +13,7 @@ use crate::{
     error::{Code, Error, Result},
     limits::{
         BATCH_BYTES_DECOMPRESSED_MAX, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_HEADERS_MAX,
+        REFUSED_RECORDS_MAX,
     },
 };
 
@@ -108,20 +112,67 @@ pub struct Summary {
     pub decompressed_bytes: u64,
 }
 
+/// A record that a topic does not accept, of a batch that is in order otherwise (KIP-467).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// Why a topic does not accept a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The topic is compacted, and the record has no key.
+    NoKey,
+    /// Its timestamp in milliseconds since the epoch lies outside what the topic accepts.
+    Timestamp(i64),
+}
+
+impl Reason {
+    /// What a person is told, by the rules of the topic.
+    pub fn message(&self, rules: &Rules) -> String {
+        match (self, rules.timestamp) {
+            (Self::NoKey, _) => "a compacted topic needs a key in every record".to_owned(),
+            (
+                Self::Timestamp(timestamp_ms),
+                TimestampRule::CreateTime { now_ms, before_ms_max, after_ms_max },
+            ) => {
+                let first_ms = now_ms.saturating_sub(before_ms_max);
+                let last_ms = now_ms.saturating_add(after_ms_max);
+                format!("the timestamp {timestamp_ms} is not within {first_ms} to {last_ms}")
+            }
+            (Self::Timestamp(timestamp_ms), TimestampRule::LogAppendTime { .. }) => {
+                format!("the timestamp {timestamp_ms} is out of bounds")
+            }
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::NoKey => Code::InvalidRecord,
+            Self::Timestamp(_) => Code::InvalidTimestamp,
+        }
+    }
+}
+
 /// Checks that `batch` is exactly one batch that a topic with `rules` accepts.
 ///
 /// # Errors
-/// `CORRUPT_MESSAGE` (cut off, checksum, does not decompress), `INVALID_RECORD`,
-/// `INVALID_TIMESTAMP`, `MESSAGE_TOO_LARGE` (as stored, decompressed, or in records),
-/// `UNSUPPORTED_COMPRESSION_TYPE`.
+/// `CORRUPT_MESSAGE` (checksum, an impossible length), `INVALID_RECORD` (also where the batch is
+/// cut off), `INVALID_TIMESTAMP`, `MESSAGE_TOO_LARGE` (as stored, decompressed, or in records),
+/// `UNSUPPORTED_COMPRESSION_TYPE`, `RECORDS_NOT_DECOMPRESSED`.
 pub fn validate(batch: &[u8], rules: &Rules) -> Result<Summary> {
     let header = check_header(batch, rules)?;
-    check_records(&header, batch, rules, &mut BATCH_BYTES_DECOMPRESSED_MAX.clone())
+    let bytes_left = &mut BATCH_BYTES_DECOMPRESSED_MAX.clone();
+    check_records(&header, batch, rules, bytes_left, &mut Vec::new())
 }
 
 /// As [`validate`], for a caller who has only so much to spend on several batches: gives up with
 /// `Ok(None)` when the records expand beyond `decompressed_bytes_left`, which is lowered by what
-/// they did expand to, whatever comes of it.
+/// they did expand to, whatever comes of it. Where the batch is refused for some of its records,
+/// `refused` gets them, the first [`REFUSED_RECORDS_MAX`], in order; else it is left empty.
 ///
 /// # Errors
 /// Those of [`validate`].
@@ -129,16 +180,19 @@ pub fn validate_within(
     batch: &[u8],
     rules: &Rules,
     decompressed_bytes_left: &mut u64,
+    refused: &mut Vec<RefusedRecord>,
 ) -> Result<Option<Summary>> {
+    refused.clear();
     let header = check_header(batch, rules)?;
     let is_partial = *decompressed_bytes_left < BATCH_BYTES_DECOMPRESSED_MAX;
-    match check_records(&header, batch, rules, decompressed_bytes_left) {
+    match check_records(&header, batch, rules, decompressed_bytes_left, refused) {
         Err(error) if is_partial && error.code() == Code::MessageTooLarge => Ok(None),
         checked => checked.map(Some),
     }
 }
 
 fn check_header(batch: &[u8], rules: &Rules) -> Result<BatchHeader> {
+    check_not_cut_off(batch)?;
     if batch.len() as u64 > BATCH_BYTES_MAX {
         // Not CORRUPT_MESSAGE, as its header would be: clients would send it again for ever.
         let detail = format!("{} bytes, a batch holds {BATCH_BYTES_MAX}", batch.len());
@@ -158,6 +212,16 @@ fn check_header(batch: &[u8], rules: &Rules) -> Result<BatchHeader> {
     check_counts(&header)?;
     check_producer(&header)?;
     Ok(header)
+}
+
+/// To Kafka what ends before its batch does is no batch, and not one that became corrupt on its
+/// way: clients do not send it again.
+fn check_not_cut_off(batch: &[u8]) -> Result<()> {
+    let bytes = declared_bytes(batch).unwrap_or(HEADER_BYTES as i64);
+    if bytes > batch.len() as i64 {
+        return Err(invalid(format!("{} bytes of a batch of {bytes}", batch.len())));
+    }
+    Ok(())
 }
 
 fn check_attributes(attributes: Attributes) -> Result<()> {
@@ -212,24 +276,22 @@ fn check_records(
     batch: &[u8],
     rules: &Rules,
     decompressed_bytes_left: &mut u64,
+    refused: &mut Vec<RefusedRecord>,
 ) -> Result<Summary> {
     let section = batch.get(HEADER_BYTES..).unwrap_or_default();
     let codec = header.attributes.codec()?;
-    let mut scan = Scan::new(header, rules);
+    let mut scan = Scan::new(header, rules, refused);
     let decompressed_bytes = match codec {
-        Codec::None => {
-            let mut source = Source::whole(section);
-            scan.run(&mut source)?;
-            source.finish()?
-        }
+        Codec::None => scan.run(&mut Source::whole(section))?,
         _ => {
             let bytes_max = BATCH_BYTES_DECOMPRESSED_MAX.min(*decompressed_bytes_left);
-            let decompressor = Decompressor::new(codec, section, bytes_max)?;
+            let decompressor =
+                Decompressor::new(codec, section, bytes_max).map_err(not_decompressed)?;
             let mut window = vec![0; WINDOW_BYTES];
             let mut source = Source::streamed(decompressor, &mut window);
-            let scanned = scan.run(&mut source).and_then(|()| source.finish());
+            let scanned = scan.run(&mut source);
             *decompressed_bytes_left -= bytes_max - source.bytes_left();
-            scanned?
+            scanned.map_err(not_decompressed)?
         }
     };
     let (max_timestamp_ms, offset_of_max_timestamp_delta) = match rules.timestamp {
@@ -249,6 +311,14 @@ fn check_records(
     })
 }
 
+/// The checksum is right: whoever made the batch compressed it wrongly, and would send the same.
+fn not_decompressed(error: Error) -> Error {
+    match error.code() {
+        Code::CorruptMessage => Error::new(Code::RecordsNotDecompressed, error.detail()),
+        _ => error,
+    }
+}
+
 /// Goes over the records once; holds what the summary needs of them.
 struct Scan<'r> {
     rules: &'r Rules,
@@ -256,12 +326,16 @@ struct Scan<'r> {
     count: u32,
     max_timestamp_ms: i64,
     offset_of_max_timestamp: u32,
+    /// The first of the records that the topic does not accept.
+    refused: &'r mut Vec<RefusedRecord>,
+    /// How the batch is refused for them: a timestamp counts more, as in Kafka.
+    refusal: Option<Code>,
 }
 
-/// Why a record is refused: small, so that the loop over the records stays fast.
+/// Why a batch is refused whatever its topic accepts: small, so that the loop over the records
+/// stays fast.
 enum Fault {
     Invalid(&'static str),
-    Timestamp(i64),
     Source(Box<Error>),
 }
 
@@ -274,28 +348,43 @@ impl From<Error> for Fault {
 }
 
 impl<'r> Scan<'r> {
-    fn new(header: &BatchHeader, rules: &'r Rules) -> Self {
+    fn new(header: &BatchHeader, rules: &'r Rules, refused: &'r mut Vec<RefusedRecord>) -> Self {
         Self {
             rules,
             base_timestamp: header.base_timestamp,
             count: header.record_count.unsigned_abs(),
             max_timestamp_ms: NO_TIMESTAMP,
             offset_of_max_timestamp: 0,
+            refused,
+            refusal: None,
         }
     }
 
-    fn run(&mut self, source: &mut Source<'_, '_>) -> Result<()> {
+    /// Goes over all records; returns how many bytes they have.
+    fn run(&mut self, source: &mut Source<'_, '_>) -> Result<u64> {
+        let checked = self.check(source);
+        if checked.is_err() {
+            // As a whole: its records are not to blame.
+            self.refused.clear();
+        }
+        let bytes = checked?;
+        match (self.refusal, self.refused.first()) {
+            (Some(code), Some(RefusedRecord { index, reason })) => {
+                let message = reason.message(self.rules);
+                Err(Error::new(code, format!("record {index}: {message}")))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    fn check(&mut self, source: &mut Source<'_, '_>) -> Result<u64> {
         for index in 0..self.count {
             self.record(index, source).map_err(|fault| match fault {
                 Fault::Invalid(what) => invalid(format!("record {index}: {what}")),
-                Fault::Timestamp(timestamp_ms) => Error::new(
-                    Code::InvalidTimestamp,
-                    format!("record {index} has timestamp {timestamp_ms}"),
-                ),
                 Fault::Source(error) => *error,
             })?;
         }
-        Ok(())
+        source.finish()
     }
 
     #[inline]
@@ -309,9 +398,6 @@ impl<'r> Scan<'r> {
             return Err(Fault::Invalid("offset deltas do not count up from 0"));
         }
         let key_bytes = source.varint()?;
-        if key_bytes < 0 && self.rules.compacted {
-            return Err(Fault::Invalid("a compacted topic needs a key in every record"));
-        }
         source.skip_nullable(key_bytes)?;
         let value_bytes = source.varint()?;
         source.skip_nullable(value_bytes)?;
@@ -322,17 +408,29 @@ impl<'r> Scan<'r> {
         if source.position() != end {
             return Err(Fault::Invalid("its fields do not fill its length"));
         }
-        let Some(timestamp_ms) = self.base_timestamp.checked_add(timestamp_delta) else {
-            return Err(Fault::Timestamp(timestamp_delta));
-        };
-        if !self.rules.timestamp.accepts(timestamp_ms) {
-            return Err(Fault::Timestamp(timestamp_ms));
+        let timestamp_ms = self.base_timestamp.checked_add(timestamp_delta);
+        if key_bytes < 0 && self.rules.compacted {
+            self.refuse(index, Reason::NoKey);
+        } else if !timestamp_ms.is_some_and(|time_ms| self.rules.timestamp.accepts(time_ms)) {
+            self.refuse(index, Reason::Timestamp(timestamp_ms.unwrap_or(timestamp_delta)));
         }
-        if timestamp_ms > self.max_timestamp_ms {
+        if let Some(timestamp_ms) = timestamp_ms
+            && timestamp_ms > self.max_timestamp_ms
+        {
             self.max_timestamp_ms = timestamp_ms;
             self.offset_of_max_timestamp = index;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn refuse(&mut self, index: u32, reason: Reason) {
+        if (self.refused.len() as u64) < REFUSED_RECORDS_MAX {
+            self.refused.push(RefusedRecord { index, reason });
+        }
+        if self.refusal != Some(Code::InvalidTimestamp) {
+            self.refusal = Some(reason.code());
+        }
     }
 }
 

@@ -15,7 +15,9 @@ use parking_lot::Mutex;
 use super::{
     Store,
     channel::{Channel, PendingFrame},
-    produce::{Ack, Frame, FrameState, FrameWork, ProduceScratch, ProducerIdentity, refuse},
+    produce::{
+        Ack, EntryDetails, Frame, FrameState, FrameWork, ProduceScratch, ProducerIdentity, refuse,
+    },
 };
 use crate::{
     env::Clock,
@@ -136,8 +138,8 @@ impl Drop for Admitted {
 pub struct AppendedFrame {
     /// Its rows.
     pub plan: Vec<f64>,
-    /// Rows about entries that went to several partitions.
-    pub spreads: Vec<f64>,
+    /// What else became of its entries.
+    pub details: EntryDetails,
     /// As in [`Outcome::reached`](super::produce::Outcome::reached).
     pub reached: u8,
 }
@@ -181,14 +183,14 @@ impl Drop for FrameEnd {
 
 impl FrameElsewhere {
     /// Queues the entries of `plan` from `first` on behind what the connection has queued; `state`
-    /// and `spreads` are how far the frame has come. Returns the token of its event, or `state`
+    /// and `details` are how far the frame has come. Returns the token of its event, or `state`
     /// where there is no room for them.
     pub(super) fn queue(
         frame: &Frame<'_>,
         plan: &[f64],
         first: usize,
         mut state: FrameState,
-        spreads: &[f64],
+        details: &EntryDetails,
     ) -> Result<u32, FrameState> {
         let rows = || plan.chunks_exact(layout::PLAN_STRIDE).skip(first).filter_map(Row::of);
         let range = rows()
@@ -199,7 +201,7 @@ impl FrameElsewhere {
         let range = range.map_or(0..0, |range| range.start..range.end.min(frame_bytes));
         let bytes_start = range.start;
         let bytes = frame.bytes.get(range).unwrap_or_default();
-        let held = bytes.len() + size_of_val(plan) + size_of_val(spreads);
+        let held = bytes.len() + size_of_val(plan) + details.bytes();
         let topics = rows().map(|row| row.topic).collect();
         let channel = frame.channel;
         let Some(admitted) = channel.elsewhere.admit(frame.connection, held as u64, topics) else {
@@ -219,7 +221,7 @@ impl FrameElsewhere {
             connection: frame.connection,
             plan: plan.to_vec(),
             next: first,
-            scratch: ProduceScratch::with_spreads(spreads),
+            scratch: ProduceScratch::with_details(details.clone()),
             state,
             end: FrameEnd { admitted: Some(admitted), pending, is_complete: false },
         };
@@ -262,7 +264,7 @@ impl FrameElsewhere {
     fn complete(&mut self) {
         let appended = AppendedFrame {
             plan: std::mem::take(&mut self.plan),
-            spreads: self.scratch.take_spreads(),
+            details: self.scratch.take_details(),
             reached: self.state.reached(self.ack),
         };
         self.channel.keep_appended(self.end.pending.token(), appended);

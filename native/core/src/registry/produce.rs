@@ -11,7 +11,7 @@ use super::{
     elsewhere::{Connection, FrameElsewhere},
 };
 use crate::{
-    batch::{Producer, validate_within},
+    batch::{Producer, RefusedRecord, Rules, validate_within},
     compression::Codec,
     error::{Code, Error, Result},
     layout, limits,
@@ -78,7 +78,42 @@ pub struct ProduceScratch {
     entries: Vec<ProduceEntry>,
     output: Vec<u8>,
     splitter: Splitter,
-    spreads: Vec<f64>,
+    refused: Vec<RefusedRecord>,
+    details: EntryDetails,
+}
+
+/// What became of the entries of a frame, beside its plan.
+#[derive(Debug, Clone, Default)]
+pub struct EntryDetails {
+    /// Rows about entries that went to several partitions (layout in [`layout`]).
+    pub spreads: Vec<f64>,
+    /// Records for which ready batches were refused, the first
+    /// [`REFUSED_RECORDS_MAX`](limits::REFUSED_RECORDS_MAX) of the frame.
+    pub refused: Vec<RefusedInEntry>,
+}
+
+/// A record for which the batch of an entry was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedInEntry {
+    /// Index of the entry.
+    pub entry: u32,
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// What is wrong with it, for people.
+    pub message: String,
+}
+
+impl EntryDetails {
+    fn clear(&mut self) {
+        self.spreads.clear();
+        self.refused.clear();
+    }
+
+    /// Bytes that they hold.
+    pub(super) fn bytes(&self) -> usize {
+        let of_messages: usize = self.refused.iter().map(|refused| refused.message.len()).sum();
+        size_of_val(&*self.spreads) + size_of_val(&*self.refused) + of_messages
+    }
 }
 
 /// When the batches of a frame expand to more than this together, another thread validates the
@@ -130,16 +165,16 @@ impl ProduceScratch {
     /// by another thread: then the results are had from [`Channel::take_appended`] once the token
     /// is done. Where too much waits for that already, the rest is [`Code::RequestTimedOut`].
     pub fn append(&mut self, frame: &Frame<'_>, plan: &mut [f64], count: usize) -> Outcome {
-        self.spreads.clear();
+        self.details.clear();
         let mut state = FrameState::on_loop();
         let rows = plan.get_mut(..count * layout::PLAN_STRIDE).unwrap_or_default();
-        let mut work = FrameWork { frame, is_on_loop: true, entry: 0.0, state: &mut state };
+        let mut work = FrameWork { frame, is_on_loop: true, entry: 0, state: &mut state };
         let first_elsewhere = rows
             .chunks_exact_mut(layout::PLAN_STRIDE)
             .enumerate()
             .position(|(index, row)| work.append_row(self, index, row) == Progress::Elsewhere);
         if let Some(first) = first_elsewhere {
-            match FrameElsewhere::queue(frame, rows, first, state, &self.spreads) {
+            match FrameElsewhere::queue(frame, rows, first, state, &self.details) {
                 Ok(token) => return Outcome { token, reached: 0, is_elsewhere: true },
                 Err(given_back) => {
                     state = given_back;
@@ -158,14 +193,19 @@ impl ProduceScratch {
         Outcome { token, reached, is_elsewhere: false }
     }
 
-    /// Buffers for the rest of a frame, about which there are rows of `spreads` already.
-    pub(super) fn with_spreads(spreads: &[f64]) -> Self {
-        Self { spreads: spreads.to_vec(), ..Self::default() }
+    /// Buffers for the rest of a frame, about whose entries there are `details` already.
+    pub(super) fn with_details(details: EntryDetails) -> Self {
+        Self { details, ..Self::default() }
     }
 
-    /// The rows that [`spreads`](Self::spreads) shows, for good.
-    pub(super) fn take_spreads(&mut self) -> Vec<f64> {
-        std::mem::take(&mut self.spreads)
+    /// What [`details`](Self::details) shows, for good.
+    pub(super) fn take_details(&mut self) -> EntryDetails {
+        std::mem::take(&mut self.details)
+    }
+
+    /// Shows the details of a frame that another thread appended.
+    pub fn show_details(&mut self, details: EntryDetails) {
+        self.details = details;
     }
 
     /// Gives a buffer back that one large frame made large.
@@ -175,10 +215,9 @@ impl ProduceScratch {
         }
     }
 
-    /// Rows about the entries of the last frame that went to several partitions (layout in
-    /// [`layout`]).
-    pub fn spreads(&self) -> &[f64] {
-        &self.spreads
+    /// What became of the entries of the last frame, beside its plan.
+    pub fn details(&self) -> &EntryDetails {
+        &self.details
     }
 }
 
@@ -230,14 +269,14 @@ pub(super) struct FrameWork<'a> {
     /// Large work is left to another thread.
     is_on_loop: bool,
     /// Index of the entry at work.
-    entry: f64,
+    entry: u32,
     state: &'a mut FrameState,
 }
 
 impl<'a> FrameWork<'a> {
     /// Work on a frame by a thread that may take its time.
     pub(super) fn elsewhere(frame: &'a Frame<'a>, state: &'a mut FrameState) -> Self {
-        Self { frame, is_on_loop: false, entry: 0.0, state }
+        Self { frame, is_on_loop: false, entry: 0, state }
     }
 
     pub(super) fn append_row(
@@ -249,7 +288,8 @@ impl<'a> FrameWork<'a> {
         if get(row, layout::PLAN_CODE) != 0.0 {
             return Progress::Done;
         }
-        self.entry = size(index);
+        // A plan has a few thousand rows at most.
+        self.entry = index as u32;
         self.append_entry(scratch, row).unwrap_or_else(|error| {
             refuse(row, error.code());
             Progress::Done
@@ -283,7 +323,7 @@ impl<'a> FrameWork<'a> {
             // A ready batch is opaque: its keys do not choose, it sticks as a whole.
             let partition =
                 if is_by_key { topic.next_sticky() } else { number(row, layout::PLAN_PARTITION)? };
-            return self.append_batch(&topic, &config, row, partition, body);
+            return self.append_batch(scratch, &topic, &config, row, partition, body);
         }
         if config.codec.is_some_and(|codec| codec != Codec::None) {
             self.state.compressed_bytes = self.state.compressed_bytes.saturating_add(bytes);
@@ -309,6 +349,7 @@ impl<'a> FrameWork<'a> {
 
     fn append_batch(
         &mut self,
+        scratch: &mut ProduceScratch,
         topic: &Topic,
         config: &LogConfig,
         row: &mut [f64],
@@ -318,7 +359,10 @@ impl<'a> FrameWork<'a> {
         let log = topic.log(partition)?;
         let rules = config.rules(self.frame.store.shared().env.clock.wall_ms());
         let bytes_left = &mut self.state.decompressed_bytes_left;
-        let summary = match validate_within(batch, &rules, bytes_left)? {
+        let ProduceScratch { refused, details, .. } = scratch;
+        let validated = validate_within(batch, &rules, bytes_left, refused);
+        self.note_refused(refused, &rules, details);
+        let summary = match validated? {
             Some(summary) => summary,
             None if self.is_on_loop => return Ok(Progress::Elsewhere),
             None => {
@@ -331,6 +375,16 @@ impl<'a> FrameWork<'a> {
         self.wait_for(&log, config, &appended);
         set_result(row, f64::from(partition), &appended);
         Ok(Progress::Done)
+    }
+
+    /// Notes the records for which the batch of the entry at work is refused.
+    fn note_refused(&self, refused: &[RefusedRecord], rules: &Rules, details: &mut EntryDetails) {
+        let room = (limits::REFUSED_RECORDS_MAX as usize).saturating_sub(details.refused.len());
+        details.refused.extend(refused.iter().take(room).map(|record| RefusedInEntry {
+            entry: self.entry,
+            index: record.index,
+            message: record.reason.message(rules),
+        }));
     }
 
     /// Where the connection has an identity, a batch numbers its records as that producer or not at
@@ -406,7 +460,9 @@ impl<'a> FrameWork<'a> {
                 set(row, layout::PLAN_APPEND_TIME_MS, time(appended.append_time_ms));
             }
             let count = f64::from(part.built.record_count);
-            scratch.spreads.extend_from_slice(&[self.entry, code, partition, base_offset, count]);
+            let entry = f64::from(self.entry);
+            let spread = [entry, code, partition, base_offset, count];
+            scratch.details.spreads.extend_from_slice(&spread);
             let rows = get(row, layout::PLAN_SPREAD);
             set(row, layout::PLAN_SPREAD, rows + 1.0);
         }
