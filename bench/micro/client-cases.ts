@@ -5,7 +5,7 @@ import { OPERATION } from "#dist/protocol/operations.js";
 import { FrameReader } from "#dist/protocol/reader.js";
 import { FrameWriter } from "#dist/protocol/writer.js";
 
-import type { MicroCase } from "./main.ts";
+import type { MicroCase } from "./micro-case.ts";
 
 /** A record as services send them. */
 const VALUE = {

@@ -4,7 +4,7 @@ import { FETCH, type FetchResponse } from "#dist/kafka/generated/01-fetch.js";
 import { KafkaReader } from "#dist/kafka/wire/reader.js";
 import { KafkaWriter } from "#dist/kafka/wire/writer.js";
 
-import type { MicroCase } from "./main.ts";
+import type { MicroCase } from "./micro-case.ts";
 
 const PARTITION_COUNTS = [1, 100];
 /** Records of one partition: more than what is copied into an answer. */

@@ -14,19 +14,9 @@ import { warmPageCache } from "../harness/page-cache.ts";
 import { formatTable } from "../harness/report.ts";
 import { clientCases } from "./client-cases.ts";
 import { kafkaCases } from "./kafka-cases.ts";
+import type { MicroCase } from "./micro-case.ts";
 import { rooflineCases } from "./roofline-cases.ts";
 import { storageCases } from "./storage-cases.ts";
-
-/** One step to measure. */
-export interface MicroCase {
-	readonly name: string;
-	/** What one call deals with, where a rate in bytes says something. */
-	readonly bytes?: number;
-	/** One call; a promise is waited for. */
-	readonly run: () => void | Promise<void>;
-	/** True when `run` returns a promise. */
-	readonly isAsync?: boolean;
-}
 
 interface Measured {
 	readonly name: string;

@@ -1,7 +1,7 @@
 /** The same bytes by code that does nothing else, to compare the others with. */
 import { loadRoofline } from "#roofline";
 
-import type { MicroCase } from "./main.ts";
+import type { MicroCase } from "./micro-case.ts";
 
 const BYTES = 100_000;
 

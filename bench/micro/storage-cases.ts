@@ -4,7 +4,7 @@ import type { Storage } from "#dist/storage/storage.js";
 import { Payload } from "../harness/payload.ts";
 import { batchFrame, recordsFrame } from "../harness/produce-frames.ts";
 import { appendFrame, openTopic, readyBatch } from "../harness/storage-access.ts";
-import type { MicroCase } from "./main.ts";
+import type { MicroCase } from "./micro-case.ts";
 
 const RECORD_BYTES = 100;
 const RECORDS = 1_000;

@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 
 import { type Address, type BrokerConfig, formatAddress } from "../config.ts";
 import { loadNative } from "../native.ts";
-import type { Check } from "./doctor.ts";
+import type { Check } from "./doctor-check.ts";
 
 const NODE_MAJORS = [20, 22, 24];
 

@@ -4,7 +4,7 @@ import { mkdtemp, open, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
-import type { Check } from "./doctor.ts";
+import type { Check } from "./doctor-check.ts";
 
 const PROBE_WRITES = 100;
 const PROBE_BYTES = 4_096;

@@ -6,6 +6,7 @@ import { Command } from "commander";
 
 import { type BrokerConfig, loadConfig } from "../config.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
+import type { Check } from "./doctor-check.ts";
 import {
 	checkAddon,
 	checkMapCount,
@@ -17,20 +18,6 @@ import {
 import { checkStorage } from "./doctor-storage.ts";
 import { jsonOption } from "./options.ts";
 import { formatTable } from "./table.ts";
-
-/** One line of the report. */
-export interface Check {
-	readonly name: string;
-	/**
-	 * `warn`: the broker runs, but not as well as it could; `fail`: it does not run or cannot keep
-	 * its promises.
-	 */
-	readonly status: "ok" | "warn" | "fail";
-	/** What was found. */
-	readonly found: string;
-	/** What to do about it; absent when all is well. */
-	readonly next?: string;
-}
 
 export function doctorCommand(): Command {
 	const command = new Command("doctor")

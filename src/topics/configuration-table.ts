@@ -145,7 +145,8 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"max.compaction.lag.ms": works(long(1n), LONG_MAX.toString(),
 		"Milliseconds after which a record must be open to compaction.", NO_COMPACTION),
 	"max.message.bytes": works(int(0n), "1048588",
-		`Largest record batch accepted, in bytes as stored; more than ${LIMITS.batchBytesMax} counts as that.`),
+		"Largest record batch accepted, in bytes as stored; more than " +
+		`${LIMITS.batchBytesMax} counts as that.`),
 	"message.downconversion.enable": refused(GONE),
 	"message.format.version": refused(GONE),
 	"message.timestamp.after.max.ms": works(long(0n), "3600000",
