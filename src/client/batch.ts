@@ -57,6 +57,11 @@ export class Batch {
 	lost = false;
 	#headerFields = 0;
 
+	/** Whether it is stored or can come to be, without our knowing. */
+	get mayBeStored(): boolean {
+		return this.unresolved || this.lost;
+	}
+
 	constructor(
 		owner: BatchOwner,
 		topic: string,

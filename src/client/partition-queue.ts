@@ -88,6 +88,12 @@ export class PartitionQueue {
 		this.#backoff.reset();
 	}
 
+	/** The broker refused a batch: what follows waits until nothing is in flight. */
+	refused(refusal: MillraceError): void {
+		this.draining = true;
+		this.refusal = refusal;
+	}
+
 	/** Nothing is to be sent for a moment; returns for how long, in milliseconds. */
 	delay(nowMs: number, atLeastMs: number): number {
 		const waitMs = Math.max(atLeastMs, this.#backoff.nextMs());
@@ -105,7 +111,7 @@ export class PartitionQueue {
 		this.remove(batch);
 		if (batch.baseSequence === SEQUENCE_NONE) return;
 		this.draining = true;
-		if (batch.unresolved || batch.lost) this.hole = "dirty";
+		if (batch.mayBeStored) this.hole = "dirty";
 		else if (this.hole === "none") {
 			this.hole = "clean";
 			this.#rewindTo = batch.baseSequence;
@@ -146,8 +152,10 @@ export class PartitionQueue {
 		}
 		if (this.hole === "none") return false;
 		if (this.hole === "dirty" || unresolved || lost) return true;
+		const first = this.batches[0]?.baseSequence ?? SEQUENCE_NONE;
+		const isBehind = first === SEQUENCE_NONE || isBefore(this.#rewindTo, first);
+		this.#nextSequence = isBehind ? this.#rewindTo : first;
 		for (const batch of this.batches) batch.baseSequence = SEQUENCE_NONE;
-		this.#nextSequence = this.#rewindTo;
 		this.hole = "none";
 		return false;
 	}
@@ -163,9 +171,11 @@ export class PartitionQueue {
 		return false;
 	}
 
-	/** Whether a batch may be stored under the present identity without our knowing. */
+	/** Whether the present identity is needed to learn of a batch whether it is stored. */
 	get unresolved(): boolean {
-		return this.batches.some((batch) => batch.unresolved);
+		return this.batches.some(({ unresolved, lost }) => {
+			return unresolved || (lost && this.hole === "none");
+		});
 	}
 
 	/** A new producer identity: all numbers begin again. */

@@ -36,6 +36,17 @@ const UNCERTAIN: ReadonlySet<CodeName> = new Set([
 ]);
 
 /**
+ * Why the broker refuses a frame as a whole before it has looked at what is in it. Any other
+ * failure of a frame is one of its batches': the others may be stored.
+ */
+const REFUSED_UNSEEN: ReadonlySet<CodeName> = new Set([
+	"MALFORMED_FRAME",
+	"INVALID_REQUEST",
+	"DUPLICATE_ID",
+	"LIMIT_EXCEEDED",
+]);
+
+/**
  * An answer is waited for so long at least, or for the whole delivery timeout if that is shorter:
  * to give up a frame that was sent a moment before its deadline would cost the connection.
  */
@@ -125,7 +136,8 @@ export class Sender implements LinkUser {
 		const known = this.#identity;
 		const { producer } = hello;
 		if (known !== undefined && (known.id !== producer.id || known.epoch !== producer.epoch)) {
-			this.#identityLost();
+			// The broker did not take our identity.
+			this.#renumberAll("UNKNOWN_PRODUCER_ID");
 		}
 		this.#identity = producer;
 		this.#pump();
@@ -173,7 +185,11 @@ export class Sender implements LinkUser {
 		for (const batch of frame.batches) {
 			const queue = this.#queue(batch.topic, batch.partition);
 			queue.answered(batch);
-			this.#refused(queue, batch, error);
+			if (REFUSED_UNSEEN.has(error.code)) this.#refused(queue, batch, error);
+			else {
+				batch.unresolved = true;
+				this.#repeatLater(queue, error);
+			}
 		}
 		this.#settled(frame);
 	}
@@ -266,21 +282,20 @@ export class Sender implements LinkUser {
 	/** A batch came back: decides whether it is sent again, under which numbers, or given up. */
 	#refused(queue: PartitionQueue, batch: Batch, refusal: MillraceError): void {
 		const { topic, partition } = batch;
-		const { code, retryAfterMs } = refusal;
+		const { code } = refusal;
 		const error = new MillraceError(code, "", { topic, partition, cause: refusal });
-		queue.draining = true;
-		queue.refusal = refusal;
 		switch (code) {
 			case "OUT_OF_ORDER_SEQUENCE_NUMBER":
+				queue.refused(refusal);
 				// Not stored. Behind a batch that failed this is a consequence; as the first it is a hole.
 				batch.unresolved = false;
 				if (queue.batches[0] === batch && queue.hole === "none") queue.hole = "dirty";
 				return;
 			case "UNKNOWN_PRODUCER_ID":
 			case "INVALID_PRODUCER_EPOCH":
+				queue.refused(refusal);
 				// What the broker knew of an earlier attempt is gone: repeating it might store it twice.
-				if (batch.lost) this.#giveUp(queue, batch, error);
-				batch.unresolved = false;
+				if (batch.mayBeStored) this.#giveUp(queue, batch, error);
 				queue.hole = "dirty";
 				return;
 			case "UNKNOWN_TOPIC_OR_PARTITION":
@@ -291,11 +306,17 @@ export class Sender implements LinkUser {
 			default:
 				batch.unresolved ||= UNCERTAIN.has(code);
 				if (!error.retriable) {
+					queue.refused(refusal);
 					this.#giveUp(queue, batch, error);
 					return;
 				}
 		}
-		const waitMs = queue.delay(performance.now(), retryAfterMs ?? 0);
+		this.#repeatLater(queue, refusal);
+	}
+
+	#repeatLater(queue: PartitionQueue, refusal: MillraceError): void {
+		queue.refused(refusal);
+		const waitMs = queue.delay(performance.now(), refusal.retryAfterMs ?? 0);
 		setTimeout(() => this.#pump(), waitMs + 1);
 	}
 
@@ -314,22 +335,24 @@ export class Sender implements LinkUser {
 	#renewIfResolved(): void {
 		if (!this.#renewing || this.#frames.size > 0) return;
 		for (const queue of this.#active) if (queue.unresolved) return;
-		this.#renewing = false;
+		this.#renumberAll("CONNECTION_LOST");
 		this.#identity = undefined;
-		for (const queues of this.#partitions.values()) {
-			for (const queue of queues) queue?.renumber();
-		}
 		this.#link.renewIdentity();
 	}
 
-	/** The broker did not take our identity: what may be stored under it must not be repeated. */
-	#identityLost(): void {
-		const error = new MillraceError("UNKNOWN_PRODUCER_ID", "it may be stored all the same");
+	/**
+	 * Begins to number again, under another identity. What may be stored under the present one, now
+	 * or when a copy of it arrives late, is given up with `code`: nothing would tell the two apart.
+	 */
+	#renumberAll(code: CodeName): void {
 		for (const queues of this.#partitions.values()) {
 			for (const queue of queues) {
 				if (queue === undefined) continue;
+				const { topic, partition, refusal } = queue;
+				const details = { topic, partition, ...(refusal === undefined ? {} : { cause: refusal }) };
+				const error = new MillraceError(code, "it may be stored all the same", details);
 				for (const batch of [...queue.batches]) {
-					if (batch.unresolved) this.#giveUp(queue, batch, error);
+					if (batch.mayBeStored) this.#giveUp(queue, batch, error);
 				}
 				queue.renumber();
 				this.#drained(queue);
@@ -376,7 +399,7 @@ export class Sender implements LinkUser {
 
 	#expire(queue: PartitionQueue, batch: Batch): void {
 		const { topic, partition } = batch;
-		const what = batch.unresolved ? "it was sent and not answered" : "it was not stored";
+		const what = batch.mayBeStored ? "it was sent and not answered" : "it was not stored";
 		const cause = queue.refusal ?? this.#link.lastError;
 		const details = { topic, partition, ...(cause === undefined ? {} : { cause }) };
 		this.#giveUp(queue, batch, new MillraceError("DELIVERY_TIMEOUT", what, details));

@@ -256,11 +256,7 @@ describe("lost connections", () => {
 	test.each([1, 2, 3, 4, 5, 6, 7, 8])(
 		"random cuts lose and double nothing (seed %i)",
 		async (seed) => {
-			let state = seed;
-			const random = (): number => {
-				state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-				return state / 0x80000000;
-			};
+			const random = randomOf(seed);
 			broker.onProduce = async () => {
 				await new Promise((resolve) => setTimeout(resolve, random() * 3));
 				const dice = random();
@@ -436,6 +432,72 @@ describe("failures", () => {
 		await Promise.all(sent);
 		// The broker knows a producer's last five batches: it must not forget the first one.
 		expect(broker.texts("a")).toEqual(["before", ...values]);
+	});
+
+	test("what a lost connection may still bring is not stored under another identity", async () => {
+		let arrive = (): void => undefined;
+		const late = new Promise<void>((resolve) => {
+			arrive = resolve;
+		});
+		broker.onProduce = async (_, frame) => {
+			if (frame === 2) broker.cut();
+			if (frame === 1 || frame === 2) await late;
+			return frame === 3 ? 59 : "answer";
+		};
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "before" });
+		const first = producer.send({ topic: "a", value: "first" });
+		await new Promise((resolve) => setTimeout(resolve, 2));
+		const second = producer.send({ topic: "a", value: "second" });
+		await expect(first).rejects.toMatchObject({ code: "UNKNOWN_PRODUCER_ID" });
+		await expect(second).rejects.toMatchObject({
+			code: "CONNECTION_LOST",
+			retriable: true,
+			topic: "a",
+			message: expect.stringContaining("may be stored"),
+		});
+		await producer.send({ topic: "a", value: "after" });
+		arrive();
+		await producer.send({ topic: "a", value: "last" });
+		expect(broker.texts("a")).toEqual(["before", "after", "first", "second", "last"]);
+	});
+
+	test("a frame that failed as a whole may be stored, whatever it failed with", async () => {
+		// The broker waits for a flush, and one of the frame's topics is deleted meanwhile.
+		const failed = { refused: 1010, isStored: true };
+		broker.onProduce = (_, frame) => (frame === 1 ? failed : "answer");
+		const producer = client.producer<string>({ codec: "string" });
+		const values = ["one", "two", "three"];
+		for (const [index, value] of values.entries()) {
+			expect((await producer.send({ topic: "a", value })).offset).toBe(index);
+		}
+		expect(broker.texts("a")).toEqual(values);
+		expect(broker.hellos.length).toBe(1);
+	});
+
+	test("what a failed frame may have stored is not repeated to a broker that forgot it", async () => {
+		broker.onProduce = (_, frame) =>
+			frame === 1 ? { refused: 56, isStored: true } : frame === 2 ? 59 : "answer";
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "one" });
+		await expect(producer.send({ topic: "a", value: "unsure" })).rejects.toMatchObject({
+			code: "UNKNOWN_PRODUCER_ID",
+		});
+		await producer.send({ topic: "a", value: "two" });
+		expect(broker.texts("a")).toEqual(["one", "unsure", "two"]);
+	});
+
+	test("numbering goes on from the first batch that is left, not from what was refused", async () => {
+		broker.onProduce = (_, frame) => (frame === 1 ? 1007 : frame === 2 ? 87 : "answer");
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "one" });
+		const delayed = producer.send({ topic: "a", value: "two" });
+		await new Promise((resolve) => queueMicrotask(() => resolve(undefined)));
+		const refused = producer.send({ topic: "a", value: "bad" });
+		await expect(refused).rejects.toMatchObject({ code: "INVALID_RECORD" });
+		await delayed;
+		expect(broker.texts("a")).toEqual(["one", "two"]);
+		expect(broker.hellos.length).toBe(1);
 	});
 
 	test("records that time out before they were sent leave no hole", async () => {

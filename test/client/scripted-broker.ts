@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { Packr } from "msgpackr";
-import { type WebSocket, WebSocketServer } from "ws";
+import { WebSocketServer } from "ws";
 
 /** What the script makes of a produce frame: see `ScriptedBroker.onProduce`. */
 export type ProduceAction =
@@ -13,7 +13,19 @@ export type ProduceAction =
 	/** Store nothing and never answer. */
 	| "ignore"
 	/** Refuse every entry with this code. */
-	| number;
+	| number
+	/** Store everything, if so, and refuse the frame as a whole with this code. */
+	| { readonly refused: number; readonly isStored: boolean };
+
+/** The end of a connection that a scripted broker has: a WebSocket, or what stands for one. */
+export interface BrokerSocket {
+	readonly readyState: number;
+	readonly OPEN: number;
+	on(event: "close" | "message", listener: (data: Buffer) => void): unknown;
+	send(data: Uint8Array): void;
+	close(code: number): void;
+	terminate(): void;
+}
 
 export interface StoredRecord {
 	value: Uint8Array | null;
@@ -59,7 +71,7 @@ interface Subscription {
 }
 
 interface Session {
-	socket: WebSocket;
+	socket: BrokerSocket;
 	producer: { id: number; epoch: number };
 	subscriptions: Map<number, Subscription>;
 }
@@ -122,7 +134,7 @@ export class ScriptedBroker {
 			port: this.#port,
 			handleProtocols: () => "millrace.v1",
 		});
-		this.#server.on("connection", (socket) => this.#accept(socket));
+		this.#server.on("connection", (socket) => this.accept(socket));
 		await once(this.#server, "listening");
 		this.#port = (this.#server.address() as AddressInfo).port;
 	}
@@ -186,7 +198,8 @@ export class ScriptedBroker {
 		this.#deliverAll();
 	}
 
-	#accept(socket: WebSocket): void {
+	/** Takes a connection. */
+	accept(socket: BrokerSocket): void {
 		const session: Session = {
 			socket,
 			producer: { id: -1, epoch: 0 },
@@ -195,9 +208,9 @@ export class ScriptedBroker {
 		this.sessions.add(session);
 		socket.on("close", () => this.sessions.delete(session));
 		socket.on("message", (data) => {
-			const frame = packr.unpack(data as Buffer) as unknown[];
+			const frame = packr.unpack(data) as unknown[];
 			if (frame[0] !== 3) this.requests.push(frame);
-			if (frame[0] === 3) void this.#produce(session, frame, (data as Buffer).length);
+			if (frame[0] === 3) void this.#produce(session, frame, data.length);
 			else this.#handle(session, frame);
 		});
 	}
@@ -309,6 +322,12 @@ export class ScriptedBroker {
 		if (action === "ignore") return;
 		if (action === "lose") {
 			session.socket.terminate();
+			return;
+		}
+		if (typeof action === "object") {
+			if (action.isStored) for (const entry of entries) this.#store(entry, producer);
+			this.#error(session, id, action.refused);
+			this.#deliverAll();
 			return;
 		}
 		const results = entries.map((entry) =>
