@@ -475,7 +475,7 @@ describe("failures", () => {
 		expect(broker.hellos.length).toBe(1);
 	});
 
-	test("what a failed frame may have stored is not repeated to a broker that forgot it", async () => {
+	test("what may be stored is not repeated to a broker that forgot the producer", async () => {
 		broker.onProduce = (_, frame) =>
 			frame === 1 ? { refused: 56, isStored: true } : frame === 2 ? 59 : "answer";
 		const producer = client.producer<string>({ codec: "string" });
@@ -487,7 +487,7 @@ describe("failures", () => {
 		expect(broker.texts("a")).toEqual(["one", "unsure", "two"]);
 	});
 
-	test("numbering goes on from the first batch that is left, not from what was refused", async () => {
+	test("numbering goes on from the first batch that is left", async () => {
 		broker.onProduce = (_, frame) => (frame === 1 ? 1007 : frame === 2 ? 87 : "answer");
 		const producer = client.producer<string>({ codec: "string" });
 		await producer.send({ topic: "a", value: "one" });
