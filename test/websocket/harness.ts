@@ -57,10 +57,14 @@ export interface Harness {
 
 type Overrides = Partial<WebSocketServerOptions>;
 
-/** Starts a server before the tests of the enclosing `describe` and stops it behind them. */
+/**
+ * Starts a server before the tests of the enclosing `describe` and stops it behind them. With
+ * `memory` it stores nothing on disk: for many topics, where disks are not the subject.
+ */
 export function serve(
 	transport: "uws" | "ws",
 	overrides: Overrides | ((storage: Storage) => Overrides) = {},
+	{ memory = false }: { readonly memory?: boolean } = {},
 ): Harness {
 	const clients: RawClient[] = [];
 	let topicCount = 0;
@@ -87,7 +91,7 @@ export function serve(
 	beforeAll(async () => {
 		if (transport === "uws" && missingUws !== null) return;
 		dataDirectory = await mkdtemp(join(tmpdir(), "millrace-websocket-"));
-		const storage = await Storage.open({ dataDir: dataDirectory });
+		const storage = await Storage.open({ dataDir: dataDirectory, memory });
 		const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
 		const catalogue = await TopicCatalogue.open(storage, metadata, {
 			partitionsDefault: 1,

@@ -100,7 +100,7 @@ describe.each(TRANSPORTS)("produce over %s", (transport) => {
 });
 
 describe.each(TRANSPORTS)("limits over %s", (transport) => {
-	const at = serve(transport);
+	const at = serve(transport, {}, { memory: true });
 
 	test("a topic opened again has the same alias, and there are so many", async () => {
 		const client = await at.client();

@@ -237,11 +237,13 @@ describe.each(TRANSPORTS)("credit over %s", (transport) => {
 	});
 
 	test("subscriptions of a connection take turns", async () => {
+		const RECORDS = 16;
 		const client = await at.client();
 		const topic = await at.topic(4);
+		// Two of them are a delivery.
 		const value = "x".repeat(100_000);
 		for (let partition = 0; partition < 4; partition++) {
-			await client.fill(topic, value, 40, partition);
+			await client.fill(topic, value, RECORDS, partition);
 		}
 		const order: number[] = [];
 		client.socket.on("message", (data: Buffer) => {
@@ -250,26 +252,28 @@ describe.each(TRANSPORTS)("credit over %s", (transport) => {
 		for (let partition = 0; partition < 4; partition++) {
 			client.send(4, partition, partition, topic, partition, 0, { credit: [1_000, 50_000_000] });
 		}
-		await Promise.all([0, 1, 2, 3].map((sub) => collect(client, sub, 40)));
+		await Promise.all([0, 1, 2, 3].map((sub) => collect(client, sub, RECORDS)));
 		const firstEnd = Math.min(...[0, 1, 2, 3].map((sub) => order.lastIndexOf(sub)));
 		const firstThird = new Set(order.slice(0, Math.ceil(firstEnd / 3)));
 		expect(firstThird.size).toBe(4);
 	});
 
 	test("a client that does not read holds up nobody and loses nothing", async () => {
+		// 16 MB, which no socket's buffers take.
+		const RECORDS = 160;
 		const slow = await at.client();
 		const quick = await at.client();
 		const topic = await at.topic();
 		const value = "y".repeat(100_000);
-		await quick.fill(topic, value, 320);
+		await quick.fill(topic, value, RECORDS);
 		const credit = [LIMITS.creditRecordsMax, LIMITS.creditBytesMax];
 		await slow.answer(4, 1, 1, topic, 0, "earliest", { credit });
 		slow.socket.pause();
 		await quick.answer(4, 1, 1, topic, 0, "earliest", { credit });
-		expect(await collect(quick, 1, 320)).toHaveLength(320);
+		expect(await collect(quick, 1, RECORDS)).toHaveLength(RECORDS);
 		await new Promise((resolve) => setTimeout(resolve, 300));
 		slow.socket.resume();
-		expect(await collect(slow, 1, 320)).toHaveLength(320);
+		expect(await collect(slow, 1, RECORDS)).toHaveLength(RECORDS);
 	});
 
 	test("a client that asks and never reads the answers is closed with 4413", async () => {
