@@ -420,8 +420,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	#next(batch: boolean, hand: Hand<Value>): Promise<unknown> {
-		this.hands.asked(hand);
-		this.#wakeUp();
+		this.#asked(hand);
 		if (this.#waiters.size === 0 && !this.#turnIsOver(batch)) {
 			try {
 				const value = this.#take(batch, hand);
@@ -441,7 +440,14 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		});
 	}
 
-	#wakeUp(): void {
+	/** The application is done with what it had. */
+	#asked(hand: Hand<Value>): void {
+		const lent = this.#lent;
+		if (lent !== undefined && lent.subscription === hand.subscription) {
+			this.#lent = undefined;
+			this.#took(lent);
+		}
+		this.hands.asked(hand);
 		const { onAsk } = this;
 		if (onAsk === undefined) return;
 		this.onAsk = undefined;

@@ -31,6 +31,8 @@ interface Owned<Value> {
 	readonly subscription: Subscription<Value>;
 	/** What the group has committed, as far as is known here. */
 	committed: number | undefined;
+	/** The application was told that it has it, and not that it has to give it up. */
+	isTold: boolean;
 	/** It is being given up. */
 	isRevoked: boolean;
 }
@@ -135,7 +137,8 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	/**
 	 * Ends the iteration, commits what the application is done with (`autoCommit`), and leaves the
 	 * group. What is in the application's hands is not committed: call `commit()` before, if it is
-	 * dealt with. Rejects when the last commit failed, once the group is left.
+	 * dealt with. Rejects when the last commit failed, once the group is left. Not to be waited for in
+	 * `onAssign` and `onRevoke`, which it waits for.
 	 */
 	override close(): Promise<void> {
 		this.#closing ??= this.#leave();
@@ -158,7 +161,8 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 
 	/** @internal */
 	notice(kind: string, details: DecodedMap): void {
-		this.#member.notice(kind, details);
+		// Who is leaving takes nothing on, and has given up what it is told to.
+		if (this.#closing === undefined) this.#member.notice(kind, details);
 	}
 
 	/** @internal */
@@ -252,20 +256,22 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		this.#forget(gone);
 		if (this.#owned.size > 0) this.shareCredit();
 		for (const owned of resumed) this.#open(owned);
-		this.#inOrder(() => this.#begin(added));
+		this.#inTerm((term) => this.#begin(added, term));
 	}
 
 	#own(topic: string, topicId: string, partition: number, offset: number | null): Owned<Value> {
 		const start = offset === null ? this.startOf(topic, partition) : { offset };
 		const subscription = this.add({ name: topic, topicId }, partition, start);
 		subscription.isOpen = false;
-		return { subscription, committed: offset ?? undefined, isRevoked: false };
+		return { subscription, committed: offset ?? undefined, isTold: false, isRevoked: false };
 	}
 
 	/** Begins to read what was assigned, once the application knows. */
-	async #begin(added: readonly Owned<Value>[]): Promise<void> {
-		const term = this.#term;
-		if (added.length > 0) await this.#options.onAssign?.(partitionsOf(added));
+	async #begin(added: readonly Owned<Value>[], term: number): Promise<void> {
+		if (added.length > 0) {
+			for (const owned of added) owned.isTold = true;
+			await this.#options.onAssign?.(partitionsOf(added));
+		}
 		if (term !== this.#term) return;
 		for (const owned of added) {
 			if (owned.isRevoked) continue;
@@ -294,12 +300,15 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 				revoked.push(owned);
 			}
 		}
-		this.#inOrder(() => this.#giveUp(revoked, notice));
+		this.#inTerm((term) => this.#giveUp(revoked, notice, term));
 	}
 
 	/** Finishes what is in hand, commits, and lets go. */
-	async #giveUp(revoked: readonly Owned<Value>[], notice: GroupNotices["revoke"]): Promise<void> {
-		const term = this.#term;
+	async #giveUp(
+		revoked: readonly Owned<Value>[],
+		notice: GroupNotices["revoke"],
+		term: number,
+	): Promise<void> {
 		await this.hands.drained(new Set(revoked.map(({ subscription }) => subscription)));
 		if (term !== this.#term) return;
 		await this.#tellRevoked(revoked, false);
@@ -332,7 +341,9 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	}
 
 	async #tellRevoked(revoked: readonly Owned<Value>[], lost: boolean): Promise<void> {
-		if (revoked.length > 0) await this.#options.onRevoke?.(partitionsOf(revoked), { lost });
+		const told = revoked.filter(({ isTold }) => isTold);
+		for (const owned of told) owned.isTold = false;
+		if (told.length > 0) await this.#options.onRevoke?.(partitionsOf(told), { lost });
 	}
 
 	/** It is out of the group: it joins again when the application goes on. */
@@ -356,6 +367,14 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		subscription.done = true;
 		subscription.settle();
 		this.checkDone();
+	}
+
+	/** What is over when everything is lost meanwhile. */
+	#inTerm(work: (term: number) => Promise<void>): void {
+		const term = this.#term;
+		this.#inOrder(async () => {
+			if (term === this.#term) await work(term);
+		});
 	}
 
 	#inOrder(work: () => Promise<void>): void {
@@ -473,18 +492,27 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 
 	async #leave(): Promise<void> {
 		this.isHalted = true;
+		// What was begun and waits is given up, but for functions of the application that are running.
+		this.#term++;
+		this.hands.release();
 		const failures: unknown[] = [];
+		const all = [...this.#owned.values()];
+		await this.#work
+			.then(() => this.#tellRevoked(all, !this.#member.isMember))
+			.then(() => this.#commitAtEnd(all))
+			.catch((error: unknown) => failures.push(error));
 		if (this.#member.isMember) {
-			const all = [...this.#owned.values()];
-			await this.#tellRevoked(all, false)
-				.then(() => (this.#options.autoCommit === false ? undefined : this.#commitFinished(all)))
-				.catch((error: unknown) => failures.push(error));
-		}
-		if (this.#member.isMember) {
-			await this.#member.leave().catch((error: unknown) => failures.push(error));
+			await this.#member.leave().catch((error: unknown) => {
+				if (!isOver(error)) failures.push(error);
+			});
 		}
 		this.finish(undefined);
 		if (failures.length > 0) throw failures[0];
+	}
+
+	async #commitAtEnd(all: readonly Owned<Value>[]): Promise<void> {
+		const mayCommit = this.#options.autoCommit !== false && this.#member.isMember;
+		if (mayCommit) await this.#commitFinished(all);
 	}
 
 	/** @internal */

@@ -27,6 +27,8 @@ export class Hands<Value> {
 	readonly #held = new Set<Hand<Value>>();
 	/** Those of loops that were left: nobody is at work on what is in them. */
 	readonly #left = new Set<Hand<Value>>();
+	/** Nobody is to wait any more. */
+	#isReleased = false;
 	/** Who waits for something in hand. */
 	readonly #drains = new Set<() => void>();
 
@@ -81,6 +83,12 @@ export class Hands<Value> {
 		this.#tell();
 	}
 
+	/** Lets everybody go on who waits for something in hand, which stays there. */
+	release(): void {
+		this.#isReleased = true;
+		this.#tell();
+	}
+
 	/** Nothing counts any more. */
 	clearAll(): void {
 		for (const hand of this.#held) hand.clear();
@@ -96,7 +104,7 @@ export class Hands<Value> {
 			);
 		return new Promise((resolve) => {
 			const look = () => {
-				if (isBusy()) return;
+				if (isBusy() && !this.#isReleased) return;
 				this.#drains.delete(look);
 				resolve();
 			};
