@@ -11,6 +11,7 @@
 import { readFileSync } from "node:fs";
 
 import { ASSIGNOR_NAMES, type AssignorName } from "./groups/assignors.ts";
+import { MIGRATION_POLICIES, type MigrationPolicy } from "./groups/options.ts";
 import { LIMITS } from "./limits.ts";
 import { didYouMean } from "./nearest-name.ts";
 
@@ -46,6 +47,7 @@ export interface BrokerConfig {
 	readonly groupConsumerMaxHeartbeatIntervalMs: number;
 	readonly groupConsumerMaxSize: number;
 	readonly groupConsumerAssignors: readonly AssignorName[];
+	readonly groupConsumerMigrationPolicy: MigrationPolicy;
 	readonly offsetMetadataMaxBytes: number;
 	readonly offsetsRetentionMinutes: number;
 	readonly offsetsRetentionCheckIntervalMs: number;
@@ -220,6 +222,13 @@ export const OPTIONS: Options = {
 		default: ASSIGNOR_NAMES.join(","),
 		doc: "Assignors that members of consumer groups may ask for; the first is the default.",
 		parse: (text) => text.split(",").map((name) => parseChoice(name.trim(), ASSIGNOR_NAMES)),
+	},
+	groupConsumerMigrationPolicy: {
+		name: "group.consumer.migration.policy",
+		placeholder: "POLICY",
+		default: "bidirectional",
+		doc: `How groups with members may change their protocol: ${MIGRATION_POLICIES.join(", ")}.`,
+		parse: (text) => parseChoice(text.toLowerCase(), MIGRATION_POLICIES),
 	},
 	offsetMetadataMaxBytes: {
 		name: "offset.metadata.max.bytes",

@@ -29,6 +29,7 @@ import { CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
 import { type DescribedMember, describeMembers } from "./description.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import { groupRecord } from "./group-records.ts";
+import { groupErrorOf } from "./group-writes.ts";
 import {
 	ClassicMember,
 	copyProtocols,
@@ -36,6 +37,7 @@ import {
 	type MemberDetails,
 	type Waiter,
 } from "./member.ts";
+import type { ClassicImage, ConsumerImage } from "./migration.ts";
 import {
 	type ClassicGroupDescription,
 	type CommitRequest,
@@ -83,6 +85,7 @@ const NEW_MEMBER_JOIN_MS_MAX = 300_000;
 const PENDING_BYTES = 400;
 
 const NO_BYTES = new Uint8Array(0);
+const NO_RECORDS: readonly GroupRecord[] = [];
 
 export class ClassicGroup implements Group {
 	readonly type = "classic";
@@ -107,13 +110,18 @@ export class ClassicGroup implements Group {
 	#stored: Uint8Array | null = null;
 	/** The generation whose assignment is on its way to the log. */
 	#storingGeneration = GENERATION_NONE;
+	/** What takes the group whose place this one took out of the log, until that is durable. */
+	#leftovers: readonly GroupRecord[];
 
+	/** `leftovers` take the group whose place it takes, with its offsets, out of the log. */
 	constructor(
 		groupId: string,
 		partition: number,
 		host: ClassicGroupHost,
 		offsets = new CommittedOffsets(host.budget),
+		leftovers: readonly GroupRecord[] = [],
 	) {
+		this.#leftovers = leftovers;
 		this.groupId = groupId;
 		this.partition = partition;
 		this.offsets = offsets;
@@ -132,6 +140,7 @@ export class ClassicGroup implements Group {
 		return (
 			this.#state.name === "Empty" &&
 			this.#stored === null &&
+			this.#leftovers.length === 0 &&
 			this.#pendingJoins.size === 0 &&
 			this.offsets.count === 0
 		);
@@ -695,7 +704,8 @@ export class ClassicGroup implements Group {
 	}
 
 	tombstones(): GroupRecord[] {
-		return this.#stored === null ? [] : [groupRecord(this.groupId, null)];
+		const own = this.#stored === null ? [] : [groupRecord(this.groupId, null)];
+		return [...own, ...this.#leftovers];
 	}
 
 	#store(value: GroupMetadataValue, done: (error?: MillraceError) => void): void {
@@ -703,10 +713,48 @@ export class ClassicGroup implements Group {
 		const before = this.#stored;
 		const stored = new Uint8Array(encoded ?? NO_BYTES);
 		this.#stored = stored;
-		this.#host.append(this, [{ key, value: stored }], (error) => {
+		const leftovers = this.#leftovers;
+		this.#host.append(this, [{ key, value: stored }, ...leftovers], (error) => {
 			if (error !== undefined && this.#stored === stored) this.#stored = before;
+			if (error === undefined && this.#leftovers === leftovers) this.#leftovers = NO_RECORDS;
 			done(error);
 		});
+	}
+
+	/** The group as a consumer group takes it over; null without members. */
+	toConsumer(): ConsumerImage | null {
+		if (this.#members.size === 0) return null;
+		const { generation, protocolName } = this.#state;
+		return { generation, protocolName, members: [...this.#members] };
+	}
+
+	/** The protocol type of its members; null: there never were any. */
+	get protocolType(): string | null {
+		return this.#state.protocolType;
+	}
+
+	get size(): number {
+		return this.#members.size;
+	}
+
+	/**
+	 * Goes on with the members of a consumer group, who rebalance where `why` is said; `done` is
+	 * called when that is durable.
+	 */
+	adopt(image: ClassicImage, why: string | null, done: (error?: MillraceError) => void): void {
+		this.#state.adopt(image, (id, details) => this.#newMember(id, details));
+		this.#enter("Stable");
+		this.#store(
+			this.#state.toMetadata((each) => each.assignment),
+			(error) => {
+				if (error !== undefined) {
+					this.#host.warn(this, { err: error }, "a group that became classic could not be stored");
+				}
+				done(error);
+			},
+		);
+		for (const member of this.#members) member.touch();
+		if (why !== null) this.#prepareRebalance(why, null);
 	}
 
 	/** Takes the group over as its record has it; `bytes` is the record's value, which is kept. */
@@ -734,29 +782,14 @@ export class ClassicGroup implements Group {
 		}
 	}
 
-	retire(): void {
+	/** `code` is for whoever still waits. */
+	retire(code: CodeName = "NOT_COORDINATOR"): void {
 		this.#enter("Dead");
 		this.#joinDeadline.clear();
 		this.#syncDeadline.clear();
 		for (const memberId of [...this.#pendingJoins.keys()]) this.#forgetPendingJoin(memberId);
 		for (const { memberId } of [...this.#members]) {
-			this.#members.remove(memberId)?.end("NOT_COORDINATOR");
+			this.#members.remove(memberId)?.end(code);
 		}
-	}
-}
-
-/** What Kafka answers to members when the group could not be stored. */
-export function groupErrorOf({ code }: MillraceError): CodeName {
-	switch (code) {
-		case "DISK_FULL":
-		case "NOT_ENOUGH_REPLICAS":
-		case "REQUEST_TIMED_OUT":
-		case "UNKNOWN_TOPIC_OR_PARTITION":
-			return "COORDINATOR_NOT_AVAILABLE";
-		case "KAFKA_STORAGE_ERROR":
-		case "NOT_LEADER_OR_FOLLOWER":
-			return "NOT_COORDINATOR";
-		default:
-			return "UNKNOWN_SERVER_ERROR";
 	}
 }

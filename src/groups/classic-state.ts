@@ -6,8 +6,9 @@ import type { GroupMetadataValue } from "../kafka/generated/data-group-metadata.
 import type { CodeName } from "../protocol/codes.ts";
 import { ClassicMembers } from "./classic-members.ts";
 import type { CommittedOffset, StateBudget } from "./committed-offsets.ts";
-import { CONSUMER_PROTOCOL_TYPE, subscribedTopics } from "./consumer-protocol.ts";
-import type { ClassicMember } from "./member.ts";
+import { CONSUMER_PROTOCOL_TYPE, subscribedTopics, writeAssignment } from "./consumer-protocol.ts";
+import type { ClassicMember, MemberDetails } from "./member.ts";
+import type { ClassicImage } from "./migration.ts";
 import type {
 	ClassicGroupDescription,
 	JoinAnswer,
@@ -168,6 +169,25 @@ export class ClassicState {
 				assignment: assignmentOf(member),
 			})),
 		};
+	}
+
+	/** Takes over the members of a consumer group; they are made by `memberOf`. */
+	adopt(
+		{ generation, members }: ClassicImage,
+		memberOf: (memberId: string, details: MemberDetails) => ClassicMember,
+	): void {
+		this.#generation = generation;
+		this.protocolType = CONSUMER_PROTOCOL_TYPE;
+		for (const { memberId, details } of members) this.members.add(memberOf(memberId, details));
+		this.#protocolName = this.members.selectProtocol();
+		for (const { memberId, assigned } of members) {
+			const member = this.members.get(memberId);
+			if (member === undefined) continue;
+			this.members.update(member, () => {
+				member.assignment = writeAssignment(assigned, member.metadata(this.#protocolName));
+			});
+		}
+		this.#updateTopics();
 	}
 
 	/** Takes over what a record holds; the members are made by `memberOf`. */

@@ -15,8 +15,6 @@
  *
  * As Kafka 4.3. A heartbeat is answered when all that it says is durable.
  */
-import { randomBytes } from "node:crypto";
-
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import {
@@ -27,13 +25,15 @@ import {
 	NO_PARTITIONS,
 	toTopicIdPartitions,
 } from "./assignment.ts";
-import { ASSIGNORS, type AssignorName } from "./assignors.ts";
+import type { AssignorName } from "./assignors.ts";
+import { ClassicSide, type ClassicSideHost, type TakenClassic } from "./classic-side.ts";
 import { type CommittedOffset, CommittedOffsets, type StateBudget } from "./committed-offsets.ts";
 import {
 	ConsumerMember,
 	type ConsumerWatcher,
 	type MemberProfile,
 	NEW_PROFILE,
+	newMemberId,
 	profileAfter,
 } from "./consumer-member.ts";
 import { CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
@@ -50,10 +50,23 @@ import { ConsumerState } from "./consumer-state.ts";
 import type { DescribedMember } from "./description.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import type { GroupTimeouts } from "./group-configs.ts";
-import { GroupWrites, type GroupWritesHost } from "./group-writes.ts";
+import { type FirstRecords, GroupWrites, type GroupWritesHost } from "./group-writes.ts";
+import type { ClassicImage, ClassicOrigin } from "./migration.ts";
 import { nextStanding, type Standing, type Surroundings } from "./reconciliation.ts";
-import type { CommitRequest, FetchOffsetsRequest, GroupSummary } from "./requests.ts";
+import type {
+	CommitRequest,
+	FetchOffsetsRequest,
+	GroupSummary,
+	HeartbeatRequest,
+	JoinAnswer,
+	JoinRequest,
+	LeavingMember,
+	LeftMember,
+	SyncAnswer,
+	SyncRequest,
+} from "./requests.ts";
 import type { Subscription } from "./subscriptions.ts";
+import { TargetAssigning } from "./target-assigning.ts";
 import type { Deadline, Timers } from "./timers.ts";
 import type { TopicLookup } from "./topic-lookup.ts";
 
@@ -65,6 +78,17 @@ export interface ConsumerGroupHost extends GroupWritesHost {
 	readonly consumer: ConsumerGroupSettings;
 	/** Milliseconds since 1970. */
 	wallMs(): number;
+	/**
+	 * A group, which is retired, goes on as a classic one with these members, and with a rebalance
+	 * where `why` is said. `removals` take all that was stored of it out of the log. Resolves when
+	 * that is durable; rejects with what storage says.
+	 */
+	becomeClassic(
+		group: ConsumerGroup,
+		image: ClassicImage,
+		removals: readonly GroupRecord[],
+		why: string | null,
+	): Promise<void>;
 	debug(group: Group, details: object, message: string): void;
 }
 
@@ -72,15 +96,12 @@ export interface ConsumerGroupSettings {
 	/** What the members of a group are told, which may change at any time. */
 	timeoutsOf(groupId: string): GroupTimeouts;
 	readonly membersMax: number;
+	/** Whether a group may become classic when all members that are left speak that protocol. */
+	readonly maySpeakClassic: boolean;
+	readonly classicMembersMax: number;
 	/** The first is for groups whose members ask for none. */
 	readonly assignors: readonly AssignorName[];
 }
-
-/** An assignment that took less than this may be followed by the next at once, in milliseconds. */
-const ASSIGNING_MS_FREE = 2;
-/** Otherwise a group's assignments take a fiftieth of the loop's time at most. */
-const ASSIGNING_PAUSE_FACTOR = 50;
-const ASSIGNING_PAUSE_MS_MAX = 1_000;
 
 export class ConsumerGroup implements Group {
 	readonly type = "consumer";
@@ -90,10 +111,10 @@ export class ConsumerGroup implements Group {
 	readonly #host: ConsumerGroupHost;
 	readonly #state: ConsumerState;
 	readonly #writes: GroupWrites;
+	readonly #classic: ClassicSide;
 	/** The version of the topics that was last looked at. */
 	#topicsVersion = -1;
-	/** From when on the next assignment may be computed, on the monotonic clock. */
-	#assignableMs = 0;
+	readonly #assigning: TargetAssigning;
 	readonly #assignable: Deadline;
 	/** Members that are told instead of asking. */
 	#watchedCount = 0;
@@ -102,18 +123,27 @@ export class ConsumerGroup implements Group {
 	/** Members that were found not to belong to the group when it was loaded. */
 	#lost: readonly ConsumerMember[] = [];
 
+	/** `before` is the classic group whose place it takes, with the offsets. */
 	constructor(
 		groupId: string,
 		partition: number,
 		host: ConsumerGroupHost,
 		offsets = new CommittedOffsets(host.budget),
+		before: ClassicOrigin | null = null,
 	) {
 		this.groupId = groupId;
 		this.partition = partition;
 		this.offsets = offsets;
 		this.#host = host;
 		this.#state = new ConsumerState(groupId, host.topics, host.budget);
-		this.#writes = new GroupWrites(this, host);
+		this.#assigning = new TargetAssigning(this.#state, {
+			assignors: host.consumer.assignors,
+			monotonicMs: () => host.monotonicMs(),
+			wallMs: () => host.wallMs(),
+			debug: (details, message) => host.debug(this, details, message),
+		});
+		this.#writes = new GroupWrites(this, host, before && this.#adopt(before));
+		this.#classic = new ClassicSide(this.#state, this.#classicHost());
 		this.#assignable = host.timers.deadline(() => this.#lookSoon());
 	}
 
@@ -126,7 +156,12 @@ export class ConsumerGroup implements Group {
 	}
 
 	get isVoid(): boolean {
-		return this.isEmpty && !this.#state.isStored && this.offsets.count === 0;
+		return (
+			this.isEmpty &&
+			!this.#state.isStored &&
+			this.offsets.count === 0 &&
+			this.#writes.removals().length === 0
+		);
 	}
 
 	// Heartbeats
@@ -138,19 +173,58 @@ export class ConsumerGroup implements Group {
 	 * like when it could not be stored.
 	 */
 	async heartbeat(request: ConsumerHeartbeatRequest): Promise<ConsumerHeartbeatAnswer> {
+		return this.accept(request);
+	}
+
+	/**
+	 * As `heartbeat`, but for this: what a heartbeat is refused with is thrown at once, and nothing
+	 * has changed then.
+	 */
+	accept(request: ConsumerHeartbeatRequest): Promise<ConsumerHeartbeatAnswer> {
 		this.#checkAlive();
 		const sender = this.#senderOf(request);
-		const subscription = this.#subscribe(request, sender);
-		const { member, answer } = this.#advance(request, sender, subscription);
+		const before = sender?.profile ?? NEW_PROFILE;
+		const names = request.topicNames ?? before.subscription.names;
+		const pattern = request.topicPattern ?? before.subscription.pattern;
+		const subscription = this.#subscribe(names, pattern, before.subscription, 0);
+		const profile = profileAfter(before, request, subscription);
+		const { memberEpoch } = request;
+		const isReplaced =
+			sender !== null &&
+			memberEpoch === EPOCH_JOIN &&
+			request.instanceId !== null &&
+			(sender.isClassic || sender.standing.epoch === EPOCH_LEAVE_STATIC);
+		const { memberId } = request;
+		const owned = request.owned && assignmentFrom(request.owned);
+		const { member, assignedBefore, records } = this.#take(
+			{ memberId, sender, isReplaced, owned },
+			profile,
+		);
+		this.#writes.append(records);
 		this.#lookSoon();
+		const { standing } = member;
+		const isTold =
+			memberEpoch === EPOCH_JOIN ||
+			isFullHeartbeat(request) ||
+			!isSame(assignedBefore, standing.assigned);
+		const answer: ConsumerHeartbeatAnswer = {
+			memberId: member.memberId,
+			memberEpoch: standing.epoch,
+			heartbeatIntervalMs: this.#timeouts.heartbeatIntervalMs,
+			assignment: isTold ? toTopicIdPartitions(standing.assigned) : null,
+		};
+		return this.#whenSettled(member, sender === null).then(() => answer);
+	}
+
+	/** Resolves when all that was appended is durable, else sends a member that is new away. */
+	async #whenSettled(member: ConsumerMember, isNew: boolean): Promise<void> {
 		try {
 			await this.#writes.settled();
 		} catch (error) {
 			// It does not know that it is a member, and may never come back under this id.
-			if (sender === null) this.#expel(member, "its join could not be stored");
+			if (isNew) this.#expel(member, "its join could not be stored");
 			throw error;
 		}
-		return answer;
 	}
 
 	/** The member that sends it, or whose place it takes; null: a new one. */
@@ -167,7 +241,7 @@ export class ConsumerGroup implements Group {
 			throw new MillraceError("UNKNOWN_MEMBER_ID", instanceId ?? memberId);
 		}
 		if (instanceId !== null && isJoin) {
-			if (member.standing.epoch === EPOCH_LEAVE_STATIC) return member;
+			if (member.isClassic || member.standing.epoch === EPOCH_LEAVE_STATIC) return member;
 			throw new MillraceError("UNRELEASED_INSTANCE_ID", `${instanceId} is ${member.memberId}`);
 		}
 		if (member.memberId !== memberId) throw new MillraceError("FENCED_INSTANCE_ID", memberId);
@@ -175,14 +249,18 @@ export class ConsumerGroup implements Group {
 		return member;
 	}
 
-	/** What the sender subscribes to from now on. */
-	#subscribe(request: ConsumerHeartbeatRequest, sender: ConsumerMember | null): Subscription {
-		const before = (sender?.profile ?? NEW_PROFILE).subscription;
-		const { topicNames, topicPattern } = request;
-		if (topicNames === null && topicPattern === null) return before;
-		const names = topicNames ?? before.names;
-		const pattern = topicPattern ?? before.pattern;
-		const bytes = 2 * names.reduce((sum, name) => sum + name.length, pattern.length);
+	/**
+	 * What a member subscribes to from now on; `bytesMore` is what it brings beside that. Throws
+	 * GROUP_MAX_SIZE_REACHED, INVALID_REGULAR_EXPRESSION.
+	 */
+	#subscribe(
+		names: readonly string[],
+		pattern: string,
+		before: Subscription,
+		bytesMore: number,
+	): Subscription {
+		if (names === before.names && pattern === before.pattern && bytesMore === 0) return before;
+		const bytes = 2 * names.reduce((sum, name) => sum + name.length, pattern.length) + bytesMore;
 		const isTooMuch = this.#state.subscriptions.bytes + bytes > LIMITS.groupBytesMax;
 		if (isTooMuch || !this.#host.budget.fits(bytes)) {
 			throw new MillraceError("GROUP_MAX_SIZE_REACHED", "no room for what is subscribed to");
@@ -190,54 +268,40 @@ export class ConsumerGroup implements Group {
 		return this.#state.subscriptions.take(names, pattern, before);
 	}
 
-	/** Does all that the heartbeat leads to, and appends what has changed. */
-	#advance(
-		request: ConsumerHeartbeatRequest,
-		sender: ConsumerMember | null,
-		subscription: Subscription,
-	): { member: ConsumerMember; answer: ConsumerHeartbeatAnswer } {
+	/** Does all that a visit leads to; the records say what has changed, and are to be appended. */
+	#take(visit: Visit, profile: MemberProfile): Taken {
 		const records: GroupRecord[] = [];
+		const { sender, owned } = visit;
 		const before = sender?.profile ?? NEW_PROFILE;
-		const profile = profileAfter(before, request, subscription);
-		const isResubscribed = subscription !== before.subscription;
-		const member = this.#memberFor(request, sender, profile, records);
+		const isResubscribed = profile.subscription !== before.subscription;
+		const member = this.#memberFor(visit, profile, records);
 		this.#refresh(isResubscribed || !this.#state.isStored, records);
-		if (this.#isAssignmentDue()) this.#assign(records);
-		const { assigned } = member.standing;
-		const owned = request.owned && assignmentFrom(request.owned);
+		if (this.#assigning.isDue) this.#assigning.assign(records);
+		const assignedBefore = member.standing.assigned;
 		this.#reconcile(member, { owned, isResubscribed }, records);
 		this.#touch(member);
 		if (records.length > 0) this.#state.count();
-		this.#writes.append(records);
-		const { standing } = member;
-		const isTold =
-			request.memberEpoch === EPOCH_JOIN ||
-			isFullHeartbeat(request) ||
-			!isSame(assigned, standing.assigned);
-		const answer: ConsumerHeartbeatAnswer = {
-			memberId: member.memberId,
-			memberEpoch: standing.epoch,
-			heartbeatIntervalMs: this.#timeouts.heartbeatIntervalMs,
-			assignment: isTold ? toTopicIdPartitions(standing.assigned) : null,
-		};
-		return { member, answer };
+		return { member, assignedBefore, isResubscribed, records };
 	}
 
 	/** The sender with what it says about itself, or a new member, in its place if it has one. */
 	#memberFor(
-		request: ConsumerHeartbeatRequest,
-		sender: ConsumerMember | null,
+		{ memberId: asked, sender, isReplaced }: Visit,
 		profile: MemberProfile,
 		records: GroupRecord[],
 	): ConsumerMember {
-		const isReplaced = sender?.standing.epoch === EPOCH_LEAVE_STATIC;
 		if (sender !== null && !isReplaced) {
 			if (sender.profile === profile) return sender;
+			const speaksAnother = sender.isClassic !== (profile.classic !== null);
 			this.#state.describeAs(sender, profile);
 			records.push(this.#state.memberRecord(sender));
+			if (speaksAnother) {
+				sender.revocation.clear();
+				this.#expectRevocation(sender);
+			}
 			return sender;
 		}
-		const memberId = request.memberId === "" ? newMemberId() : request.memberId;
+		const memberId = asked === "" ? newMemberId() : asked;
 		const member = this.#newMember(memberId, profile);
 		if (sender !== null) {
 			this.#drop(sender, records);
@@ -257,14 +321,18 @@ export class ConsumerGroup implements Group {
 		const { timers } = this.#host;
 		const member: ConsumerMember = new ConsumerMember(memberId, profile, {
 			session: timers.deadline(() => this.#expel(member, "its session expired")),
-			revocation: timers.deadline(() => this.#expel(member, "it kept what it was to give up")),
+			revocation: timers.deadline(() => {
+				const why = member.isClassic ? "join or sync in time" : "give up what it was to";
+				this.#expel(member, `it did not ${why}`);
+			}),
 		});
 		return member;
 	}
 
 	/** Its last sign of life is now. */
 	#touch(member: ConsumerMember): void {
-		if (member.watcher === null) member.session.set(this.#timeouts.sessionTimeoutMs);
+		if (member.watcher !== null) return;
+		member.session.set(member.profile.classic?.sessionTimeoutMs ?? this.#timeouts.sessionTimeoutMs);
 	}
 
 	// Epochs
@@ -280,57 +348,9 @@ export class ConsumerGroup implements Group {
 		records.push(...state.changedPatterns());
 		if (!isChanged && !havePatternsChanged && hash === state.metadataHash) return;
 		state.metadataHash = hash;
+		state.isStored = true;
 		state.epoch++;
 		records.push(state.epochRecord());
-	}
-
-	#isAssignmentDue(): boolean {
-		const { epoch, assignmentEpoch } = this.#state;
-		return epoch > assignmentEpoch && this.#host.monotonicMs() >= this.#assignableMs;
-	}
-
-	/** Computes the target assignment of the group's epoch. */
-	#assign(records: GroupRecord[]): void {
-		const startMs = this.#host.monotonicMs();
-		const state = this.#state;
-		const members = [...state.members()];
-		const assignor = this.#assignorName();
-		const targets = ASSIGNORS[assignor](
-			members.map(({ memberId, profile, target }) => ({
-				memberId,
-				instanceId: profile.instanceId,
-				topics: state.subscriptions.topicsOf(profile.subscription),
-				current: target,
-			})),
-		);
-		for (const [index, member] of members.entries()) {
-			const target = targets[index] ?? NO_PARTITIONS;
-			if (target === member.target) continue;
-			member.target = target;
-			records.push(state.targetRecord(member));
-		}
-		state.assignmentEpoch = state.epoch;
-		state.assignmentMs = this.#host.wallMs();
-		records.push(state.targetEpochRecord());
-		const endMs = this.#host.monotonicMs();
-		const tookMs = endMs - startMs;
-		const pauseMs = Math.min(tookMs * ASSIGNING_PAUSE_FACTOR, ASSIGNING_PAUSE_MS_MAX);
-		this.#assignableMs = tookMs < ASSIGNING_MS_FREE ? endMs : endMs + pauseMs;
-		this.#host.debug(this, { epoch: state.epoch, assignor, tookMs }, "partitions are assigned");
-	}
-
-	/** The one that most members ask for. */
-	#assignorName(): AssignorName {
-		const { assignors } = this.#host.consumer;
-		const votes = new Map<string | null, number>();
-		for (const { profile } of this.#state.members()) {
-			votes.set(profile.serverAssignor, (votes.get(profile.serverAssignor) ?? 0) + 1);
-		}
-		let winner = assignors[0] ?? "uniform";
-		for (const name of assignors) {
-			if ((votes.get(name) ?? 0) > (votes.get(winner) ?? 0)) winner = name;
-		}
-		return winner;
 	}
 
 	#reconcile(member: ConsumerMember, says: MemberSays, records: GroupRecord[]): void {
@@ -342,7 +362,9 @@ export class ConsumerGroup implements Group {
 		this.#expectRevocation(member);
 	}
 
+	/** Of a member that speaks the classic protocol, joins and syncs are expected instead. */
 	#expectRevocation({ standing, profile, revocation }: ConsumerMember): void {
+		if (profile.classic !== null) return;
 		if (standing.state === "unrevoked") revocation.set(profile.rebalanceTimeoutMs);
 		else revocation.clear();
 	}
@@ -368,15 +390,16 @@ export class ConsumerGroup implements Group {
 	 */
 	async leave(request: ConsumerHeartbeatRequest): Promise<ConsumerHeartbeatAnswer> {
 		this.#checkAlive();
+		let stored: Promise<void> | null = null;
 		const { memberId, memberEpoch, instanceId } = request;
 		const member =
 			instanceId === null ? this.#state.get(memberId) : this.#state.staticMember(instanceId);
 		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", instanceId ?? memberId);
 		if (member.memberId !== memberId) throw new MillraceError("FENCED_INSTANCE_ID", memberId);
 		if (memberEpoch === EPOCH_LEAVE_STATIC) this.#awaitReturn(member);
-		else this.#remove(member);
+		else stored = this.#remove([member]);
 		this.#lookSoon();
-		await this.#writes.settled();
+		await (stored ?? this.#writes.settled());
 		return { memberId, memberEpoch, heartbeatIntervalMs: 0, assignment: null };
 	}
 
@@ -395,21 +418,46 @@ export class ConsumerGroup implements Group {
 
 	/** Takes out a member that has not asked for it. */
 	#expel(member: ConsumerMember, why: string): void {
-		if (!this.#state.has(member)) return;
+		if (this.#state.isDead || !this.#state.has(member)) return;
 		this.#host.debug(this, { member: member.memberId, why }, "a member is out of its group");
 		const { watcher } = member;
-		this.#remove(member);
+		// Nobody waits for it; that it cannot be stored was logged.
+		this.#remove([member])?.catch(() => undefined);
 		this.#lookSoon();
 		watcher?.lost(new MillraceError("UNKNOWN_MEMBER_ID", why));
 	}
 
-	#remove(member: ConsumerMember): void {
+	/**
+	 * Takes members out. When only members that speak the classic protocol are left the group becomes
+	 * a classic one: the promise, null otherwise, then tells when that is durable.
+	 */
+	#remove(members: readonly ConsumerMember[]): Promise<void> | null {
+		const becomesClassic = this.#mayBecomeClassic(members, this.#state.size - members.length);
 		const records: GroupRecord[] = [];
-		this.#drop(member, records);
-		this.#state.subscriptions.give(member.profile.subscription);
+		for (const member of members) {
+			this.#drop(member, records);
+			this.#state.subscriptions.give(member.profile.subscription);
+		}
+		if (becomesClassic) return this.#becomeClassic(records, "a member of the new protocol left");
 		this.#refresh(true, records);
 		this.#state.count();
 		this.#writes.append(records);
+		return null;
+	}
+
+	/** Whether, without these members, the group is one that can go on as a classic one. */
+	#mayBecomeClassic(gone: readonly ConsumerMember[], sizeAfter: number): boolean {
+		const { maySpeakClassic, classicMembersMax } = this.#host.consumer;
+		if (!maySpeakClassic || sizeAfter === 0 || sizeAfter > classicMembersMax) return false;
+		return this.#state.hasOnlyClassicBut(gone);
+	}
+
+	/** Hands the group over to a classic one; resolves when that is durable. */
+	#becomeClassic(removed: readonly GroupRecord[], why: string | null): Promise<void> {
+		const image = this.#state.toClassic();
+		const removals = [...this.removals(), ...removed.filter(({ value }) => value === null)];
+		this.retire();
+		return this.#host.becomeClassic(this, image, removals, why);
 	}
 
 	/** Forgets a member; what it subscribes to is its successor's. */
@@ -478,10 +526,8 @@ export class ConsumerGroup implements Group {
 		const records: GroupRecord[] = [];
 		this.#refresh(false, records);
 		const { epoch, assignmentEpoch } = this.#state;
-		if (this.#isAssignmentDue()) this.#assign(records);
-		else if (epoch > assignmentEpoch) {
-			this.#assignable.set(this.#assignableMs - this.#host.monotonicMs());
-		}
+		if (this.#assigning.isDue) this.#assigning.assign(records);
+		else if (epoch > assignmentEpoch) this.#assignable.set(this.#assigning.leftMs);
 		if (records.length > 0) this.#state.count();
 		this.#writes.append(records);
 		for (const member of [...this.#state.members()]) {
@@ -489,6 +535,92 @@ export class ConsumerGroup implements Group {
 			const next = nextStanding(member.standing, this.#around(member, SAYS_NOTHING));
 			if (next !== member.standing) member.watcher.news();
 		}
+	}
+
+	// Members that speak the classic protocol
+
+	/**
+	 * A member joins as members of classic groups do, and is answered at once: with its epoch for a
+	 * generation, and nobody to lead. Resolves when it is durable. Throws or rejects with JoinRefused
+	 * of MEMBER_ID_REQUIRED, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, INCONSISTENT_GROUP_PROTOCOL,
+	 * GROUP_MAX_SIZE_REACHED, or with COORDINATOR_NOT_AVAILABLE and its like.
+	 */
+	async joinClassic(request: JoinRequest): Promise<JoinAnswer> {
+		return this.#classic.join(request);
+	}
+
+	/**
+	 * Resolves to what the member may read. Rejects with UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
+	 * ILLEGAL_GENERATION, INCONSISTENT_GROUP_PROTOCOL, REBALANCE_IN_PROGRESS: to join again.
+	 */
+	async syncClassic(request: SyncRequest): Promise<SyncAnswer> {
+		return this.#classic.sync(request);
+	}
+
+	/** Throws as `syncClassic` rejects. */
+	heartbeatClassic(request: HeartbeatRequest): void {
+		this.#classic.heartbeat(request);
+	}
+
+	/**
+	 * Takes members out, whatever protocol they speak; resolves, when that is durable, to what became
+	 * of each: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID. Rejects as `heartbeat`.
+	 */
+	async leaveClassic(members: readonly LeavingMember[]): Promise<LeftMember[]> {
+		return this.#classic.leave(members);
+	}
+
+	#classicHost(): ClassicSideHost {
+		return {
+			membersMax: this.#host.consumer.membersMax,
+			checkAlive: () => this.#checkAlive(),
+			touch: (member) => this.#touch(member),
+			refresh: () => {
+				const records: GroupRecord[] = [];
+				this.#refresh(false, records);
+				if (records.length > 0) this.#state.count();
+				this.#writes.append(records);
+			},
+			subscribe: (names, before, bytes) => this.#subscribe(names, "", before, bytes),
+			take: (visit, profile) => this.#takeClassic(visit, profile),
+			remove: (members) => {
+				const stored = this.#remove(members) ?? this.#writes.settled();
+				this.#lookSoon();
+				return stored;
+			},
+			settled: () => this.#writes.settled(),
+		};
+	}
+
+	/** A static member may have been the last one that spoke the other protocol. */
+	#takeClassic(visit: Visit, profile: MemberProfile): TakenClassic {
+		const { sender } = visit;
+		const becomesClassic =
+			sender !== null &&
+			!sender.isClassic &&
+			profile.instanceId !== null &&
+			this.#mayBecomeClassic([sender], this.#state.size);
+		const { member, isResubscribed, records } = this.#take(visit, profile);
+		const { epoch } = member.standing;
+		if (becomesClassic) {
+			// Somebody may still have what is the new one's: Kafka does not look, and both would read.
+			const isSettled = !isResubscribed && this.#state.name === "Stable";
+			const why = isSettled ? null : "a static member changed its protocol during a rebalance";
+			return { member, epoch, stored: this.#becomeClassic(records, why) };
+		}
+		member.revocation.set(profile.rebalanceTimeoutMs);
+		this.#writes.append(records);
+		this.#lookSoon();
+		return { member, epoch, stored: this.#whenSettled(member, sender === null) };
+	}
+
+	/** Takes the members of a classic group over; answers what has to be stored for that. */
+	#adopt({ image, removals }: ClassicOrigin): FirstRecords {
+		if (image === null) return { before: [], after: removals };
+		this.#state.adopt(image, (id, profile) => this.#newMember(id, profile));
+		this.#topicsVersion = this.#host.topics.version;
+		for (const member of this.#state.members()) this.#touch(member);
+		return { before: this.#state.adoptedRecords(), after: removals };
 	}
 
 	// Offsets
@@ -500,7 +632,7 @@ export class ConsumerGroup implements Group {
 		if (generation < 0 && this.isEmpty) return;
 		const member = this.#state.get(memberId);
 		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", memberId);
-		if (!knowsGroupIdNotFound) {
+		if (!knowsGroupIdNotFound && !member.isClassic) {
 			throw new MillraceError("UNSUPPORTED_VERSION", "members of this group use newer ones");
 		}
 		checkCurrent(member, generation);
@@ -537,7 +669,7 @@ export class ConsumerGroup implements Group {
 			...this.summary(),
 			epoch: this.#state.epoch,
 			assignmentEpoch: this.#state.assignmentEpoch,
-			assignorName: this.#assignorName(),
+			assignorName: this.#assigning.assignorName,
 			members: this.#state.describeMembers(),
 		};
 	}
@@ -560,6 +692,11 @@ export class ConsumerGroup implements Group {
 
 	tombstones(): GroupRecord[] {
 		return this.#state.allTombstones();
+	}
+
+	/** Those that remove it, and what of it was removed and may still be in the log. */
+	removals(): GroupRecord[] {
+		return [...this.tombstones(), ...this.#writes.removals()];
 	}
 
 	/** Takes the group over as its records have it. */
@@ -596,14 +733,24 @@ export class ConsumerGroup implements Group {
 	}
 }
 
-/**
- * A random UUID in the form that Kafka gives members: 22 characters, the first of them no hyphen.
- */
-function newMemberId(): string {
-	for (;;) {
-		const id = randomBytes(16).toString("base64url");
-		if (!id.startsWith("-")) return id;
-	}
+/** Who comes with a heartbeat, or to join. */
+export interface Visit {
+	/** Of a new member; empty: to be made. */
+	readonly memberId: string;
+	/** Null: it is new. */
+	readonly sender: ConsumerMember | null;
+	/** The sender is another one, whose place it takes. */
+	readonly isReplaced: boolean;
+	/** What it has; null: it does not say. */
+	readonly owned: Assignment | null;
+}
+
+interface Taken {
+	readonly member: ConsumerMember;
+	/** What it was assigned before the visit. */
+	readonly assignedBefore: Assignment;
+	readonly isResubscribed: boolean;
+	readonly records: readonly GroupRecord[];
 }
 
 /** What a member says with a heartbeat about what it has and wants. */
@@ -630,8 +777,9 @@ function checkEpoch(standing: Standing, received: number, owned: Assignment | nu
 	throw new MillraceError("FENCED_MEMBER_EPOCH", `${received}, not ${standing.epoch}`);
 }
 
-/** Throws STALE_MEMBER_EPOCH unless the epoch is the member's. */
-function checkCurrent({ standing }: ConsumerMember, received: number): void {
+/** Throws STALE_MEMBER_EPOCH, ILLEGAL_GENERATION to who has one, unless it is the member's. */
+function checkCurrent({ standing, isClassic }: ConsumerMember, received: number): void {
 	if (received === standing.epoch) return;
-	throw new MillraceError("STALE_MEMBER_EPOCH", `${received}, not ${standing.epoch}`);
+	const code = isClassic ? "ILLEGAL_GENERATION" : "STALE_MEMBER_EPOCH";
+	throw new MillraceError(code, `${received}, not ${standing.epoch}`);
 }

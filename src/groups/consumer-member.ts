@@ -1,10 +1,20 @@
 /** A member of a consumer group: what it said about itself, and where it stands. */
+import { randomBytes } from "node:crypto";
+
 import type { MillraceError } from "../errors.ts";
 import { type Assignment, NO_PARTITIONS, partitionCount } from "./assignment.ts";
 import { type ConsumerHeartbeatRequest, REBALANCE_TIMEOUT_UNSAID } from "./consumer-requests.ts";
 import { NEW_STANDING, type Standing } from "./reconciliation.ts";
+import type { MemberProtocol } from "./requests.ts";
 import { NO_SUBSCRIPTION, type Subscription } from "./subscriptions.ts";
 import type { Deadline } from "./timers.ts";
+
+/** What a member that joins and syncs as members of classic groups do says beside the rest. */
+export interface ClassicTraits {
+	readonly sessionTimeoutMs: number;
+	/** Never empty; their metadata says what the member subscribes to. */
+	readonly protocols: readonly MemberProtocol[];
+}
 
 /** What a member said about itself. A new one replaces it when it says something else. */
 export interface MemberProfile {
@@ -16,6 +26,8 @@ export interface MemberProfile {
 	readonly rebalanceTimeoutMs: number;
 	readonly serverAssignor: string | null;
 	readonly subscription: Subscription;
+	/** Null: it speaks the consumer protocol. */
+	readonly classic: ClassicTraits | null;
 }
 
 /** What is known of a member that has not said anything. */
@@ -27,13 +39,17 @@ export const NEW_PROFILE: MemberProfile = {
 	rebalanceTimeoutMs: REBALANCE_TIMEOUT_UNSAID,
 	serverAssignor: null,
 	subscription: NO_SUBSCRIPTION,
+	classic: null,
 };
 
 /** What the timers of a member do when they come. */
 export interface MemberDeadlines {
 	/** It has not been heard of for too long. */
 	readonly session: Deadline;
-	/** It has not given up in time what it was told to. */
+	/**
+	 * It has not given up in time what it was told to; or, where it speaks the classic protocol, has
+	 * not joined or synced in time.
+	 */
 	readonly revocation: Deadline;
 }
 
@@ -69,12 +85,18 @@ export class ConsumerMember {
 		this.revocation = revocation;
 	}
 
+	/** It joins, syncs and sends heartbeats as members of classic groups do. */
+	get isClassic(): boolean {
+		return this.profile.classic !== null;
+	}
+
 	/** Bytes that it holds beside what every member costs and its subscription, about. */
 	get bytes(): number {
-		const { instanceId, clientId, clientHost } = this.profile;
+		const { instanceId, clientId, clientHost, classic } = this.profile;
 		const texts = this.memberId.length + (instanceId?.length ?? 0) + clientId.length;
 		const partitions = partitionCount(this.standing.assigned) + partitionCount(this.target);
-		return texts + clientHost.length + partitions * PARTITION_BYTES;
+		const protocols = classic === null ? 0 : protocolBytes(classic.protocols);
+		return texts + clientHost.length + protocols + partitions * PARTITION_BYTES;
 	}
 
 	/** Whether it has what it should have. */
@@ -107,9 +129,30 @@ export function profileAfter(
 				: rebalanceTimeoutMs,
 		serverAssignor: serverAssignor ?? before.serverAssignor,
 		subscription,
+		classic: null,
 	};
+	return sameOr(before, profile);
+}
+
+/** The one before, where the two say the same. */
+export function sameOr(before: MemberProfile, profile: MemberProfile): MemberProfile {
 	const isSame = (Object.keys(profile) as (keyof MemberProfile)[]).every(
 		(key) => profile[key] === before[key],
 	);
 	return isSame ? before : profile;
+}
+
+/** Bytes that they hold. */
+export function protocolBytes(protocols: readonly MemberProtocol[]): number {
+	return protocols.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0);
+}
+
+/**
+ * A random UUID in the form that Kafka gives members: 22 characters, the first of them no hyphen.
+ */
+export function newMemberId(): string {
+	for (;;) {
+		const id = randomBytes(16).toString("base64url");
+		if (!id.startsWith("-")) return id;
+	}
 }

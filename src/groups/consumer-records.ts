@@ -47,6 +47,9 @@ import type { GroupRecord } from "./group.ts";
 import type { MemberState, Standing } from "./reconciliation.ts";
 import { decodeValue, encodeRecord } from "./record-codec.ts";
 
+/** What a member said about itself, as its record has it. */
+export type StoredMember = ConsumerGroupMemberMetadataValue;
+
 /** What a record of a consumer group is about. */
 export type ConsumerKey =
 	| { readonly part: "epoch" | "targetEpoch" | "partitionMetadata"; readonly group: string }

@@ -3,22 +3,40 @@
  * is changed, stored, restored and shown; when it changes is `ConsumerGroup`'s matter.
  */
 import { MillraceError } from "../errors.ts";
-import { type Assignment, toTopicIdPartitions } from "./assignment.ts";
+import {
+	type Assignment,
+	assignmentFrom,
+	difference,
+	NO_PARTITIONS,
+	type TopicIdPartitions,
+	toTopicIdPartitions,
+	union,
+} from "./assignment.ts";
 import type { StateBudget } from "./committed-offsets.ts";
-import type { ConsumerMember, MemberProfile } from "./consumer-member.ts";
+import {
+	type ClassicTraits,
+	type ConsumerMember,
+	type MemberProfile,
+	protocolBytes,
+} from "./consumer-member.ts";
+import { readAssignment, readSubscription } from "./consumer-protocol.ts";
 import {
 	type ConsumerGroupImage,
 	epochRecord,
 	memberRecord,
 	patternRecord,
+	type StoredMember,
 	standingRecord,
 	targetEpochRecord,
 	targetRecord,
 } from "./consumer-records.ts";
 import type { ConsumerMemberDescription, NamedPartitions } from "./consumer-requests.ts";
 import type { GroupRecord } from "./group.ts";
+import type { ClassicMember, MemberDetails } from "./member.ts";
+import type { ClassicImage, ConsumerImage } from "./migration.ts";
 import { PartitionOwners } from "./partition-owners.ts";
 import type { Standing } from "./reconciliation.ts";
+import type { TopicPartitions } from "./requests.ts";
 import { type Subscription, Subscriptions } from "./subscriptions.ts";
 import type { TopicLookup } from "./topic-lookup.ts";
 
@@ -43,6 +61,8 @@ export class ConsumerState {
 	/** Of what there was to assign when the epoch was last raised. */
 	metadataHash = 0;
 	isDead = false;
+	/** Whether anything of the group is in the log, or on its way there. */
+	isStored = false;
 	readonly #topics: TopicLookup;
 	readonly #budget: StateBudget;
 	readonly #members = new Map<string, ConsumerMember>();
@@ -68,11 +88,6 @@ export class ConsumerState {
 			if (!member.isReconciled(this.assignmentEpoch)) return "Reconciling";
 		}
 		return "Stable";
-	}
-
-	/** Whether anything of the group is in the log. */
-	get isStored(): boolean {
-		return this.epoch !== EPOCH_FIRST;
 	}
 
 	get bytes(): number {
@@ -156,6 +171,147 @@ export class ConsumerState {
 		this.#bytes = bytes;
 	}
 
+	// Members that speak the classic protocol
+
+	/** Whether all members but these speak it, and have a protocol in common. */
+	hasOnlyClassicBut(gone: readonly ConsumerMember[]): boolean {
+		let count = 0;
+		for (const member of this.#members.values()) {
+			if (gone.includes(member)) continue;
+			if (!member.isClassic) return false;
+			count++;
+		}
+		if (count === 0) return true;
+		return [...this.#protocolCounts(gone).values()].includes(count);
+	}
+
+	/** Whether a member with one of these protocols can be in the group with those that have some. */
+	supportsAny(names: readonly string[]): boolean {
+		let count = 0;
+		for (const { isClassic } of this.#members.values()) if (isClassic) count++;
+		if (count === 0) return names.length > 0;
+		const counts = this.#protocolCounts([]);
+		return names.some((name) => counts.get(name) === count);
+	}
+
+	/** How many members have each protocol. */
+	#protocolCounts(gone: readonly ConsumerMember[]): Map<string, number> {
+		const counts = new Map<string, number>();
+		for (const member of this.#members.values()) {
+			if (gone.includes(member)) continue;
+			const names = new Set(member.profile.classic?.protocols.map(({ name }) => name));
+			for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+		}
+		return counts;
+	}
+
+	/** Bytes of what its members bring to choose a protocol from. */
+	get classicBytes(): number {
+		let bytes = 0;
+		for (const { profile } of this.#members.values()) {
+			if (profile.classic !== null) bytes += protocolBytes(profile.classic.protocols);
+		}
+		return bytes;
+	}
+
+	/** Whether all that a member should have and does not have is free. */
+	isTargetFree({ target, standing }: ConsumerMember): boolean {
+		for (const [topicId, partitions] of difference(target, standing.assigned)) {
+			for (const partition of partitions) {
+				if (!this.owners.isFree(topicId, partition)) return false;
+			}
+		}
+		return true;
+	}
+
+	/** Takes the members of a classic group over; throws GROUP_ID_NOT_FOUND, as what cannot be. */
+	adopt(
+		{ generation, protocolName, members }: ConsumerImage,
+		memberOf: (memberId: string, profile: MemberProfile) => ConsumerMember,
+	): void {
+		this.epoch = generation;
+		this.assignmentEpoch = generation;
+		this.isStored = true;
+		for (const before of members) {
+			const name = protocolName ?? before.protocols[0]?.name ?? "";
+			const subscribed = readSubscription(before.metadata(name));
+			if (subscribed === null) throw notConvertible(`${before.memberId} has no subscription`);
+			const member = memberOf(before.memberId, {
+				instanceId: before.groupInstanceId,
+				rackId: subscribed.rackId,
+				clientId: before.clientId,
+				clientHost: before.clientHost,
+				rebalanceTimeoutMs: before.rebalanceTimeoutMs,
+				serverAssignor: null,
+				subscription: this.subscriptions.take(subscribed.topics, "", null),
+				classic: { sessionTimeoutMs: before.sessionTimeoutMs, protocols: before.protocols },
+			});
+			const assigned = this.#assignedTo(before);
+			if (!this.owners.mayClaim(assigned, member.memberId)) {
+				throw notConvertible(`${before.memberId} has what is another's`);
+			}
+			member.target = assigned;
+			member.standing = {
+				state: "stable",
+				epoch: generation,
+				previousEpoch: generation,
+				assigned,
+				revoking: NO_PARTITIONS,
+			};
+			this.add(member);
+		}
+		this.metadataHash = this.subscriptions.hash();
+		this.count();
+	}
+
+	#assignedTo({ memberId, assignment }: ClassicMember): Assignment {
+		if (assignment.length === 0) return NO_PARTITIONS;
+		const read = readAssignment(assignment);
+		if (read === null) throw notConvertible(`the assignment of ${memberId} is none`);
+		// What an assignor of the members' own has put there would be lost.
+		if (read.userData !== null && read.userData.length > 0) {
+			throw notConvertible(`the assignment of ${memberId} is its assignor's own`);
+		}
+		return assignmentFrom(this.identified(read.assignedPartitions));
+	}
+
+	/** What stores the members that were taken over; last the epoch, by which the group is there. */
+	adoptedRecords(): GroupRecord[] {
+		const members = Array.from(this.#members.values(), (member) => [
+			this.memberRecord(member),
+			this.targetRecord(member),
+			this.standingRecord(member),
+		]);
+		return [...members.flat(), this.targetEpochRecord(), this.epochRecord()];
+	}
+
+	/** The members, who all speak the classic protocol, as a classic group takes them over. */
+	toClassic(): ClassicImage {
+		const members = Array.from(this.#members.values(), ({ memberId, profile, target }) => {
+			const { instanceId, clientId, clientHost, rebalanceTimeoutMs, classic } = profile;
+			const details: MemberDetails = {
+				groupInstanceId: instanceId,
+				clientId,
+				clientHost,
+				rebalanceTimeoutMs,
+				sessionTimeoutMs: classic?.sessionTimeoutMs ?? rebalanceTimeoutMs,
+				protocols: classic?.protocols ?? [],
+			};
+			return { memberId, details, assigned: this.named(target) };
+		});
+		return { generation: this.epoch, members };
+	}
+
+	/** Partitions of topics that there are, with the topics' ids. */
+	identified(topics: readonly TopicPartitions<number>[]): TopicIdPartitions[] {
+		return topics.flatMap(({ topic, partitions }) => {
+			const known = this.#topics.get(topic);
+			if (known === undefined) return [];
+			const inTopic = (partition: number) => partition >= 0 && partition < known.partitions;
+			return [{ topicId: known.topicId, partitions: partitions.filter(inTopic) }];
+		});
+	}
+
 	// Records
 
 	epochRecord(): GroupRecord {
@@ -169,12 +325,15 @@ export class ConsumerState {
 	}
 
 	memberRecord({ memberId, profile }: ConsumerMember): GroupRecord {
-		const { subscription, ...said } = profile;
+		const { subscription, classic, ...said } = profile;
 		return memberRecord(this.groupId, memberId, {
 			...said,
 			subscribedTopicNames: subscription.names,
 			subscribedTopicRegex: subscription.pattern,
-			classicMemberMetadata: null,
+			classicMemberMetadata: classic && {
+				sessionTimeoutMs: classic.sessionTimeoutMs,
+				supportedProtocols: classic.protocols,
+			},
 		});
 	}
 
@@ -240,10 +399,11 @@ export class ConsumerState {
 		if (!this.isStored) return [];
 		const { groupId } = this;
 		return [
+			// By this one the group is gone, whatever follows.
+			epochRecord(groupId, null),
+			targetEpochRecord(groupId, null),
 			...Array.from(this.#members.values(), (member) => this.tombstones(member)).flat(),
 			...Array.from(this.#storedPatterns.keys(), (each) => patternRecord(groupId, each, null)),
-			targetEpochRecord(groupId, null),
-			epochRecord(groupId, null),
 		];
 	}
 
@@ -257,6 +417,7 @@ export class ConsumerState {
 		memberOf: (memberId: string, profile: MemberProfile) => ConsumerMember,
 	): ConsumerMember[] {
 		const { epoch = EPOCH_FIRST } = image.epoch ?? {};
+		this.isStored = true;
 		this.metadataHash = image.epoch?.metadataHash ?? 0;
 		this.assignmentEpoch = image.targetEpoch?.assignmentEpoch ?? EPOCH_FIRST;
 		this.assignmentMs = image.targetEpoch?.assignmentTimestamp ?? 0;
@@ -273,6 +434,7 @@ export class ConsumerState {
 				rebalanceTimeoutMs: said.rebalanceTimeoutMs,
 				serverAssignor: said.serverAssignor,
 				subscription,
+				classic: classicTraits(said.classicMemberMetadata),
 			});
 			member.standing = image.standings.get(memberId) ?? member.standing;
 			member.target = image.targets.get(memberId) ?? member.target;
@@ -326,17 +488,30 @@ export class ConsumerState {
 			clientHost: profile.clientHost,
 			topicNames: profile.subscription.names,
 			topicPattern: profile.subscription.pattern,
-			assigned: this.#named(standing.assigned),
-			target: this.#named(target),
-			isClassic: false,
+			// Until it has given them up, those that it should are its own.
+			assigned: this.named(union(standing.assigned, standing.revoking)),
+			target: this.named(target),
+			isClassic: profile.classic !== null,
 		}));
 	}
 
 	/** With the names of their topics; those that were deleted are left out. */
-	#named(assignment: Assignment): NamedPartitions[] {
+	named(assignment: Assignment): NamedPartitions[] {
 		return toTopicIdPartitions(assignment).flatMap(({ topicId, partitions }) => {
 			const topic = this.#topics.byId(topicId)?.name;
 			return topic === undefined ? [] : [{ topicId, topic, partitions }];
 		});
 	}
+}
+
+/** A member without any protocols cannot join: it is none that speaks the classic protocol. */
+function classicTraits(stored: StoredMember["classicMemberMetadata"]): ClassicTraits | null {
+	if (stored === null || stored.supportedProtocols.length === 0) return null;
+	const { sessionTimeoutMs, supportedProtocols } = stored;
+	return { sessionTimeoutMs, protocols: supportedProtocols };
+}
+
+/** As Kafka answers to a member of the consumer protocol whom a classic group cannot take in. */
+function notConvertible(why: string): MillraceError {
+	return new MillraceError("GROUP_ID_NOT_FOUND", `it cannot become a consumer group: ${why}`);
 }

@@ -23,6 +23,7 @@ import {
 } from "./consumer-requests.ts";
 import { describePartitions, type GroupDescription } from "./description.ts";
 import { Expiry } from "./expiry.ts";
+import type { Group } from "./group.ts";
 import type { GroupConfigs } from "./group-configs.ts";
 import { GroupStore, type GroupStoreOptions } from "./group-store.ts";
 import { LagReader } from "./lag.ts";
@@ -121,15 +122,13 @@ export class GroupCoordinator {
 		checkJoin(request);
 		if (!this.#store.isPrepared) await this.#store.prepare();
 		const known = this.#store.find(groupId);
-		if (known === undefined && memberId !== MEMBER_ID_UNKNOWN) {
+		if (known instanceof ConsumerGroup && !known.isEmpty) return known.joinClassic(request);
+		if (!(known instanceof ClassicGroup) && memberId !== MEMBER_ID_UNKNOWN) {
 			throw new JoinRefused("UNKNOWN_MEMBER_ID", memberId);
 		}
-		const group = known ?? this.#store.createClassic(groupId);
+		const group = this.#classicToJoin(groupId, known);
 		if (group === null) {
 			throw new JoinRefused("GROUP_MAX_SIZE_REACHED", MEMBER_ID_UNKNOWN, "too many groups");
-		}
-		if (!(group instanceof ClassicGroup)) {
-			throw new JoinRefused("INCONSISTENT_GROUP_PROTOCOL", memberId);
 		}
 		return new Promise((resolve, reject) => {
 			group.join(request, { resolve, reject });
@@ -137,15 +136,22 @@ export class GroupCoordinator {
 		});
 	}
 
+	/** The group, made for a member that joins; null when there is no room for it. */
+	#classicToJoin(groupId: string, known: Group | undefined): ClassicGroup | null {
+		if (known instanceof ClassicGroup) return known;
+		if (known instanceof ConsumerGroup) return this.#store.replaceByClassic(known);
+		return this.#store.createClassic(groupId);
+	}
+
 	/**
-	 * Resolves to the member's assignment once the leader's sync is durable. Rejects with
-	 * UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION, INCONSISTENT_GROUP_PROTOCOL,
-	 * REBALANCE_IN_PROGRESS, INVALID_GROUP_ID.
+	 * Resolves to the member's assignment once the leader's sync is durable, in a consumer group at
+	 * once. Rejects with UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, ILLEGAL_GENERATION,
+	 * INCONSISTENT_GROUP_PROTOCOL, REBALANCE_IN_PROGRESS, INVALID_GROUP_ID.
 	 */
-	sync(request: SyncRequest): Promise<SyncAnswer> {
-		return new Promise((resolve, reject) => {
-			this.#classic(request.groupId).sync(request, { resolve, reject });
-		});
+	async sync(request: SyncRequest): Promise<SyncAnswer> {
+		const group = this.#groupOfMembers(request.groupId);
+		if (group instanceof ConsumerGroup) return group.syncClassic(request);
+		return new Promise((resolve, reject) => group.sync(request, { resolve, reject }));
 	}
 
 	/**
@@ -153,26 +159,34 @@ export class GroupCoordinator {
 	 * REBALANCE_IN_PROGRESS: still a member, but to join again.
 	 */
 	heartbeat(request: HeartbeatRequest): void {
-		this.#classic(request.groupId).heartbeat(request);
+		const group = this.#groupOfMembers(request.groupId);
+		if (group instanceof ConsumerGroup) {
+			group.heartbeatClassic(request);
+			return;
+		}
+		const classic: ClassicGroup = group;
+		classic.heartbeat(request);
 	}
 
 	/**
 	 * Takes members out, each with its own code: UNKNOWN_MEMBER_ID (for all, where there is no such
-	 * group), FENCED_INSTANCE_ID. Throws INVALID_GROUP_ID.
+	 * group), FENCED_INSTANCE_ID. Rejects with INVALID_GROUP_ID; from a consumer group, whose members
+	 * of either protocol may leave so, as `commitOffsets` when that could not be stored.
 	 */
-	leave({ groupId, members }: LeaveRequest): LeftMember[] {
+	async leave({ groupId, members }: LeaveRequest): Promise<LeftMember[]> {
 		checkGroupId(groupId);
 		const group = this.#store.find(groupId);
 		if (group instanceof ClassicGroup) return group.leave(members);
+		if (group instanceof ConsumerGroup) return group.leaveClassic(members);
 		const { code } = CODES.UNKNOWN_MEMBER_ID;
 		return members.map(({ memberId, groupInstanceId }) => ({ memberId, groupInstanceId, code }));
 	}
 
 	/** Throws UNKNOWN_MEMBER_ID where the group does not exist. */
-	#classic(groupId: string): ClassicGroup {
+	#groupOfMembers(groupId: string): ClassicGroup | ConsumerGroup {
 		checkGroupId(groupId);
 		const group = this.#store.find(groupId);
-		if (group instanceof ClassicGroup) return group;
+		if (group instanceof ClassicGroup || group instanceof ConsumerGroup) return group;
 		throw new MillraceError("UNKNOWN_MEMBER_ID", `group ${groupId}`);
 	}
 
@@ -180,27 +194,30 @@ export class GroupCoordinator {
 
 	/**
 	 * A member of a consumer group joins, says how it is, or leaves; resolves to what it is to do.
-	 * Rejects with INVALID_REQUEST, UNSUPPORTED_ASSIGNOR, GROUP_ID_NOT_FOUND (also for a group of
-	 * another type), or as `ConsumerGroup.heartbeat` and `leave`.
+	 * When it joins a classic group of Kafka consumers, that becomes a consumer group. Rejects with
+	 * INVALID_REQUEST, UNSUPPORTED_ASSIGNOR, GROUP_ID_NOT_FOUND (also for a group that is, and has to
+	 * stay, of another type), or as `ConsumerGroup.heartbeat` and `leave`.
 	 */
 	async consumerHeartbeat(request: ConsumerHeartbeatRequest): Promise<ConsumerHeartbeatAnswer> {
 		checkHeartbeat(request, this.#options.groupConsumerAssignors);
 		if (!this.#store.isPrepared) await this.#store.prepare();
 		if (isLeave(request)) return this.#consumer(request.groupId).leave(request);
+		const known = this.#store.find(request.groupId);
+		if (known instanceof ClassicGroup && request.memberEpoch === EPOCH_JOIN) {
+			return this.#store.becomeConsumer(known, (group) => group.accept(request));
+		}
 		const group = this.#consumerToJoin(request);
-		const answer = group.heartbeat(request);
-		this.#store.forgetVoid(group);
-		return answer;
+		try {
+			return group.heartbeat(request);
+		} finally {
+			this.#store.forgetVoid(group);
+		}
 	}
 
 	/** The group, made for a member that joins. */
 	#consumerToJoin({ groupId, memberEpoch }: ConsumerHeartbeatRequest): ConsumerGroup {
-		const known = this.#store.find(groupId);
-		const isJoin = memberEpoch === EPOCH_JOIN;
-		if (known instanceof ClassicGroup && known.isEmpty && isJoin) {
-			return this.#store.replaceByConsumer(known);
-		}
-		if (known !== undefined || !isJoin) return this.#consumer(groupId);
+		const isKnown = this.#store.find(groupId) !== undefined;
+		if (isKnown || memberEpoch !== EPOCH_JOIN) return this.#consumer(groupId);
 		const group = this.#store.createConsumer(groupId);
 		if (group === null) throw new MillraceError("GROUP_MAX_SIZE_REACHED", "too many groups");
 		return group;

@@ -11,12 +11,15 @@ import type { TopicCatalogue } from "../topics/catalogue.ts";
 import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
 import { StateBudget } from "./committed-offsets.ts";
 import { ConsumerGroup, type ConsumerGroupHost } from "./consumer-group.ts";
+import { CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import type { GroupConfigs } from "./group-configs.ts";
 import { offsetRecord } from "./group-records.ts";
+import { groupErrorOf } from "./group-writes.ts";
 import { loadPartition } from "./loading.ts";
+import type { ClassicImage } from "./migration.ts";
 import { type AppendDone, OffsetsLog, type OffsetsStorage } from "./offsets-log.ts";
-import type { GroupOptions } from "./options.ts";
+import { type GroupOptions, mayDowngrade, mayUpgrade } from "./options.ts";
 import { RollUps } from "./roll-ups.ts";
 import type { Timers } from "./timers.ts";
 import { type LookupCatalogue, type MatchNames, TopicLookup } from "./topic-lookup.ts";
@@ -40,6 +43,8 @@ export interface GroupStoreOptions {
 /** Offsets and groups that are looked at before the loop takes its next turn. */
 const LOADED_A_TURN = 1_000;
 
+type Host = ClassicGroupHost & ConsumerGroupHost & { readonly mayUpgrade: boolean };
+
 type PartitionState = "loading" | "failed";
 
 export class GroupStore {
@@ -50,7 +55,7 @@ export class GroupStore {
 	readonly #clock: Clock;
 	readonly #offsetsLog: OffsetsLog;
 	readonly #topics: TopicLookup;
-	readonly #host: ClassicGroupHost & ConsumerGroupHost;
+	readonly #host: Host;
 	readonly #rollUps: RollUps;
 	readonly #groups = new Map<string, Group>();
 	/** Partitions of the offsets topic whose groups cannot be served. */
@@ -77,7 +82,7 @@ export class GroupStore {
 		}
 	}
 
-	#makeHost(options: GroupOptions, configs: GroupConfigs): ClassicGroupHost & ConsumerGroupHost {
+	#makeHost(options: GroupOptions, configs: GroupConfigs): Host {
 		const details = (group: Group, more: object) => ({ group: group.groupId, ...more });
 		return {
 			timers: this.timers,
@@ -85,15 +90,20 @@ export class GroupStore {
 			initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs,
 			membersMax: Math.min(options.groupMaxSize, LIMITS.groupMembersMax),
 			topics: this.#topics,
+			mayUpgrade: mayUpgrade(options.groupConsumerMigrationPolicy),
 			consumer: {
 				timeoutsOf: (groupId) => configs.timeoutsOf(groupId),
 				membersMax: Math.min(options.groupConsumerMaxSize, LIMITS.groupMembersMax),
+				maySpeakClassic: mayDowngrade(options.groupConsumerMigrationPolicy),
+				classicMembersMax: Math.min(options.groupMaxSize, LIMITS.groupMembersMax),
 				assignors: options.groupConsumerAssignors,
 			},
 			wallMs: () => this.#clock.wallMs(),
 			monotonicMs: () => this.#clock.monotonicMs(),
 			append: (group, records, done) => this.append(group.partition, records, done),
 			onShrunk: (group) => this.forgetVoid(group),
+			becomeClassic: (group, image, removals, why) =>
+				this.#becomeClassic(group, image, removals, why),
 			debug: (group, more, message) => this.log.debug(details(group, more), message),
 			warn: (group, more, message) => this.log.warn(details(group, more), message),
 		};
@@ -261,14 +271,62 @@ export class GroupStore {
 		return true;
 	}
 
-	/** A consumer group without members in the place of a classic one, with its offsets. */
-	replaceByConsumer(before: ClassicGroup): ConsumerGroup {
+	/**
+	 * A consumer group in the place of a classic one, with its offsets and members, once `enter` has
+	 * let a member of the new protocol in; the answer is what `enter` answers. Throws what that
+	 * throws, and GROUP_ID_NOT_FOUND for a group that has to stay classic, which it does then.
+	 */
+	becomeConsumer<Answer>(before: ClassicGroup, enter: (group: ConsumerGroup) => Answer): Answer {
 		const { groupId, partition, offsets } = before;
-		const tombstones = before.tombstones();
-		before.retire();
-		const group = new ConsumerGroup(groupId, partition, this.#host, offsets);
+		if (!before.isEmpty) this.#checkUpgrade(before);
+		const origin = { image: before.toConsumer(), removals: before.tombstones() };
+		const group = new ConsumerGroup(groupId, partition, this.#host, offsets, origin);
+		let answer: Answer;
+		try {
+			answer = enter(group);
+		} catch (error) {
+			group.retire();
+			throw error;
+		}
+		// Members who wait for the rebalance are to join once more: there is another one.
+		before.retire("REBALANCE_IN_PROGRESS");
 		this.#groups.set(groupId, group);
-		if (tombstones.length > 0) this.appendRemovals(new Map([[partition, tombstones]]));
+		if (origin.image !== null) this.log.debug({ group: groupId }, "it is a consumer group now");
+		return answer;
+	}
+
+	#checkUpgrade({ groupId, protocolType, size }: ClassicGroup): void {
+		const { consumer, mayUpgrade } = this.#host;
+		const refuse = (why: string) => new MillraceError("GROUP_ID_NOT_FOUND", `${groupId}: ${why}`);
+		if (!mayUpgrade) throw refuse("group.consumer.migration.policy keeps it classic");
+		if (protocolType !== CONSUMER_PROTOCOL_TYPE) throw refuse("its members are no consumers");
+		if (size > consumer.membersMax) throw refuse("it is larger than a consumer group may be");
+	}
+
+	#becomeClassic(
+		{ groupId, partition, offsets }: ConsumerGroup,
+		image: ClassicImage,
+		removals: readonly GroupRecord[],
+		why: string | null,
+	): Promise<void> {
+		const group = new ClassicGroup(groupId, partition, this.#host, offsets, removals);
+		this.#groups.set(groupId, group);
+		this.log.debug({ group: groupId }, "it is a classic group now");
+		return new Promise((resolve, reject) => {
+			group.adopt(image, why, (error) => {
+				if (error === undefined) resolve();
+				else reject(new MillraceError(groupErrorOf(error), error.message, { cause: error }));
+			});
+		});
+	}
+
+	/** A classic group without members in the place of a consumer group without members. */
+	replaceByClassic(before: ConsumerGroup): ClassicGroup {
+		const { groupId, partition, offsets } = before;
+		const leftovers = before.removals();
+		before.retire();
+		const group = new ClassicGroup(groupId, partition, this.#host, offsets, leftovers);
+		this.#groups.set(groupId, group);
 		return group;
 	}
 

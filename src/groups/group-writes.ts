@@ -1,5 +1,5 @@
 import { MillraceError } from "../errors.ts";
-import { groupErrorOf } from "./classic-group.ts";
+import type { CodeName } from "../protocol/codes.ts";
 import type { Group, GroupRecord } from "./group.ts";
 
 /** What the writes of a group need around it. */
@@ -12,6 +12,16 @@ export interface GroupWritesHost {
 		done: (error?: MillraceError) => void,
 	): void;
 	warn(group: Group, details: object, message: string): void;
+}
+
+/**
+ * What a group's first append begins and ends with, so that it is all there or nothing of it, where
+ * the group takes the place of another.
+ */
+export interface FirstRecords {
+	readonly before: readonly GroupRecord[];
+	/** Those that remove the other. */
+	readonly after: readonly GroupRecord[];
 }
 
 /** After a failed write nothing is tried for so long, in milliseconds. */
@@ -35,19 +45,32 @@ export class GroupWrites {
 	#retryMs = 0;
 	/** By key, what removes things that are gone and may still be in the log. */
 	readonly #removals = new Map<string, GroupRecord>();
+	#first: FirstRecords | null;
 
-	constructor(group: Group, host: GroupWritesHost) {
+	constructor(group: Group, host: GroupWritesHost, first: FirstRecords | null = null) {
 		this.#group = group;
 		this.#host = host;
+		this.#first = first;
 	}
 
 	append(records: readonly GroupRecord[]): void {
+		const first = this.#first;
+		if (first !== null) {
+			this.#first = null;
+			this.#append([...first.before, ...records, ...first.after]);
+			return;
+		}
 		if (this.#failure === null) {
 			if (records.length > 0) this.#append(records);
 			return;
 		}
 		this.#remember(records);
 		this.#appendAll();
+	}
+
+	/** What removes things that are gone and may still be in the log. */
+	removals(): GroupRecord[] {
+		return [...this.#removals.values(), ...(this.#first?.after ?? [])];
 	}
 
 	/** Resolves once all that was appended until now is durable. Rejects with Kafka's code. */
@@ -93,5 +116,21 @@ export class GroupWrites {
 		const records = [...this.#removals.values(), ...this.#group.records()];
 		this.#removals.clear();
 		this.#append(records);
+	}
+}
+
+/** What Kafka answers to members when the group could not be stored. */
+export function groupErrorOf({ code }: MillraceError): CodeName {
+	switch (code) {
+		case "DISK_FULL":
+		case "NOT_ENOUGH_REPLICAS":
+		case "REQUEST_TIMED_OUT":
+		case "UNKNOWN_TOPIC_OR_PARTITION":
+			return "COORDINATOR_NOT_AVAILABLE";
+		case "KAFKA_STORAGE_ERROR":
+		case "NOT_LEADER_OR_FOLLOWER":
+			return "NOT_COORDINATOR";
+		default:
+			return "UNKNOWN_SERVER_ERROR";
 	}
 }

@@ -1,5 +1,9 @@
 import type { AssignorName } from "./assignors.ts";
 
+/** Which way a group with members may go from one group protocol to the other. */
+export const MIGRATION_POLICIES = ["bidirectional", "upgrade", "downgrade", "disabled"] as const;
+export type MigrationPolicy = (typeof MIGRATION_POLICIES)[number];
+
 /** Kafka's options of the same names; `src/config.ts` has their defaults and bounds. */
 export interface GroupOptions {
 	readonly groupInitialRebalanceDelayMs: number;
@@ -14,8 +18,19 @@ export interface GroupOptions {
 	readonly groupConsumerMaxHeartbeatIntervalMs: number;
 	readonly groupConsumerMaxSize: number;
 	readonly groupConsumerAssignors: readonly AssignorName[];
+	readonly groupConsumerMigrationPolicy: MigrationPolicy;
 	readonly offsetMetadataMaxBytes: number;
 	readonly offsetsRetentionMinutes: number;
 	readonly offsetsRetentionCheckIntervalMs: number;
 	readonly offsetsTopicNumPartitions: number;
+}
+
+/** Whether a classic group with members may become a consumer group. */
+export function mayUpgrade(policy: MigrationPolicy): boolean {
+	return policy === "bidirectional" || policy === "upgrade";
+}
+
+/** Whether a consumer group with members may become a classic group. */
+export function mayDowngrade(policy: MigrationPolicy): boolean {
+	return policy === "bidirectional" || policy === "downgrade";
 }

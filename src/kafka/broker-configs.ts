@@ -36,6 +36,7 @@ const OPTION_TYPES: Readonly<Record<keyof BrokerConfig, TypeName | null>> = {
 	groupConsumerMaxHeartbeatIntervalMs: "INT",
 	groupConsumerMaxSize: "INT",
 	groupConsumerAssignors: "LIST",
+	groupConsumerMigrationPolicy: "STRING",
 	offsetMetadataMaxBytes: "INT",
 	offsetsRetentionMinutes: "INT",
 	offsetsRetentionCheckIntervalMs: "LONG",

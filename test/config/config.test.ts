@@ -51,6 +51,7 @@ describe("where an option's value comes from", () => {
 			groupConsumerMaxHeartbeatIntervalMs: 15_000,
 			groupConsumerMaxSize: 2_147_483_647,
 			groupConsumerAssignors: ["uniform", "range"],
+			groupConsumerMigrationPolicy: "bidirectional",
 			offsetMetadataMaxBytes: 4_096,
 			offsetsRetentionMinutes: 10_080,
 			offsetsRetentionCheckIntervalMs: 600_000,

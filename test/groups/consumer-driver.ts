@@ -82,6 +82,8 @@ export class ConsumerHost implements ConsumerGroupHost {
 	consumer: ConsumerGroupSettings = {
 		timeoutsOf: () => this.timeouts,
 		membersMax: 1_000,
+		maySpeakClassic: false,
+		classicMembersMax: 1_000,
 		assignors: ["uniform", "range"],
 	};
 
@@ -110,6 +112,10 @@ export class ConsumerHost implements ConsumerGroupHost {
 			}
 			done(failure);
 		});
+	}
+
+	becomeClassic(): Promise<void> {
+		throw new Error("there is nobody here to become a classic group");
 	}
 
 	/** What is on its way to disk is lost. */

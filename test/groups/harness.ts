@@ -29,6 +29,7 @@ export const OPTIONS: GroupOptions = {
 	groupConsumerMaxHeartbeatIntervalMs: 15_000,
 	groupConsumerMaxSize: 2_147_483_647,
 	groupConsumerAssignors: ["uniform", "range"],
+	groupConsumerMigrationPolicy: "bidirectional",
 	offsetMetadataMaxBytes: 4_096,
 	offsetsRetentionMinutes: 10_080,
 	offsetsRetentionCheckIntervalMs: 600_000,

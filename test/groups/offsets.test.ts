@@ -422,7 +422,7 @@ describe("expiring", () => {
 			harness.coordinator.heartbeat(identity);
 		}
 		expect(offsetOf(harness)).toBe(5);
-		harness.coordinator.leave({ groupId: "g", members: [{ ...identity, reason: null }] });
+		await harness.coordinator.leave({ groupId: "g", members: [{ ...identity, reason: null }] });
 		await pass(harness, HOUR_MS - 60_000);
 		expect(offsetOf(harness)).toBe(5);
 		await pass(harness, 3 * 60_000);
@@ -471,7 +471,8 @@ test("joins are refused by what is wrong with them", async () => {
 	expect(await join({ protocols: [] })).toBe("INCONSISTENT_GROUP_PROTOCOL");
 	expect(coordinator.listGroups({ states: [], types: [] })).toEqual([]);
 	const nobody = { groupId: "x", memberId: "m", groupInstanceId: null, reason: null };
-	expect(coordinator.leave({ groupId: "x", members: [nobody] })[0]!.code).toBe(25);
+	const [left] = await coordinator.leave({ groupId: "x", members: [nobody] });
+	expect(left!.code).toBe(25);
 });
 
 test("lag is the records that are left, and how long the first of them waits", async () => {

@@ -19,6 +19,7 @@ import { adminScenarios } from "./differential/admin-scenarios.ts";
 import { clusterScenarios } from "./differential/cluster-scenarios.ts";
 import { consumerProtocolScenarios } from "./differential/consumer-protocol-scenarios.ts";
 import { groupScenarios } from "./differential/group-scenarios.ts";
+import { migrationScenarios } from "./differential/migration-scenarios.ts";
 import { recordScenarios } from "./differential/record-scenarios.ts";
 import {
 	compare,
@@ -51,6 +52,7 @@ const scenarios: readonly Scenario[] = [
 	...clusterScenarios,
 	...groupScenarios,
 	...consumerProtocolScenarios,
+	...migrationScenarios,
 	...adminScenarios,
 ].filter(({ api, needs = [] }) => [api, ...needs].every(isCompared));
 
@@ -64,7 +66,11 @@ const cleanups: Parameters<AtEnd>[0][] = [];
 const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
 
 beforeAll(async () => {
-	const kafka = await startApacheKafka(atEnd);
+	// Kafka waits a second between two assignments of a group, Millrace only after long ones.
+	const kafka = await startApacheKafka(atEnd, [
+		"group.consumer.min.assignment.interval.ms=0",
+		"group.consumer.assignment.interval.ms=0",
+	]);
 	if (kafka === null) return;
 	const theirs: Session = new Session(kafka, (...topic) => createKafkaTopic(theirs, ...topic));
 	const ours = comparesMillrace ? await startMillrace() : await startSecondKafka();

@@ -2,6 +2,7 @@
  * LeaveGroup: v0-5.
  *
  * Behavior:
+ * - Takes members out of groups of either protocol.
  * - Each member of a batch is answered for itself; an administrator removes static members by their
  *   instance id alone.
  *
@@ -23,13 +24,16 @@ const BATCH_VERSION = 3;
 
 export const leaveGroupApi = serveApi(LEAVE_GROUP, leaveGroup);
 
-function leaveGroup(request: LeaveGroupRequest, exchange: Exchange): LeaveGroupResponse {
+async function leaveGroup(
+	request: LeaveGroupRequest,
+	exchange: Exchange,
+): Promise<LeaveGroupResponse> {
 	const { groupId, memberId } = request;
 	const isBatch = exchange.apiVersion >= BATCH_VERSION;
 	const alone: LeavingMember = { memberId, groupInstanceId: null, reason: null };
 	const members = isBatch ? request.members : [alone];
 	try {
-		const left = exchange.host.groups.leave({ groupId, members });
+		const left = await exchange.host.groups.leave({ groupId, members });
 		if (!isBatch) return { errorCode: left[0]?.code ?? CODES.NONE.code };
 		return {
 			errorCode: CODES.NONE.code,

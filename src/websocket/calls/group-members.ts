@@ -34,7 +34,7 @@ export async function joinGroup(session: Session, parameters: Arguments): Promis
 }
 
 function notToJoin(groupId: string, cause: unknown): MillraceError {
-	const particular = `${groupId} has members of the classic protocol`;
+	const particular = `${groupId} has members of the classic protocol, and keeps to it`;
 	return new MillraceError("INCONSISTENT_GROUP_PROTOCOL", particular, { cause });
 }
 
