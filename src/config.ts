@@ -10,8 +10,8 @@
  */
 import { readFileSync } from "node:fs";
 
-import { ASSIGNOR_NAMES, type AssignorName } from "./groups/assignors.ts";
-import { MIGRATION_POLICIES, type MigrationPolicy } from "./groups/options.ts";
+import { ASSIGNOR_NAMES } from "./groups/assignors.ts";
+import { type GroupOptions, MIGRATION_POLICIES } from "./groups/options.ts";
 import { LIMITS } from "./limits.ts";
 import { didYouMean } from "./nearest-name.ts";
 
@@ -26,7 +26,7 @@ export const TRANSPORTS = ["auto", "uws", "ws"] as const;
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 
 /** What the broker is started with. */
-export interface BrokerConfig {
+export interface BrokerConfig extends GroupOptions {
 	readonly dataDir: string;
 	readonly websocket: Address;
 	readonly kafka: Address;
@@ -35,23 +35,6 @@ export interface BrokerConfig {
 	readonly connectionsMaxIdleMs: number;
 	readonly numPartitions: number;
 	readonly autoCreateTopicsEnable: boolean;
-	readonly groupInitialRebalanceDelayMs: number;
-	readonly groupMinSessionTimeoutMs: number;
-	readonly groupMaxSessionTimeoutMs: number;
-	readonly groupMaxSize: number;
-	readonly groupConsumerSessionTimeoutMs: number;
-	readonly groupConsumerMinSessionTimeoutMs: number;
-	readonly groupConsumerMaxSessionTimeoutMs: number;
-	readonly groupConsumerHeartbeatIntervalMs: number;
-	readonly groupConsumerMinHeartbeatIntervalMs: number;
-	readonly groupConsumerMaxHeartbeatIntervalMs: number;
-	readonly groupConsumerMaxSize: number;
-	readonly groupConsumerAssignors: readonly AssignorName[];
-	readonly groupConsumerMigrationPolicy: MigrationPolicy;
-	readonly offsetMetadataMaxBytes: number;
-	readonly offsetsRetentionMinutes: number;
-	readonly offsetsRetentionCheckIntervalMs: number;
-	readonly offsetsTopicNumPartitions: number;
 	readonly allowedOrigins: readonly string[];
 	readonly websocketTransport: (typeof TRANSPORTS)[number];
 	readonly logLevel: (typeof LOG_LEVELS)[number];

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
+import { loadConfig } from "../../src/config.ts";
 import { GroupCoordinator, type GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
 import type { GroupRecord } from "../../src/groups/group.ts";
 import { GroupConfigs } from "../../src/groups/group-configs.ts";
@@ -17,22 +18,8 @@ import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { FakeClock } from "./fake-clock.ts";
 
 export const OPTIONS: GroupOptions = {
+	...loadConfig({}).config,
 	groupInitialRebalanceDelayMs: 0,
-	groupMinSessionTimeoutMs: 6_000,
-	groupMaxSessionTimeoutMs: 1_800_000,
-	groupMaxSize: 2_147_483_647,
-	groupConsumerSessionTimeoutMs: 45_000,
-	groupConsumerMinSessionTimeoutMs: 45_000,
-	groupConsumerMaxSessionTimeoutMs: 60_000,
-	groupConsumerHeartbeatIntervalMs: 5_000,
-	groupConsumerMinHeartbeatIntervalMs: 5_000,
-	groupConsumerMaxHeartbeatIntervalMs: 15_000,
-	groupConsumerMaxSize: 2_147_483_647,
-	groupConsumerAssignors: ["uniform", "range"],
-	groupConsumerMigrationPolicy: "bidirectional",
-	offsetMetadataMaxBytes: 4_096,
-	offsetsRetentionMinutes: 10_080,
-	offsetsRetentionCheckIntervalMs: 600_000,
 	offsetsTopicNumPartitions: 4,
 };
 
