@@ -129,6 +129,13 @@ function readAnswer(call: Call, correlationId: number, frame: Uint8Array): Field
 	}
 }
 
+/** A frame as it is on the wire. */
+function withLength(frame: Buffer): Buffer {
+	const length = Buffer.alloc(4);
+	length.writeInt32BE(frame.length);
+	return Buffer.concat([length, frame]);
+}
+
 /** A produce request of which the client wants no answer: when it fails, the connection ends. */
 const isUnanswered = ({ name, fields }: Call) => name === "Produce" && fields.acks === 0;
 
@@ -185,7 +192,8 @@ test(
 		for (const [{ name }, version] of versionsInTurn(ROUNDS, below)) {
 			const whole = encodeRequest(name, version, requests.request(name, version));
 			const client = await RawKafkaClient.connect(kafkaPortOf(broker));
-			client.sendFrame(damaged(whole, below));
+			if (below(4) > 0) client.sendFrame(damaged(whole, below));
+			else client.sendBytes(damaged(withLength(whole), below));
 			// It may still be a request, and one that is to wait for long.
 			client.socket.end();
 			await Promise.race([client.closed, sleep(PATIENCE_MS)]);
