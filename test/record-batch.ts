@@ -15,6 +15,8 @@ export interface BatchLies {
 	producer?: { id: number; epoch: number; sequence: number };
 	/** The number of records. */
 	count?: number;
+	/** When its records were made, in milliseconds; now otherwise. */
+	timestampMs?: number;
 	/** Instead of the records as they are. */
 	body?: Uint8Array;
 	/** Added to the checksum. */
@@ -31,7 +33,7 @@ const CHECKED_START = 21;
 export function recordBatch(values: readonly Uint8Array[], lies: BatchLies = {}): Uint8Array {
 	const body = lies.body ?? records(values);
 	const batch = Buffer.alloc(HEADER_BYTES + body.length);
-	const timestamp = BigInt(Date.now());
+	const timestamp = BigInt(lies.timestampMs ?? Date.now());
 	batch.writeInt32BE(lies.length ?? batch.length - LENGTH_END, 8);
 	batch.writeInt32BE(-1, 12);
 	batch.writeInt8(lies.magic ?? 2, 16);

@@ -51,6 +51,21 @@ describe("kcat", () => {
 		expect(await runTool(["sh", "-ec", commands ?? ""])).toBe("four\n");
 	});
 
+	test.for(CODECS)(
+		"reads from a topic of codec %s what it wrote with any",
+		async (own, context) => {
+			const type = own === "none" ? "uncompressed" : own;
+			const topic = await createTopic(at(), 1, { "compression.type": type });
+			const text = withoutEmptyLines(realText());
+			for (const codec of CODECS) {
+				const produced = ["-P", "-t", topic, "-p", "0", "-X", `compression.codec=${codec}`];
+				await runTool(kcat(context, ...produced), text);
+			}
+			const consumed = await runToolBytes(kcat(context, "-C", "-e", "-t", topic, "-p", "0"));
+			expect(sha256(consumed)).toBe(sha256(Buffer.concat(CODECS.map(() => text))));
+		},
+	);
+
 	test.for(CODECS)("carries a real text with codec %s unchanged", async (codec, context) => {
 		const topic = await createTopic(at(), 1);
 		const text = withoutEmptyLines(realText());

@@ -15,7 +15,7 @@ use std::{
 };
 
 use millrace_core::{
-    batch::{BatchBuilder, Finish},
+    batch::{BatchBuilder, BatchHeader, Finish},
     compression::Codec,
     env::Env,
     error::Code,
@@ -108,6 +108,37 @@ impl Loop {
                 }
             }
             self.woken.recv_timeout(Duration::from_secs(10)).expect("the token's event never came");
+        }
+    }
+
+    /// The codecs of the batches of partition 0, as they are stored.
+    fn stored_codecs(&self) -> Vec<Codec> {
+        let mut request = ReadRequest {
+            topic: self.topic,
+            partition: 0,
+            offset: 0,
+            subscription: 1,
+            records_max: u32::MAX,
+            bytes_max: 1 << 20,
+            connection: self.connection,
+        };
+        let mut codecs = Vec::new();
+        loop {
+            match self.store.read_batches(&self.channel, &request).unwrap() {
+                Outcome::Batches(batches) => {
+                    let mut rest = batches.bytes();
+                    while !rest.is_empty() {
+                        let header = BatchHeader::read(rest).unwrap();
+                        header.verify_crc(rest).unwrap();
+                        codecs.push(header.attributes.codec().unwrap());
+                        rest = &rest[header.batch_bytes()..];
+                    }
+                    request.offset = batches.next_offset;
+                }
+                Outcome::Loading { token } => assert_eq!(self.wait(token), 0.0),
+                Outcome::AtEnd { .. } => return codecs,
+                _ => panic!("the log has no gaps and the offset is in range"),
+            }
         }
     }
 
@@ -309,6 +340,41 @@ fn the_records_that_batches_are_refused_for_are_told_wherever_they_are_appended(
     assert_eq!(this.scratch.details().refused.len() as u64, limits::REFUSED_RECORDS_MAX);
     assert!(this.append(&frame_of_batches(&[]), None).token == 0);
     assert!(this.scratch.details().refused.is_empty());
+}
+
+#[test]
+fn ready_batches_get_the_codec_of_their_topic() {
+    for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd, Codec::None] {
+        let mut this = Loop::open(LogConfig { codec: Some(codec), ..relaxed() }, 1);
+        let mut values = Vec::new();
+        for from in Codec::ALL {
+            // By the event loop itself, and what takes too long for it.
+            for (count, value_bytes) in [(3, 20), (40, 9_000)] {
+                let batch = batch_of(from, count, value_bytes);
+                let appended = this.append(&frame_of_batches(&[&batch]), Some(ACK_WRITTEN));
+                if value_bytes > 20 && codec != Codec::None && codec != from {
+                    assert!(appended.is_elsewhere, "{from:?} to {codec:?}");
+                }
+                if appended.is_elsewhere {
+                    assert_eq!(this.wait(appended.token), 0.0);
+                    let appended = this.channel.take_appended(appended.token).unwrap();
+                    assert_eq!(appended.plan[layout::PLAN_CODE], 0.0);
+                } else {
+                    assert_eq!(this.plan[layout::PLAN_CODE], 0.0);
+                }
+                values.extend((0..count).map(|number| (number, value_bytes)));
+            }
+        }
+        assert_eq!(this.stored_codecs(), vec![codec; 10]);
+        let (count, frames) = this.read_all(0);
+        assert_eq!(count as usize, values.len());
+        let mut from = 0;
+        for (number, value_bytes) in values {
+            let mut value = format!("record {number:06} ").into_bytes();
+            value.resize(value_bytes, b'.');
+            from += position_of(&frames[from..], &value) + value.len();
+        }
+    }
 }
 
 #[test]

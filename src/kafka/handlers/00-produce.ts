@@ -7,6 +7,8 @@
  * - acks 0 is never answered; where something of it fails, the connection is closed, as Kafka does.
  * - acks 1 and all wait for what the topic promises: the flush, or the write on relaxed topics.
  * - Where records of a batch are to blame for its refusal, they are told with what is wrong.
+ * - A batch of another codec than its topic's compression.type is encoded anew, elsewhere if that
+ *   takes long.
  * - The core takes the batches where they lie in the request: nothing here looks at a record.
  *
  * Version notes:

@@ -27,11 +27,15 @@ export const batch = (values: readonly string[], lies: BatchLies = {}): Uint8Arr
 const GZIP = 1;
 
 /** The same compressed, or whatever is to stand there instead. */
-export const gzipBatch = (values: readonly string[], instead?: Uint8Array): Uint8Array =>
-	once(["gzip", values, instead], () => {
+export const gzipBatch = (
+	values: readonly string[],
+	instead?: Uint8Array,
+	lies: BatchLies = {},
+): Uint8Array =>
+	once(["gzip", values, instead, lies], () => {
 		const bytes = values.map((value) => Buffer.from(value));
 		const body = instead ?? gzipSync(records(bytes));
-		return recordBatch(bytes, { attributes: GZIP, body });
+		return recordBatch(bytes, { ...lies, attributes: GZIP, body });
 	});
 
 /** A batch with a byte behind its last record. */

@@ -71,6 +71,8 @@ function numberedBatches(
 	});
 }
 
+const LONG_AGO: BatchLies = { timestampMs: 1_700_000_000_000 };
+
 const produceScenarios: Scenario[] = [
 	produces("whole batches", () => [batch(["a"]), batch(["b", "c"]), gzipBatch(["d", "e", "f"])]),
 	scenario({
@@ -127,6 +129,11 @@ const produceScenarios: Scenario[] = [
 		"max.message.bytes": "1000",
 	}),
 	produces(
+		"what is too large for a topic that is not compressed",
+		() => [gzipBatch(["x".repeat(3_000)]), gzipBatch(["y".repeat(500)])],
+		{ "compression.type": "uncompressed", "max.message.bytes": "1000" },
+	),
+	produces(
 		"a compacted topic",
 		() => [batch(["no key"]), batch(["a", "b", "c", "d"]), gzipBatch(["a", "b"])],
 		{ "cleanup.policy": "compact" },
@@ -134,10 +141,12 @@ const produceScenarios: Scenario[] = [
 	produces("the broker's time", () => [batch(["a"])], {
 		"message.timestamp.type": "LogAppendTime",
 	}),
-	produces("times out of bounds", () => [batch(["a", "b"]), gzipBatch(["a"])], {
-		"message.timestamp.before.max.ms": "0",
-	}),
-	produces("no keys and times out of bounds", () => [batch(["a", "b"])], {
+	produces(
+		"times out of bounds",
+		() => [batch(["a", "b"], LONG_AGO), gzipBatch(["a"], undefined, LONG_AGO)],
+		{ "message.timestamp.before.max.ms": "0" },
+	),
+	produces("no keys and times out of bounds", () => [batch(["a", "b"], LONG_AGO)], {
 		"cleanup.policy": "compact",
 		"message.timestamp.before.max.ms": "0",
 	}),
@@ -217,6 +226,22 @@ const fetchScenarios: Scenario[] = [
 		prepare: (session) => filledTopic(session, "fetch-offsets"),
 		async run(session, version, _, topic) {
 			for (const offset of [0, 1, 2, 3, 5, 6, 7, -1, 1_000]) {
+				await session.ask("Fetch", version, fetchRequest(topic, offset), `offset ${offset}`);
+			}
+		},
+	}),
+	scenario({
+		api: "Fetch",
+		name: "a topic with a codec of its own",
+		async prepare(session) {
+			const topic = await session.topic("fetch-uncompressed", 1, {
+				"compression.type": "uncompressed",
+			});
+			await session.append(topic, [gzipBatch(["a", "b", "c"]), batch(["d"])]);
+			return topic;
+		},
+		async run(session, version, _, topic) {
+			for (const offset of [0, 1, 3]) {
 				await session.ask("Fetch", version, fetchRequest(topic, offset), `offset ${offset}`);
 			}
 		},

@@ -80,6 +80,11 @@ impl Attributes {
         Self(i16::from(codec.number()) | time)
     }
 
+    /// The same attributes but for the codec.
+    pub fn with_codec(self, codec: Codec) -> Self {
+        Self(self.0 & !Self::CODEC_MASK | i16::from(codec.number()))
+    }
+
     /// The field as it is stored.
     pub fn bits(self) -> i16 {
         self.0

@@ -5,6 +5,7 @@ pub mod build;
 pub mod header;
 pub mod murmur2;
 pub mod open;
+pub mod recompress;
 pub mod records;
 pub mod validate;
 mod varint;
@@ -12,6 +13,7 @@ mod varint;
 pub use build::{BatchBuilder, Built, Finish};
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, Producer, TimestampType};
 pub use open::OpenBatch;
+pub use recompress::recompress;
 pub use records::{Header, Headers, Record, Records};
 pub use validate::{
     Reason, RefusedRecord, Rules, Summary, TimestampRule, validate, validate_within,

@@ -537,6 +537,45 @@ fn what_a_batch_expanded_to_is_spent_also_when_it_is_refused() {
 }
 
 #[test]
+fn a_batch_that_gets_another_codec_keeps_all_else() {
+    let producer = Producer { id: 12, epoch: 3, base_sequence: 40 };
+    let finish = Finish { producer: Some(producer), ..Finish::default() };
+    let mut late = plain("b");
+    late.timestamp_ms += 10;
+    let records = [plain("a"), late, Owned { value: None, ..plain("c") }];
+    for from in Codec::ALL {
+        let mut batch = build(from, &records, finish).unwrap();
+        assign(batch.first_chunk_mut().unwrap(), 1_000, 7);
+        let before = BatchHeader::read(&batch).unwrap();
+        for to in Codec::ALL {
+            let mut output = b"front".to_vec();
+            recompress(&batch, to, None, 10_000, &mut output).unwrap();
+            let given = output.split_off(5);
+            assert_eq!(output, b"front");
+            let summary = validate(&given, &rules()).unwrap();
+            assert_eq!((summary.codec, summary.producer), (to, Some(producer)));
+            assert_eq!(read_back(&given).unwrap(), records, "{from:?} to {to:?}");
+            let after = BatchHeader::read(&given).unwrap();
+            let BatchHeader { length, crc, attributes, .. } = after;
+            assert_eq!(after, BatchHeader { length, crc, attributes, ..before });
+            assert_eq!(attributes, before.attributes.with_codec(to));
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_another_codec_makes_too_large_is_refused() {
+    let batch = build(Codec::Zstd, &[plain(&"x".repeat(9_000))], Finish::default()).unwrap();
+    let mut output = b"front".to_vec();
+    let error = recompress(&batch, Codec::None, None, 9_000, &mut output).unwrap_err();
+    assert_eq!((error.code(), &*output), (Code::MessageTooLarge, &b"front"[..]));
+    recompress(&batch, Codec::None, None, 10_000, &mut output).unwrap();
+    let huge = build(Codec::Zstd, &[plain(&"x".repeat(9_000_000))], Finish::default()).unwrap();
+    let error = recompress(&huge, Codec::None, None, u64::MAX, &mut output).unwrap_err();
+    assert_eq!(error.code(), Code::MessageTooLarge);
+}
+
+#[test]
 fn building_refuses_what_would_not_be_accepted() {
     let error = build(Codec::None, &[], Finish::default()).unwrap_err();
     assert_eq!(error.code(), Code::InvalidRecord);
@@ -578,6 +617,22 @@ proptest! {
         prop_assert_eq!(summary.bytes, batch.len());
         prop_assert!(!summary.max_timestamp_is_wrong);
         prop_assert_eq!(read_back(&batch).unwrap(), records);
+    }
+
+    #[test]
+    fn what_gets_another_codec_has_the_same_records(
+        records in records_strategy(),
+        from in 0_u8..5,
+        to in 0_u8..5,
+    ) {
+        let batch = build(Codec::from_number(from).unwrap(), &records, Finish::default()).unwrap();
+        let mut given = Vec::new();
+        let to = Codec::from_number(to).unwrap();
+        recompress(&batch, to, None, BATCH_BYTES_MAX, &mut given).unwrap();
+        let (before, after) = (validate(&batch, &rules()).unwrap(), validate(&given, &rules()));
+        let after = after.unwrap();
+        prop_assert_eq!(after, Summary { codec: to, bytes: given.len(), ..before });
+        prop_assert_eq!(read_back(&given).unwrap(), records);
     }
 
     // With the checksum made right again, validation alone stands between a forged batch and the

@@ -11,7 +11,7 @@ use super::{
     elsewhere::{Connection, FrameElsewhere},
 };
 use crate::{
-    batch::{Producer, RefusedRecord, Rules, validate_within},
+    batch::{Producer, RefusedRecord, Rules, recompress, validate_within},
     compression::Codec,
     error::{Code, Error, Result},
     layout, limits,
@@ -325,11 +325,8 @@ impl<'a> FrameWork<'a> {
                 if is_by_key { topic.next_sticky() } else { number(row, layout::PLAN_PARTITION)? };
             return self.append_batch(scratch, &topic, &config, row, partition, body);
         }
-        if config.codec.is_some_and(|codec| codec != Codec::None) {
-            self.state.compressed_bytes = self.state.compressed_bytes.saturating_add(bytes);
-            if self.is_on_loop && compresses_long(&config, self.state.compressed_bytes) {
-                return Ok(Progress::Elsewhere);
-            }
+        if self.leaves_compressing(&config, bytes) {
+            return Ok(Progress::Elsewhere);
         }
         if is_by_key {
             self.append_spread(scratch, &topic, &config, row, body, format)?;
@@ -371,10 +368,31 @@ impl<'a> FrameWork<'a> {
             }
         };
         self.check_producer(summary.producer.as_ref())?;
+        let batch = match config.codec {
+            Some(codec) if codec != summary.codec => {
+                if self.leaves_compressing(config, summary.decompressed_bytes as usize) {
+                    return Ok(Progress::Elsewhere);
+                }
+                let output = &mut scratch.output;
+                output.clear();
+                recompress(batch, codec, config.compression_level, rules.bytes_max, output)?;
+                output
+            }
+            _ => batch,
+        };
         let appended = log.append(batch, summary.max_timestamp_ms)?;
         self.wait_for(&log, config, &appended);
         set_result(row, f64::from(partition), &appended);
         Ok(Progress::Done)
+    }
+
+    /// Whether compressing `bytes` more is left to another thread.
+    fn leaves_compressing(&mut self, config: &LogConfig, bytes: usize) -> bool {
+        if matches!(config.codec, None | Some(Codec::None)) {
+            return false;
+        }
+        self.state.compressed_bytes = self.state.compressed_bytes.saturating_add(bytes);
+        self.is_on_loop && compresses_long(config, self.state.compressed_bytes)
     }
 
     /// Notes the records for which the batch of the entry at work is refused.
