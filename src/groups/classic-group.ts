@@ -113,7 +113,10 @@ export class ClassicGroup implements Group {
 	/** What takes the group whose place this one took out of the log, until that is durable. */
 	#leftovers: readonly GroupRecord[];
 
-	/** `leftovers` take the group whose place it takes, with its offsets, out of the log. */
+	/**
+	 * `leftovers` take the group whose place it takes, with its offsets, out of the log. They come
+	 * behind the group's own record, so none of them may be about that.
+	 */
 	constructor(
 		groupId: string,
 		partition: number,
@@ -704,8 +707,17 @@ export class ClassicGroup implements Group {
 	}
 
 	tombstones(): GroupRecord[] {
-		const own = this.#stored === null ? [] : [groupRecord(this.groupId, null)];
-		return [...own, ...this.#leftovers];
+		return [...this.ownTombstones(), ...this.#leftovers];
+	}
+
+	/** Those that remove it, but for what may be left of the group whose place it took. */
+	ownTombstones(): GroupRecord[] {
+		return this.#stored === null ? [] : [groupRecord(this.groupId, null)];
+	}
+
+	/** Those that remove what may be left in the log of the group whose place it took. */
+	get leftovers(): readonly GroupRecord[] {
+		return this.#leftovers;
 	}
 
 	#store(value: GroupMetadataValue, done: (error?: MillraceError) => void): void {
@@ -725,7 +737,8 @@ export class ClassicGroup implements Group {
 	toConsumer(): ConsumerImage | null {
 		if (this.#members.size === 0) return null;
 		const { generation, protocolName } = this.#state;
-		return { generation, protocolName, members: [...this.#members] };
+		const isStable = this.#state.name === "Stable";
+		return { generation, protocolName, isStable, members: [...this.#members] };
 	}
 
 	/** The protocol type of its members; null: there never were any. */

@@ -615,12 +615,11 @@ export class ConsumerGroup implements Group {
 	}
 
 	/** Takes the members of a classic group over; answers what has to be stored for that. */
-	#adopt({ image, removals }: ClassicOrigin): FirstRecords {
-		if (image === null) return { before: [], after: removals };
+	#adopt({ image, leftovers, removals }: ClassicOrigin): FirstRecords {
+		if (image === null) return { before: leftovers, after: removals };
 		this.#state.adopt(image, (id, profile) => this.#newMember(id, profile));
-		this.#topicsVersion = this.#host.topics.version;
 		for (const member of this.#state.members()) this.#touch(member);
-		return { before: this.#state.adoptedRecords(), after: removals };
+		return { before: [...leftovers, ...this.#state.adoptedRecords()], after: removals };
 	}
 
 	// Offsets

@@ -46,6 +46,9 @@ export type ConsumerStateName = "Empty" | "Assigning" | "Reconciling" | "Stable"
 /** The epoch of a group that has never had a member: as in Kafka, the first one gets the next. */
 export const EPOCH_FIRST = 1;
 
+/** The hash of nothing that there is to assign. */
+const HASH_NONE = -1;
+
 /** What a member costs beside what it holds: its objects, its timers, its places in maps. */
 const MEMBER_BYTES = 1_500;
 
@@ -226,7 +229,7 @@ export class ConsumerState {
 
 	/** Takes the members of a classic group over; throws GROUP_ID_NOT_FOUND, as what cannot be. */
 	adopt(
-		{ generation, protocolName, members }: ConsumerImage,
+		{ generation, protocolName, isStable, members }: ConsumerImage,
 		memberOf: (memberId: string, profile: MemberProfile) => ConsumerMember,
 	): void {
 		this.epoch = generation;
@@ -260,8 +263,27 @@ export class ConsumerState {
 			};
 			this.add(member);
 		}
-		this.metadataHash = this.subscriptions.hash();
+		// Otherwise there is something to assign, as for topics that have changed. Kafka leaves it at
+		// that, and partitions unread, when a static member takes its own place in the new protocol.
+		const isSettled = isStable && this.#isAllAssigned();
+		this.metadataHash = isSettled ? this.subscriptions.hash() : HASH_NONE;
 		this.count();
+	}
+
+	/** Whether every partition that a member subscribes to is some member's. */
+	#isAllAssigned(): boolean {
+		const topics = new Map<string, number>();
+		for (const { profile } of this.#members.values()) {
+			for (const [id, count] of this.subscriptions.topicsOf(profile.subscription)) {
+				topics.set(id, count);
+			}
+		}
+		for (const [topicId, count] of topics) {
+			for (let partition = 0; partition < count; partition++) {
+				if (this.owners.isFree(topicId, partition)) return false;
+			}
+		}
+		return true;
 	}
 
 	#assignedTo({ memberId, assignment }: ClassicMember): Assignment {

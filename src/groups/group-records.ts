@@ -64,6 +64,16 @@ export function groupRecord(group: string, value: GroupMetadataValue | null): Gr
 	);
 }
 
+/** Records but for that of a classic group. */
+export function withoutGroupRecord(
+	group: string,
+	records: readonly GroupRecord[],
+): readonly GroupRecord[] {
+	if (records.length === 0) return records;
+	const own = groupRecord(group, null).key;
+	return records.filter(({ key }) => Buffer.compare(key, own) !== 0);
+}
+
 /** Throws KafkaFrameError when the bytes are not what their type says. */
 export function decodeKey(key: Uint8Array): DecodedKey {
 	const reader = readerOf(key);

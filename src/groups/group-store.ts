@@ -14,7 +14,7 @@ import { ConsumerGroup, type ConsumerGroupHost } from "./consumer-group.ts";
 import { CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import type { GroupConfigs } from "./group-configs.ts";
-import { offsetRecord } from "./group-records.ts";
+import { offsetRecord, withoutGroupRecord } from "./group-records.ts";
 import { groupErrorOf } from "./group-writes.ts";
 import { loadPartition } from "./loading.ts";
 import type { ClassicImage } from "./migration.ts";
@@ -279,7 +279,11 @@ export class GroupStore {
 	becomeConsumer<Answer>(before: ClassicGroup, enter: (group: ConsumerGroup) => Answer): Answer {
 		const { groupId, partition, offsets } = before;
 		if (!before.isEmpty) this.#checkUpgrade(before);
-		const origin = { image: before.toConsumer(), removals: before.tombstones() };
+		const origin = {
+			image: before.toConsumer(),
+			leftovers: before.leftovers,
+			removals: before.ownTombstones(),
+		};
 		const group = new ConsumerGroup(groupId, partition, this.#host, offsets, origin);
 		let answer: Answer;
 		try {
@@ -309,7 +313,8 @@ export class GroupStore {
 		removals: readonly GroupRecord[],
 		why: string | null,
 	): Promise<void> {
-		const group = new ClassicGroup(groupId, partition, this.#host, offsets, removals);
+		const leftovers = withoutGroupRecord(groupId, removals);
+		const group = new ClassicGroup(groupId, partition, this.#host, offsets, leftovers);
 		this.#groups.set(groupId, group);
 		this.log.debug({ group: groupId }, "it is a classic group now");
 		return new Promise((resolve, reject) => {
@@ -323,7 +328,7 @@ export class GroupStore {
 	/** A classic group without members in the place of a consumer group without members. */
 	replaceByClassic(before: ConsumerGroup): ClassicGroup {
 		const { groupId, partition, offsets } = before;
-		const leftovers = before.removals();
+		const leftovers = withoutGroupRecord(groupId, before.removals());
 		before.retire();
 		const group = new ClassicGroup(groupId, partition, this.#host, offsets, leftovers);
 		this.#groups.set(groupId, group);

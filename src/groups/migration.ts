@@ -15,6 +15,8 @@ export interface ConsumerImage {
 	readonly generation: number;
 	/** Null: the first generation has not begun. */
 	readonly protocolName: string | null;
+	/** No rebalance is going on. */
+	readonly isStable: boolean;
 	readonly members: readonly ClassicMember[];
 }
 
@@ -22,6 +24,8 @@ export interface ConsumerImage {
 export interface ClassicOrigin {
 	/** Null: it has no members. */
 	readonly image: ConsumerImage | null;
+	/** What takes a consumer group before it out of the log, where that is not certain yet. */
+	readonly leftovers: readonly GroupRecord[];
 	/** What takes it out of the log. */
 	readonly removals: readonly GroupRecord[];
 }
