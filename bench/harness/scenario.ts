@@ -91,18 +91,52 @@ export async function verifyTopic(
 	return { records: count, sha256 };
 }
 
-/** What a process used for `bytes`. */
-export function processCost(usage: MeasuredUsage, bytes: number): ProcessCost | null {
+/** What every scenario tells of the part that it timed. */
+export type TimedFigures = Pick<
+	RoundResult,
+	| "transport"
+	| "record_bytes"
+	| "records"
+	| "seconds"
+	| "records_per_second"
+	| "bytes_per_second"
+	| "broker"
+	| "client_cpu_seconds"
+>;
+
+/**
+ * Times `work`, which resolves to how many records of `recordBytes` it has moved, and what this
+ * process and `broker` (null: there is none) use meanwhile.
+ */
+export async function timed(
+	broker: ServerProcess | null,
+	recordBytes: number,
+	work: () => Promise<number>,
+): Promise<TimedFigures> {
+	const endMeasure = broker?.measure();
+	const cpuBefore = process.cpuUsage();
+	const startMs = performance.now();
+	const records = await work();
+	const seconds = (performance.now() - startMs) / 1_000;
+	const { user, system } = process.cpuUsage(cpuBefore);
+	const usage = endMeasure?.() ?? null;
+	return {
+		transport: broker?.transport ?? null,
+		record_bytes: recordBytes,
+		records,
+		seconds,
+		records_per_second: records / seconds,
+		bytes_per_second: (records * recordBytes) / seconds,
+		broker: processCost(usage, records * recordBytes),
+		client_cpu_seconds: (user + system) / 1e6,
+	};
+}
+
+function processCost(usage: MeasuredUsage, bytes: number): ProcessCost | null {
 	if (usage === null) return null;
 	return {
 		cpu_seconds: usage.cpuSeconds,
 		cpu_seconds_per_gib: (usage.cpuSeconds / bytes) * GIBIBYTE,
 		anonymous_bytes_max: usage.anonymousBytesMax,
 	};
-}
-
-/** CPU seconds, user and system, of this process since `before`. */
-export function ownCpuSeconds(before: NodeJS.CpuUsage): number {
-	const { user, system } = process.cpuUsage(before);
-	return (user + system) / 1e6;
 }

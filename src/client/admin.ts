@@ -85,14 +85,11 @@ export class Topics {
 
 	/** All topics, in the order of their names. */
 	async list(options: RequestOptions = {}): Promise<TopicSummary[]> {
-		const topics: TopicSummary[] = [];
-		for (;;) {
-			const last = topics.at(-1);
+		return allPages(async (last?: TopicSummary) => {
 			const takes = last === undefined ? {} : { after: last.name };
-			const answer = await call(this.#link, "topics.list", takes, options);
-			topics.push(...answer.topics);
-			if (!answer.more || answer.topics.length === 0) return topics;
-		}
+			const { topics, more } = await call(this.#link, "topics.list", takes, options);
+			return [topics, more];
+		});
 	}
 
 	async describe(name: string, options: RequestOptions = {}): Promise<TopicDescription> {
@@ -186,14 +183,11 @@ export class Groups {
 
 	/** All groups, in the order of their names. */
 	async list(options: RequestOptions = {}): Promise<GroupSummary[]> {
-		const groups: GroupSummary[] = [];
-		for (;;) {
-			const last = groups.at(-1);
+		return allPages(async (last?: GroupSummary) => {
 			const takes = last === undefined ? {} : { after: last.group };
-			const answer = await call(this.#link, "groups.list", takes, options);
-			groups.push(...answer.groups);
-			if (!answer.more || answer.groups.length === 0) return groups;
-		}
+			const { groups, more } = await call(this.#link, "groups.list", takes, options);
+			return [groups, more];
+		});
 	}
 
 	/** Members, committed offsets, and how far behind the group is, in records and in time. */
@@ -223,6 +217,18 @@ export class Groups {
 	/** Deletes a group without members, with its offsets. Rejects with NON_EMPTY_GROUP. */
 	async delete(group: string, options: RequestOptions = {}): Promise<void> {
 		await call(this.#link, "groups.delete", { group }, options);
+	}
+}
+
+/** All items of a list that comes in pages; `pageAfter` also tells whether more come behind it. */
+async function allPages<Item>(
+	pageAfter: (last?: Item) => Promise<[items: Item[], more: boolean]>,
+): Promise<Item[]> {
+	const all: Item[] = [];
+	for (;;) {
+		const [items, more] = await pageAfter(all.at(-1));
+		all.push(...items);
+		if (!more || items.length === 0) return all;
 	}
 }
 

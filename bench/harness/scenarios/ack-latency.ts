@@ -8,12 +8,11 @@ import type { Latency } from "../results.ts";
 import { shareOfLatency } from "../roofline.ts";
 import {
 	type Durability,
-	ownCpuSeconds,
-	processCost,
 	type RoundResult,
 	type Scenario,
 	type ScenarioContext,
 	type TestBed,
+	timed,
 	verifyTopic,
 	withTestBed,
 } from "../scenario.ts";
@@ -47,15 +46,14 @@ async function measureAcks(
 	const payload = new Payload(RECORD_BYTES);
 	const perSecond = PER_SECOND[durability];
 	const acks = new Acks(bed, payload, durability);
-	await acks.measure({ perSecond, seconds: profile.warmUpSeconds });
+	await acks.measure({ perSecond, seconds: profile.warmUpSeconds }, new LatencyRecorder());
 
-	const endMeasure = bed.broker.measure();
-	const cpuBefore = process.cpuUsage();
-	const startMs = performance.now();
-	const { count, latency } = await acks.measure({ perSecond, seconds: profile.seconds });
-	const seconds = (performance.now() - startMs) / 1_000;
-	const clientCpuSeconds = ownCpuSeconds(cpuBefore);
-	const usage = endMeasure();
+	const recorder = new LatencyRecorder();
+	const figures = await timed(bed.broker, RECORD_BYTES, async () => {
+		await acks.measure({ perSecond, seconds: profile.seconds }, recorder);
+		return recorder.count;
+	});
+	const latency = recorder.summary();
 
 	const echo = await measureEcho(perSecond, profile.warmUpSeconds, profile.seconds);
 	const limit =
@@ -63,18 +61,11 @@ async function measureAcks(
 			? shareOfLatency("fdatasync of a small append", roofline.sync_us, latency.p50_us)
 			: shareOfLatency("bare echo, paced alike", echo.p50_us, latency.p50_us);
 	return {
+		...figures,
 		durability,
-		transport: bed.broker.transport,
-		record_bytes: RECORD_BYTES,
-		records: count,
-		seconds,
-		records_per_second: count / seconds,
-		bytes_per_second: (count * RECORD_BYTES) / seconds,
 		latency,
 		echo,
 		roofline: limit,
-		broker: processCost(usage, count * RECORD_BYTES),
-		client_cpu_seconds: clientCpuSeconds,
 		verified: await verifyTopic(bed, payload, acks.records),
 	};
 }
@@ -92,8 +83,7 @@ class Acks {
 	}
 
 	/** Resolves when every ack is there; rejects when one does not come. */
-	async measure(pace: Pace): Promise<{ count: number; latency: Latency }> {
-		const recorder = new LatencyRecorder();
+	async measure(pace: Pace, recorder: LatencyRecorder): Promise<void> {
 		const pending: Promise<void>[] = [];
 		await sendPaced(pace, (dueMs) => {
 			const value = this.#payload.value(this.records);
@@ -102,7 +92,6 @@ class Acks {
 			pending.push(ack.then(() => recorder.record(performance.now() - dueMs)));
 		});
 		await Promise.all(pending);
-		return { count: recorder.count, latency: recorder.summary() };
 	}
 }
 

@@ -4,12 +4,11 @@ import type { Consumer } from "millrace/client";
 import { Payload } from "../payload.ts";
 import { shareOfRate } from "../roofline.ts";
 import {
-	ownCpuSeconds,
-	processCost,
 	type RoundResult,
 	type Scenario,
 	type ScenarioContext,
 	type TestBed,
+	timed,
 	verifyTopic,
 	withTestBed,
 } from "../scenario.ts";
@@ -74,30 +73,16 @@ async function consume(
 	const verified = await verifyTopic(bed, payload, pump.records);
 	await repeat(bed, read, pump.records, profile.warmUpSeconds);
 
-	const endMeasure = bed.broker.measure();
-	const cpuBefore = process.cpuUsage();
-	const startMs = performance.now();
-	const records = await repeat(bed, read, pump.records, profile.seconds);
-	const seconds = (performance.now() - startMs) / 1_000;
-	const clientCpuSeconds = ownCpuSeconds(cpuBefore);
-	const usage = endMeasure();
-
-	const bytesPerSecond = (records * RECORD_BYTES) / seconds;
+	const figures = await timed(bed.broker, RECORD_BYTES, () => {
+		return repeat(bed, read, pump.records, profile.seconds);
+	});
+	const limit = "mapped file to loopback TCP";
 	return {
+		...figures,
 		durability: null,
-		transport: bed.broker.transport,
-		record_bytes: RECORD_BYTES,
-		records,
-		seconds,
-		records_per_second: records / seconds,
-		bytes_per_second: bytesPerSecond,
 		latency: null,
 		echo: null,
-		roofline:
-			roofline &&
-			shareOfRate("mapped file to loopback TCP", roofline.loopback_send, bytesPerSecond),
-		broker: processCost(usage, records * RECORD_BYTES),
-		client_cpu_seconds: clientCpuSeconds,
+		roofline: roofline && shareOfRate(limit, roofline.loopback_send, figures.bytes_per_second),
 		verified,
 	};
 }

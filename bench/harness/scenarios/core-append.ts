@@ -7,12 +7,7 @@ import { Payload } from "../payload.ts";
 import { batchFrame } from "../produce-frames.ts";
 import type { Verified } from "../results.ts";
 import { shareOfStore } from "../roofline.ts";
-import {
-	ownCpuSeconds,
-	type RoundResult,
-	type Scenario,
-	type ScenarioContext,
-} from "../scenario.ts";
+import { type RoundResult, type Scenario, type ScenarioContext, timed } from "../scenario.ts";
 import { appendFrame, openTopic, readBatch, readyBatch } from "../storage-access.ts";
 
 const RECORD_BYTES = 1_024;
@@ -50,27 +45,16 @@ async function append(
 	await log.run(profile.warmUpSeconds, batchesMax / 4);
 
 	const warmedUp = log.batches;
-	const cpuBefore = process.cpuUsage();
-	const startMs = performance.now();
-	await log.run(profile.seconds, batchesMax);
-	const seconds = (performance.now() - startMs) / 1_000;
-	const clientCpuSeconds = ownCpuSeconds(cpuBefore);
-
-	const records = (log.batches - warmedUp) * BATCH_RECORDS;
-	const bytesPerSecond = (records * RECORD_BYTES) / seconds;
+	const figures = await timed(null, RECORD_BYTES, async () => {
+		await log.run(profile.seconds, batchesMax);
+		return (log.batches - warmedUp) * BATCH_RECORDS;
+	});
 	return {
+		...figures,
 		durability: "written",
-		transport: null,
-		record_bytes: RECORD_BYTES,
-		records,
-		seconds,
-		records_per_second: records / seconds,
-		bytes_per_second: bytesPerSecond,
 		latency: null,
 		echo: null,
-		roofline: shareOfStore(roofline, bytesPerSecond),
-		broker: null,
-		client_cpu_seconds: clientCpuSeconds,
+		roofline: shareOfStore(roofline, figures.bytes_per_second),
 		verified: await verify(storage, target, batch, log.batches),
 	};
 }

@@ -6,12 +6,11 @@ import type { RooflineFigures, RooflineShare } from "../results.ts";
 import { shareOfRate } from "../roofline.ts";
 import {
 	type Durability,
-	ownCpuSeconds,
-	processCost,
 	type RoundResult,
 	type Scenario,
 	type ScenarioContext,
 	type TestBed,
+	timed,
 	verifyTopic,
 	withTestBed,
 } from "../scenario.ts";
@@ -48,30 +47,17 @@ async function produce(
 	const pump = new Pump(producer, bed.topic, payload);
 	await pump.run(profile.warmUpSeconds, recordsMax / 4);
 
-	const endMeasure = bed.broker.measure();
-	const cpuBefore = process.cpuUsage();
 	const warmedUp = pump.records;
-	const startMs = performance.now();
-	await pump.run(profile.seconds, recordsMax);
-	const seconds = (performance.now() - startMs) / 1_000;
-	const clientCpuSeconds = ownCpuSeconds(cpuBefore);
-	const usage = endMeasure();
-
-	const records = pump.records - warmedUp;
-	const bytesPerSecond = (records * recordBytes) / seconds;
+	const figures = await timed(bed.broker, recordBytes, async () => {
+		await pump.run(profile.seconds, recordsMax);
+		return pump.records - warmedUp;
+	});
 	return {
+		...figures,
 		durability,
-		transport: bed.broker.transport,
-		record_bytes: recordBytes,
-		records,
-		seconds,
-		records_per_second: records / seconds,
-		bytes_per_second: bytesPerSecond,
 		latency: null,
 		echo: null,
-		roofline: roofline && limitOf(durability, roofline, bytesPerSecond),
-		broker: processCost(usage, records * recordBytes),
-		client_cpu_seconds: clientCpuSeconds,
+		roofline: roofline && limitOf(durability, roofline, figures.bytes_per_second),
 		verified: await verifyTopic(bed, payload, pump.records),
 	};
 }
