@@ -67,26 +67,7 @@ export class ByteReader {
 		const marker = this.#byte();
 		if (marker < 0x80) return marker;
 		if (marker >= 0xe0) return marker - 0x100;
-		switch (marker) {
-			case 0xcc:
-				return this.#byte();
-			case 0xcd:
-				return this.#uint16();
-			case 0xce:
-				return this.#uint32();
-			case 0xcf:
-				return this.#safe(this.#uint32() * TWO_TO_32 + this.#uint32());
-			case 0xd0:
-				return (this.#byte() << 24) >> 24;
-			case 0xd1:
-				return (this.#uint16() << 16) >> 16;
-			case 0xd2:
-				return this.#uint32() | 0;
-			case 0xd3:
-				return this.#safe((this.#uint32() | 0) * TWO_TO_32 + this.#uint32());
-			default:
-				return this.#safe(this.#number(marker) as number);
-		}
+		return this.#safe(this.#number(marker) as number);
 	}
 
 	/** The number of elements of the array that begins here. */
