@@ -7,7 +7,9 @@ import { writeSync } from "node:fs";
 import { systemClock } from "../../../dist/clock.js";
 import { loadConfig } from "../../../dist/config.js";
 import { GroupCoordinator } from "../../../dist/groups/coordinator.js";
+import { GroupConfigs } from "../../../dist/groups/group-configs.js";
 import { EmbeddedMetadataStore } from "../../../dist/metadata/embedded-store.js";
+import { MetadataWriter } from "../../../dist/metadata/metadata-writer.js";
 import { Storage } from "../../../dist/storage/storage.js";
 import { TopicCatalogue } from "../../../dist/topics/catalogue.js";
 
@@ -16,7 +18,8 @@ const GROUPS = 8;
 const PARTITIONS = 60;
 
 const storage = await Storage.open({ dataDir });
-const catalogue = await TopicCatalogue.open(storage, new EmbeddedMetadataStore(storage), {
+const metadataStore = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+const catalogue = await TopicCatalogue.open(storage, metadataStore, {
 	partitionsDefault: 1,
 	createsAutomatically: true,
 	onDeletionFailed: (_, error) => {
@@ -29,6 +32,7 @@ const complain = (details, message) => {
 const { config } = loadConfig({ flags: { "offsets-topic-num-partitions": "3" } });
 const coordinator = new GroupCoordinator({
 	options: config,
+	configs: await GroupConfigs.open(metadataStore, config),
 	storage,
 	catalogue,
 	clock: systemClock,
