@@ -736,18 +736,9 @@ export class ClassicGroup implements Group {
 	/** The group as a consumer group takes it over; null without members. */
 	toConsumer(): ConsumerImage | null {
 		if (this.#members.size === 0) return null;
-		const { generation, protocolName } = this.#state;
-		const isStable = this.#state.name === "Stable";
-		return { generation, protocolName, isStable, members: [...this.#members] };
-	}
-
-	/** The protocol type of its members; null: there never were any. */
-	get protocolType(): string | null {
-		return this.#state.protocolType;
-	}
-
-	get size(): number {
-		return this.#members.size;
+		const { generation, protocolType, protocolName, name } = this.#state;
+		const members = [...this.#members];
+		return { generation, protocolType, protocolName, isStable: name === "Stable", members };
 	}
 
 	/**

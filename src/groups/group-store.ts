@@ -17,7 +17,7 @@ import type { GroupConfigs } from "./group-configs.ts";
 import { offsetRecord, withoutGroupRecord } from "./group-records.ts";
 import { groupErrorOf } from "./group-writes.ts";
 import { loadPartition } from "./loading.ts";
-import type { ClassicImage } from "./migration.ts";
+import type { ClassicImage, ConsumerImage } from "./migration.ts";
 import { type AppendDone, OffsetsLog, type OffsetsStorage } from "./offsets-log.ts";
 import { type GroupOptions, mayDowngrade, mayUpgrade } from "./options.ts";
 import { RollUps } from "./roll-ups.ts";
@@ -278,12 +278,10 @@ export class GroupStore {
 	 */
 	becomeConsumer<Answer>(before: ClassicGroup, enter: (group: ConsumerGroup) => Answer): Answer {
 		const { groupId, partition, offsets } = before;
-		if (!before.isEmpty) this.#checkUpgrade(before);
-		const origin = {
-			image: before.toConsumer(),
-			leftovers: before.leftovers,
-			removals: before.ownTombstones(),
-		};
+		const image = before.toConsumer();
+		if (image !== null) this.#checkUpgrade(groupId, image);
+		const { leftovers } = before;
+		const origin = { image, leftovers, removals: before.ownTombstones() };
 		const group = new ConsumerGroup(groupId, partition, this.#host, offsets, origin);
 		let answer: Answer;
 		try {
@@ -295,16 +293,17 @@ export class GroupStore {
 		// Members who wait for the rebalance are to join once more: there is another one.
 		before.retire("REBALANCE_IN_PROGRESS");
 		this.#groups.set(groupId, group);
-		if (origin.image !== null) this.log.debug({ group: groupId }, "it is a consumer group now");
+		if (image !== null) this.log.debug({ group: groupId }, "it is a consumer group now");
 		return answer;
 	}
 
-	#checkUpgrade({ groupId, protocolType, size }: ClassicGroup): void {
+	#checkUpgrade(groupId: string, { protocolType, members }: ConsumerImage): void {
 		const { consumer, mayUpgrade } = this.#host;
 		const refuse = (why: string) => new MillraceError("GROUP_ID_NOT_FOUND", `${groupId}: ${why}`);
 		if (!mayUpgrade) throw refuse("group.consumer.migration.policy keeps it classic");
 		if (protocolType !== CONSUMER_PROTOCOL_TYPE) throw refuse("its members are no consumers");
-		if (size > consumer.membersMax) throw refuse("it is larger than a consumer group may be");
+		if (members.length > consumer.membersMax)
+			throw refuse("it is larger than a consumer group may be");
 	}
 
 	#becomeClassic(

@@ -13,6 +13,7 @@ import type { TopicPartitions } from "./requests.ts";
 /** The members of a classic group that becomes a consumer group. */
 export interface ConsumerImage {
 	readonly generation: number;
+	readonly protocolType: string | null;
 	/** Null: the first generation has not begun. */
 	readonly protocolName: string | null;
 	/** No rebalance is going on. */
