@@ -137,8 +137,8 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	/**
 	 * Ends the iteration, commits what the application is done with (`autoCommit`), and leaves the
 	 * group. What is in the application's hands is not committed: call `commit()` before, if it is
-	 * dealt with. Rejects when the last commit failed, once the group is left. Not to be waited for in
-	 * `onAssign` and `onRevoke`, which it waits for.
+	 * dealt with. Rejects when the last commit failed, once the group is left. Not to be waited for
+	 * in `onAssign` and `onRevoke`, which it waits for.
 	 */
 	override close(): Promise<void> {
 		this.#closing ??= this.#leave();

@@ -210,6 +210,34 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		expect(await committed(topic)).toEqual([4]);
 	});
 
+	test("a static member that is started again gets what it had, and nobody hears", async () => {
+		const topic = await topicOf(4, 5);
+		const told: string[] = [];
+		const other = member(await connected(), topic, {
+			onAssign: (list) => void told.push(`+${list.length}`),
+			onRevoke: (list) => void told.push(`-${list.length}`),
+		});
+		const loop = (async () => {
+			for await (const { value } of other) expect(value).not.toBeNull();
+		})();
+		const first = await connected();
+		const before = member(first, topic, { instanceId: "one" });
+		await before.ready();
+		await expect.poll(() => before.assignment().length).toBe(2);
+		const had = before.assignment().map(({ partition }) => partition);
+		await expect.poll(() => other.assignment().length).toBe(2);
+		told.length = 0;
+		await first.close();
+		const after = member(await connected(), topic, { instanceId: "one" });
+		await after.ready();
+		await expect.poll(() => after.assignment().length).toBe(2);
+		expect(after.assignment().map(({ partition }) => partition)).toEqual(had);
+		expect(told).toEqual([]);
+		await after.close();
+		await other.close();
+		await loop;
+	});
+
 	test("what a function of the application throws ends the consumer", async () => {
 		const topic = await topicOf(1, 1);
 		const consumer = member(admin, topic, {

@@ -6,7 +6,15 @@ import { describe, expect, test } from "vitest";
 
 import { type Client, connect, type GroupConsumer } from "../../src/client/index.ts";
 import { kafkaJava, MISSING_KAFKA_JAVA } from "../optional-parts.ts";
-import { CONFLUENT, GroupMember, JAVA, type MemberEvent, runTool } from "./client-programs.ts";
+import {
+	CONFLUENT,
+	FRANZ,
+	GroupMember,
+	JAVA,
+	KAFKAJS,
+	type MemberEvent,
+	runTool,
+} from "./client-programs.ts";
 import {
 	createTopic,
 	EXTERNAL_BOOTSTRAP,
@@ -17,6 +25,17 @@ import {
 
 const PARTITIONS = 6;
 const TIMEOUT_MS = 60_000;
+
+/** Kafka's clients of the new protocol, and of the classic one, for whom the group changes over. */
+const WAYS = (
+	[
+		[CONFLUENT, "consumer"],
+		[JAVA, "consumer"],
+		[CONFLUENT, "cooperative"],
+		[FRANZ, "cooperative"],
+		[KAFKAJS, "eager"],
+	] as const
+).map(([program, protocol]) => ({ program, name: program.name, protocol }));
 
 const at = serveKafka(["--group-initial-rebalance-delay-ms", "0"]);
 
@@ -69,8 +88,9 @@ async function produce(client: Client, topic: string, from: number, to: number):
 const notOnce = (seen: Deliveries) => [...seen].filter(([, names]) => names.length !== 1);
 
 describe.concurrent("members over WebSocket and of a Kafka client share a topic", () => {
-	test.for([CONFLUENT, JAVA])("$name", { timeout: TIMEOUT_MS }, async (program, context) => {
+	test.for(WAYS)("$name, $protocol", { timeout: TIMEOUT_MS }, async (way, context) => {
 		if (EXTERNAL_BOOTSTRAP !== undefined) context.skip(ONLY_MILLRACE);
+		const { program, protocol } = way;
 		const commandLine = program.commandLine() ?? context.skip(program.missing);
 		const { bootstrap, url } = at();
 		const topic = await createTopic(at(), PARTITIONS);
@@ -80,7 +100,7 @@ describe.concurrent("members over WebSocket and of a Kafka client share a topic"
 		const seen: Deliveries = new Map();
 		const poll = (what: () => unknown) => context.expect.poll(what, { timeout: TIMEOUT_MS / 3 });
 		const kafkaMember = (name: string) => {
-			const settings = { bootstrap, topic, group, protocol: "consumer" as const };
+			const settings = { bootstrap, topic, group, protocol };
 			const options = { ...settings, handleMs: 2, sessionTimeoutMs: 10_000, heartbeatMs: 300 };
 			const take = (event: MemberEvent) => {
 				if (event.event !== "record") return;

@@ -238,6 +238,39 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		expect(second.has("revoke")).toBe(false);
 	});
 
+	test("who is gone before its join is answered does not stay", async () => {
+		const client = await at.client();
+		const group = newGroup();
+		const topic = await at.topic();
+		for (let count = 0; count < 5; count++) {
+			const gone = await at.client();
+			gone.send(7, 5, "groups.join", { group, topics: [topic] });
+			gone.socket.close();
+		}
+		const stays = await RawMember.join(client, group, { topics: [topic] });
+		await stays.assigned(1);
+		await expect
+			.poll(async () => Object.keys(await owners(client, group)))
+			.toEqual([stays.memberId]);
+	});
+
+	test("a member that leaves for good gives up its static place, too", async () => {
+		const client = await at.client();
+		const topic = await at.topic(2);
+		const group = newGroup();
+		const takes = { topics: [topic], instance_id: "one" };
+		const away = await RawMember.join(client, group, takes);
+		await away.assigned(2);
+		await away.call("leave");
+		const other = await RawMember.join(client, group, { topics: [topic] });
+		expect(await other.assigned(0)).toEqual([]);
+		const back = await RawMember.join(client, group, takes);
+		expect(await back.assigned(1)).toHaveLength(1);
+		await back.call("leave", { for_good: true });
+		expect(await other.assigned(2)).toHaveLength(2);
+		expect(Object.keys(await owners(client, group))).toEqual([other.memberId]);
+	});
+
 	test("a membership moves to the connection that names it", async () => {
 		const [client, other] = [await at.client(), await at.client()];
 		const topic = await at.topic(2);
