@@ -162,7 +162,7 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"min.compaction.lag.ms": works(long(0n), "0",
 		"Milliseconds for which a record stays out of compaction.", NO_COMPACTION),
 	"min.insync.replicas": works(int(1n), "1",
-		"Replicas that must have a record before an ack of all; above 1 one node refuses such acks."),
+		"Replicas that must have a record before an ack of all; above 1, all there are here, is 1."),
 	"preallocate": works(boolean, "false",
 		"Allocate blocks ahead of the end of a topic that is fast and does not flush before acks."),
 	"remote.log.copy.disable": fixed("BOOLEAN", "false",

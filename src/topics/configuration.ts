@@ -36,6 +36,12 @@ const VALUE_CHARACTERS_MAX = 1_024;
  */
 const INDEX_INTERVAL_BYTES_MAX = 16_384;
 
+/**
+ * A partition has one replica. As in Kafka, `min.insync.replicas` asks for no more than there
+ * are: a topic whose configuration was made for a cluster takes records that ask for all.
+ */
+const REPLICAS_PER_PARTITION = 1;
+
 function invalid(detail: string): MillraceError {
 	return new MillraceError("INVALID_CONFIG", detail);
 }
@@ -194,7 +200,7 @@ export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 		compressionLevel: compressionLevel(overrides, compression),
 		retentionMs: isDeleted ? number("retention.ms") : -1,
 		retentionBytes: isDeleted ? number("retention.bytes") : -1,
-		minInsyncReplicas: number("min.insync.replicas"),
+		minInsyncReplicas: Math.min(number("min.insync.replicas"), REPLICAS_PER_PARTITION),
 	};
 }
 

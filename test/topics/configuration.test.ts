@@ -183,5 +183,8 @@ describe("topic configuration", () => {
 		// More than a batch may have, as 10485760 in many a configuration, is taken for its most.
 		const large = checkOverrides([["max.message.bytes", "2147483647"]]);
 		expect(topicLogConfig(large).maxMessageBytes).toBe(8_388_608);
+		// Made for a cluster; here a partition has one replica, and no ack can wait for more.
+		const copied = checkOverrides([["min.insync.replicas", "2"]]);
+		expect(topicLogConfig(copied).minInsyncReplicas).toBe(1);
 	});
 });

@@ -43,7 +43,7 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	let partsLeft = SPREAD_ROWS_MAX;
 	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
 		const topic = topicOf(session, plan, row, frame);
-		plan[row + PLAN_CODE] = admit(topic, plan, row, ack);
+		plan[row + PLAN_CODE] = admit(topic, plan, row);
 		if (plan[row + PLAN_CODE] !== CODES.NONE.code) continue;
 		partsLeft -= partsMost(topic as LiveTopic, plan, row);
 		if (partsLeft < 0) plan[row + PLAN_CODE] = CODES.LIMIT_EXCEEDED.code;
@@ -100,21 +100,18 @@ function topicOf(
 }
 
 /** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
-function admit(topic: LiveTopic | undefined, plan: Float64Array, row: number, ack: number): number {
+function admit(topic: LiveTopic | undefined, plan: Float64Array, row: number): number {
 	// What the answer says of an entry that fails; the core puts the true one where it stores.
 	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	if (topic === undefined) return plan[row + PLAN_CODE] as number;
 	if (topic.isDeleted) return CODES.TOPIC_DELETED.code;
-	const { handle, name, partitions, logConfig } = topic.current;
+	const { handle, name, partitions } = topic.current;
 	if (isInternalTopic(name)) return CODES.INVALID_TOPIC_EXCEPTION.code;
 	const partition = plan[row + PLAN_PARTITION] as number;
 	if (partition === PARTITION_BY_KEY) {
 		if (plan[row + PLAN_BASE_SEQUENCE] !== SEQUENCE_NONE) return CODES.INVALID_REQUEST.code;
 	} else if (partition < 0 || partition >= partitions) {
 		return CODES.UNKNOWN_TOPIC_OR_PARTITION.code;
-	}
-	if (ack === ACK.replicated && logConfig.minInsyncReplicas > 1) {
-		return CODES.NOT_ENOUGH_REPLICAS.code;
 	}
 	plan[row + PLAN_TOPIC_HANDLE] = handle;
 	return CODES.NONE.code;

@@ -141,6 +141,9 @@ const produceScenarios: Scenario[] = [
 	produces("the broker's time", () => [batch(["a"])], {
 		"message.timestamp.type": "LogAppendTime",
 	}),
+	produces("more replicas wanted than there are", () => [batch(["a"])], {
+		"min.insync.replicas": "2",
+	}),
 	produces(
 		"times out of bounds",
 		() => [batch(["a", "b"], LONG_AGO), gzipBatch(["a"], undefined, LONG_AGO)],
