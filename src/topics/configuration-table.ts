@@ -39,7 +39,8 @@ export interface WorkingEntry extends AcceptedEntry {
 	readonly value: ValueType;
 	/**
 	 * Set where the value is kept and answered but nothing acts on it in this version: says what does
-	 * not happen.
+	 * not happen. What only permits or hints is here as well, since it stays true: configurations
+	 * made for other brokers are to create their topics.
 	 */
 	readonly pending?: string;
 }
@@ -177,14 +178,14 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 		"Milliseconds for which records are kept; -1: for ever.", NO_DELETION),
 	"segment.bytes": works(int(1_048_576n), "1073741824",
 		"Bytes after which a new segment is started."),
-	"segment.index.bytes": fixed("INT", "10485760", "Size of a segment's offset index.",
+	"segment.index.bytes": works(int(4n), "10485760", "Bytes that are set aside for an index.",
 		"an index is as large as its segment needs"),
-	"segment.jitter.ms": fixed("LONG", "0", "Random time taken off segment.ms.",
+	"segment.jitter.ms": works(long(0n), "0", "Random time that is taken off segment.ms at most.",
 		"segments are rolled when they are due"),
 	"segment.ms": works(long(1n), "604800000", "Milliseconds after which a new segment is started."),
-	"unclean.leader.election.enable": fixed("BOOLEAN", "false",
-		"Let a replica that is behind become leader.",
-		"acked records are never given up for availability"),
+	"unclean.leader.election.enable": works(boolean, "false",
+		"Allow a replica that is behind to become leader.",
+		"a partition has one replica, which is never behind"),
 };
 
 /** By name, in the order of the names. */

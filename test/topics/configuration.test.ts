@@ -79,11 +79,23 @@ describe("topic configuration", () => {
 	});
 
 	test("what can only be one value is refused at any other, with the reason", () => {
-		expect(checkSetting("unclean.leader.election.enable", "FALSE")).toBe("false");
-		expect(() => checkSetting("unclean.leader.election.enable", "true")).toThrow(
-			refused(/never given up/),
-		);
+		expect(checkSetting("remote.storage.enable", "FALSE")).toBe("false");
 		expect(() => checkSetting("remote.storage.enable", "true")).toThrow(refused(/no remote tier/));
+	});
+
+	test("what permits or hints is taken, and said to have no effect", () => {
+		const hints = checkOverrides([
+			["unclean.leader.election.enable", "true"],
+			["segment.index.bytes", "52428800"],
+			["segment.jitter.ms", "60000"],
+		]);
+		const described = new Map(describeConfiguration(hints).map((entry) => [entry.name, entry]));
+		for (const [name, value] of hints) {
+			const pending = expect.stringMatching(/./);
+			expect(described.get(name)).toMatchObject({ value, readOnly: false, pending });
+		}
+		expect(() => checkSetting("segment.index.bytes", "3")).toThrow(refused(/not between/));
+		expect(() => checkSetting("segment.jitter.ms", "-1")).toThrow(refused(/not between/));
 	});
 
 	test("a refused name says why", () => {

@@ -381,6 +381,12 @@ const alterConfigsScenarios: Scenario[] = [
 			await alter("remove an unknown one", [["nonsense", DELETE, null]]);
 			await alter("no number", [["retention.ms", SET, "soon"]]);
 			await alter("no value", [["retention.ms", SET, null]]);
+			await alter("permissions and hints", [
+				["unclean.leader.election.enable", SET, "true"],
+				["segment.index.bytes", SET, "52428800"],
+				["segment.jitter.ms", SET, "60000"],
+			]);
+			await alter("a hint that is too small", [["segment.index.bytes", SET, "3"]]);
 			await alter("one twice", [
 				["retention.ms", SET, "1"],
 				["retention.ms", SET, "2"],

@@ -65,7 +65,7 @@ describe("a topic's configuration", () => {
 			configSource: 5,
 			synonyms: [{ name: "log.flush.interval.messages", value: "1", source: 5 }],
 		});
-		expect(configs.get("unclean.leader.election.enable")).toMatchObject({ readOnly: true });
+		expect(configs.get("remote.storage.enable")).toMatchObject({ readOnly: true });
 	});
 
 	test("tells types, and documentation where it is asked for", async () => {
