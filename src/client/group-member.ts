@@ -160,9 +160,12 @@ export class GroupMember {
 		this.#events.lost(MillraceError.fromNumber(code, message));
 	}
 
-	/** Throws UNKNOWN_MEMBER_ID. */
+	/** Throws UNKNOWN_MEMBER_ID, or CONNECTION_LOST while it may still turn out to be a member. */
 	#about(): { group: string; member_id: string } {
 		const { group } = this.#terms;
+		if (this.#connection === undefined || this.#state === "joining") {
+			throw new MillraceError("CONNECTION_LOST", `${group} is joined again when there is one`);
+		}
 		if (this.#state === "in" && this.#memberId !== undefined) {
 			return { group, member_id: this.#memberId };
 		}

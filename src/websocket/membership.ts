@@ -251,11 +251,13 @@ export class Membership implements ConsumerWatcher {
 			});
 			if (this.#state !== "member") return;
 			this.#epoch = memberEpoch;
-			if (assignment !== null) {
-				this.#owner.guard(() => this.#tell(assignmentFrom(assignment)));
-			}
+			if (assignment !== null) this.#tell(assignmentFrom(assignment));
 		} catch (thrown) {
 			const error = asMillraceError(thrown);
+			if (error.code === "UNKNOWN_SERVER_ERROR") {
+				const { groupId: group, memberId: member } = this;
+				this.#host.log.error({ err: error.cause ?? error, group, member }, "a heartbeat failed");
+			}
 			if (error.retriable) this.#isRetryDue = true;
 			else this.#end(error);
 		}

@@ -407,6 +407,7 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		for (let count = 0; count < 3; count++) await records.next();
 		await consumer.commit([{ topic, partition: 0, offset: 2 }]);
 		sockets[0]?.terminate();
+		await expect(consumer.commit()).rejects.toMatchObject({ code: "CONNECTION_LOST" });
 		expect((await records.next()).value?.value).toBe("0:2");
 		expect(lost).toEqual([true]);
 		await consumer.close();

@@ -63,6 +63,27 @@ describe("credit", () => {
 		credit.taken(10, 900);
 		expect(credit.due()).toEqual([10, 900]);
 	});
+
+	test("a smaller share is reached by giving less back, a larger one by giving more", () => {
+		const credit = new Credit(1_000, 1_000);
+		credit.resize(400);
+		credit.delivered(5, 500);
+		credit.taken(5, 500);
+		// The broker has 500 left, of which 400 are to be.
+		expect(credit.due()).toEqual([5, 0]);
+		credit.delivered(4, 400);
+		credit.taken(4, 400);
+		expect(credit.due()).toEqual([4, 300]);
+		credit.resize(1_000);
+		credit.delivered(1, 100);
+		credit.taken(1, 100);
+		expect(credit.due()).toEqual([1, 700]);
+		credit.resize(600);
+		expect(credit.remaining()).toEqual([1_000, 600]);
+		credit.delivered(1, 200);
+		credit.taken(1, 200);
+		expect(credit.due()).toEqual([1, 200]);
+	});
 });
 
 describe("fifo", () => {
