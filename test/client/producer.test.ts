@@ -311,7 +311,7 @@ describe("lost connections", () => {
 				if (index % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
 			}
 			await Promise.all(pending);
-			// Sometimes all of them have timed out behind one that nobody answered; then all is well again.
+			// Sometimes all of them have timed out behind one that nobody answered. Then all is well.
 			broker.onProduce = () => "answer";
 			const after = client.producer<string>({ codec: "string" });
 			for (let key = 0; key < 20; key++) {
