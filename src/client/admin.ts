@@ -85,11 +85,8 @@ export class Topics {
 
 	/** All topics, in the order of their names. */
 	async list(options: RequestOptions = {}): Promise<TopicSummary[]> {
-		return allPages(async (last?: TopicSummary) => {
-			const takes = last === undefined ? {} : { after: last.name };
-			const { topics, more } = await call(this.#link, "topics.list", takes, options);
-			return [topics, more];
-		});
+		const itemsOf = ({ topics }: CallAnswer<"topics.list">): TopicSummary[] => topics;
+		return await listAll(this.#link, "topics.list", itemsOf, ({ name }) => name, options);
 	}
 
 	async describe(name: string, options: RequestOptions = {}): Promise<TopicDescription> {
@@ -183,11 +180,8 @@ export class Groups {
 
 	/** All groups, in the order of their names. */
 	async list(options: RequestOptions = {}): Promise<GroupSummary[]> {
-		return allPages(async (last?: GroupSummary) => {
-			const takes = last === undefined ? {} : { after: last.group };
-			const { groups, more } = await call(this.#link, "groups.list", takes, options);
-			return [groups, more];
-		});
+		const itemsOf = ({ groups }: CallAnswer<"groups.list">): GroupSummary[] => groups;
+		return await listAll(this.#link, "groups.list", itemsOf, ({ group }) => group, options);
 	}
 
 	/** Members, committed offsets, and how far behind the group is, in records and in time. */
@@ -220,15 +214,22 @@ export class Groups {
 	}
 }
 
-/** All items of a list that comes in pages; `pageAfter` also tells whether more come behind it. */
-async function allPages<Item>(
-	pageAfter: (last?: Item) => Promise<[items: Item[], more: boolean]>,
+/** A whole list, page by page: each is asked for behind the last name of the one before it. */
+async function listAll<Name extends "topics.list" | "groups.list", Item>(
+	link: Link,
+	list: Name,
+	itemsOf: (answer: CallAnswer<Name>) => Item[],
+	nameOf: (item: Item) => string,
+	options: RequestOptions,
 ): Promise<Item[]> {
 	const all: Item[] = [];
 	for (;;) {
-		const [items, more] = await pageAfter(all.at(-1));
+		const last = all.at(-1);
+		const takes: CallArguments<Name> = last === undefined ? {} : { after: nameOf(last) };
+		const answer = await call(link, list, takes, options);
+		const items = itemsOf(answer);
 		all.push(...items);
-		if (!more || items.length === 0) return all;
+		if (!answer.more || items.length === 0) return all;
 	}
 }
 
