@@ -5,13 +5,8 @@
 
 use std::sync::Arc;
 
-use super::Log;
-use crate::{
-    batch::{BatchHeader, HEADER_BYTES},
-    env::{File, transfer::read_full},
-    error::{Error, Result},
-    segment::Segment,
-};
+use super::{Log, walk::failure};
+use crate::{error::Result, segment::Segment};
 
 /// An epoch and where it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +15,6 @@ pub struct EpochEnd {
     pub leader_epoch: i32,
     /// Offset of the first record of a later one, or the high watermark.
     pub end_offset: u64,
-}
-
-/// A batch met on the way.
-struct Met {
-    leader_epoch: i32,
-    base_offset: u64,
-    /// Where the next one begins.
-    behind: u64,
 }
 
 impl Log {
@@ -58,107 +45,62 @@ impl Log {
     /// behind it; `None` when all are later.
     fn last_of_epoch(&self, asked: i32) -> Result<Option<(i32, u64)>> {
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
-        let mut first = 0;
-        let mut count = segments.len();
-        // The segments whose first batch is not later, by halves.
-        while count > 0 {
-            let half = count / 2;
-            let met = match segments.get(first + half) {
-                Some(segment) => self.walk(segment, 0)?.next().transpose()?,
-                None => None,
-            };
-            if met.is_some_and(|met| met.leader_epoch <= asked) {
-                first += half + 1;
-                count -= half + 1;
-            } else {
-                count = half;
-            }
-        }
-        let Some(segment) = first.checked_sub(1).and_then(|index| segments.get(index)) else {
+        // The segments whose first batch is not later.
+        let count = partition_point(segments.len(), |index| {
+            segments.get(index).map_or(Ok(false), |segment| self.is_not_later(segment, 0, asked))
+        })?;
+        let Some(segment) = count.checked_sub(1).and_then(|index| segments.get(index)) else {
             return Ok(None);
         };
         let mut found = None;
         for met in self.walk(segment, self.position_not_later(segment, asked)?)? {
-            let met = met?;
-            if met.leader_epoch > asked {
-                return Ok(found.map(|leader_epoch| (leader_epoch, met.base_offset)));
+            let header = met?.header;
+            if header.leader_epoch > asked {
+                let base_offset = u64::try_from(header.base_offset).unwrap_or(0);
+                return Ok(found.map(|leader_epoch| (leader_epoch, base_offset)));
             }
-            found = Some(met.leader_epoch);
+            found = Some(header.leader_epoch);
         }
-        let end = segments.get(first).map_or(self.offsets().log_end, |next| next.base_offset);
+        let end = segments.get(count).map_or(self.offsets().log_end, |next| next.base_offset);
         Ok(found.map(|leader_epoch| (leader_epoch, end)))
     }
 
     /// The last position of which the index says that a batch begins there that is not later.
     fn position_not_later(&self, segment: &Segment, asked: i32) -> Result<u64> {
-        let failed = |error: std::io::Error| failure(segment, &error);
         let positions = segment
             .with_index(&self.shared.files, |index| {
                 index.entries().iter().map(|entry| u64::from(entry.position)).collect::<Vec<_>>()
             })
-            .map_err(failed)?;
-        let mut first = 0;
-        let mut count = positions.len();
-        while count > 0 {
-            let half = count / 2;
-            let at = positions.get(first + half).copied().unwrap_or(0);
-            let met = self.walk(segment, at)?.next().transpose()?;
-            if met.is_some_and(|met| met.leader_epoch <= asked) {
-                first += half + 1;
-                count -= half + 1;
-            } else {
-                count = half;
-            }
+            .map_err(|error| failure(segment, &error))?;
+        let position = |index: usize| positions.get(index).copied().unwrap_or(0);
+        let count = partition_point(positions.len(), |index| {
+            self.is_not_later(segment, position(index), asked)
+        })?;
+        Ok(count.checked_sub(1).map_or(0, position))
+    }
+
+    /// Whether the batch at a position, or the first behind what is damaged there, is of an epoch
+    /// that is not later than `asked`.
+    fn is_not_later(&self, segment: &Segment, position: u64, asked: i32) -> Result<bool> {
+        let met = self.walk(segment, position)?.next().transpose()?;
+        Ok(met.is_some_and(|met| met.header.leader_epoch <= asked))
+    }
+}
+
+/// How many of `count` things come before the first of which `is_before` is not true; it is of
+/// those and of none behind them. As that of slices, for questions that may fail.
+fn partition_point(
+    count: usize,
+    mut is_before: impl FnMut(usize) -> Result<bool>,
+) -> Result<usize> {
+    let (mut from, mut to) = (0, count);
+    while from < to {
+        let middle = from.midpoint(to);
+        if is_before(middle)? {
+            from = middle + 1;
+        } else {
+            to = middle;
         }
-        Ok(first.checked_sub(1).and_then(|index| positions.get(index)).copied().unwrap_or(0))
     }
-
-    /// The batches of a segment from a position on, past what is damaged.
-    fn walk<'a>(&self, segment: &'a Segment, from: u64) -> Result<Walk<'a>> {
-        let file = segment.file(&self.shared.files).map_err(|error| failure(segment, &error))?;
-        Ok(Walk { segment, file, position: from })
-    }
-}
-
-struct Walk<'a> {
-    segment: &'a Segment,
-    file: Arc<dyn File>,
-    position: u64,
-}
-
-impl Iterator for Walk<'_> {
-    type Item = Result<Met>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while let Some(damage) = self.segment.damage_at_or_behind(self.position)
-            && damage.from_position <= self.position
-        {
-            self.position = damage.to_position;
-        }
-        if self.position + HEADER_BYTES as u64 > self.segment.end_position() {
-            return None;
-        }
-        let met = self.read();
-        // What cannot be read ends the walk.
-        self.position = met.as_ref().map_or(u64::MAX / 2, |met| met.behind);
-        Some(met)
-    }
-}
-
-impl Walk<'_> {
-    fn read(&self) -> Result<Met> {
-        let mut head = [0; HEADER_BYTES];
-        read_full(&*self.file, &mut head, self.position)
-            .map_err(|error| failure(self.segment, &error))?;
-        let header = BatchHeader::read(&head)?;
-        Ok(Met {
-            leader_epoch: header.leader_epoch,
-            base_offset: u64::try_from(header.base_offset).unwrap_or(0),
-            behind: self.position + header.batch_bytes() as u64,
-        })
-    }
-}
-
-fn failure(segment: &Segment, error: &std::io::Error) -> Error {
-    Error::io(format_args!("reading {}", segment.log_path().display()), error)
+    Ok(from)
 }

@@ -18,6 +18,7 @@ mod set_aside;
 pub mod start;
 pub mod time;
 pub mod waiters;
+mod walk;
 
 #[cfg(test)]
 mod tests;

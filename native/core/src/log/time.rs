@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Log;
+use super::{
+    Log,
+    walk::{Walk, failure},
+};
 use crate::{
     batch::{BatchHeader, HEADER_BYTES, Records, TimestampType},
     compression,
-    env::{File, transfer::read_full},
-    error::{Error, Result},
+    error::Result,
     limits,
     segment::Segment,
 };
@@ -34,20 +36,17 @@ impl Log {
         let offsets = self.offsets();
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         for segment in segments {
-            let failed = |error: std::io::Error| {
-                Error::io(format_args!("reading {}", segment.log_path().display()), &error)
-            };
             let (largest, from) = segment
                 .with_index(&self.shared.files, |index| {
                     let from = index.at_or_before(index.before_time(timestamp_ms));
                     (index.largest(), from.position)
                 })
-                .map_err(failed)?;
+                .map_err(|error| failure(&segment, &error))?;
             if largest.is_some_and(|largest| largest.timestamp_ms < timestamp_ms) {
                 continue;
             }
-            let file = segment.file(&self.shared.files).map_err(failed)?;
-            let found = scan(&*file, &segment, u64::from(from), timestamp_ms, offsets.log_start)?;
+            let walk = self.walk(&segment, u64::from(from))?;
+            let found = first_at_or_after(walk, timestamp_ms, offsets.log_start)?;
             if let Some(found) = found {
                 return Ok((found.offset < offsets.high_watermark).then_some(found));
             }
@@ -78,9 +77,8 @@ impl Log {
                     .map_err(|error| failure(segment, &error))?
                     .map(|largest| largest.timestamp_ms)
             } else {
-                let file =
-                    segment.file(&self.shared.files).map_err(|error| failure(segment, &error))?;
-                largest_between(&*file, segment, offsets.log_start, offsets.high_watermark)?
+                let walk = self.walk(segment, 0)?;
+                largest_between(walk, offsets.log_start, offsets.high_watermark)?
             };
             largest = largest.max(timestamp_ms);
         }
@@ -91,30 +89,12 @@ impl Log {
     }
 }
 
-fn failure(segment: &Segment, error: &std::io::Error) -> Error {
-    Error::io(format_args!("reading {}", segment.log_path().display()), error)
-}
-
 /// The largest timestamp of the batches that lie between two offsets, at least in part: for the
 /// segments of which only some records are visible.
-fn largest_between(
-    file: &dyn File,
-    segment: &Segment,
-    from_offset: u64,
-    to_offset: u64,
-) -> Result<Option<i64>> {
+fn largest_between(walk: Walk<'_>, from_offset: u64, to_offset: u64) -> Result<Option<i64>> {
     let mut largest = None;
-    let mut position = 0;
-    let mut head = [0; HEADER_BYTES];
-    while position + HEADER_BYTES as u64 <= segment.end_position() {
-        if let Some(damage) = segment.damage_at_or_behind(position)
-            && damage.from_position <= position
-        {
-            position = damage.to_position;
-            continue;
-        }
-        read_full(file, &mut head, position).map_err(|error| failure(segment, &error))?;
-        let header = BatchHeader::read(&head)?;
+    for met in walk {
+        let header = met?.header;
         if u64::try_from(header.base_offset).is_ok_and(|base| base >= to_offset) {
             break;
         }
@@ -122,44 +102,26 @@ fn largest_between(
         if is_read && !header.attributes.is_control() {
             largest = largest.max(Some(header.max_timestamp));
         }
-        position += header.batch_bytes() as u64;
     }
     Ok(largest)
 }
 
-fn scan(
-    file: &dyn File,
-    segment: &Segment,
-    from: u64,
+fn first_at_or_after(
+    mut walk: Walk<'_>,
     timestamp_ms: i64,
     log_start: u64,
 ) -> Result<Option<TimedOffset>> {
-    let failed = |error: std::io::Error| {
-        Error::io(format_args!("reading {}", segment.log_path().display()), &error)
-    };
-    let end = segment.end_position();
-    let mut position = from;
-    let mut head = [0; HEADER_BYTES];
-    while position + HEADER_BYTES as u64 <= end {
-        if let Some(damage) = segment.damage_at_or_behind(position)
-            && damage.from_position <= position
-        {
-            position = damage.to_position;
-            continue;
-        }
-        read_full(file, &mut head, position).map_err(failed)?;
-        let header = BatchHeader::read(&head)?;
-        let bytes = header.batch_bytes();
+    while let Some(met) = walk.next().transpose()? {
+        let header = &met.header;
         let is_late_enough = header.max_timestamp >= timestamp_ms
             && u64::try_from(header.last_offset()).is_ok_and(|last| last >= log_start);
-        if is_late_enough && !header.attributes.is_control() {
-            let mut batch = vec![0; bytes];
-            read_full(file, &mut batch, position).map_err(failed)?;
-            if let Some(found) = first_in_batch(&header, &batch, timestamp_ms, log_start)? {
-                return Ok(Some(found));
-            }
+        if !is_late_enough || header.attributes.is_control() {
+            continue;
         }
-        position += bytes as u64;
+        let found = first_in_batch(header, &walk.batch(&met)?, timestamp_ms, log_start)?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
     Ok(None)
 }
