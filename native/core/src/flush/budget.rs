@@ -24,6 +24,12 @@ impl DirtyBudget {
         self.bytes.load(Ordering::Relaxed) > DIRTY_BYTES_MAX
     }
 
+    /// Bytes that have to be synced to have half of the budget again; 0 unless it is exhausted.
+    pub fn bytes_to_flush(&self) -> u64 {
+        let bytes = self.bytes();
+        if bytes > DIRTY_BYTES_MAX { bytes - DIRTY_BYTES_MAX / 2 } else { 0 }
+    }
+
     /// Bytes written and not synced yet.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -44,6 +50,11 @@ pub struct DirtyBytes {
 }
 
 impl DirtyBytes {
+    /// How many there are.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Notes `bytes` more.
     pub fn add(&mut self, bytes: u64) {
         self.bytes += bytes;

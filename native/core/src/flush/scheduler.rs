@@ -49,6 +49,10 @@ pub struct FlushScheduler {
     has_threads: bool,
 }
 
+/// How long the timers' thread waits at least and at most.
+const WAIT_NS_MIN: u64 = 100_000;
+const WAIT_NS_MAX: u64 = 1_000_000_000;
+
 #[derive(Default)]
 struct Timers {
     heap: BinaryHeap<Reverse<Timer>>,
@@ -151,30 +155,12 @@ impl FlushScheduler {
         *thread = spawned.ok();
     }
 
-    /// Takes the timers that are due and says how long to wait for the next.
-    fn due(&self) -> Option<(Vec<Work>, Duration)> {
-        let mut timers = self.timers.lock();
-        if timers.is_closed {
-            return None;
-        }
-        let now_ns = self.clock.monotonic_ns();
-        let mut due = Vec::new();
-        while timers.heap.peek().is_some_and(|Reverse(timer)| timer.due_ns <= now_ns)
-            && let Some(Reverse(timer)) = timers.heap.pop()
-        {
-            due.push(timer.what);
-        }
-        let wait_ns =
-            timers.heap.peek().map_or(1_000_000_000, |Reverse(timer)| timer.due_ns - now_ns);
-        Some((due, Duration::from_nanos(wait_ns.clamp(100_000, 1_000_000_000))))
-    }
-
     /// Does everything that is due now, on the caller's thread, for simulations.
     pub fn drive(&self) {
-        if let Some((due, _)) = self.due() {
-            for what in due {
-                what();
-            }
+        let now_ns = self.clock.monotonic_ns();
+        let due = self.timers.lock().take_due(now_ns);
+        for what in due {
+            what();
         }
         self.pool.drive();
     }
@@ -198,20 +184,63 @@ impl FlushScheduler {
     }
 }
 
+impl Timers {
+    /// Takes the timers that are due; none once it is closed.
+    fn take_due(&mut self, now_ns: u64) -> Vec<Work> {
+        let mut due = Vec::new();
+        while self.heap.peek().is_some_and(|Reverse(timer)| timer.due_ns <= now_ns)
+            && let Some(Reverse(timer)) = self.heap.pop()
+        {
+            due.push(timer.what);
+        }
+        due
+    }
+
+    /// How long to wait for the next. Not longer than a second: nothing wakes who waits when its
+    /// scheduler is dropped.
+    fn wait(&self, now_ns: u64) -> Duration {
+        let wait_ns = self.heap.peek().map_or(WAIT_NS_MAX, |Reverse(timer)| timer.due_ns - now_ns);
+        Duration::from_nanos(wait_ns.clamp(WAIT_NS_MIN, WAIT_NS_MAX))
+    }
+}
+
 fn run_timers(scheduler: &Weak<FlushScheduler>) {
-    loop {
-        let Some(scheduler) = scheduler.upgrade() else {
+    while let Some(scheduler) = scheduler.upgrade() {
+        let mut timers = scheduler.timers.lock();
+        if timers.is_closed {
             return;
-        };
-        let Some((due, wait)) = scheduler.due() else {
-            return;
-        };
+        }
+        let now_ns = scheduler.clock.monotonic_ns();
+        let due = timers.take_due(now_ns);
+        if due.is_empty() {
+            // The lock is held from the look on: a timer that comes meanwhile finds who to wake.
+            let wait = timers.wait(now_ns);
+            let _is_timed_out = scheduler.timer_wake.wait_for(&mut timers, wait).timed_out();
+            continue;
+        }
+        drop(timers);
         for what in due {
             what();
         }
-        let mut timers = scheduler.timers.lock();
-        if !timers.is_closed {
-            let _is_timed_out = scheduler.timer_wake.wait_for(&mut timers, wait).timed_out();
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::env::Env;
+
+    #[test]
+    fn a_timer_that_is_set_while_others_are_worked_off_is_not_late() {
+        let scheduler = FlushScheduler::new(1, Env::memory(None).clock);
+        let (tell, told) = mpsc::channel();
+        let again = Arc::clone(&scheduler);
+        let first = move || again.after(1, Box::new(move || tell.send(()).unwrap()));
+        scheduler.after(0, Box::new(first));
+        // Without that nobody would look before a second is over.
+        told.recv_timeout(Duration::from_millis(900)).unwrap();
+        scheduler.close();
     }
 }

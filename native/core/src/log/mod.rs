@@ -275,7 +275,13 @@ impl Log {
         })
     }
 
-    fn mark_dirty(self: &Arc<Self>) {
+    /// Bytes that were written and that no flush has begun to sync.
+    pub(crate) fn dirty_bytes(&self) -> u64 {
+        self.tail.lock().dirty.bytes()
+    }
+
+    /// Has what was written flushed as soon as a thread is free.
+    pub(crate) fn mark_dirty(self: &Arc<Self>) {
         let log: Arc<Self> = Arc::clone(self);
         self.shared.scheduler.dirty(log);
     }

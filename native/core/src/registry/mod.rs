@@ -14,6 +14,7 @@ pub mod statistics;
 pub mod stores;
 
 use std::{
+    cmp::Reverse,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
@@ -604,6 +605,7 @@ impl Store {
                 return;
             }
             store.shared.open_batches.sweep();
+            store.flush_dirtiest();
             // A checkpoint that cannot be written costs the next start time, nothing else.
             if store.write_checkpoint().is_err() {
                 store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
@@ -614,6 +616,30 @@ impl Store {
         self.shared
             .scheduler
             .after(CHECKPOINT_INTERVAL_MS, Box::new(move || work.spawn(Box::new(write))));
+    }
+
+    /// Where the dirty budget is exhausted, flushes the logs that hold most of it. Topics need not
+    /// ask for flushes at all: many that are written to a little would hold it for ever, and every
+    /// append would be another thread's.
+    fn flush_dirtiest(&self) {
+        let mut bytes_left = self.shared.dirty.bytes_to_flush();
+        if bytes_left == 0 {
+            return;
+        }
+        let mut dirty = Vec::new();
+        for topic in self.topics.read().iter().flatten() {
+            for log in &*topic.logs.read() {
+                dirty.push((log.dirty_bytes(), Arc::clone(log)));
+            }
+        }
+        dirty.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
+        for (bytes, log) in dirty {
+            if bytes == 0 || bytes_left == 0 {
+                break;
+            }
+            log.mark_dirty();
+            bytes_left = bytes_left.saturating_sub(bytes);
+        }
     }
 
     /// Stores how far every log is flushed, if that has changed. Waits for the disk.

@@ -1,5 +1,8 @@
 use super::*;
-use crate::env::simulated::Call;
+use crate::env::{
+    Clock,
+    simulated::{Call, SimulatedClock},
+};
 
 fn relaxed() -> LogConfig {
     LogConfig { flush_messages: u64::MAX, ..LogConfig::default() }
@@ -157,4 +160,37 @@ fn closing_and_deleting_tell_everyone_who_waits() {
     machine.bench.store.close().unwrap();
     let error = machine.bench.store.open_topics(&[]).unwrap_err();
     assert_eq!(error.code(), Code::ShuttingDown);
+}
+
+#[test]
+fn an_exhausted_dirty_budget_has_the_dirtiest_logs_flushed_whatever_their_topic_asks() {
+    let config = LogConfig { flush_messages: u64::MAX, ..LogConfig::default() };
+    let clock = Arc::new(SimulatedClock::new(1_000_000));
+    let files = SimulatedFileSystem::new(1);
+    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..files.env() };
+    let bench = Bench::open(env, Path::new(DIRECTORY), &config, false);
+    let after_a_second = || {
+        clock.advance_ms(1_001);
+        bench.store.drive();
+        // The work that a timer began.
+        bench.store.drive();
+        [0, 1].map(|partition| bench.log(partition).offsets().flushed)
+    };
+    bench.log(0).append(&batch(&[b'x'; 5_000], None), 7).unwrap();
+    bench.log(1).append(&batch(b"less", None), 7).unwrap();
+    assert_eq!(after_a_second(), [0, 0]);
+    let dirty = &bench.store.shared().dirty;
+    let mut other = dirty.share();
+    other.add(1 << 40);
+    assert!(dirty.is_exhausted());
+    assert_eq!(after_a_second(), [1, 1]);
+    drop(other);
+    bench.log(0).append(&batch(&[b'x'; 5_000], None), 7).unwrap();
+    assert_eq!(after_a_second(), [1, 1]);
+    let mut other = dirty.share();
+    other.add((256 << 20) - 5_000);
+    bench.log(1).append(&batch(b"less", None), 7).unwrap();
+    assert!(dirty.is_exhausted());
+    after_a_second();
+    assert!(!dirty.is_exhausted());
 }
