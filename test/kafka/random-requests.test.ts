@@ -3,6 +3,9 @@
  * damaged on their way: each is answered by what the version's codec can read, or ends the
  * connection where it must; nobody else notices, and nothing is logged that would be a bug.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from "vitest";
@@ -43,6 +46,8 @@ const WARN = 40;
 /** What is logged of clients that do wrong, or go; anything else that was thrown is a bug. */
 const CLIENTS_ERRORS = ["MillraceError", "KafkaFrameError", "Error"];
 
+// On a disk, so that some answers have to wait.
+const dataDir = mkdtempSync(join(tmpdir(), "millrace-random-"));
 let broker: Broker;
 let neighbour: RawKafkaClient;
 const bugs: LogLine[] = [];
@@ -59,19 +64,21 @@ const logger = pino(
 
 beforeAll(async () => {
 	const flags = {
+		"data-dir": dataDir,
 		websocket: "127.0.0.1:0",
 		kafka: "127.0.0.1:0",
 		"group-initial-rebalance-delay-ms": "0",
 		// Groups wait for members that are gone.
 		"group-min-session-timeout-ms": "1",
 	};
-	broker = await startBroker(loadConfig({ flags }).config, { memory: true, logger });
+	broker = await startBroker(loadConfig({ flags }).config, { memory: false, logger });
 	neighbour = await RawKafkaClient.connect(kafkaPortOf(broker));
 });
 afterEach(() => expect(bugs.splice(0), `seed ${seed}`).toEqual([]));
 afterAll(async () => {
 	await neighbour.close();
 	await broker.close();
+	rmSync(dataDir, { recursive: true });
 });
 
 interface Call {
