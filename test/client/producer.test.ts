@@ -291,11 +291,18 @@ describe("lost connections", () => {
 		"whatever fails: what was acknowledged is stored once, in order (seed %i)",
 		async (seed) => {
 			const random = randomOf(seed);
-			broker.onProduce = async () => {
+			const course: string[] = [];
+			broker.onProduce = async (entries, frame) => {
 				await new Promise((resolve) => setTimeout(resolve, random() * 2));
 				const dice = Math.floor(random() * 60);
 				const actions = ["lose", "store_and_lose", 1007, 87, 59, 47, 7, 56, "ignore"] as const;
-				return actions[dice] ?? "answer";
+				const action = actions[dice] ?? "answer";
+				const { producerId } = broker.frames[frame] ?? {};
+				const told = entries.map(({ partition, baseSequence, records }) => {
+					return `${partition}#${baseSequence}[${records.map(({ value }) => String(value))}]`;
+				});
+				course.push(`frame ${frame} of ${producerId}, ${action}: ${told.join(" ")}`);
+				return action;
 			};
 			const producer = client.producer<string>({ codec: "string", deliveryTimeoutMs: 300 });
 			const acked = new Map<string, string[]>();
@@ -323,11 +330,13 @@ describe("lost connections", () => {
 			for (let partition = 0; partition < 8; partition++) {
 				stored.push(...broker.texts("many", partition));
 			}
-			expect(new Set(stored).size).toBe(stored.length);
+			expect(new Set(stored).size, course.join("\n")).toBe(stored.length);
 			for (const [key, values] of acked) {
 				const wanted = new Set(values);
 				const ofKey = stored.filter((text) => text.startsWith(`${key}:`) && wanted.has(text));
-				expect(ofKey).toEqual(values.toSorted((a, b) => numberOf(a) - numberOf(b)));
+				expect(ofKey, course.join("\n")).toEqual(
+					values.toSorted((a, b) => numberOf(a) - numberOf(b)),
+				);
 			}
 		},
 	);

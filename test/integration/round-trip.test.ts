@@ -106,7 +106,9 @@ describe("what one client writes, every other reads", () => {
 	const topics = { common: "", packed: "" };
 	const produced = { common: [] as Produced[], packed: [] as Produced[] };
 
-	test.for(CLIENT_PROGRAMS)("$name writes with all its codecs", async (client, context) => {
+	// Tried again, it would leave records to the readers that nobody noted.
+	const once = { retry: 0 };
+	test.for(CLIENT_PROGRAMS)("$name writes with all its codecs", once, async (client, context) => {
 		const commandLine = commandOf(client, context);
 		const lines = CODECS.flatMap((codec, index) =>
 			client.codecs.includes(codec) ? recordsOf(client, codec, index) : [],
