@@ -100,6 +100,8 @@ export const LIMITS = {
 	groupPatternCharactersMax: 1_024,
 	/** Partitions that one groups.commit, groups.acknowledge or notice may name: a few milliseconds of the event loop. */
 	groupPartitionsNamedMax: 4_096,
+	/** Commits of one WebSocket connection's members that wait for those before them, in bytes as they are held. */
+	groupCommitsInFlightBytesMax: 16_777_216,
 	/** Partitions that one groups.committed may ask for: with the longest metadata each, the answer is a frame. */
 	groupOffsetsAskedMax: 250,
 	/** Topics that may come and go before a regular expression is matched against all of them again. */

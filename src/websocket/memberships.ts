@@ -1,8 +1,12 @@
 /** The memberships of consumer groups that a connection holds, by member id. */
 import { MillraceError } from "../errors.ts";
+import type { OffsetToCommit, PartitionCode, TopicPartitions } from "../groups/requests.ts";
 import { LIMITS } from "../limits.ts";
 import { Membership, type MembershipOwner, type MembershipTerms } from "./membership.ts";
 import type { SessionHost } from "./session-host.ts";
+
+/** What the offset of a partition costs in memory beside its metadata, in bytes. */
+const OFFSET_BYTES = 100;
 
 export class Memberships {
 	readonly #host: SessionHost;
@@ -10,6 +14,8 @@ export class Memberships {
 	readonly #byId = new Map<string, Membership>();
 	/** Joins that are under way. */
 	#joining = 0;
+	/** What commits that are under way hold, about. */
+	#committingBytes = 0;
 	#isClosed = false;
 
 	constructor(host: SessionHost, session: Omit<MembershipOwner, "lost">) {
@@ -54,6 +60,28 @@ export class Memberships {
 		throw new MillraceError("UNKNOWN_MEMBER_ID", "it is no member by this connection");
 	}
 
+	/**
+	 * Commits offsets of a member's partitions. Rejects with LIMIT_EXCEEDED where too many commits
+	 * wait for those before them, or as `Membership.commit`.
+	 */
+	async commit(
+		groupId: string,
+		memberId: string,
+		topics: readonly TopicPartitions<OffsetToCommit>[],
+	): Promise<TopicPartitions<PartitionCode>[]> {
+		const membership = this.get(groupId, memberId);
+		const bytes = bytesOf(topics);
+		if (this.#committingBytes + bytes > LIMITS.groupCommitsInFlightBytesMax) {
+			throw new MillraceError("LIMIT_EXCEEDED", "commits that are not answered yet");
+		}
+		this.#committingBytes += bytes;
+		try {
+			return await membership.commit(topics);
+		} finally {
+			this.#committingBytes -= bytes;
+		}
+	}
+
 	/** Rejects with UNKNOWN_MEMBER_ID, or with COORDINATOR_NOT_AVAILABLE and its like. */
 	async leave(groupId: string, memberId: string, forGood: boolean): Promise<void> {
 		const membership = this.get(groupId, memberId);
@@ -82,4 +110,14 @@ export class Memberships {
 			this.#host.log.debug({ err: error, group, member }, "a member could not leave");
 		});
 	}
+}
+
+/** Memory that a commit holds, about. */
+function bytesOf(topics: readonly TopicPartitions<OffsetToCommit>[]): number {
+	let bytes = 0;
+	for (const { topic, partitions } of topics) {
+		bytes += OFFSET_BYTES + 2 * topic.length;
+		for (const { metadata } of partitions) bytes += OFFSET_BYTES + 2 * (metadata?.length ?? 0);
+	}
+	return bytes;
 }

@@ -1,6 +1,7 @@
 /** Members of consumer groups over WebSocket, as the specification tells. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 
+import { GroupCoordinator } from "../../src/groups/coordinator.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import type { DecodedMap } from "../../src/protocol/reader.ts";
 import { RawMember } from "./group-member.ts";
@@ -372,6 +373,36 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		const given = [{ topic_id: topics[0]?.topic_id as string, partitions: [0] }];
 		await expect(member.call("acknowledge", { topics: given })).rejects.toThrow("INVALID_REQUEST");
 		expect(await member.commit(topic, { 0: 1 })).toEqual([0]);
+	});
+
+	test("commits that pile up are refused, and those that are not are carried out", async () => {
+		const client = await at.client();
+		const topic = await at.topic();
+		const member = await RawMember.join(client, newGroup(), { topics: [topic] });
+		await member.assigned(1);
+		const { groups } = at.options;
+		let open: () => void = () => undefined;
+		const gate = new Promise<void>((resolve) => {
+			open = resolve;
+		});
+		const spy = vi.spyOn(groups, "commitOffsets").mockImplementation(async (request) => {
+			await gate;
+			return GroupCoordinator.prototype.commitOffsets.call(groups, request);
+		});
+		onTestFinished(() => spy.mockRestore());
+		const metadata = "x".repeat(3_000_000);
+		const commits = [1, 2, 3, 4].map((offset) => {
+			const partitions = [{ partition: 0, offset, metadata }];
+			return member.call("commit", { topics: [{ topic, partitions }] });
+		});
+		await expect(commits[2]).rejects.toThrow("LIMIT_EXCEEDED");
+		await expect(commits[3]).rejects.toThrow("LIMIT_EXCEEDED");
+		open();
+		const tooLarge = { partition: 0, code: CODES.OFFSET_METADATA_TOO_LARGE.code };
+		for (const commit of commits.slice(0, 2)) {
+			expect(await commit).toEqual({ topics: [{ topic, partitions: [tooLarge] }] });
+		}
+		expect(await member.commit(topic, { 0: 7 })).toEqual([0]);
 	});
 
 	test("a connection holds so many memberships at most", async () => {

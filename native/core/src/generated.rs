@@ -618,6 +618,9 @@ pub const GROUP_PATTERN_CHARACTERS_MAX: u64 = 1_024;
 /// Partitions that one groups.commit, groups.acknowledge or notice may name: a few milliseconds of the event loop.
 pub const GROUP_PARTITIONS_NAMED_MAX: u64 = 4_096;
 
+/// Commits of one WebSocket connection's members that wait for those before them, in bytes as they are held.
+pub const GROUP_COMMITS_IN_FLIGHT_BYTES_MAX: u64 = 16_777_216;
+
 /// Partitions that one groups.committed may ask for: with the longest metadata each, the answer is a frame.
 pub const GROUP_OFFSETS_ASKED_MAX: u64 = 250;
 

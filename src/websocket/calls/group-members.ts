@@ -58,7 +58,7 @@ export async function commitOffsets(session: Session, parameters: Arguments): Pr
 	const codes =
 		memberId === undefined
 			? await commitOfNobody(session, group(parameters), topics)
-			: await member(session, parameters).commit(topics);
+			: await session.memberships.commit(group(parameters), memberId, topics);
 	return {
 		topics: codes.map(({ topic, partitions }) => ({
 			topic,
