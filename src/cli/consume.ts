@@ -107,6 +107,8 @@ async function consume(client: Client, topic: string, options: ConsumeOptions): 
 	};
 	try {
 		if (group !== undefined) {
+			// A group waits for topics that are to come; here a name that is none is a mistake.
+			await client.topics.describe(topic);
 			const member = { ...shared, group, topics: topic };
 			await consumeAsMember(client, member, output, progress, options);
 		} else {

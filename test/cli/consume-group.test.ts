@@ -139,5 +139,9 @@ describe("consume --group", () => {
 		const ending = await runCommand([...command, "--url", broker.addresses.websocket]);
 		expect(ending.code).toBe(1);
 		expect(ending.stderr).toContain("INVALID_GROUP_ID");
+		const missing = ["consume", "no-such-topic", "--group", "g"];
+		const without = await runCommand([...missing, "--url", broker.addresses.websocket]);
+		expect(without.code).toBe(1);
+		expect(without.stderr).toContain("UNKNOWN_TOPIC_OR_PARTITION");
 	});
 });
