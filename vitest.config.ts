@@ -10,6 +10,7 @@ export default defineConfig({
 		// Generous: two slow cores may build and test at the same time.
 		testTimeout: 30_000,
 		hookTimeout: 30_000,
+		expect: { poll: { timeout: 10_000 } },
 		projects: [
 			{
 				extends: true,

@@ -651,7 +651,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		this.#subscriptions.splice(0, this.#subscriptions.length, ...left);
 		for (const subscription of subscriptions) {
 			this.#discard(subscription);
-			this.hands.clear(subscription);
+			this.hands.lose(subscription);
 		}
 	}
 

@@ -115,9 +115,13 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	async commit(offsets?: readonly OffsetToCommit[]): Promise<void> {
 		const commits = offsets ?? this.#given();
 		const failed = (await this.#commit(commits)).find(({ code }) => code !== CODES.NONE.code);
-		if (failed === undefined) return;
-		const { topic, partition } = failed;
-		throw MillraceError.fromNumber(failed.code, "", { topic, partition });
+		if (failed !== undefined) {
+			const { topic, partition } = failed;
+			throw MillraceError.fromNumber(failed.code, "", { topic, partition });
+		}
+		if (offsets === undefined && this.hands.hasLost) {
+			throw new MillraceError("STALE_MEMBER_EPOCH", "others read what is in hand again");
+		}
 	}
 
 	/** What the group has committed of a partition; null: nothing. Asks the broker. */
@@ -325,6 +329,7 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 			// Who is out of the group is told so, and a connection that is lost is told, too.
 			if (!isOver(error)) throw error;
 		}
+		this.checkDone();
 	}
 
 	/** Whether the last commit of partitions has settled, well or for good. */

@@ -8,6 +8,8 @@ export class Hand<Value> {
 	offset = 0;
 	/** The application has said that it is done with it. */
 	isCounted = false;
+	/** Its partition is not consumed here any more. */
+	isLost = false;
 
 	take(subscription: Subscription<Value>, offset: number): void {
 		this.subscription = subscription;
@@ -17,6 +19,7 @@ export class Hand<Value> {
 
 	clear(): void {
 		this.subscription = undefined;
+		this.isLost = false;
 	}
 }
 
@@ -75,6 +78,20 @@ export class Hands<Value> {
 	/** What is in hand of a partition counts as dealt with. */
 	count(subscription: Subscription<Value>): void {
 		for (const hand of this.#of(subscription)) hand.isCounted = true;
+	}
+
+	/** Whether something in hand is of a partition that is not consumed here any more. */
+	get hasLost(): boolean {
+		return [...this.#held, ...this.#left].some(({ isLost }) => isLost);
+	}
+
+	/** A partition is not consumed here any more: what is in hand of it is nobody's to count. */
+	lose(subscription: Subscription<Value>): void {
+		for (const hand of this.#of(subscription)) {
+			hand.clear();
+			hand.isLost = true;
+		}
+		this.#tell();
 	}
 
 	/** What is in hand of a partition counts no more. */

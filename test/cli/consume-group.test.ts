@@ -87,7 +87,7 @@ describe("consume --group", () => {
 			child.stdout.on("data", (bytes: Buffer) => {
 				text += bytes.toString();
 			});
-			await expect.poll(() => text.split("\n").length, { timeout: 10_000 }).toBe(51);
+			await expect.poll(() => text.split("\n").length).toBe(51);
 			child.kill(signal);
 			expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
 			expect(await committed(topic)).toEqual([25, 25]);

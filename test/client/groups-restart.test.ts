@@ -64,7 +64,7 @@ test.each(["SIGTERM", "SIGKILL"] as const)(
 		broker = await BrokerProcess.start({ dataDir, port });
 		await produce(200);
 		// The session timeout is 45 s: nobody waited for it.
-		await expect.poll(() => deliveries.size, { timeout: 8_000 }).toBe(400);
+		await expect.poll(() => deliveries.size).toBe(400);
 		expect([...deliveries].filter(([, count]) => count !== 1)).toEqual([]);
 		expect(told).toEqual([]);
 		expect(consumers.map((each) => each.assignment().length)).toEqual([2, 2]);

@@ -196,7 +196,7 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 	test("a member that does not get on is out, whatever its connection does", async () => {
 		const client = await at.client();
 		const topic = await at.topic();
-		const takes = { topics: [topic], progress_timeout_ms: 300 };
+		const takes = { topics: [topic], progress_timeout_ms: 1_000 };
 		const stuck = await RawMember.join(client, newGroup(), takes);
 		const busy = await RawMember.join(client, newGroup(), takes);
 		const timer = setInterval(() => void busy.call("progress"), 50);
