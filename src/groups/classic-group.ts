@@ -578,7 +578,7 @@ export class ClassicGroup implements Group {
 		if (this.#state.name === "Dead") throw new MillraceError("COORDINATOR_NOT_AVAILABLE");
 		const failure = this.#state.refusal(request);
 		if (failure !== null) throw new MillraceError(failure);
-		if (request.generation !== this.#state.generation)
+		if (!this.#state.isCurrent(request.memberId, request.generation))
 			throw new MillraceError("ILLEGAL_GENERATION");
 		if (this.#state.name === "Empty") throw new MillraceError("UNKNOWN_MEMBER_ID");
 		this.#members.get(request.memberId)?.touch();
@@ -662,7 +662,7 @@ export class ClassicGroup implements Group {
 		}
 		const failure = this.#state.refusal(request);
 		if (failure !== null) throw new MillraceError(failure);
-		if (generation !== this.#state.generation) throw new MillraceError("ILLEGAL_GENERATION");
+		if (!this.#state.isCurrent(memberId, generation)) throw new MillraceError("ILLEGAL_GENERATION");
 		if (this.#state.name === "CompletingRebalance")
 			throw new MillraceError("REBALANCE_IN_PROGRESS");
 		this.#members.get(memberId)?.touch();

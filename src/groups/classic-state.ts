@@ -65,6 +65,7 @@ export class ClassicState {
 	nextGeneration(): void {
 		this.#generation = this.#generation === GENERATION_MAX ? 1 : this.#generation + 1;
 		this.#protocolName = this.members.selectProtocol();
+		for (const member of this.members) member.generationBefore = null;
 		this.#updateTopics();
 	}
 
@@ -81,6 +82,17 @@ export class ClassicState {
 			if (staticId !== memberId) return "FENCED_INSTANCE_ID";
 		}
 		return this.members.has(memberId) ? null : "UNKNOWN_MEMBER_ID";
+	}
+
+	/**
+	 * Whether a member's generation is the group's. Who was in a consumer group before has another
+	 * until it has joined the rebalance that follows, to which all are called; what it read it may
+	 * commit until then.
+	 */
+	isCurrent(memberId: string, generation: number): boolean {
+		if (generation === this.#generation) return true;
+		const isBefore = this.members.get(memberId)?.generationBefore === generation;
+		return isBefore && this.#name === "PreparingRebalance";
 	}
 
 	/** What a member is told of the generation. */
@@ -178,7 +190,11 @@ export class ClassicState {
 	): void {
 		this.#generation = generation;
 		this.protocolType = CONSUMER_PROTOCOL_TYPE;
-		for (const { memberId, details } of members) this.members.add(memberOf(memberId, details));
+		for (const { memberId, details, epoch } of members) {
+			const member = memberOf(memberId, details);
+			member.generationBefore = epoch;
+			this.members.add(member);
+		}
 		this.#protocolName = this.members.selectProtocol();
 		for (const { memberId, assigned } of members) {
 			const member = this.members.get(memberId);

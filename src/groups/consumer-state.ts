@@ -46,6 +46,12 @@ export type ConsumerStateName = "Empty" | "Assigning" | "Reconciling" | "Stable"
 /** The epoch of a group that has never had a member: as in Kafka, the first one gets the next. */
 export const EPOCH_FIRST = 1;
 
+/**
+ * Assignors whose data beside the partitions only says who had which before: librdkafka's puts it
+ * into assignments, and Kafka takes such a group for one that has to stay classic.
+ */
+const STICKY_ASSIGNORS: ReadonlySet<string> = new Set(["sticky", "cooperative-sticky"]);
+
 /** The hash of nothing that there is to assign. */
 const HASH_NONE = -1;
 
@@ -249,7 +255,7 @@ export class ConsumerState {
 				subscription: this.subscriptions.take(subscribed.topics, "", null),
 				classic: { sessionTimeoutMs: before.sessionTimeoutMs, protocols: before.protocols },
 			});
-			const assigned = this.#assignedTo(before);
+			const assigned = this.#assignedTo(before, STICKY_ASSIGNORS.has(name));
 			if (!this.owners.mayClaim(assigned, member.memberId)) {
 				throw notConvertible(`${before.memberId} has what is another's`);
 			}
@@ -286,12 +292,12 @@ export class ConsumerState {
 		return true;
 	}
 
-	#assignedTo({ memberId, assignment }: ClassicMember): Assignment {
+	#assignedTo({ memberId, assignment }: ClassicMember, isSticky: boolean): Assignment {
 		if (assignment.length === 0) return NO_PARTITIONS;
 		const read = readAssignment(assignment);
 		if (read === null) throw notConvertible(`the assignment of ${memberId} is none`);
 		// What an assignor of the members' own has put there would be lost.
-		if (read.userData !== null && read.userData.length > 0) {
+		if (!isSticky && read.userData !== null && read.userData.length > 0) {
 			throw notConvertible(`the assignment of ${memberId} is its assignor's own`);
 		}
 		return assignmentFrom(this.identified(read.assignedPartitions));
@@ -309,7 +315,8 @@ export class ConsumerState {
 
 	/** The members, who all speak the classic protocol, as a classic group takes them over. */
 	toClassic(): ClassicImage {
-		const members = Array.from(this.#members.values(), ({ memberId, profile, target }) => {
+		const members = Array.from(this.#members.values(), (member) => {
+			const { memberId, profile, target, standing } = member;
 			const { instanceId, clientId, clientHost, rebalanceTimeoutMs, classic } = profile;
 			const details: MemberDetails = {
 				groupInstanceId: instanceId,
@@ -319,7 +326,7 @@ export class ConsumerState {
 				sessionTimeoutMs: classic?.sessionTimeoutMs ?? rebalanceTimeoutMs,
 				protocols: classic?.protocols ?? [],
 			};
-			return { memberId, details, assigned: this.named(target) };
+			return { memberId, details, epoch: standing.epoch, assigned: this.named(target) };
 		});
 		return { generation: this.epoch, members };
 	}

@@ -46,6 +46,8 @@ export class ClassicMember {
 	rebalanceTimeoutMs: number;
 	protocols: readonly MemberProtocol[];
 	assignment: Uint8Array = NO_BYTES;
+	/** What it was told in a consumer group, until it has joined this one; null: it was in none. */
+	generationBefore: number | null = null;
 	/** Has not been answered yet that it is a member: it cannot send heartbeats. */
 	isNew = false;
 	#join: Waiter<JoinAnswer> | null = null;

@@ -37,6 +37,8 @@ export interface ClassicImage {
 	readonly members: readonly {
 		readonly memberId: string;
 		readonly details: MemberDetails;
+		/** Its generation as it knows it. */
+		readonly epoch: number;
 		/** What it should have. */
 		readonly assigned: readonly TopicPartitions<number>[];
 	}[];

@@ -225,6 +225,22 @@ describe("a classic group that a consumer joins", () => {
 		expect(await codeOf(custom.consumer("c", 0))).toBe("GROUP_ID_NOT_FOUND");
 		expect(await custom.beat(memberId, 1)).toBe("NONE");
 
+		// Data of a sticky assignor only says who had what.
+		const sticky = await startTalk();
+		const named = [{ name: "cooperative-sticky", metadata: subscription([]) }];
+		const first = await sticky.join("", [], { protocols: named });
+		const part = assignment([0, 1, 2, 3], Buffer.of(1));
+		await sticky.harness.coordinator.sync({
+			groupId: "g",
+			memberId: first.memberId,
+			groupInstanceId: null,
+			generation: 1,
+			protocolType: null,
+			protocolName: null,
+			assignments: [{ memberId: first.memberId, assignment: part }],
+		});
+		expect(await sticky.consumer("c", 0)).toMatchObject({ memberEpoch: 2 });
+
 		const twice = await startTalk();
 		const [a] = (await twice.classicGroup(1)) as [string];
 		const second = twice.join("", []);
@@ -357,6 +373,21 @@ describe("a consumer group whose last member of the new protocol is gone", () =>
 			members: [{ memberId: a, metadata: subscription([]) }],
 		});
 		expect(await again.beat(a, 2)).toBe("NONE");
+	});
+
+	test("lets members commit what they read under the generation that they know", async () => {
+		const { talk, a } = await mixed();
+		await talk.consumer("d", 0);
+		await talk.consumer("c", -1);
+		await talk.consumer("d", -1);
+		expect(talk.classicDescription).toMatchObject({ state: "PreparingRebalance", generation: 4 });
+		expect(await talk.beat(a, 2)).toBe("REBALANCE_IN_PROGRESS");
+		expect(await talk.beat(a, 3)).toBe("ILLEGAL_GENERATION");
+		const commit = (generation: number) =>
+			codeOf(talk.harness.coordinator.commitOffsets(commitRequest(8, { memberId: a, generation })));
+		expect(await commit(2)).toBe("NONE");
+		await talk.join(a, []);
+		expect(await commit(2)).toBe("ILLEGAL_GENERATION");
 	});
 
 	test("whether it left by LeaveGroup, or its session is over", async () => {

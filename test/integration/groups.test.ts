@@ -13,6 +13,7 @@ import {
 	FRANZ,
 	GroupMember,
 	type GroupProtocol,
+	JAVA,
 	KAFKAJS,
 	type MemberEvent,
 } from "./client-programs.ts";
@@ -88,13 +89,19 @@ class Observed {
 	}
 }
 
+/** What a member does otherwise than the others of its group. */
+interface MemberChange {
+	readonly instance?: string;
+	readonly protocol?: GroupProtocol;
+}
+
 interface Group {
 	readonly observed: Observed;
 	readonly topic: string;
 	readonly id: string;
 	readonly target: KafkaTarget;
 	/** Starts a member; the test ends it if it still runs. */
-	join(name: string, more?: { instance?: string }): GroupMember;
+	join(name: string, more?: MemberChange): GroupMember;
 }
 
 /** A group of one client with a topic of its own. */
@@ -205,6 +212,81 @@ describe.concurrent("a group grows from one member to three and shrinks to one",
 		expect(observed.repeatedAfterCommit).toEqual([]);
 		expectEachOnce(observed, COUNT);
 		expect(await committedSum(group)).toBe(COUNT);
+	});
+});
+
+/** Rolls a group from one protocol to the other, one member at a time. */
+async function roll(
+	group: Group,
+	members: readonly GroupMember[],
+	protocol: GroupProtocol,
+	produce: (when: "before" | "after") => Promise<void>,
+): Promise<GroupMember[]> {
+	const { observed } = group;
+	const now = [...members];
+	for (const [index, member] of members.entries()) {
+		await member.leave();
+		await produce("before");
+		now[index] = group.join(`${protocol} ${index}`, { protocol });
+		await observed.until(`${protocol} ${index} shares`, () =>
+			now.every((each) => share(each) === 2),
+		);
+		await produce("after");
+	}
+	return now;
+}
+
+describe.concurrent("a group is rolled from the classic protocol to the new one and back", () => {
+	// Members of the new protocol learn of changes with their heartbeats.
+	const prompt = serveKafka([
+		"--group-initial-rebalance-delay-ms=0",
+		"--group-consumer-min-heartbeat-interval-ms=500",
+		"--group-consumer-heartbeat-interval-ms=500",
+	]);
+	const ways = CLIENT_PROGRAMS.filter(({ protocols }) => protocols.includes("consumer")).flatMap(
+		(client) =>
+			(["eager", "cooperative"] as const).map((classic) => ({
+				client,
+				name: client.name,
+				classic,
+			})),
+	);
+	test.for(ways)("$name, $classic", { timeout: 2 * TIMEOUT_MS }, async (way, context) => {
+		const { client, classic } = way;
+		if (!hasConsumerProtocol) context.skip(ONLY_MILLRACE);
+		const commandLine = client.commandLine() ?? context.skip(client.missing);
+		const { onTestFinished } = context;
+		const options = { handleMs: 5, target: prompt() };
+		const group = await startGroup(commandLine, classic, onTestFinished, options);
+		const { observed } = group;
+		let count = 0;
+		// Java's client gives a commit up that meets a change of its epoch, and reads those records
+		// again: it is given work when the group has settled, the others while it changes.
+		const busy = client === JAVA ? "after" : "before";
+		const produce = async (when: "before" | "after") => {
+			if (when !== busy) return;
+			await produceNumbered(group, count, count + 300);
+			count += 300;
+			const all = () => observed.delivered === count;
+			if (when === "after") await observed.until("all is delivered", all);
+		};
+		const names = ["first", "second", "third"];
+		const members = names.map((name) => group.join(name));
+		await observed.until("three share", () => members.every((each) => share(each) === 2));
+		await produce(busy);
+		const consumers = await roll(group, members, "consumer", produce);
+		const again = await roll(group, consumers, classic, produce);
+		await observed.until("all is delivered", () => observed.delivered === count);
+		// A commit that meets a rebalance is refused: one leaves after the other.
+		for (const [index, member] of again.entries()) {
+			await member.leave();
+			const rest = again.slice(index + 1);
+			const part = PARTITIONS / rest.length;
+			await observed.until("the rest share", () => rest.every((each) => share(each) === part));
+		}
+		expect(observed.repeatedAfterCommit).toEqual([]);
+		expectEachOnce(observed, count);
+		expect(await committedSum(group)).toBe(count);
 	});
 });
 

@@ -28,12 +28,16 @@ const subscription = (topic: string, owned: readonly Owned[] = []): Buffer =>
 		}),
 	]);
 
-const assignment = (topic: string, partitions: readonly number[]): Buffer =>
+const assignment = (
+	topic: string,
+	partitions: readonly number[],
+	userData: Buffer | null = null,
+): Buffer =>
 	Buffer.concat([
 		Buffer.from([0, OWNED_VERSION]),
 		encodeMessage("ConsumerProtocolAssignment", OWNED_VERSION, {
 			assignedPartitions: [{ topic, partitions }] as never,
-			userData: null,
+			userData,
 		}),
 	]);
 
@@ -64,6 +68,7 @@ async function classicMember(
 	groupId: string,
 	topic: TopicNames,
 	more: Fields = {},
+	userData: Buffer | null = null,
 ): Promise<Member> {
 	const join = (memberId: string) =>
 		session.prepare("JoinGroup", JOIN, joinRequest(groupId, topic.name, { memberId, ...more }));
@@ -72,7 +77,8 @@ async function classicMember(
 	const memberId = joined.memberId as string;
 	const generationId = joined.generationId as number;
 	const { groupInstanceId = null } = more;
-	const assignments = [{ memberId, assignment: assignment(topic.name, [0, 1]) }];
+	const assigned = assignment(topic.name, [0, 1], userData);
+	const assignments = [{ memberId, assignment: assigned }];
 	const synced = { groupId, memberId, generationId, groupInstanceId, assignments };
 	const { errorCode } = await session.prepare("SyncGroup", SYNC, synced);
 	if (errorCode !== 0) throw new Error(`the group is not stable: error ${errorCode}`);
@@ -303,6 +309,15 @@ export const migrationScenarios: readonly Scenario[] = [
 			const garbage = [{ name: "range", metadata: Buffer.from([0, 0, 9]) }];
 			await classicMember(session, odd, topic, { protocols: garbage } as never);
 			await talk(session, odd, topic).consumer("of garbage", consumerJoin(odd, topic));
+			for (const [name, userData] of [
+				["empty", Buffer.alloc(0)],
+				["custom", Buffer.of(1, 2, 3)],
+			] as const) {
+				const custom = `${id}-${name}`;
+				await classicMember(session, custom, topic, {}, userData);
+				const joining = consumerJoin(custom, topic);
+				await talk(session, custom, topic).consumer(`with ${name} data of an assignor`, joining);
+			}
 			const rebalancing = `${id}-rebalancing`;
 			const first = await session.prepare("JoinGroup", 3, joinRequest(rebalancing, topic.name));
 			const say = talk(session, rebalancing, topic);
