@@ -295,8 +295,7 @@ export class GroupCoordinator {
 
 	/** Throws COORDINATOR_LOAD_IN_PROGRESS while any group is still to be read. */
 	listGroups({ states, types }: GroupFilter): GroupSummary[] {
-		this.#store.checkOpen();
-		if (this.#store.isLoading) throw new MillraceError("COORDINATOR_LOAD_IN_PROGRESS");
+		this.#checkLoaded();
 		const statesAsked = new Set(states.map((state) => state.toLowerCase()));
 		const typesAsked = new Set(types.map((type) => type.toLowerCase()));
 		const listed: GroupSummary[] = [];
@@ -307,6 +306,26 @@ export class GroupCoordinator {
 			listed.push(summary);
 		}
 		return listed;
+	}
+
+	/**
+	 * So many groups whose ids come after one, by id, and whether there are more. Throws
+	 * COORDINATOR_LOAD_IN_PROGRESS while any group is still to be read.
+	 */
+	listGroupsAfter(after: string, limit: number): { groups: GroupSummary[]; more: boolean } {
+		this.#checkLoaded();
+		const groups: GroupSummary[] = [];
+		for (const group of this.#store.groupsAfter(after)) {
+			if (groups.length === limit) return { groups, more: true };
+			groups.push(group.summary());
+		}
+		return { groups, more: false };
+	}
+
+	/** Throws COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE. */
+	#checkLoaded(): void {
+		this.#store.checkOpen();
+		if (this.#store.isLoading) throw new MillraceError("COORDINATOR_LOAD_IN_PROGRESS");
 	}
 
 	/**

@@ -58,6 +58,8 @@ export class GroupStore {
 	readonly #host: Host;
 	readonly #rollUps: RollUps;
 	readonly #groups = new Map<string, Group>();
+	/** Ids of all groups, in order; null: not known since one has come or gone. */
+	#sortedIds: readonly string[] | null = null;
 	/** Partitions of the offsets topic whose groups cannot be served. */
 	readonly #partitions = new Map<number, PartitionState>();
 	#isClosed = false;
@@ -187,7 +189,7 @@ export class GroupStore {
 		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log);
 		if (this.#isClosed) return;
 		// Known from here on, so that a topic that is deleted now takes their offsets with it.
-		for (const group of loaded.groups) this.#groups.set(group.groupId, group);
+		for (const group of loaded.groups) this.#put(group);
 		const removals: GroupRecord[] = [];
 		let looked = 0;
 		for (const group of loaded.groups) {
@@ -244,6 +246,25 @@ export class GroupStore {
 		return this.#groups.values();
 	}
 
+	/** Those that are loaded whose ids come after one, by id. */
+	*groupsAfter(after: string): Generator<Group> {
+		this.#sortedIds ??= [...this.#groups.keys()].sort();
+		const ids = this.#sortedIds;
+		for (let index = firstAfter(ids, after); index < ids.length; index++) {
+			const group = this.#groups.get(ids[index] as string);
+			if (group !== undefined) yield group;
+		}
+	}
+
+	#put(group: Group): void {
+		if (!this.#groups.has(group.groupId)) this.#sortedIds = null;
+		this.#groups.set(group.groupId, group);
+	}
+
+	#delete(groupId: string): void {
+		if (this.#groups.delete(groupId)) this.#sortedIds = null;
+	}
+
 	/** Whether it is still the group of its id. */
 	has(group: Group): boolean {
 		return this.#groups.get(group.groupId) === group;
@@ -253,7 +274,7 @@ export class GroupStore {
 	createClassic(groupId: string): ClassicGroup | null {
 		if (this.#isFull()) return null;
 		const group = new ClassicGroup(groupId, this.#offsetsLog.partitionOf(groupId), this.#host);
-		this.#groups.set(groupId, group);
+		this.#put(group);
 		return group;
 	}
 
@@ -261,7 +282,7 @@ export class GroupStore {
 	createConsumer(groupId: string): ConsumerGroup | null {
 		if (this.#isFull()) return null;
 		const group = new ConsumerGroup(groupId, this.#offsetsLog.partitionOf(groupId), this.#host);
-		this.#groups.set(groupId, group);
+		this.#put(group);
 		return group;
 	}
 
@@ -292,7 +313,7 @@ export class GroupStore {
 		}
 		// Members who wait for the rebalance are to join once more: there is another one.
 		before.retire("REBALANCE_IN_PROGRESS");
-		this.#groups.set(groupId, group);
+		this.#put(group);
 		if (image !== null) this.log.debug({ group: groupId }, "it is a consumer group now");
 		return answer;
 	}
@@ -314,7 +335,7 @@ export class GroupStore {
 	): Promise<void> {
 		const leftovers = withoutGroupRecord(groupId, removals);
 		const group = new ClassicGroup(groupId, partition, this.#host, offsets, leftovers);
-		this.#groups.set(groupId, group);
+		this.#put(group);
 		this.log.debug({ group: groupId }, "it is a classic group now");
 		return new Promise((resolve, reject) => {
 			group.adopt(image, why, (error) => {
@@ -330,13 +351,13 @@ export class GroupStore {
 		const leftovers = withoutGroupRecord(groupId, before.removals());
 		before.retire();
 		const group = new ClassicGroup(groupId, partition, this.#host, offsets, leftovers);
-		this.#groups.set(groupId, group);
+		this.#put(group);
 		return group;
 	}
 
 	/** Forgets a group of which nothing is left, if that is so. */
 	forgetVoid(group: Group): void {
-		if (group.isVoid && this.has(group)) this.#groups.delete(group.groupId);
+		if (group.isVoid && this.has(group)) this.#delete(group.groupId);
 	}
 
 	/** Takes a group out; returns the records that remove it from the topic. */
@@ -348,7 +369,7 @@ export class GroupStore {
 		records.push(...group.tombstones());
 		group.offsets.clear();
 		group.retire();
-		this.#groups.delete(group.groupId);
+		this.#delete(group.groupId);
 		return records;
 	}
 
@@ -362,4 +383,15 @@ export class GroupStore {
 		for (const group of this.#groups.values()) group.retire();
 		this.#groups.clear();
 	}
+}
+
+/** The index of the first text that comes after another, among texts in order. */
+function firstAfter(texts: readonly string[], after: string): number {
+	let [low, high] = [0, texts.length];
+	while (low < high) {
+		const middle = (low + high) >>> 1;
+		if ((texts[middle] as string) > after) high = middle;
+		else low = middle + 1;
+	}
+	return low;
 }

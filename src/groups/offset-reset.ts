@@ -75,12 +75,17 @@ export async function resetOffsets(host: ResetHost, request: ResetRequest): Prom
 	if (scopes.length === 0) {
 		throw new MillraceError("INVALID_REQUEST", `${groupId} has committed nothing: name a topic`);
 	}
+	const offsets = new Map(
+		committed.map(({ topic, partitions }) => [
+			topic,
+			new Map(partitions.map(({ partition, offset }) => [partition, offset])),
+		]),
+	);
 	const resets: ResetOffset[] = [];
 	for (const scope of scopes) {
 		const { topic, partitions } = partitionsOf(catalogue, scope);
-		const offsets = committed.find((each) => each.topic === topic.name)?.partitions;
 		for (const partition of partitions) {
-			const from = offsets?.find((each) => each.partition === partition)?.offset ?? null;
+			const from = offsets.get(topic.name)?.get(partition) ?? null;
 			const to = await targetOffset(storage, topic, partition, from, target);
 			resets.push({ topic: topic.name, partition, from, to });
 		}

@@ -24,6 +24,30 @@ export function groupCode(error: unknown): number {
 	return kafkaCode(error.number);
 }
 
+/** How long others of the group may take once the client says nothing more, in milliseconds. */
+const GRACE_MS = 1_000;
+
+/**
+ * What a group answers, which may take as long as its other members do. A client that says nothing
+ * more is told REBALANCE_IN_PROGRESS after a moment, and is a member all the same: a client that is
+ * gone looks the same, and is to hold its connection for no longer.
+ */
+export function inTime<Answer>(exchange: Exchange, answer: Promise<Answer>): Promise<Answer> {
+	return new Promise((resolve, reject) => {
+		let cancel: () => void = () => undefined;
+		const refuse = () => reject(new MillraceError("REBALANCE_IN_PROGRESS"));
+		const hurry = () => {
+			cancel = exchange.host.clock.after(GRACE_MS, refuse);
+		};
+		if (exchange.isHurried) hurry();
+		else exchange.onAbandoned(hurry);
+		answer.then(resolve, reject).finally(() => {
+			cancel();
+			exchange.onAbandoned(null);
+		});
+	});
+}
+
 /** The member id that a refused join answers. */
 export function memberIdOf(error: unknown, asked: string): string {
 	return error instanceof JoinRefused ? error.memberId : asked;

@@ -1,6 +1,6 @@
 /** Classic groups over the Kafka protocol, at their oldest and newest versions. */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Fields } from "./client-codec.ts";
+import { decodeResponse, type Fields } from "./client-codec.ts";
 import { pick } from "./pick.ts";
 import type { RawKafkaClient } from "./raw-client.ts";
 import { useBroker } from "./use-broker.ts";
@@ -194,4 +194,17 @@ test("a message quotes no more of a group's name than is read", async () => {
 	const answer = await client.request("DescribeGroups", 6, { groups: [name] });
 	expect(pick(answer, "groups", 0)).toMatchObject({ groupId: name, errorCode: 69 });
 	expect(pick(answer, "groups", 0).errorMessage).toMatch(/^.{999}…$/);
+});
+
+test("who says nothing more does not wait for other members", async () => {
+	const [client, other] = [await used.connect(), await used.connect()];
+	const groupId = "half-closed";
+	await becomeOnlyMember(client, groupId);
+	// The group waits for the first, who does not join again.
+	const { memberId } = await other.request("JoinGroup", 9, joinFields(groupId));
+	other.send("JoinGroup", 9, joinFields(groupId, memberId as string));
+	other.socket.end();
+	const { fields } = decodeResponse("JoinGroup", 9, await other.frame());
+	expect(fields).toMatchObject({ errorCode: 27, memberId });
+	await other.closed;
 });

@@ -20,7 +20,7 @@ import {
 	type JoinGroupRequest,
 	type JoinGroupResponse,
 } from "../generated/11-join-group.ts";
-import { clientHost, groupCode, memberIdOf } from "../groups.ts";
+import { clientHost, groupCode, inTime, memberIdOf } from "../groups.ts";
 
 const REBALANCE_TIMEOUT_VERSION = 1;
 const KNOWN_MEMBER_ID_VERSION = 4;
@@ -36,7 +36,7 @@ async function joinGroup(
 	const { apiVersion, clientId, host } = exchange;
 	const { sessionTimeoutMs, rebalanceTimeoutMs } = request;
 	try {
-		const joined = await host.groups.join({
+		const joining = host.groups.join({
 			...request,
 			rebalanceTimeoutMs:
 				apiVersion >= REBALANCE_TIMEOUT_VERSION ? rebalanceTimeoutMs : sessionTimeoutMs,
@@ -45,7 +45,7 @@ async function joinGroup(
 			requiresKnownMemberId: apiVersion >= KNOWN_MEMBER_ID_VERSION,
 			supportsSkippingAssignment: apiVersion >= SKIP_ASSIGNMENT_VERSION,
 		});
-		return respond(joined, apiVersion);
+		return respond(await inTime(exchange, joining), apiVersion);
 	} catch (error) {
 		return {
 			errorCode: groupCode(error),

@@ -16,7 +16,7 @@ import {
 	type SyncGroupRequest,
 	type SyncGroupResponse,
 } from "../generated/14-sync-group.ts";
-import { groupCode } from "../groups.ts";
+import { groupCode, inTime } from "../groups.ts";
 
 /** From here on the protocol that the member was told is mandatory. */
 const PROTOCOL_VERSION = 5;
@@ -27,15 +27,16 @@ export const syncGroupApi = serveApi(SYNC_GROUP, syncGroup);
 
 async function syncGroup(
 	{ generationId, ...request }: SyncGroupRequest,
-	{ host, apiVersion }: Exchange,
+	exchange: Exchange,
 ): Promise<SyncGroupResponse> {
+	const { host, apiVersion } = exchange;
 	const { protocolType, protocolName } = request;
 	if (apiVersion >= PROTOCOL_VERSION && (protocolType === null || protocolName === null)) {
 		return { errorCode: CODES.INCONSISTENT_GROUP_PROTOCOL.code, assignment: NO_BYTES };
 	}
 	try {
-		const synced = await host.groups.sync({ ...request, generation: generationId });
-		return { errorCode: CODES.NONE.code, ...synced };
+		const syncing = host.groups.sync({ ...request, generation: generationId });
+		return { errorCode: CODES.NONE.code, ...(await inTime(exchange, syncing)) };
 	} catch (error) {
 		return { errorCode: groupCode(error), assignment: NO_BYTES };
 	}

@@ -13,14 +13,8 @@ import type { Session } from "../session.ts";
 export function listGroups(session: Session, parameters: Arguments): AnswerMap {
 	const after = parameters.optionalString("after") ?? "";
 	const limit = parameters.optionalInteger("limit", 1, GROUPS_LISTED_MAX) ?? GROUPS_LISTED_MAX;
-	const groups = session.host.groups
-		.listGroups({ states: [], types: [] })
-		.filter(({ groupId }) => groupId > after)
-		.sort((left, right) => (left.groupId < right.groupId ? -1 : 1));
-	return {
-		groups: groups.slice(0, limit).map((group) => ({ ...summarized(group) })),
-		more: groups.length > limit,
-	};
+	const { groups, more } = session.host.groups.listGroupsAfter(after, limit);
+	return { groups: groups.map((group) => ({ ...summarized(group) })), more };
 }
 
 export async function describeGroup(session: Session, parameters: Arguments): Promise<AnswerMap> {
