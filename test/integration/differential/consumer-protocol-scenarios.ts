@@ -1,4 +1,6 @@
-/** Groups of the consumer protocol (KIP-848), one member at a time. */
+/** Groups of the consumer protocol (KIP-848). */
+import { setTimeout as sleep } from "node:timers/promises";
+
 import type { Fields } from "../../kafka/client-codec.ts";
 import { type Scenario, scenario } from "./scenario.ts";
 import type { Session, TopicNames } from "./session.ts";
@@ -6,6 +8,8 @@ import type { Session, TopicNames } from "./session.ts";
 const JOINING = 0;
 const LEAVING = -1;
 const LEAVING_FOR_NOW = -2;
+/** Within so many milliseconds of one assignment Kafka makes no other. */
+const ASSIGNED_MS_MAX = 1_000;
 
 async function prepareTopic(session: Session, name: string): Promise<TopicNames> {
 	const asked = { key: "group", keyType: 0 };
@@ -48,6 +52,43 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 			await beat("an unknown group", { ...own, groupId: "unknown", memberEpoch: 1 });
 			await beat("leaves", { ...own, memberEpoch: LEAVING });
 			await beat("leaves again", { ...own, memberEpoch: LEAVING });
+		},
+	}),
+	scenario({
+		api: "ConsumerGroupHeartbeat",
+		name: "more members than partitions",
+		prepare: (session) => prepareTopic(session, "consumer-protocol-idle"),
+		async run(session, version, id, topic) {
+			const held = (...partitions: number[]) => [{ topicId: topic.topicId, partitions }];
+			/** Heartbeats with the id and the epoch that the member was told last. */
+			const member = (name: string) => {
+				const memberId = version === 0 ? "" : `member-${name}-of-${id}`;
+				let fieldsNext = heartbeatOf(id, memberId, topic.name);
+				return async (what: string, fields: Fields = {}) => {
+					const asked = { ...fieldsNext, ...fields };
+					const label = `${name} ${what}`;
+					const answer = await session.ask("ConsumerGroupHeartbeat", version, asked, label);
+					const { memberId: idTold, memberEpoch } = answer as Fields;
+					fieldsNext = { groupId: id, memberId: idTold ?? memberId, memberEpoch };
+				};
+			};
+			const [a, b, c] = [member("a"), member("b"), member("c")];
+			await a("joins");
+			await a("has both", { topicPartitions: held(0, 1) });
+			await sleep(ASSIGNED_MS_MAX);
+			await b("joins");
+			await a("learns of b");
+			await b("waits");
+			await a("gave one up", { topicPartitions: held(0) });
+			await b("gets one");
+			await b("has one", { topicPartitions: held(1) });
+			await sleep(ASSIGNED_MS_MAX);
+			await c("joins");
+			await c("is idle");
+			await a("goes on");
+			await sleep(ASSIGNED_MS_MAX);
+			await a("leaves", { memberEpoch: LEAVING });
+			await c("takes over");
 		},
 	}),
 	scenario({
