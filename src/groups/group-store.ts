@@ -5,6 +5,7 @@
  */
 import type { Clock } from "../clock.ts";
 import { MillraceError } from "../errors.ts";
+import { Turns } from "../kafka/turns.ts";
 import { NIL_UUID } from "../kafka/wire/uuid.ts";
 import { LIMITS } from "../limits.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
@@ -39,9 +40,6 @@ export interface GroupStoreOptions {
 	readonly clock: Clock;
 	readonly log: GroupLog;
 }
-
-/** Offsets and groups that are looked at before the loop takes its next turn. */
-const LOADED_A_TURN = 1_000;
 
 type Host = ClassicGroupHost & ConsumerGroupHost & { readonly mayUpgrade: boolean };
 
@@ -186,21 +184,24 @@ export class GroupStore {
 	}
 
 	async #loadOne(partition: number): Promise<void> {
-		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log);
+		const turns = new Turns(this.#clock);
+		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log, turns);
 		if (this.#isClosed) return;
 		// Known from here on, so that a topic that is deleted now takes their offsets with it.
 		for (const group of loaded.groups) this.#put(group);
 		const removals: GroupRecord[] = [];
-		let looked = 0;
 		for (const group of loaded.groups) {
 			this.#dropUnknownTopics(group, removals);
-			looked += group.offsets.count + 1;
-			if (looked < LOADED_A_TURN) continue;
-			looked = 0;
-			await new Promise((resolve) => setImmediate(resolve));
+			if (!turns.isDue) continue;
+			await turns.pause();
 			if (this.#isClosed) return;
 		}
-		for (const group of loaded.groups) group.onLoaded();
+		for (const group of loaded.groups) {
+			group.onLoaded();
+			if (!turns.isDue) continue;
+			await turns.pause();
+			if (this.#isClosed) return;
+		}
 		if (removals.length > 0) this.appendRemovals(new Map([[partition, removals]]));
 		this.#rollUps.onLoaded(partition, loaded);
 	}

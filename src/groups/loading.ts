@@ -1,5 +1,6 @@
 /** Reading one partition of the offsets topic back into groups. */
 import { MillraceError } from "../errors.ts";
+import type { Turns } from "../kafka/turns.ts";
 import { KafkaFrameError } from "../kafka/wire/frame-error.ts";
 import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
 import { CommittedOffsets } from "./committed-offsets.ts";
@@ -41,6 +42,7 @@ export async function loadPartition(
 	partition: number,
 	host: Host,
 	log: LoadingLog,
+	turns: Turns,
 ): Promise<LoadedPartition> {
 	const loader = new PartitionLoader(partition, host, log);
 	const logBytes = await offsetsLog.read(
@@ -48,7 +50,8 @@ export async function loadPartition(
 		(key, value) => loader.visit(key, value),
 		(from, to) => log.warn({ partition, from, to }, "damaged records of groups are left out"),
 	);
-	return { groups: loader.finish(), logBytes, hasForeignRecords: loader.hasForeignRecords };
+	const groups = await loader.finish(turns);
+	return { groups, logBytes, hasForeignRecords: loader.hasForeignRecords };
 }
 
 class PartitionLoader {
@@ -118,10 +121,11 @@ class PartitionLoader {
 		if (!group.consumer.take(key, value)) this.#foreign({ group: key.group });
 	}
 
-	/** The groups that the records add up to. */
-	finish(): Group[] {
+	/** The groups that the records add up to; others have the loop in between. */
+	async finish(turns: Turns): Promise<Group[]> {
 		const groups: Group[] = [];
 		for (const [groupId, { offsets, metadata, consumer }] of this.#groups) {
+			if (turns.isDue) await turns.pause();
 			if (consumer !== null && !consumer.isGone) {
 				const group = new ConsumerGroup(groupId, this.#partition, this.#host, offsets);
 				group.restore(consumer);
