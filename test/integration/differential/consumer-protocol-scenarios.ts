@@ -68,7 +68,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 					const asked = { ...fieldsNext, ...fields };
 					const label = `${name} ${what}`;
 					const answer = await session.ask("ConsumerGroupHeartbeat", version, asked, label);
-					const { memberId: idTold, memberEpoch } = answer as Fields;
+					const { memberId: idTold = null, memberEpoch = LEAVING } = answer as Fields;
 					fieldsNext = { groupId: id, memberId: idTold ?? memberId, memberEpoch };
 				};
 			};
