@@ -7,11 +7,13 @@ import type {
 	ConsumerHeartbeatRequest,
 } from "../../src/groups/consumer-requests.ts";
 import type { JoinAnswer, JoinRequest } from "../../src/groups/requests.ts";
+import { CODES } from "../../src/protocol/codes.ts";
 import { encodeMessage } from "../kafka/client-codec.ts";
 import {
 	codeOf,
 	commitRequest,
 	type Harness,
+	type HarnessOptions,
 	joinRequest,
 	start,
 	temporaryDataDir,
@@ -432,5 +434,58 @@ describe("a consumer group whose last member of the new protocol is gone", () =>
 		expect(await codeOf(talk.consumer("c", memberEpoch, { instanceId: "i" }))).toBe(
 			"GROUP_ID_NOT_FOUND",
 		);
+	});
+});
+
+describe("a disk that fails while a group changes over", () => {
+	/** Storage whose appends fail while the test says so. */
+	function failing(disk: { isFull: boolean }): NonNullable<HarnessOptions["storage"]> {
+		return (storage) =>
+			new Proxy(storage, {
+				get(target, name) {
+					if (name === "onToken") {
+						return (token: number, done: (code: number) => void) =>
+							target.onToken(token, (code) => done(disk.isFull ? CODES.DISK_FULL.code : code));
+					}
+					const value: unknown = Reflect.get(target, name, target);
+					return typeof value === "function" ? value.bind(target) : value;
+				},
+			});
+	}
+
+	async function onDisk(): Promise<{ talk: Talk; disk: { isFull: boolean } }> {
+		const disk = { isFull: false };
+		const dataDir = await temporaryDataDir();
+		const harness = await start({ dataDir, storage: failing(disk) });
+		await harness.catalogue.create({ name: "orders", partitions: 4 });
+		return { talk: new Talk(harness), disk };
+	}
+
+	test("leaves it classic, and it can change over later", async () => {
+		const { talk, disk } = await onDisk();
+		const [a] = (await talk.classicGroup(1)) as [string];
+		disk.isFull = true;
+		expect(await codeOf(talk.consumer("c", 0))).toBe("COORDINATOR_NOT_AVAILABLE");
+		expect(talk.type).toBe("classic");
+		disk.isFull = false;
+		const { generation } = await talk.join(a, []);
+		await talk.sync(a, generation, { [a]: assignment([0, 1, 2, 3]) });
+		const again = await killed(talk);
+		expect(again.classicDescription).toMatchObject({ state: "Stable", generation });
+		await talk.consumer("c", 0);
+		expect((await killed(talk)).description).toEqual(talk.description);
+	});
+
+	test("has nobody told that it is classic again until that is stored", async () => {
+		const { talk, disk } = await onDisk();
+		const [a] = (await talk.classicGroup(1)) as [string];
+		await talk.consumer("c", 0);
+		disk.isFull = true;
+		expect(await codeOf(talk.consumer("c", -1))).toBe("COORDINATOR_NOT_AVAILABLE");
+		disk.isFull = false;
+		const { generation } = await talk.join(a, []);
+		await talk.sync(a, generation, { [a]: assignment([0, 1, 2, 3]) });
+		const again = await killed(talk);
+		expect(again.classicDescription).toMatchObject({ state: "Stable", generation });
 	});
 });
