@@ -3,6 +3,7 @@
  *
  * Behavior:
  * - The leader brings everybody's assignment; everybody is answered with theirs once it is stored.
+ * - In a group with members of the consumer protocol (KIP-848) the broker assigns.
  *
  * Version notes:
  * - v3: static members (KIP-345).  v5: protocol type and name (KIP-559), which have to be said and
