@@ -3,8 +3,9 @@
  *
  * Behavior:
  * - Answered when the generation begins: when all members have joined, or the rebalance timeout of
- *   those that have not is over. In a group with members of the consumer protocol (KIP-848), at once:
- *   the generation is the member's epoch, and nobody leads.
+ *   those that have not is over.
+ * - In a group with members of the consumer protocol (KIP-848) answered at once: the generation is
+ *   the member's epoch, and nobody leads.
  *
  * Version notes:
  * - v1: rebalance timeout; before, the session timeout is both.  v4: a new member is sent away once
