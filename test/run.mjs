@@ -93,7 +93,7 @@ async function testRust() {
 			"test",
 			"--manifest-path=native/Cargo.toml",
 			"--locked",
-			"--release",
+			"--profile=release-tests",
 			"--package=millrace-core",
 			"--no-fail-fast",
 		],
