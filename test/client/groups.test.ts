@@ -1,6 +1,6 @@
 /** Consumers that are members of groups, against a broker in this process. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 
 import {
 	type Client,
@@ -9,30 +9,30 @@ import {
 	type GroupConsumerOptions,
 } from "../../src/client/index.ts";
 import { type Broker, startBroker } from "../../src/index.ts";
-import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
+import { beforeAllOver, requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 
 let nameCount = 0;
 
 describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 	requireTransport(websocketTransport);
-	let broker: Broker;
+	let broker: Broker | undefined;
 	/** For everything that a test does beside its members. */
 	let admin: Client;
 	const clients: Client[] = [];
 
-	beforeAll(async () => {
+	beforeAllOver(websocketTransport, async () => {
 		broker = await startBroker({ memory: true, websocketTransport });
 		admin = await connected();
 	});
 
 	afterAll(async () => {
 		for (const client of clients) await client.close();
-		await broker.close();
+		await broker?.close();
 	});
 
 	async function connected(): Promise<Client> {
 		const options = { reconnectMsFirst: 5, reconnectMsMax: 20 };
-		const client = await connect(broker.addresses.websocket as string, options);
+		const client = await connect(broker?.addresses.websocket as string, options);
 		clients.push(client);
 		return client;
 	}

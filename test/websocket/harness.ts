@@ -29,11 +29,20 @@ const missingUws = await import("uWebSockets.js").then(
 	() => `uWebSockets.js has no binary for Node ${process.versions.node} on this machine`,
 );
 
+/** Why a transport does not load; null where it does. */
+const missing = (transport: "uws" | "ws") => (transport === "uws" ? missingUws : null);
+
 /** Skips the tests of the enclosing `describe` where the transport does not load. */
 export function requireTransport(transport: "uws" | "ws"): void {
 	beforeEach((context) => {
-		if (transport === "uws" && missingUws !== null) context.skip(missingUws);
+		const reason = missing(transport);
+		if (reason !== null) context.skip(reason);
 	});
+}
+
+/** Runs before the tests of the enclosing `describe`, unless they are all skipped. */
+export function beforeAllOver(transport: "uws" | "ws", work: () => Promise<void>): void {
+	if (missing(transport) === null) beforeAll(work);
 }
 
 /** A server with a catalogue and storage of its own, and the clients that a test opened. */
