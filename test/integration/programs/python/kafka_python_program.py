@@ -130,7 +130,9 @@ def group(options):
     ended = program.end_of_input()
     while not ended.is_set():
         positions = {}
-        for part, records in consumer.poll(timeout_ms=100).items():
+        # Longer than joining takes: where a poll's time is up in the moment in which an assignment
+        # comes, this client takes no note of it and sends no heartbeats any more (3.0.12).
+        for part, records in consumer.poll(timeout_ms=1500).items():
             for record in records:
                 program.write(
                     {
