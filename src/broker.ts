@@ -16,7 +16,7 @@ import { GroupConfigs } from "./groups/group-configs.ts";
 import { KafkaServer, type KafkaServerOptions } from "./kafka/server.ts";
 import type { Logger } from "./log.ts";
 import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
-import { MetadataWriter } from "./metadata/metadata-writer.ts";
+import { MetadataWriter, type OpenedMetadata } from "./metadata/metadata-writer.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
 import { FailureWatch } from "./storage/failure-watch.ts";
@@ -99,20 +99,20 @@ export async function startBroker(
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.
 		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);
-		const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
 		const recovering = setInterval(() => onRecovering(storage.openingProgress), RECOVERING_MS);
 		try {
-			parts.catalogue = await openCatalogue(config, storage, metadata, logger);
+			parts.catalogue = await openCatalogue(config, storage, opened, logger);
 		} finally {
 			clearInterval(recovering);
 			// Complete only now: opening the topics recovers their logs.
 			for (const entry of storage.recoveryReport) logger.warn({ ...entry }, "recovery");
 		}
-		parts.groups = await startGroups(config, storage, metadata, parts.catalogue, logger);
+		parts.groups = startGroups(config, storage, opened, parts.catalogue, logger);
 		const producerIds = new ProducerIds(storage);
 		const shared: SharedOptions = {
 			storage,
-			metadata,
+			metadata: opened.metadata,
 			catalogue: parts.catalogue,
 			groups: parts.groups,
 			nextProducerId: () => producerIds.next(),
@@ -146,10 +146,10 @@ export async function startBroker(
 function openCatalogue(
 	config: BrokerConfig,
 	storage: Storage,
-	metadata: MetadataWriter,
+	opened: OpenedMetadata,
 	logger: Logger,
 ): Promise<TopicCatalogue> {
-	return TopicCatalogue.open(storage, metadata, {
+	return TopicCatalogue.open(storage, opened, {
 		partitionsDefault: config.numPartitions,
 		createsAutomatically: config.autoCreateTopicsEnable,
 		onDeletionFailed: (topic, error) => {
@@ -159,16 +159,16 @@ function openCatalogue(
 }
 
 /** Groups are read while the broker serves everything else. */
-async function startGroups(
+function startGroups(
 	config: BrokerConfig,
 	storage: Storage,
-	metadata: MetadataWriter,
+	opened: OpenedMetadata,
 	catalogue: TopicCatalogue,
 	logger: Logger,
-): Promise<GroupCoordinator> {
+): GroupCoordinator {
 	const groups = new GroupCoordinator({
 		options: config,
-		configs: await GroupConfigs.open(metadata, config),
+		configs: GroupConfigs.open(opened, config),
 		storage,
 		catalogue,
 		clock: systemClock,

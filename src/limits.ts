@@ -70,6 +70,8 @@ export const LIMITS = {
 	kafkaCreatedPartitionsMax: 10_000,
 	/** Partitions that one answer to DescribeTopicPartitions tells of, as in Kafka (max.request.partition.size.limit). */
 	kafkaDescribedPartitionsMax: 2_000,
+	/** Characters of a message in a Kafka answer: it may quote a name that leaves no room in a string for the rest. */
+	kafkaMessageCharactersMax: 1_000,
 	/** Consumer groups of a broker: bounds what it remembers for clients that invent group ids. */
 	groupsMax: 100_000,
 	/** Groups that may have a configuration of their own: all of them are read at the start, and names may be long. */

@@ -30,13 +30,8 @@ import { type DescribedMember, describeMembers } from "./description.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import { groupRecord } from "./group-records.ts";
 import { groupErrorOf } from "./group-writes.ts";
-import {
-	ClassicMember,
-	copyProtocols,
-	JoinRefused,
-	type MemberDetails,
-	type Waiter,
-} from "./member.ts";
+import { ClassicMember, JoinRefused, type MemberDetails, type Waiter } from "./member.ts";
+import { copyProtocols } from "./member-protocols.ts";
 import type { ClassicImage, ConsumerImage } from "./migration.ts";
 import {
 	type ClassicGroupDescription,

@@ -18,7 +18,6 @@ import {
 	type MemberProfile,
 	NEW_PROFILE,
 	newMemberId,
-	protocolBytes,
 	sameOr,
 } from "./consumer-member.ts";
 import {
@@ -28,7 +27,8 @@ import {
 	writeAssignment,
 } from "./consumer-protocol.ts";
 import type { ConsumerState } from "./consumer-state.ts";
-import { copyProtocols, JoinRefused } from "./member.ts";
+import { JoinRefused } from "./member.ts";
+import { areSameProtocols, copyProtocols, protocolBytes } from "./member-protocols.ts";
 import {
 	type HeartbeatRequest,
 	type JoinAnswer,
@@ -224,12 +224,7 @@ export class ClassicSide {
 		readonly member: ConsumerMember;
 		readonly traits: ClassicTraits;
 	} {
-		const member =
-			groupInstanceId === null
-				? this.#state.get(memberId)
-				: this.#state.staticMember(groupInstanceId);
-		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", memberId);
-		if (member.memberId !== memberId) throw new MillraceError("FENCED_INSTANCE_ID", memberId);
+		const member = this.#state.identify(memberId, groupInstanceId);
 		const traits = member.profile.classic;
 		if (traits === null) {
 			throw new MillraceError("UNKNOWN_MEMBER_ID", `${memberId} speaks the consumer protocol`);
@@ -273,10 +268,7 @@ function isSameTraits(
 	{ sessionTimeoutMs, protocols }: ClassicTraits,
 	request: JoinRequest,
 ): boolean {
-	if (sessionTimeoutMs !== request.sessionTimeoutMs) return false;
-	if (protocols.length !== request.protocols.length) return false;
-	return protocols.every(({ name, metadata }, index) => {
-		const asked = request.protocols[index];
-		return asked?.name === name && Buffer.compare(asked.metadata, metadata) === 0;
-	});
+	return (
+		sessionTimeoutMs === request.sessionTimeoutMs && areSameProtocols(protocols, request.protocols)
+	);
 }

@@ -392,10 +392,7 @@ export class ConsumerGroup implements Group {
 		this.#checkAlive();
 		let stored: Promise<void> | null = null;
 		const { memberId, memberEpoch, instanceId } = request;
-		const member =
-			instanceId === null ? this.#state.get(memberId) : this.#state.staticMember(instanceId);
-		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", instanceId ?? memberId);
-		if (member.memberId !== memberId) throw new MillraceError("FENCED_INSTANCE_ID", memberId);
+		const member = this.#state.identify(memberId, instanceId);
 		if (memberEpoch === EPOCH_LEAVE_STATIC) this.#awaitReturn(member);
 		else stored = this.#remove([member]);
 		this.#lookSoon();

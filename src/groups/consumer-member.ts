@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import type { MillraceError } from "../errors.ts";
 import { type Assignment, NO_PARTITIONS, partitionCount } from "./assignment.ts";
 import { type ConsumerHeartbeatRequest, REBALANCE_TIMEOUT_UNSAID } from "./consumer-requests.ts";
+import { protocolBytes } from "./member-protocols.ts";
 import { NEW_STANDING, type Standing } from "./reconciliation.ts";
 import type { MemberProtocol } from "./requests.ts";
 import { NO_SUBSCRIPTION, type Subscription } from "./subscriptions.ts";
@@ -140,11 +141,6 @@ export function sameOr(before: MemberProfile, profile: MemberProfile): MemberPro
 		(key) => profile[key] === before[key],
 	);
 	return isSame ? before : profile;
-}
-
-/** Bytes that they hold. */
-export function protocolBytes(protocols: readonly MemberProtocol[]): number {
-	return protocols.reduce((sum, { name, metadata }) => sum + name.length + metadata.length, 0);
 }
 
 /**

@@ -13,12 +13,7 @@ import {
 	union,
 } from "./assignment.ts";
 import type { StateBudget } from "./committed-offsets.ts";
-import {
-	type ClassicTraits,
-	type ConsumerMember,
-	type MemberProfile,
-	protocolBytes,
-} from "./consumer-member.ts";
+import type { ClassicTraits, ConsumerMember, MemberProfile } from "./consumer-member.ts";
 import { readAssignment, readSubscription } from "./consumer-protocol.ts";
 import {
 	type ConsumerGroupImage,
@@ -33,11 +28,12 @@ import {
 import type { ConsumerMemberDescription, NamedPartitions } from "./consumer-requests.ts";
 import type { GroupRecord } from "./group.ts";
 import type { ClassicMember, MemberDetails } from "./member.ts";
+import { protocolBytes } from "./member-protocols.ts";
 import type { ClassicImage, ConsumerImage } from "./migration.ts";
 import { PartitionOwners } from "./partition-owners.ts";
 import type { Standing } from "./reconciliation.ts";
 import type { TopicPartitions } from "./requests.ts";
-import { type Subscription, Subscriptions } from "./subscriptions.ts";
+import { type Subscription, Subscriptions, unlessRefused } from "./subscriptions.ts";
 import type { TopicLookup } from "./topic-lookup.ts";
 
 /** Names as Kafka's tools show them. */
@@ -125,6 +121,17 @@ export class ConsumerState {
 	/** The member behind a group instance id. */
 	staticMember(instanceId: string): ConsumerMember | undefined {
 		return this.#members.get(this.#instances.get(instanceId) ?? "");
+	}
+
+	/**
+	 * The member that an id, or of a static one both ids, name. Throws UNKNOWN_MEMBER_ID,
+	 * FENCED_INSTANCE_ID.
+	 */
+	identify(memberId: string, instanceId: string | null): ConsumerMember {
+		const member = instanceId === null ? this.get(memberId) : this.staticMember(instanceId);
+		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", instanceId ?? memberId);
+		if (member.memberId !== memberId) throw new MillraceError("FENCED_INSTANCE_ID", memberId);
+		return member;
 	}
 
 	/** A partition of the member's that somebody else has is a bug, and throws. */
@@ -495,14 +502,10 @@ export class ConsumerState {
 
 	/** A pattern that is none here, whoever wrote it, matches nothing. */
 	#subscribe(names: readonly string[], pattern: string): Subscription {
-		try {
-			return this.subscriptions.take(names, pattern, null);
-		} catch (error) {
-			const isPattern =
-				error instanceof MillraceError && error.code === "INVALID_REGULAR_EXPRESSION";
-			if (!isPattern) throw error;
-			return this.subscriptions.take(names, "", null);
-		}
+		return (
+			unlessRefused(() => this.subscriptions.take(names, pattern, null)) ??
+			this.subscriptions.take(names, "", null)
+		);
 	}
 
 	// Showing

@@ -164,6 +164,7 @@ export class GroupCoordinator {
 			group.heartbeatClassic(request);
 			return;
 		}
+		// Of a union, linters take it for that of consumer groups, whose answer is a promise.
 		const classic: ClassicGroup = group;
 		classic.heartbeat(request);
 	}

@@ -8,7 +8,7 @@
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
-import type { MetadataWriter } from "../metadata/metadata-writer.ts";
+import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { didYouMean } from "../nearest-name.ts";
 import { isNameTooLong } from "./names.ts";
 import type { GroupOptions } from "./options.ts";
@@ -92,12 +92,12 @@ export class GroupConfigs {
 	}
 
 	/**
-	 * Rejects with DATA_DAMAGED or DATA_DIRECTORY_NEWER when an entry cannot be read, or with what
-	 * the store reports.
+	 * Makes them of what is stored. Throws DATA_DAMAGED or DATA_DIRECTORY_NEWER when an entry cannot
+	 * be read.
 	 */
-	static async open(metadata: MetadataWriter, options: GroupOptions): Promise<GroupConfigs> {
+	static open({ metadata, entries }: OpenedMetadata, options: GroupOptions): GroupConfigs {
 		const configs = new GroupConfigs(metadata, options);
-		for (const [key, value] of await metadata.load()) {
+		for (const [key, value] of entries) {
 			if (!key.startsWith(PREFIX)) continue;
 			const { config } = decodeRecord(FORMAT, key, value);
 			configs.#put(key.slice(PREFIX.length), decodeTexts(key, config));

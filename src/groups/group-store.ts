@@ -16,7 +16,7 @@ import { CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
 import type { Group, GroupRecord } from "./group.ts";
 import type { GroupConfigs } from "./group-configs.ts";
 import { offsetRecord, withoutGroupRecord } from "./group-records.ts";
-import { groupErrorOf } from "./group-writes.ts";
+import { groupError } from "./group-writes.ts";
 import { loadPartition } from "./loading.ts";
 import type { ClassicImage, ConsumerImage } from "./migration.ts";
 import { type AppendDone, OffsetsLog, type OffsetsStorage } from "./offsets-log.ts";
@@ -341,7 +341,7 @@ export class GroupStore {
 		return new Promise((resolve, reject) => {
 			group.adopt(image, why, (error) => {
 				if (error === undefined) resolve();
-				else reject(new MillraceError(groupErrorOf(error), error.message, { cause: error }));
+				else reject(groupError(error));
 			});
 		});
 	}

@@ -78,7 +78,7 @@ export class GroupWrites {
 		if (this.#failure !== null) this.#appendAll();
 		const failure = this.#failure ?? (await this.#last) ?? this.#failure;
 		if (failure === null) return;
-		throw new MillraceError(groupErrorOf(failure), failure.message, { cause: failure });
+		throw groupError(failure);
 	}
 
 	#append(records: readonly GroupRecord[]): void {
@@ -119,7 +119,12 @@ export class GroupWrites {
 	}
 }
 
-/** What Kafka answers to members when the group could not be stored. */
+/** What Kafka answers when a group could not be stored; the cause says what happened. */
+export function groupError(cause: MillraceError): MillraceError {
+	return new MillraceError(groupErrorOf(cause), cause.message, { cause });
+}
+
+/** Its code. */
 export function groupErrorOf({ code }: MillraceError): CodeName {
 	switch (code) {
 		case "DISK_FULL":

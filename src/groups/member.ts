@@ -1,5 +1,6 @@
 import { MillraceError } from "../errors.ts";
 import type { CodeName } from "../protocol/codes.ts";
+import { areSameProtocols, protocolBytes } from "./member-protocols.ts";
 import type {
 	JoinAnswer,
 	JoinedMember,
@@ -66,9 +67,8 @@ export class ClassicMember {
 
 	/** Bytes that the member holds, beside what every member costs. */
 	get bytes(): number {
-		let bytes = this.assignment.length + this.memberId.length + this.clientId.length;
-		for (const { name, metadata } of this.protocols) bytes += name.length + metadata.length;
-		return bytes;
+		const texts = this.memberId.length + this.clientId.length;
+		return this.assignment.length + texts + protocolBytes(this.protocols);
 	}
 
 	get isJoining(): boolean {
@@ -92,11 +92,7 @@ export class ClassicMember {
 
 	/** Whether the member says the same as before, in the same order of preference. */
 	matches(protocols: readonly MemberProtocol[]): boolean {
-		if (protocols.length !== this.protocols.length) return false;
-		return protocols.every(({ name, metadata }, index) => {
-			const own = this.protocols[index];
-			return own?.name === name && Buffer.compare(own.metadata, metadata) === 0;
-		});
+		return areSameProtocols(protocols, this.protocols);
 	}
 
 	/** The first of its protocols that is among the candidates. */
@@ -154,9 +150,4 @@ export class ClassicMember {
 		this.refuseJoin(code, code === "UNKNOWN_MEMBER_ID" ? "" : this.memberId);
 		this.refuseSync(code);
 	}
-}
-
-/** The protocols in memory of their own; the metadata of a request may be a view of its frame. */
-export function copyProtocols(protocols: readonly MemberProtocol[]): MemberProtocol[] {
-	return protocols.map(({ name, metadata }) => ({ name, metadata: new Uint8Array(metadata) }));
 }

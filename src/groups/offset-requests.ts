@@ -5,6 +5,7 @@ import { type CommittedOffset, costOf, type StagedOffset } from "./committed-off
 import type { Group, GroupRecord } from "./group.ts";
 import { offsetRecord } from "./group-records.ts";
 import type { GroupStore } from "./group-store.ts";
+import { groupError } from "./group-writes.ts";
 import type {
 	CodeNumber,
 	CommitRequest,
@@ -169,18 +170,13 @@ const NO_OFFSET = { offset: -1, leaderEpoch: -1, metadata: "" };
 /** What Kafka answers when offsets could not be stored; the cause says what happened. */
 export function offsetError(cause: MillraceError): MillraceError {
 	switch (cause.code) {
-		case "DISK_FULL":
-		case "NOT_ENOUGH_REPLICAS":
-		case "REQUEST_TIMED_OUT":
-		case "UNKNOWN_TOPIC_OR_PARTITION":
-			return new MillraceError("COORDINATOR_NOT_AVAILABLE", cause.message, { cause });
-		case "KAFKA_STORAGE_ERROR":
-		case "NOT_LEADER_OR_FOLLOWER":
-			return new MillraceError("NOT_COORDINATOR", cause.message, { cause });
 		case "MESSAGE_TOO_LARGE":
 		case "RECORD_LIST_TOO_LARGE":
 			return new MillraceError("INVALID_COMMIT_OFFSET_SIZE", cause.message, { cause });
-		default:
-			return cause;
+		default: {
+			const error = groupError(cause);
+			// What is none of those is told as it is.
+			return error.code === "UNKNOWN_SERVER_ERROR" ? cause : error;
+		}
 	}
 }

@@ -128,7 +128,7 @@ export class Subscriptions {
 	refresh(): boolean {
 		let hasChanged = false;
 		for (const [pattern, known] of this.#patterns) {
-			const topics = this.#matching(pattern) ?? known.topics;
+			const topics = unlessRefused(() => this.#lookup.matching(pattern)) ?? known.topics;
 			if (topics === known.topics) continue;
 			known.topics = topics;
 			hasChanged = true;
@@ -137,18 +137,6 @@ export class Subscriptions {
 			}
 		}
 		return hasChanged;
-	}
-
-	/** Null: it cannot be matched. */
-	#matching(pattern: string): ReadonlySet<string> | null {
-		try {
-			return this.#lookup.matching(pattern);
-		} catch (error) {
-			const isPattern =
-				error instanceof MillraceError && error.code === "INVALID_REGULAR_EXPRESSION";
-			if (!isPattern) throw error;
-			return null;
-		}
 	}
 
 	/** The topics that there are of a subscription; the same object while they are the same. */
@@ -187,3 +175,14 @@ export class Subscriptions {
 }
 
 const NO_TOPICS: SubscribedTopics = new Map();
+
+/** What `work` does with a pattern; null where the pattern is refused. */
+export function unlessRefused<Result>(work: () => Result): Result | null {
+	try {
+		return work();
+	} catch (error) {
+		const isPattern = error instanceof MillraceError && error.code === "INVALID_REGULAR_EXPRESSION";
+		if (!isPattern) throw error;
+		return null;
+	}
+}

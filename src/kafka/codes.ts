@@ -1,10 +1,8 @@
 /** Error codes as Kafka's clients know them. */
 import { asMillraceError, MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
 import { CODES, type CodeName } from "../protocol/codes.ts";
 import type { Exchange } from "./exchange.ts";
-
-/** A message in an answer: it may quote a name of any length, which would be no string any more. */
-const MESSAGE_CHARACTERS_MAX = 1_000;
 
 /** From here on codes are Millrace's own, which no Kafka client knows. */
 const OWN_CODES_FROM = 1_000;
@@ -52,8 +50,8 @@ export function kafkaFailure(thrown: unknown): Failure & { errorMessage: string 
 }
 
 function cut(message: string): string {
-	if (message.length <= MESSAGE_CHARACTERS_MAX) return message;
-	return `${message.slice(0, MESSAGE_CHARACTERS_MAX - 1)}…`;
+	if (message.length <= LIMITS.kafkaMessageCharactersMax) return message;
+	return `${message.slice(0, LIMITS.kafkaMessageCharactersMax - 1)}…`;
 }
 
 /** The same, for what may be a bug: that is logged, since the client learns nothing of it. */

@@ -6,7 +6,13 @@
  * when it cannot say, every commit is refused until the broker is started again.
  */
 import { MillraceError } from "../errors.ts";
-import type { MetadataChange, MetadataStore } from "./metadata-store.ts";
+import type { MetadataChange, MetadataSnapshot, MetadataStore } from "./metadata-store.ts";
+
+/** The writer, and everything in the store when it was opened. */
+export interface OpenedMetadata {
+	readonly metadata: MetadataWriter;
+	readonly entries: MetadataSnapshot["entries"];
+}
 
 export class MetadataWriter {
 	readonly #store: MetadataStore;
@@ -20,10 +26,13 @@ export class MetadataWriter {
 		this.#epoch = epoch;
 	}
 
-	/** Rejects with what the store reports. */
-	static async open(store: MetadataStore): Promise<MetadataWriter> {
-		const { epoch } = await store.load();
-		return new MetadataWriter(store, epoch);
+	/**
+	 * Reads the store, once for all who keep state there: `entries` are for them to begin with.
+	 * Rejects with what the store reports.
+	 */
+	static async open(store: MetadataStore): Promise<OpenedMetadata> {
+		const { epoch, entries } = await store.load();
+		return { metadata: new MetadataWriter(store, epoch), entries };
 	}
 
 	/** Commits that the store has taken, those of earlier starts too. */
@@ -34,11 +43,6 @@ export class MetadataWriter {
 	/** Why nothing is committed any more; undefined while it is. */
 	get refusal(): MillraceError | undefined {
 		return this.#refusal;
-	}
-
-	/** Everything in the store. Rejects with what the store reports. */
-	async load(): Promise<ReadonlyMap<string, Uint8Array>> {
-		return (await this.#store.load()).entries;
 	}
 
 	/**

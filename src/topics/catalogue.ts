@@ -13,7 +13,7 @@ import { randomUUID } from "node:crypto";
 
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
-import type { MetadataWriter } from "../metadata/metadata-writer.ts";
+import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import type { TopicHandle, TopicLogConfig } from "../storage/storage.ts";
 import {
 	type ConfigurationDescription,
@@ -142,16 +142,16 @@ export class TopicCatalogue {
 	}
 
 	/**
-	 * Loads the catalogue, opens every topic's logs, finishes deletions that a stop interrupted, and
-	 * has directories set aside that no entry knows. Rejects with DATA_DAMAGED or
+	 * Makes the catalogue of what is stored, opens every topic's logs, finishes deletions that a stop
+	 * interrupted, and has directories set aside that no entry knows. Rejects with DATA_DAMAGED or
 	 * DATA_DIRECTORY_NEWER when the entries cannot be read, or with what the storage core reports.
 	 */
 	static async open(
 		storage: TopicStorage,
-		metadata: MetadataWriter,
+		{ metadata, entries }: OpenedMetadata,
 		options: CatalogueOptions,
 	): Promise<TopicCatalogue> {
-		const { topics, deleted } = decodeRecords(await metadata.load());
+		const { topics, deleted } = decodeRecords(entries);
 		const catalogue = new TopicCatalogue(storage, metadata, options);
 		const handles = await storage.openTopics(
 			topics.map((topic) => ({

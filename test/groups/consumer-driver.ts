@@ -15,6 +15,7 @@ import type { GroupTimeouts } from "../../src/groups/group-configs.ts";
 import { Timers } from "../../src/groups/timers.ts";
 import { type LookupCatalogue, TopicLookup } from "../../src/groups/topic-lookup.ts";
 import type { Topic, TopicChange } from "../../src/topics/catalogue.ts";
+import { heartbeatRequest, joinRequest } from "./consumer-requests.ts";
 import { FakeClock } from "./fake-clock.ts";
 
 /** Topics that a test makes up. */
@@ -213,30 +214,11 @@ export class ConsumerDriver {
 	}
 
 	request(memberId: string, memberEpoch: number): ConsumerHeartbeatRequest {
-		return {
-			groupId: "g",
-			memberId,
-			memberEpoch,
-			instanceId: null,
-			rackId: null,
-			clientId: "client",
-			clientHost: "/127.0.0.1",
-			rebalanceTimeoutMs: -1,
-			topicNames: null,
-			topicPattern: null,
-			serverAssignor: null,
-			owned: null,
-			requiresMemberId: true,
-		};
+		return heartbeatRequest(memberId, memberEpoch);
 	}
 
 	joinRequest(memberId: string): ConsumerHeartbeatRequest {
-		return {
-			...this.request(memberId, 0),
-			rebalanceTimeoutMs: 60_000,
-			topicNames: ["t"],
-			owned: [],
-		};
+		return joinRequest(memberId, "t");
 	}
 
 	consumer(memberId: string, join: Partial<ConsumerHeartbeatRequest> = {}): Consumer {

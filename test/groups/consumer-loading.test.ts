@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { ConsumerHeartbeatRequest } from "../../src/groups/consumer-requests.ts";
+import { ordersRequest } from "./consumer-requests.ts";
 import {
 	codeOf,
 	commitRequest,
@@ -16,23 +17,7 @@ const heartbeat = (
 	memberId: string,
 	memberEpoch: number,
 	change: Partial<ConsumerHeartbeatRequest> = {},
-) =>
-	coordinator.consumerHeartbeat({
-		groupId: "g",
-		memberId,
-		memberEpoch,
-		instanceId: null,
-		rackId: null,
-		clientId: "client",
-		clientHost: "/127.0.0.1",
-		rebalanceTimeoutMs: memberEpoch === 0 ? 60_000 : -1,
-		topicNames: memberEpoch === 0 ? ["orders"] : null,
-		topicPattern: null,
-		serverAssignor: null,
-		owned: memberEpoch === 0 ? [] : null,
-		requiresMemberId: true,
-		...change,
-	});
+) => coordinator.consumerHeartbeat({ ...ordersRequest(memberId, memberEpoch), ...change });
 
 /** A member with all four partitions, and another that waits for its share. */
 async function twoMembers(harness: Harness): Promise<string> {

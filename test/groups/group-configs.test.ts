@@ -17,8 +17,8 @@ beforeEach(() => {
 });
 
 async function open(options: Partial<GroupOptions> = {}): Promise<GroupConfigs> {
-	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(file));
-	return GroupConfigs.open(metadata, { ...OPTIONS, ...options });
+	const opened = await MetadataWriter.open(new EmbeddedMetadataStore(file));
+	return GroupConfigs.open(opened, { ...OPTIONS, ...options });
 }
 
 const to =

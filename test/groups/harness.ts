@@ -75,8 +75,8 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 		memory: dataDir === undefined,
 	});
 	const complaints: Harness["complaints"] = [];
-	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
-	const catalogue = await TopicCatalogue.open(storage, metadata, {
+	const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+	const catalogue = await TopicCatalogue.open(storage, opened, {
 		partitionsDefault: 1,
 		createsAutomatically: true,
 		onDeletionFailed: (_, error) => complaints.push({ details: { error }, message: "deletion" }),
@@ -85,7 +85,7 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 	const options = { ...OPTIONS, ...asked.options };
 	const coordinator = new GroupCoordinator({
 		options,
-		configs: await GroupConfigs.open(metadata, options),
+		configs: GroupConfigs.open(opened, options),
 		storage: asked.storage?.(storage) ?? storage,
 		catalogue,
 		clock,

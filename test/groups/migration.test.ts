@@ -9,6 +9,7 @@ import type {
 import type { JoinAnswer, JoinRequest } from "../../src/groups/requests.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import { encodeMessage } from "../kafka/client-codec.ts";
+import { ordersRequest } from "./consumer-requests.ts";
 import {
 	codeOf,
 	commitRequest,
@@ -92,19 +93,7 @@ class Talk {
 		change: Partial<ConsumerHeartbeatRequest> = {},
 	): Promise<ConsumerHeartbeatAnswer> {
 		return this.harness.coordinator.consumerHeartbeat({
-			groupId: "g",
-			memberId,
-			memberEpoch,
-			instanceId: null,
-			rackId: null,
-			clientId: "client",
-			clientHost: "/127.0.0.1",
-			rebalanceTimeoutMs: memberEpoch === 0 ? 60_000 : -1,
-			topicNames: memberEpoch === 0 ? ["orders"] : null,
-			topicPattern: null,
-			serverAssignor: null,
-			owned: memberEpoch === 0 ? [] : null,
-			requiresMemberId: true,
+			...ordersRequest(memberId, memberEpoch),
 			...change,
 		});
 	}

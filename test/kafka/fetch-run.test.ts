@@ -39,8 +39,8 @@ const logged: string[] = [];
 
 beforeEach(async () => {
 	storage = await Storage.open({ dataDir: "", memory: true, owner: true });
-	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
-	catalogue = await TopicCatalogue.open(storage, metadata, {
+	const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+	catalogue = await TopicCatalogue.open(storage, opened, {
 		partitionsDefault: 3,
 		createsAutomatically: false,
 		onDeletionFailed: (_, error) => {

@@ -35,8 +35,8 @@ afterEach(async () => {
 async function openStorage(): Promise<{ storage: Storage; catalogue: TopicCatalogue }> {
 	const storage = await Storage.open({ dataDir: "", memory: true, owner: true });
 	closers.push(() => storage.close());
-	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
-	const catalogue = await TopicCatalogue.open(storage, metadata, {
+	const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+	const catalogue = await TopicCatalogue.open(storage, opened, {
 		partitionsDefault: 1,
 		createsAutomatically: false,
 		onDeletionFailed: (_, error) => {

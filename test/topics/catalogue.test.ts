@@ -23,8 +23,8 @@ beforeEach(() => {
 });
 
 async function open(options: Partial<CatalogueOptions> = {}): Promise<TopicCatalogue> {
-	const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(file));
-	return TopicCatalogue.open(storage, metadata, {
+	const opened = await MetadataWriter.open(new EmbeddedMetadataStore(file));
+	return TopicCatalogue.open(storage, opened, {
 		partitionsDefault: 1,
 		createsAutomatically: true,
 		onDeletionFailed: (_, error) => failures.push(error),

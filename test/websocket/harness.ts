@@ -11,7 +11,7 @@ import { GroupConfigs } from "../../src/groups/group-configs.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { silentLogger } from "../../src/log.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
-import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
+import { MetadataWriter, type OpenedMetadata } from "../../src/metadata/metadata-writer.ts";
 import { ProducerIds } from "../../src/producer-ids.ts";
 import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
@@ -101,15 +101,15 @@ export function serve(
 		if (transport === "uws" && missingUws !== null) return;
 		dataDirectory = await mkdtemp(join(tmpdir(), "millrace-websocket-"));
 		const storage = await Storage.open({ dataDir: dataDirectory, memory });
-		const metadata = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
-		const catalogue = await TopicCatalogue.open(storage, metadata, {
+		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+		const catalogue = await TopicCatalogue.open(storage, opened, {
 			partitionsDefault: 1,
 			createsAutomatically: true,
 			onDeletionFailed: (_, error) => harness.errors?.push(error),
 		});
 		const options = {
 			...serverOptions(transport, storage, catalogue, harness.errors ?? []),
-			groups: await startGroups(storage, metadata, catalogue),
+			groups: startGroups(storage, opened, catalogue),
 			...(typeof overrides === "function" ? overrides(storage) : overrides),
 		};
 		const server = await WebSocketServer.start(options);
@@ -128,13 +128,13 @@ export function serve(
 	return harness as Harness;
 }
 
-async function startGroups(
+function startGroups(
 	storage: Storage,
-	metadata: MetadataWriter,
+	opened: OpenedMetadata,
 	catalogue: TopicCatalogue,
-): Promise<GroupCoordinator> {
+): GroupCoordinator {
 	const options = loadConfig({}).config;
-	const configs = await GroupConfigs.open(metadata, options);
+	const configs = GroupConfigs.open(opened, options);
 	const clock = systemClock;
 	return new GroupCoordinator({ options, configs, storage, catalogue, clock, log: silentLogger() });
 }

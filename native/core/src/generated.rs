@@ -573,6 +573,9 @@ pub const KAFKA_CREATED_PARTITIONS_MAX: u64 = 10_000;
 /// Partitions that one answer to DescribeTopicPartitions tells of, as in Kafka (max.request.partition.size.limit).
 pub const KAFKA_DESCRIBED_PARTITIONS_MAX: u64 = 2_000;
 
+/// Characters of a message in a Kafka answer: it may quote a name that leaves no room in a string for the rest.
+pub const KAFKA_MESSAGE_CHARACTERS_MAX: u64 = 1_000;
+
 /// Consumer groups of a broker: bounds what it remembers for clients that invent group ids.
 pub const GROUPS_MAX: u64 = 100_000;
 

@@ -3,21 +3,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Fields } from "../../kafka/client-codec.ts";
 import { type Scenario, scenario } from "./scenario.ts";
-import type { Session, TopicNames } from "./session.ts";
 
 const JOINING = 0;
 const LEAVING = -1;
 const LEAVING_FOR_NOW = -2;
 /** Within so many milliseconds of one assignment Kafka makes no other. */
 const ASSIGNED_MS_MAX = 1_000;
-
-async function prepareTopic(session: Session, name: string): Promise<TopicNames> {
-	const asked = { key: "group", keyType: 0 };
-	await session.untilDone(() => session.prepare("FindCoordinator", 2, asked));
-	const all = { groupId: "group", topics: null };
-	await session.untilDone(() => session.prepare("OffsetFetch", 5, all));
-	return session.topic(name, 2);
-}
 
 const heartbeatOf = (groupId: string, memberId: string, topic: string): Fields => ({
 	groupId,
@@ -35,7 +26,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 	scenario({
 		api: "ConsumerGroupHeartbeat",
 		name: "one member",
-		prepare: (session) => prepareTopic(session, "consumer-protocol"),
+		prepare: (session) => session.topicForGroups("consumer-protocol"),
 		async run(session, version, id, topic) {
 			const beat = (label: string, fields: Fields) =>
 				session.ask("ConsumerGroupHeartbeat", version, fields, label);
@@ -57,7 +48,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 	scenario({
 		api: "ConsumerGroupHeartbeat",
 		name: "more members than partitions",
-		prepare: (session) => prepareTopic(session, "consumer-protocol-idle"),
+		prepare: (session) => session.topicForGroups("consumer-protocol-idle"),
 		async run(session, version, id, topic) {
 			const held = (...partitions: number[]) => [{ topicId: topic.topicId, partitions }];
 			/** Heartbeats with the id and the epoch that the member was told last. */
@@ -94,7 +85,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 	scenario({
 		api: "ConsumerGroupHeartbeat",
 		name: "what is refused",
-		prepare: (session) => prepareTopic(session, "consumer-protocol-refused"),
+		prepare: (session) => session.topicForGroups("consumer-protocol-refused"),
 		async run(session, version, id, topic) {
 			const joining = heartbeatOf(id, ownId(version, id), topic.name);
 			const beat = (label: string, more: Fields) =>
@@ -123,7 +114,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 	scenario({
 		api: "ConsumerGroupHeartbeat",
 		name: "a static member",
-		prepare: (session) => prepareTopic(session, "consumer-protocol-static"),
+		prepare: (session) => session.topicForGroups("consumer-protocol-static"),
 		async run(session, version, id, topic) {
 			const beat = (label: string, fields: Fields) =>
 				session.ask("ConsumerGroupHeartbeat", version, fields, label);
@@ -140,7 +131,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 	scenario({
 		api: "ConsumerGroupDescribe",
 		name: "states",
-		prepare: (session) => prepareTopic(session, "consumer-protocol-described"),
+		prepare: (session) => session.topicForGroups("consumer-protocol-described"),
 		async run(session, version, id, topic) {
 			const describe = (label: string, groupIds: string[], more: Fields = {}) =>
 				session.ask("ConsumerGroupDescribe", version, { groupIds, ...more }, label);

@@ -95,14 +95,6 @@ const consumerJoin = (groupId: string, topic: TopicNames, more: Fields = {}): Fi
 	...more,
 });
 
-async function prepareTopic(session: Session, name: string): Promise<TopicNames> {
-	const asked = { key: "group", keyType: 0 };
-	await session.untilDone(() => session.prepare("FindCoordinator", 2, asked));
-	const all = { groupId: "group", topics: null };
-	await session.untilDone(() => session.prepare("OffsetFetch", 5, all));
-	return session.topic(name, 2);
-}
-
 /** Shorthands for what members of one group say, the answers noted. */
 function talk(session: Session, groupId: string, topic: TopicNames) {
 	const ask = (api: string, version: number, label: string, fields: Fields) =>
@@ -157,7 +149,7 @@ export const migrationScenarios: readonly Scenario[] = [
 		api: "ConsumerGroupHeartbeat",
 		name: "a classic group goes over and back",
 		from: 1,
-		prepare: (session) => prepareTopic(session, "migration-both-ways"),
+		prepare: (session) => session.topicForGroups("migration-both-ways"),
 		async run(session, _, id, topic) {
 			const { memberId, generationId } = await classicMember(session, id, topic);
 			const say = talk(session, id, topic);
@@ -206,7 +198,7 @@ export const migrationScenarios: readonly Scenario[] = [
 		api: "ConsumerGroupHeartbeat",
 		name: "classic members join a consumer group",
 		from: 1,
-		prepare: (session) => prepareTopic(session, "migration-joins"),
+		prepare: (session) => session.topicForGroups("migration-joins"),
 		async run(session, _, id, topic) {
 			const say = talk(session, id, topic);
 			const joined = await say.consumer("joins", consumerJoin(id, topic));
@@ -267,7 +259,7 @@ export const migrationScenarios: readonly Scenario[] = [
 		api: "ConsumerGroupHeartbeat",
 		name: "static members change their protocol",
 		from: 1,
-		prepare: (session) => prepareTopic(session, "migration-static"),
+		prepare: (session) => session.topicForGroups("migration-static"),
 		async run(session, _, id, topic) {
 			const instance = "instance";
 			const say = talk(session, id, topic);
@@ -300,7 +292,7 @@ export const migrationScenarios: readonly Scenario[] = [
 		api: "ConsumerGroupHeartbeat",
 		name: "classic groups that stay what they are",
 		from: 1,
-		prepare: (session) => prepareTopic(session, "migration-refused"),
+		prepare: (session) => session.topicForGroups("migration-refused"),
 		async run(session, _, id, topic) {
 			const protocols = [{ name: "range", metadata: subscription(topic.name) }];
 			await classicMember(session, id, topic, { protocolType: "other", protocols } as never);
@@ -331,7 +323,7 @@ export const migrationScenarios: readonly Scenario[] = [
 	scenario({
 		api: "JoinGroup",
 		name: "a consumer group without members",
-		prepare: (session) => prepareTopic(session, "migration-empty"),
+		prepare: (session) => session.topicForGroups("migration-empty"),
 		async run(session, version, id, topic) {
 			const say = talk(session, id, topic);
 			await session.prepare("ConsumerGroupHeartbeat", 1, consumerJoin(id, topic));
@@ -347,7 +339,7 @@ export const migrationScenarios: readonly Scenario[] = [
 	scenario({
 		api: "JoinGroup",
 		name: "a group of the consumer protocol",
-		prepare: (session) => prepareTopic(session, "migration-versions"),
+		prepare: (session) => session.topicForGroups("migration-versions"),
 		async run(session, version, id, topic) {
 			await session.prepare("ConsumerGroupHeartbeat", 1, consumerJoin(id, topic));
 			const join = (label: string, more: Fields = {}) =>

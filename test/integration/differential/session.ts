@@ -140,6 +140,15 @@ export class Session {
 		return { name, topicId: pick(described, "topics", 0).topicId as string };
 	}
 
+	/** Makes a topic of two partitions; its coordinator serves groups when this resolves. */
+	async topicForGroups(name: string): Promise<TopicNames> {
+		const asked = { key: "group", keyType: 0 };
+		await this.untilDone(() => this.prepare("FindCoordinator", 2, asked));
+		const all = { groupId: "group", topics: null };
+		await this.untilDone(() => this.prepare("OffsetFetch", 5, all));
+		return this.topic(name, 2);
+	}
+
 	/** Appends batches to a partition, one request each. @throws what the broker refuses */
 	async append(topic: TopicNames, batches: readonly Uint8Array[], index = 0): Promise<void> {
 		for (const records of batches) {

@@ -18,8 +18,8 @@ const GROUPS = 8;
 const PARTITIONS = 60;
 
 const storage = await Storage.open({ dataDir });
-const metadataStore = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
-const catalogue = await TopicCatalogue.open(storage, metadataStore, {
+const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+const catalogue = await TopicCatalogue.open(storage, opened, {
 	partitionsDefault: 1,
 	createsAutomatically: true,
 	onDeletionFailed: (_, error) => {
@@ -32,7 +32,7 @@ const complain = (details, message) => {
 const { config } = loadConfig({ flags: { "offsets-topic-num-partitions": "3" } });
 const coordinator = new GroupCoordinator({
 	options: config,
-	configs: await GroupConfigs.open(metadataStore, config),
+	configs: GroupConfigs.open(opened, config),
 	storage,
 	catalogue,
 	clock: systemClock,
