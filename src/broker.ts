@@ -21,6 +21,7 @@ import { ProducerIds } from "./producer-ids.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
 import { FailureWatch } from "./storage/failure-watch.ts";
 import { type OpeningProgress, Storage } from "./storage/storage.ts";
+import { UpkeepLog } from "./storage/upkeep-log.ts";
 import { TopicCatalogue } from "./topics/catalogue.ts";
 import { VERSION } from "./version.ts";
 import { healthHandler } from "./websocket/http.ts";
@@ -80,6 +81,7 @@ interface Parts {
 	server?: WebSocketServer;
 	kafka?: KafkaServer;
 	failures?: FailureWatch;
+	upkeep?: UpkeepLog;
 	isReady: boolean;
 }
 
@@ -132,6 +134,8 @@ export async function startBroker(
 			logger.warn({ dataDir }, "the disk is full: there is no addresses.json");
 		}
 		parts.failures = new FailureWatch(storage, systemClock, logger);
+		storage.startUpkeep(config);
+		parts.upkeep = new UpkeepLog(storage, systemClock, logger);
 		const topics = parts.catalogue.list().length;
 		logger.info({ ...addresses, dataDir: parts.dataDir, topics, transport }, "ready");
 		return new Broker(parts, addresses);
@@ -221,6 +225,7 @@ function describeCluster(parts: Parts): CallAnswer<"cluster.describe"> {
 async function stopParts(parts: Parts): Promise<void> {
 	parts.isReady = false;
 	parts.failures?.stop();
+	parts.upkeep?.stop();
 	const failures: unknown[] = [];
 	const attempt = async (step: () => Promise<void> | undefined) => {
 		try {

@@ -14,6 +14,7 @@ import { ASSIGNOR_NAMES } from "./groups/assignors.ts";
 import { type GroupOptions, MIGRATION_POLICIES } from "./groups/options.ts";
 import { LIMITS } from "./limits.ts";
 import { didYouMean } from "./nearest-name.ts";
+import type { UpkeepOptions } from "./storage/storage-types.ts";
 
 /** A host and a port to listen on; port 0 picks a free one. */
 export interface Address {
@@ -26,7 +27,7 @@ export const TRANSPORTS = ["auto", "uws", "ws"] as const;
 export const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace"] as const;
 
 /** What the broker is started with. */
-export interface BrokerConfig extends GroupOptions {
+export interface BrokerConfig extends GroupOptions, UpkeepOptions {
 	readonly dataDir: string;
 	readonly websocket: Address;
 	readonly kafka: Address;
@@ -240,6 +241,48 @@ export const OPTIONS: Options = {
 		default: "50",
 		doc: "Partitions of the topic that keeps groups and offsets, when it is first used.",
 		parse: (text) => parseInteger(text, 1, LIMITS.topicPartitionsMax),
+	},
+	logRetentionCheckIntervalMs: {
+		name: "log.retention.check.interval.ms",
+		placeholder: "MS",
+		default: "300000",
+		doc: "How often segments are looked through for what their topic no longer keeps.",
+		parse: (text) => parseInteger(text, 1, Number.MAX_SAFE_INTEGER),
+	},
+	logCleanerEnable: {
+		name: "log.cleaner.enable",
+		placeholder: "true|false",
+		default: "true",
+		doc: "Whether topics with cleanup.policy=compact are compacted.",
+		parse: parseBoolean,
+	},
+	logCleanerBackoffMs: {
+		name: "log.cleaner.backoff.ms",
+		placeholder: "MS",
+		default: "15000",
+		doc: "Pause between two looks for a log to compact, when there was none.",
+		parse: (text) => parseInteger(text, 0, Number.MAX_SAFE_INTEGER),
+	},
+	logCleanerDedupeBufferSize: {
+		name: "log.cleaner.dedupe.buffer.size",
+		placeholder: "BYTES",
+		default: "67108864",
+		doc: "Memory for the keys of a compaction; a log with more keys takes several passes.",
+		parse: (text) => parseInteger(text, 1_048_576, Number.MAX_SAFE_INTEGER),
+	},
+	logCleanerIoMaxBytesPerSecond: {
+		name: "log.cleaner.io.max.bytes.per.second",
+		placeholder: "BYTES",
+		default: "67108864",
+		doc: "Bytes that compaction reads and writes a second at most.",
+		parse: (text) => parseInteger(text, 1, Number.MAX_SAFE_INTEGER),
+	},
+	scrubMaxBytesPerSecond: {
+		name: "scrub.max.bytes.per.second",
+		placeholder: "BYTES",
+		default: "10485760",
+		doc: "Bytes of closed segments that are read a second to find damage; 0: none.",
+		parse: (text) => parseInteger(text, 0, Number.MAX_SAFE_INTEGER),
 	},
 	allowedOrigins: {
 		name: "allowed.origins",

@@ -187,6 +187,13 @@ export interface NativeBinding {
 	 * once it is durable.
 	 */
 	deleteRecords(store: number, topic: number, partition: number, before: number): Promise<number>;
+	/**
+	 * Starts what the store does by itself: retention, compaction, scrubbing. To be called once all
+	 * topics are open.
+	 */
+	startUpkeep(store: number, options: NativeUpkeepOptions): void;
+	/** Takes what the store did by itself since the last call. */
+	takeUpkeepReport(store: number): Array<NativeUpkeepEntry>;
 	/** The figures of now. */
 	storeStatistics(store: number, channel: number): NativeStoreStatistics;
 	/** Reads every batch of a data directory that no broker uses. */
@@ -247,12 +254,30 @@ export interface NativeTopicConfig {
 	segmentBytes: number;
 	/** `segment.ms`. */
 	segmentMs: number;
+	/** `segment.jitter.ms`. */
+	segmentJitterMs: number;
 	/** `index.interval.bytes`. */
 	indexIntervalBytes: number;
 	/** `max.message.bytes`. */
 	messageBytesMax: number;
 	/** `cleanup.policy` holds `compact`. */
 	isCompacted: boolean;
+	/** `retention.ms`; absent: for ever. */
+	retentionMs?: number;
+	/** `retention.bytes`; absent: no bound. */
+	retentionBytes?: number;
+	/** `file.delete.delay.ms`. */
+	fileDeleteDelayMs: number;
+	/** `delete.retention.ms`. */
+	deleteRetentionMs: number;
+	/** `min.cleanable.dirty.ratio`. */
+	dirtyRatioMin: number;
+	/** `min.compaction.lag.ms`. */
+	compactionLagMsMin: number;
+	/** `max.compaction.lag.ms`. */
+	compactionLagMsMax: number;
+	/** A topic of the broker's own: it may use the last of the disk. */
+	isInternal: boolean;
 	/** `message.timestamp.type` is `LogAppendTime`. */
 	isLogAppendTime: boolean;
 	/** `message.timestamp.before.max.ms`. */
@@ -297,6 +322,32 @@ export interface NativeOpeningProgress {
 	opened: number;
 	/** Those and the ones that are still being opened. */
 	asked: number;
+}
+
+/** How a store keeps itself in order. Numbers beyond 2^53 mean no bound. */
+export interface NativeUpkeepOptions {
+	/** `log.retention.check.interval.ms`. */
+	retentionCheckIntervalMs: number;
+	/** `log.cleaner.enable`. */
+	isCleanerEnabled: boolean;
+	/** `log.cleaner.backoff.ms`. */
+	cleanerBackoffMs: number;
+	/** `log.cleaner.dedupe.buffer.size`, in bytes. */
+	cleanerDedupeBytesMax: number;
+	/** `log.cleaner.io.max.bytes.per.second`. */
+	cleanerBytesPerSecond: number;
+	/** `scrub.max.bytes.per.second`; 0 does not scrub. */
+	scrubBytesPerSecond: number;
+}
+
+/** Something that a store did by itself, or could not do. */
+export interface NativeUpkeepEntry {
+	/** Partition or path. */
+	subject: string;
+	/** What was done, for people. */
+	detail: string;
+	/** Somebody should look at it. */
+	isWarning: boolean;
 }
 
 /** What a store and one event loop hold and have met. */

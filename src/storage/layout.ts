@@ -103,5 +103,5 @@ export const EVENT_STRIDE = 3;
 export const EVENT_TOKEN = 1;
 /** Kind of an event: topic handle, partition. */
 export const EVENT_VISIBLE = 2;
-/** Kind of an event: topic handle, 0; the topic was deleted, by whatever thread. */
-export const EVENT_DELETED = 3;
+/** Kind of an event: topic handle, 0; files of the topic are gone: its windows are given up. */
+export const EVENT_UNMAP = 3;

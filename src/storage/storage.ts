@@ -10,16 +10,12 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { MetadataChange } from "../metadata/metadata-store.ts";
 import { loadNative } from "../native.ts";
-import type {
-	NativeBinding,
-	NativeRefusedRecord,
-	NativeStoreStatistics,
-} from "../native-binding.ts";
+import type { NativeBinding, NativeRefusedRecord } from "../native-binding.ts";
 import { CODES } from "../protocol/codes.ts";
 import {
-	EVENT_DELETED,
 	EVENT_STRIDE,
 	EVENT_TOKEN,
+	EVENT_UNMAP,
 	FRAME_IS_ELSEWHERE,
 	FRAME_REACHED,
 	FRAME_STRIDE,
@@ -45,141 +41,29 @@ import { LoopHold } from "./loop-hold.ts";
 import { call, callAsync, fromNative } from "./native-error.ts";
 import { PartitionWatches } from "./partition-watches.ts";
 import { ReadWindows } from "./read-windows.ts";
+import type {
+	ActiveProducer,
+	OpeningProgress,
+	PartitionOffsets,
+	ProduceEnvelope,
+	ReadResult,
+	ReadStatus,
+	RecoveryEntry,
+	StorageOptions,
+	StoreStatistics,
+	TimedOffset,
+	TopicHandle,
+	TopicSpec,
+	UpkeepEntry,
+	UpkeepOptions,
+} from "./storage-types.ts";
 import { nativeConfig, type TopicLogConfig } from "./topic-log-config.ts";
 
+export type * from "./storage-types.ts";
 export type { TopicLogConfig } from "./topic-log-config.ts";
-
-/** What the store and this event loop hold and have met: see `NativeStoreStatistics`. */
-export type StoreStatistics = Readonly<NativeStoreStatistics>;
-
-/** A topic of the core's registry: a small number, the same in every thread. */
-export type TopicHandle = number & { readonly topicHandle: unique symbol };
-
-export interface StorageOptions {
-	/** The data directory; created when missing, locked while this process has it open. */
-	readonly dataDir: string;
-	/** Keep everything in memory instead; gone when it is closed. */
-	readonly memory?: boolean;
-	/**
-	 * With `memory`: threads that open the same name share one store. Absent: a store of its own.
-	 */
-	readonly memoryName?: string;
-	/** With `memory`: bytes after which the disk counts as full. Absent: no bound. */
-	readonly memoryBytesMax?: number;
-	/**
-	 * Whether this opener decides what topics there are. Of these a store has one at a time, and any
-	 * number of others beside it.
-	 */
-	readonly owner?: boolean;
-	/** Threads that flush. */
-	readonly flushThreadsMax?: number;
-	/** Descriptors to keep open. */
-	readonly descriptorsMax?: number;
-	/**
-	 * Address space of the read windows that this event loop holds, in bytes: a process with several
-	 * gives each its part. Default `LIMITS.readWindowsBytesMax`.
-	 */
-	readonly readWindowsBytesMax?: number;
-}
-
-/** A topic to open. */
-export interface TopicSpec {
-	readonly name: string;
-	readonly topicId: string;
-	readonly partitions: number;
-	readonly config: TopicLogConfig;
-	/** The catalogue knows it already: its directories must be there. */
-	readonly existing: boolean;
-}
-
-/** What recovery did to one partition or directory. */
-export interface RecoveryEntry {
-	readonly subject: string;
-	/** What was found and done, for people. */
-	readonly detail: string;
-}
-
-export interface OpeningProgress {
-	/** Partitions that are open. */
-	readonly opened: number;
-	/** Those and the ones that are still being opened. */
-	readonly asked: number;
-}
-
-export interface PartitionOffsets {
-	/** First offset that can be read. */
-	readonly logStart: number;
-	/** Offset behind the last record that consumers see. */
-	readonly highWatermark: number;
-	/** Offset behind the last record. */
-	readonly logEnd: number;
-	/** Offset behind the last record that is known to be durable. */
-	readonly flushed: number;
-	readonly leaderEpoch: number;
-}
-
-/** A record found by its time. */
-export interface TimedOffset {
-	readonly offset: number;
-	readonly timestampMs: number;
-	/** The epoch under which it was appended. */
-	readonly leaderEpoch: number;
-}
-
-/** A producer as it is known to one partition. */
-export interface ActiveProducer {
-	readonly producerId: number;
-	readonly epoch: number;
-	/** Sequence number of its last record. */
-	readonly lastSequence: number;
-	/** When it last wrote, in milliseconds since the Unix epoch. */
-	readonly lastAppendMs: number;
-}
 
 /** Numbers that tell of one producer. */
 const ACTIVE_PRODUCER_STRIDE = 4;
-
-/** The envelope of a produce frame. */
-export interface ProduceEnvelope {
-	id: number;
-	/** The durability asked for; -1: the topic's own. */
-	ack: number;
-	entryCount: number;
-}
-
-export type ReadStatus =
-	| "data"
-	| "at_end"
-	| "loading"
-	| "out_of_range"
-	| "gap"
-	| "deleted"
-	| "failed";
-
-/** The outcome of a read: one reused object, to be looked at before the next call. */
-export interface ReadResult {
-	status: ReadStatus;
-	/**
-	 * Records: a view of a scratch buffer, good until the next read. Batches: a lent view of the
-	 * mapping.
-	 */
-	data: Uint8Array | null;
-	/** Where to read on. */
-	nextOffset: number;
-	records: number;
-	/** Bytes as credit counts them. */
-	bytes: number;
-	highWatermark: number;
-	/** "loading": read again once `onToken` fired. */
-	token: number;
-	/** "gap": the offsets from here to `gapTo` are damaged. */
-	gapFrom: number;
-	gapTo: number;
-	/** "out_of_range": the first offset that there is. */
-	logStart: number;
-	/** "deleted", "failed", "gap": the error's number. */
-	code: number;
-}
 
 /**
  * Rows that `spread` has room for: partitions that the entries of one frame may spread over, added
@@ -433,6 +317,28 @@ export class Storage {
 	 */
 	deleteRecords(topic: TopicHandle, partition: number, beforeOffset: number): Promise<number> {
 		return callAsync(() => this.#native.deleteRecords(this.#store, topic, partition, beforeOffset));
+	}
+
+	/**
+	 * Starts what the store does by itself: retention, compaction, scrubbing. Once all topics are
+	 * open; it ends with the store.
+	 */
+	startUpkeep(options: UpkeepOptions): void {
+		call(() =>
+			this.#native.startUpkeep(this.#store, {
+				retentionCheckIntervalMs: options.logRetentionCheckIntervalMs,
+				isCleanerEnabled: options.logCleanerEnable,
+				cleanerBackoffMs: options.logCleanerBackoffMs,
+				cleanerDedupeBytesMax: options.logCleanerDedupeBufferSize,
+				cleanerBytesPerSecond: options.logCleanerIoMaxBytesPerSecond,
+				scrubBytesPerSecond: options.scrubMaxBytesPerSecond,
+			}),
+		);
+	}
+
+	/** What the store did by itself since the last call; each entry is told once. */
+	takeUpkeepReport(): UpkeepEntry[] {
+		return call(() => this.#native.takeUpkeepReport(this.#store));
 	}
 
 	/** The figures of now. */
@@ -758,7 +664,7 @@ export class Storage {
 				const second = events[index + 2] as number;
 				const kind = events[index];
 				if (kind === EVENT_TOKEN) this.#tokenDone(first, second);
-				else if (kind === EVENT_DELETED) this.#windows.dropTopic(first);
+				else if (kind === EVENT_UNMAP) this.#windows.dropTopic(first);
 				else this.#watches.advance(first, second);
 			}
 		}

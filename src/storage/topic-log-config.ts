@@ -7,6 +7,7 @@ export interface TopicLogConfig {
 	flushMs: number;
 	segmentBytes: number;
 	segmentMs: number;
+	segmentJitterMs: number;
 	indexIntervalBytes: number;
 	maxMessageBytes: number;
 	/** `cleanup.policy` holds `compact`. */
@@ -19,9 +20,18 @@ export interface TopicLogConfig {
 	compression: "producer" | "uncompressed" | "gzip" | "snappy" | "lz4" | "zstd";
 	/** Level for the codec; null: its default. */
 	compressionLevel: number | null;
-	retentionMs: number;
-	retentionBytes: number;
+	/** null: for ever, also because `cleanup.policy` does not hold `delete`. */
+	retentionMs: number | null;
+	/** null: no bound, also because `cleanup.policy` does not hold `delete`. */
+	retentionBytes: number | null;
+	fileDeleteDelayMs: number;
+	deleteRetentionMs: number;
+	minCleanableDirtyRatio: number;
+	minCompactionLagMs: number;
+	maxCompactionLagMs: number;
 	minInsyncReplicas: number;
+	/** A topic of the broker's own. */
+	internal: boolean;
 }
 
 const CODEC_NUMBERS = {
@@ -35,15 +45,24 @@ const CODEC_NUMBERS = {
 
 /** The configuration as the core takes it. */
 export function nativeConfig(config: TopicLogConfig): NativeTopicConfig {
-	const { compressionLevel } = config;
+	const { compressionLevel, retentionMs, retentionBytes } = config;
 	return {
 		flushMessages: config.flushMessages,
 		flushMs: config.flushMs,
 		segmentBytes: config.segmentBytes,
 		segmentMs: config.segmentMs,
+		segmentJitterMs: config.segmentJitterMs,
 		indexIntervalBytes: config.indexIntervalBytes,
 		messageBytesMax: config.maxMessageBytes,
 		isCompacted: config.compacted,
+		...(retentionMs === null ? {} : { retentionMs }),
+		...(retentionBytes === null ? {} : { retentionBytes }),
+		fileDeleteDelayMs: config.fileDeleteDelayMs,
+		deleteRetentionMs: config.deleteRetentionMs,
+		dirtyRatioMin: config.minCleanableDirtyRatio,
+		compactionLagMsMin: config.minCompactionLagMs,
+		compactionLagMsMax: config.maxCompactionLagMs,
+		isInternal: config.internal,
 		isLogAppendTime: config.timestampType === "LogAppendTime",
 		timestampBeforeMsMax: config.timestampBeforeMsMax,
 		timestampAfterMsMax: config.timestampAfterMsMax,

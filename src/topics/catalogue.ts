@@ -158,7 +158,7 @@ export class TopicCatalogue {
 				name: topic.name,
 				topicId: topic.topicId,
 				partitions: topic.partitions,
-				config: topicLogConfig(topic.overrides),
+				config: topicLogConfig(topic.overrides, isInternalTopic(topic.name)),
 				existing: true,
 			})),
 		);
@@ -294,7 +294,7 @@ export class TopicCatalogue {
 	}
 
 	async #createNow(record: TopicRecord): Promise<Topic> {
-		const config = topicLogConfig(record.overrides);
+		const config = topicLogConfig(record.overrides, isInternalTopic(record.name));
 		const handles = await this.#storage.openTopics([
 			{
 				name: record.name,
@@ -456,7 +456,11 @@ function openedTopic(record: TopicRecord, handle: TopicHandle | undefined): Topi
 	if (handle === undefined) {
 		throw new MillraceError("UNKNOWN_SERVER_ERROR", `storage gave no handle for ${record.name}`);
 	}
-	return { ...record, handle, logConfig: topicLogConfig(record.overrides) };
+	return {
+		...record,
+		handle,
+		logConfig: topicLogConfig(record.overrides, isInternalTopic(record.name)),
+	};
 }
 
 /**
@@ -477,7 +481,12 @@ function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
 	if (partitions > before.partitions) checkNotInternal(before.name);
 	const changes = typeof config === "function" ? config(before.overrides) : config;
 	const overrides = changeOverrides(before.overrides, changes);
-	return { ...before, partitions, overrides, logConfig: topicLogConfig(overrides) };
+	return {
+		...before,
+		partitions,
+		overrides,
+		logConfig: topicLogConfig(overrides, isInternalTopic(before.name)),
+	};
 }
 
 function checkPartitionCount(partitions: number): void {

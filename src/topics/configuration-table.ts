@@ -105,8 +105,6 @@ const fixed = (
 
 const refused = (reason: string): RefusedEntry => ({ class: "refused", reason });
 
-const NO_DELAY = "files are unlinked at once in this version";
-const NO_DELETION = "nothing is deleted by age or size in this version";
 const NO_COMPACTION =
 	"logs are not compacted in this version; a compacted topic only requires keys";
 const NO_TIERS = "there is no remote tier on this broker";
@@ -127,7 +125,7 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"delete.retention.ms": works(long(0n), "86400000",
 		"How long a compacted topic keeps tombstones, in milliseconds.", NO_COMPACTION),
 	"file.delete.delay.ms": works(long(0n), "60000",
-		"How long a deleted segment's file stays, in milliseconds.", NO_DELAY),
+		"How long a deleted segment's file stays, in milliseconds; at once when the disk is short."),
 	"flush.messages": works(long(1n), "1",
 		"Records after which the log is flushed. 1: always before an ack, and before readers see it."),
 	"flush.ms": works(long(0n), LONG_MAX.toString(),
@@ -173,15 +171,14 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"remote.storage.enable": fixed("BOOLEAN", "false",
 		"Keep closed segments in a remote tier.", NO_TIERS),
 	"retention.bytes": works(long(LONG_MIN), "-1",
-		"Bytes of a partition that are kept; -1: no limit.", NO_DELETION),
+		"Bytes of a partition that are kept; -1: no limit."),
 	"retention.ms": works(long(-1n), "604800000",
-		"Milliseconds for which records are kept; -1: for ever.", NO_DELETION),
+		"Milliseconds for which records are kept; -1: for ever."),
 	"segment.bytes": works(int(1_048_576n), "1073741824",
 		"Bytes after which a new segment is started."),
 	"segment.index.bytes": works(int(4n), "10485760", "Bytes that are set aside for an index.",
 		"an index is as large as its segment needs"),
-	"segment.jitter.ms": works(long(0n), "0", "Random time that is taken off segment.ms at most.",
-		"segments are rolled when they are due"),
+	"segment.jitter.ms": works(long(0n), "0", "Random time that is taken off segment.ms at most."),
 	"segment.ms": works(long(1n), "604800000", "Milliseconds after which a new segment is started."),
 	"unclean.leader.election.enable": works(boolean, "false",
 		"Allow a replica that is behind to become leader.",

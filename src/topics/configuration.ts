@@ -176,19 +176,25 @@ export function describeConfiguration(overrides: TopicOverrides): ConfigurationD
 
 /**
  * What the storage core needs of a topic's configuration: LONG values saturate at 2^53-1, "never".
+ * `internal`: the topic is the broker's own.
  */
-export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
+export function topicLogConfig(overrides: TopicOverrides, internal = false): TopicLogConfig {
 	const text = (name: string) => effectiveValue(overrides, name);
 	const number = (name: string) => saturated(text(name));
 	const compression = text("compression.type") as TopicLogConfig["compression"];
 	const policies = text("cleanup.policy").split(",");
 	// What is only compacted, or not cleaned up at all, is kept whatever its age.
 	const isDeleted = policies.includes("delete");
+	const kept = (name: string) => {
+		const value = number(name);
+		return isDeleted && value >= 0 ? value : null;
+	};
 	return {
 		flushMessages: number("flush.messages"),
 		flushMs: number("flush.ms"),
 		segmentBytes: number("segment.bytes"),
 		segmentMs: number("segment.ms"),
+		segmentJitterMs: number("segment.jitter.ms"),
 		indexIntervalBytes: Math.min(number("index.interval.bytes"), INDEX_INTERVAL_BYTES_MAX),
 		maxMessageBytes: Math.min(number("max.message.bytes"), LIMITS.batchBytesMax),
 		compacted: policies.includes("compact"),
@@ -198,9 +204,15 @@ export function topicLogConfig(overrides: TopicOverrides): TopicLogConfig {
 		preallocate: text("preallocate") === "true",
 		compression,
 		compressionLevel: compressionLevel(overrides, compression),
-		retentionMs: isDeleted ? number("retention.ms") : -1,
-		retentionBytes: isDeleted ? number("retention.bytes") : -1,
+		retentionMs: kept("retention.ms"),
+		retentionBytes: kept("retention.bytes"),
+		fileDeleteDelayMs: number("file.delete.delay.ms"),
+		deleteRetentionMs: number("delete.retention.ms"),
+		minCleanableDirtyRatio: Number(text("min.cleanable.dirty.ratio")),
+		minCompactionLagMs: number("min.compaction.lag.ms"),
+		maxCompactionLagMs: number("max.compaction.lag.ms"),
 		minInsyncReplicas: Math.min(number("min.insync.replicas"), REPLICAS_PER_PARTITION),
+		internal,
 	};
 }
 

@@ -87,7 +87,6 @@ describe("topic configuration", () => {
 		const hints = checkOverrides([
 			["unclean.leader.election.enable", "true"],
 			["segment.index.bytes", "52428800"],
-			["segment.jitter.ms", "60000"],
 		]);
 		const described = new Map(describeConfiguration(hints).map((entry) => [entry.name, entry]));
 		for (const [name, value] of hints) {
@@ -153,7 +152,7 @@ describe("topic configuration", () => {
 		});
 		expect(byName.get("segment.bytes")).toMatchObject({ source: "default" });
 		expect(byName.get("remote.storage.enable")).toMatchObject({ readOnly: true });
-		expect(byName.get("retention.ms")?.pending).toMatch(/nothing is deleted/);
+		expect(byName.get("segment.index.bytes")?.pending).toMatch(/as large as its segment needs/);
 		expect(byName.has("message.format.version")).toBe(false);
 	});
 
@@ -163,6 +162,7 @@ describe("topic configuration", () => {
 			flushMs: Number.MAX_SAFE_INTEGER,
 			segmentBytes: 1_073_741_824,
 			segmentMs: 604_800_000,
+			segmentJitterMs: 0,
 			indexIntervalBytes: 4_096,
 			maxMessageBytes: 1_048_588,
 			compacted: false,
@@ -173,8 +173,14 @@ describe("topic configuration", () => {
 			compression: "producer",
 			compressionLevel: null,
 			retentionMs: 604_800_000,
-			retentionBytes: -1,
+			retentionBytes: null,
+			fileDeleteDelayMs: 60_000,
+			deleteRetentionMs: 86_400_000,
+			minCleanableDirtyRatio: 0.5,
+			minCompactionLagMs: 0,
+			maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
 			minInsyncReplicas: 1,
+			internal: false,
 		});
 		const overrides = checkOverrides([
 			["compression.type", "zstd"],
@@ -188,7 +194,7 @@ describe("topic configuration", () => {
 		});
 		for (const policy of ["compact", ""]) {
 			const kept = topicLogConfig(checkOverrides([["cleanup.policy", policy]]));
-			expect(kept).toMatchObject({ retentionMs: -1, retentionBytes: -1 });
+			expect(kept).toMatchObject({ retentionMs: null, retentionBytes: null });
 		}
 		const sparse = checkOverrides([["index.interval.bytes", "2147483647"]]);
 		expect(topicLogConfig(sparse).indexIntervalBytes).toBe(16_384);

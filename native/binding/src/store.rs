@@ -18,6 +18,7 @@ use millrace_core::{
         StoreOptions, TopicSpec,
         channel::{Channel, long_work_threads},
         stores::{Place, Role},
+        upkeep::{UpkeepEntry, UpkeepOptions},
     },
 };
 use napi::{
@@ -64,12 +65,30 @@ pub struct NativeTopicConfig {
     pub segment_bytes: f64,
     /// `segment.ms`.
     pub segment_ms: f64,
+    /// `segment.jitter.ms`.
+    pub segment_jitter_ms: f64,
     /// `index.interval.bytes`.
     pub index_interval_bytes: f64,
     /// `max.message.bytes`.
     pub message_bytes_max: f64,
     /// `cleanup.policy` holds `compact`.
     pub is_compacted: bool,
+    /// `retention.ms`; absent: for ever.
+    pub retention_ms: Option<f64>,
+    /// `retention.bytes`; absent: no bound.
+    pub retention_bytes: Option<f64>,
+    /// `file.delete.delay.ms`.
+    pub file_delete_delay_ms: f64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: f64,
+    /// `min.cleanable.dirty.ratio`.
+    pub dirty_ratio_min: f64,
+    /// `min.compaction.lag.ms`.
+    pub compaction_lag_ms_min: f64,
+    /// `max.compaction.lag.ms`.
+    pub compaction_lag_ms_max: f64,
+    /// A topic of the broker's own: it may use the last of the disk.
+    pub is_internal: bool,
     /// `message.timestamp.type` is `LogAppendTime`.
     pub is_log_append_time: bool,
     /// `message.timestamp.before.max.ms`.
@@ -403,9 +422,63 @@ pub fn delete_records(
     before: f64,
 ) -> napi::Result<AsyncTask<Job<f64>>> {
     let store = handles::store(store)?;
-    let log = store.log(topic, partition).map_err(|error| to_js(&error))?;
     let before = (before >= 0.0).then_some(before as u64);
-    Ok(Job::start(move || Ok(log.delete_records(before)? as f64)))
+    Ok(Job::start(move || Ok(store.delete_records(topic, partition, before)? as f64)))
+}
+
+/// How a store keeps itself in order. Numbers beyond 2^53 mean no bound.
+#[napi(object)]
+pub struct NativeUpkeepOptions {
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: f64,
+    /// `log.cleaner.enable`.
+    pub is_cleaner_enabled: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub cleaner_backoff_ms: f64,
+    /// `log.cleaner.dedupe.buffer.size`, in bytes.
+    pub cleaner_dedupe_bytes_max: f64,
+    /// `log.cleaner.io.max.bytes.per.second`.
+    pub cleaner_bytes_per_second: f64,
+    /// `scrub.max.bytes.per.second`; 0 does not scrub.
+    pub scrub_bytes_per_second: f64,
+}
+
+/// Starts what the store does by itself: retention, compaction, scrubbing. To be called once all
+/// topics are open.
+#[napi]
+pub fn start_upkeep(store: u32, options: NativeUpkeepOptions) -> napi::Result<()> {
+    let options = UpkeepOptions {
+        retention_check_interval_ms: whole(options.retention_check_interval_ms),
+        is_cleaner_enabled: options.is_cleaner_enabled,
+        cleaner_backoff_ms: whole(options.cleaner_backoff_ms),
+        cleaner_dedupe_bytes_max: whole(options.cleaner_dedupe_bytes_max),
+        cleaner_bytes_per_second: whole(options.cleaner_bytes_per_second),
+        scrub_bytes_per_second: whole(options.scrub_bytes_per_second),
+    };
+    handles::store(store)?.start_upkeep(options).map_err(|error| to_js(&error))
+}
+
+/// Something that a store did by itself, or could not do.
+#[napi(object)]
+pub struct NativeUpkeepEntry {
+    /// Partition or path.
+    pub subject: String,
+    /// What was done, for people.
+    pub detail: String,
+    /// Somebody should look at it.
+    pub is_warning: bool,
+}
+
+/// Takes what the store did by itself since the last call.
+#[napi]
+pub fn take_upkeep_report(store: u32) -> napi::Result<Vec<NativeUpkeepEntry>> {
+    let entries = handles::store(store)?.take_upkeep_report().into_iter();
+    let entries = entries.map(|UpkeepEntry { subject, detail, is_warning }| NativeUpkeepEntry {
+        subject,
+        detail,
+        is_warning,
+    });
+    Ok(entries.collect())
 }
 
 /// What a store and one event loop hold and have met.
@@ -531,9 +604,18 @@ fn log_config(config: &NativeTopicConfig) -> napi::Result<LogConfig> {
         flush_ms: whole(config.flush_ms),
         segment_bytes: whole(config.segment_bytes),
         segment_ms: whole(config.segment_ms),
+        segment_jitter_ms: whole(config.segment_jitter_ms),
         index_interval_bytes: whole(config.index_interval_bytes),
         message_bytes_max: whole(config.message_bytes_max),
         is_compacted: config.is_compacted,
+        retention_ms: config.retention_ms.map(whole),
+        retention_bytes: config.retention_bytes.map(whole),
+        file_delete_delay_ms: whole(config.file_delete_delay_ms),
+        delete_retention_ms: whole(config.delete_retention_ms),
+        dirty_ratio_min: config.dirty_ratio_min,
+        compaction_lag_ms_min: whole(config.compaction_lag_ms_min),
+        compaction_lag_ms_max: whole(config.compaction_lag_ms_max),
+        is_internal: config.is_internal,
         timestamp_type: if config.is_log_append_time {
             TimestampType::LogAppendTime
         } else {

@@ -783,6 +783,6 @@ pub mod layout {
     pub const EVENT_TOKEN: usize = 1;
     /// Kind of an event: topic handle, partition.
     pub const EVENT_VISIBLE: usize = 2;
-    /// Kind of an event: topic handle, 0; the topic was deleted, by whatever thread.
-    pub const EVENT_DELETED: usize = 3;
+    /// Kind of an event: topic handle, 0; files of the topic are gone: its windows are given up.
+    pub const EVENT_UNMAP: usize = 3;
 }

@@ -56,6 +56,12 @@ impl File for DescriptorFile {
         u64::try_from(size).map_err(io::Error::other)
     }
 
+    fn modified_ms(&self) -> io::Result<Option<i64>> {
+        let status = rustix::fs::fstat(&self.descriptor)?;
+        let nanoseconds = i64::try_from(status.st_mtime_nsec).map_err(io::Error::other)?;
+        Ok(Some(status.st_mtime.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)))
+    }
+
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         Ok(retry_on_intr(|| rustix::io::pread(&self.descriptor, &mut *buffer, position))?)
     }

@@ -162,6 +162,11 @@ pub trait File: Send + Sync + 'static {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+    /// When the file was written to last, in milliseconds since the Unix epoch; `None` where that
+    /// is not kept.
+    fn modified_ms(&self) -> io::Result<Option<i64>> {
+        Ok(None)
+    }
     /// Reads into `buffer` from `position`; may read less; 0 at the end.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes the slices one behind the other at `position`; may write less than all of them,

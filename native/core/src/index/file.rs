@@ -5,14 +5,16 @@
 //! .timeindex  entry*: timestamp_ms i64 | relative_offset u32          (big endian, rising)
 //! both end in the footer:
 //!   0  magic            u32   "MRIX"
-//!   4  version          u8    1
+//!   4  version          u8    2
 //!   5  sealed           u8    1: the log file was fdatasync'd and is never written again
 //!   6  reserved         u16   0
 //!   8  log_bytes        u64   length of log that the index covers
 //!  16  next_offset      u64   offset behind the last batch covered
 //!  24  largest_ms       i64   largest timestamp covered, -1 when none
 //!  32  largest_offset   u32   relative base offset of its batch
-//!  36  crc              u32   CRC-32C of the entries and the footer up to here
+//!  36  last_append_ms   i64   when its last batch was appended, -1 when nobody knows; not in
+//!                             version 1, which is read like any other
+//!  44  crc              u32   CRC-32C of the entries and the footer up to here
 //! ```
 //! The files are hints and are not synced: the checksum tells a torn one, and then they are
 //! rebuilt. `sealed` is written only after the log's fdatasync has returned.
@@ -29,8 +31,11 @@ use crate::{
 };
 
 const MAGIC: u32 = 0x4d52_4958;
-const VERSION: u8 = 1;
-const FOOTER_BYTES: usize = 40;
+const VERSION: u8 = 2;
+const FOOTER_BYTES: usize = 48;
+/// The version without the time of the last append.
+const VERSION_1: u8 = 1;
+const FOOTER_BYTES_1: usize = 40;
 const OFFSET_ENTRY_BYTES: usize = 8;
 const TIME_ENTRY_BYTES: usize = 12;
 /// A segment holds at most 2 GiB; with an entry a batch of 61 bytes that bounds the index.
@@ -89,16 +94,17 @@ pub fn load(
     let Some(time_file) = read_whole(files, time_index_path, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
-    let Some((offset_entries, coverage, largest)) = split_footer(&offset_file) else {
+    let Some((offset_entries, footer)) = split_footer(&offset_file) else {
         return Ok(None);
     };
-    let Some((time_entries, time_coverage, _)) = split_footer(&time_file) else {
+    let Some((time_entries, time_footer)) = split_footer(&time_file) else {
         return Ok(None);
     };
-    if coverage != time_coverage {
+    let Footer { coverage, largest, last_append_ms } = footer;
+    if coverage != time_footer.coverage {
         return Ok(None);
     }
-    let mut index = SegmentIndex { largest, ..SegmentIndex::default() };
+    let mut index = SegmentIndex { largest, last_append_ms, ..SegmentIndex::default() };
     let (offset_entries, rest) = offset_entries.as_chunks::<OFFSET_ENTRY_BYTES>();
     let (time_entries, time_rest) = time_entries.as_chunks::<TIME_ENTRY_BYTES>();
     if !rest.is_empty() || !time_rest.is_empty() {
@@ -135,20 +141,34 @@ fn push_footer(bytes: &mut Vec<u8>, index: &SegmentIndex, coverage: Coverage) {
     bytes.extend_from_slice(&coverage.next_offset.to_be_bytes());
     bytes.extend_from_slice(&largest.timestamp_ms.to_be_bytes());
     bytes.extend_from_slice(&largest.relative_offset.to_be_bytes());
+    bytes.extend_from_slice(&index.last_append_ms.unwrap_or(-1).to_be_bytes());
     let crc = crc32c(bytes);
     bytes.extend_from_slice(&crc.to_be_bytes());
 }
 
-fn split_footer(file: &[u8]) -> Option<(&[u8], Coverage, Option<TimeEntry>)> {
+/// What stands behind the entries.
+struct Footer {
+    coverage: Coverage,
+    largest: Option<TimeEntry>,
+    last_append_ms: Option<i64>,
+}
+
+fn split_footer(file: &[u8]) -> Option<(&[u8], Footer)> {
     let (covered, crc) = file.split_last_chunk::<4>()?;
     if u32::from_be_bytes(*crc) != crc32c(covered) {
         return None;
     }
-    let (entries, footer) = covered.split_last_chunk::<{ FOOTER_BYTES - 4 }>()?;
+    split_version::<{ FOOTER_BYTES - 4 }>(covered, VERSION)
+        .or_else(|| split_version::<{ FOOTER_BYTES_1 - 4 }>(covered, VERSION_1))
+}
+
+/// Takes the footer of a version off, which has `N` bytes before its checksum.
+fn split_version<const N: usize>(covered: &[u8], version: u8) -> Option<(&[u8], Footer)> {
+    let (entries, footer) = covered.split_last_chunk::<N>()?;
     let mut rest = footer.as_slice();
     let magic = u32::from_be_bytes(take(&mut rest)?);
-    let [version, sealed, ..] = take::<4>(&mut rest)?;
-    if magic != MAGIC || version != VERSION {
+    let [found, sealed, ..] = take::<4>(&mut rest)?;
+    if magic != MAGIC || found != version {
         return None;
     }
     let log_bytes = u64::from_be_bytes(take(&mut rest)?);
@@ -156,7 +176,9 @@ fn split_footer(file: &[u8]) -> Option<(&[u8], Coverage, Option<TimeEntry>)> {
     let timestamp_ms = i64::from_be_bytes(take(&mut rest)?);
     let relative_offset = u32::from_be_bytes(take(&mut rest)?);
     let largest = (timestamp_ms >= 0).then_some(TimeEntry { timestamp_ms, relative_offset });
-    Some((entries, Coverage { sealed: sealed == 1, log_bytes, next_offset }, largest))
+    let last_append_ms = take(&mut rest).map(i64::from_be_bytes).filter(|ms| *ms >= 0);
+    let coverage = Coverage { sealed: sealed == 1, log_bytes, next_offset };
+    Some((entries, Footer { coverage, largest, last_append_ms }))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -169,4 +191,55 @@ fn replace(files: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> 
     let file = files.open(path, OpenMode::OpenOrCreate)?;
     file.truncate(0)?;
     write_full(&*file, &[bytes], 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::env::MemoryFileSystem;
+
+    fn stored() -> (MemoryFileSystem, PathBuf, PathBuf, SegmentIndex, Coverage) {
+        let files = MemoryFileSystem::new(None);
+        files.create_directory(Path::new("/d")).unwrap();
+        let (offsets, times) = (PathBuf::from("/d/0.index"), PathBuf::from("/d/0.timeindex"));
+        let mut index = SegmentIndex::default();
+        for batch in 0..100 {
+            index.note(batch * 10, batch * 1000, 1000, i64::from(batch % 7), 4000);
+        }
+        index.note_append(1_700_000_000_000);
+        index.note_append(5);
+        let coverage = Coverage { sealed: true, log_bytes: 100_000, next_offset: 1000 };
+        store(&files, &offsets, &times, &index, coverage).unwrap();
+        (files, offsets, times, index, coverage)
+    }
+
+    #[test]
+    fn comes_back_as_it_was_stored() {
+        let (files, offsets, times, index, coverage) = stored();
+        let (loaded, covered) = load(&files, &offsets, &times).unwrap().unwrap();
+        assert_eq!(covered, coverage);
+        assert_eq!(loaded.entries(), index.entries());
+        assert_eq!((loaded.largest(), loaded.first_ms()), (index.largest(), Some(0)));
+        assert_eq!(loaded.last_append_ms(), Some(1_700_000_000_000));
+    }
+
+    #[test]
+    fn the_first_version_is_read_without_the_time_of_the_last_append() {
+        let (files, offsets, times, index, coverage) = stored();
+        for path in [&offsets, &times] {
+            let mut bytes = read_whole(&files, path, FILE_BYTES_MAX).unwrap().unwrap();
+            bytes.truncate(bytes.len() - 12);
+            let version = bytes.len() - (FOOTER_BYTES_1 - 4) + 4;
+            bytes[version] = VERSION_1;
+            let crc = crc32c(&bytes);
+            bytes.extend_from_slice(&crc.to_be_bytes());
+            replace(&files, path, &bytes).unwrap();
+        }
+        let (loaded, covered) = load(&files, &offsets, &times).unwrap().unwrap();
+        assert_eq!(covered, coverage);
+        assert_eq!(loaded.entries(), index.entries());
+        assert_eq!((loaded.largest(), loaded.last_append_ms()), (index.largest(), None));
+    }
 }

@@ -31,6 +31,7 @@ pub struct SegmentIndex {
     /// Log bytes since the last offset entry.
     bytes_since_entry: u64,
     largest: Option<TimeEntry>,
+    last_append_ms: Option<i64>,
 }
 
 impl SegmentIndex {
@@ -78,6 +79,26 @@ impl SegmentIndex {
     pub fn before_time(&self, timestamp_ms: i64) -> u32 {
         let count = self.times.partition_point(|entry| entry.timestamp_ms < timestamp_ms);
         count.checked_sub(1).and_then(|last| self.times.get(last)).map_or(0, |e| e.relative_offset)
+    }
+
+    /// Notes when the batch noted last was appended, by the broker's clock; never goes back.
+    pub fn note_append(&mut self, now_ms: i64) {
+        self.last_append_ms = self.last_append_ms.max(Some(now_ms));
+    }
+
+    /// When the last batch was appended; `None` where nobody knows.
+    pub fn last_append_ms(&self) -> Option<i64> {
+        self.last_append_ms
+    }
+
+    /// Replaces the time of the last append by one that can be true.
+    pub fn correct_last_append(&mut self, append_ms: i64) {
+        self.last_append_ms = Some(append_ms);
+    }
+
+    /// The largest timestamp of the first batch.
+    pub fn first_ms(&self) -> Option<i64> {
+        self.times.first().map(|first| first.timestamp_ms)
     }
 
     /// The largest timestamp noted, with the batch that brought it.

@@ -88,8 +88,13 @@ impl Log {
                 is_duplicate: true,
             });
         }
-        let now_ms = self.shared.env.clock.wall_ms().max(tail.last_append_ms);
+        let wall_ms = self.shared.env.clock.wall_ms();
+        let now_ms = wall_ms.max(tail.last_append_ms);
         let appended = self.write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)?;
+        if let Some(active) = &tail.active {
+            // By the clock as it is: a time that was wrong once must not keep segments for ever.
+            active.segment.update_index(|index| index.note_append(wall_ms));
+        }
         if let Some(producer) = &producer {
             tail.producers.note(producer, appended.base_offset, appended.next_offset, now_ms);
         }
@@ -201,12 +206,18 @@ impl Log {
             let end_offset = tail.end.offset + offset_count;
             let fits = tail.end.position + bytes <= config.segment_bytes.min(SEGMENT_SPAN_MAX)
                 && end_offset - active.segment.base_offset <= SEGMENT_SPAN_MAX
-                && age_ms < config.segment_ms;
+                && age_ms < active.lifetime_ms(config);
             if fits || tail.end.position == 0 {
                 return Ok(());
             }
-            self.close_active(tail, config);
         }
+        self.roll(tail, config, now_ms)
+    }
+
+    /// Closes the segment that is being written, if there is one, and begins the next. Where that
+    /// fails the next append tries again.
+    pub(super) fn roll(&self, tail: &mut Tail, config: &LogConfig, now_ms: i64) -> Result<()> {
+        self.close_active(tail, config);
         self.create_segment(tail, config, now_ms)
     }
 
@@ -260,8 +271,13 @@ impl Log {
         tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
         tail.is_directory_dirty = true;
         let active_segment = Arc::clone(&segment);
-        tail.active =
-            Some(Active { segment: active_segment, writer, is_mapped, created_ms: now_ms });
+        tail.active = Some(Active {
+            segment: active_segment,
+            writer,
+            is_mapped,
+            created_ms: now_ms,
+            jitter: self.shared.env.random.next_u64(),
+        });
         tail.unsynced.push(Unsynced { segment: Arc::clone(&segment), file, closing: None });
         self.segments.write().push(segment);
         Ok(())
@@ -313,6 +329,20 @@ impl Log {
             active.is_mapped = wants_mapped;
         }
         Ok(file)
+    }
+}
+
+impl Active {
+    /// How old the segment may become, in milliseconds: `segment.ms` less its jitter; in a
+    /// compacted topic not older than its records may be without having been open to compaction.
+    fn lifetime_ms(&self, config: &LogConfig) -> u64 {
+        let lifetime_ms = match config.is_compacted {
+            true => config.segment_ms.min(config.compaction_lag_ms_max),
+            false => config.segment_ms,
+        };
+        let jitter_ms = config.segment_jitter_ms.min(lifetime_ms);
+        let drawn_ms = (u128::from(self.jitter) * u128::from(jitter_ms)) >> 64;
+        lifetime_ms - u64::try_from(drawn_ms).unwrap_or(0)
     }
 }
 

@@ -29,12 +29,31 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// `segment.ms`: a segment is closed when an append finds it older.
     pub segment_ms: u64,
+    /// `segment.jitter.ms`: what is taken off `segment_ms` at most, at random for each segment, so
+    /// that the segments of many partitions are not closed at the same moment.
+    pub segment_jitter_ms: u64,
     /// `index.interval.bytes`: log between two index entries.
     pub index_interval_bytes: u64,
     /// `max.message.bytes`: the largest batch.
     pub message_bytes_max: u64,
     /// `cleanup.policy` holds `compact`: every record needs a key.
     pub is_compacted: bool,
+    /// `retention.ms` where `cleanup.policy` holds `delete`; `None` keeps records for ever.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes` where `cleanup.policy` holds `delete`; `None` is no bound.
+    pub retention_bytes: Option<u64>,
+    /// `file.delete.delay.ms`: how long files of deleted segments stay.
+    pub file_delete_delay_ms: u64,
+    /// `delete.retention.ms`: how long compaction keeps a tombstone that it has met.
+    pub delete_retention_ms: u64,
+    /// `min.cleanable.dirty.ratio`: the share of the log that must be dirty for a compaction.
+    pub dirty_ratio_min: f64,
+    /// `min.compaction.lag.ms`: how long a record stays out of compaction.
+    pub compaction_lag_ms_min: u64,
+    /// `max.compaction.lag.ms`: after which a record must be open to compaction.
+    pub compaction_lag_ms_max: u64,
+    /// A topic of the broker's own: it may use the last of the disk.
+    pub is_internal: bool,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
     /// `message.timestamp.before.max.ms`.
@@ -60,9 +79,18 @@ impl Default for LogConfig {
             flush_ms: u64::MAX,
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3_600_000,
+            segment_jitter_ms: 0,
             index_interval_bytes: 4096,
             message_bytes_max: 1_048_588,
             is_compacted: false,
+            retention_ms: None,
+            retention_bytes: None,
+            file_delete_delay_ms: 60_000,
+            delete_retention_ms: 24 * 3_600_000,
+            dirty_ratio_min: 0.5,
+            compaction_lag_ms_min: 0,
+            compaction_lag_ms_max: u64::MAX,
+            is_internal: false,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_ms_max: i64::MAX,
             timestamp_after_ms_max: 3_600_000,

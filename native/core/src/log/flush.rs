@@ -35,9 +35,7 @@ impl Flush for Log {
     fn flush(&self) {
         let guard = PoisonOnPanic(self);
         // Failure poisons the log, and with it everyone who waits is told.
-        if let Err(error) = self.flush_now() {
-            self.poison_with(error);
-        }
+        drop(self.flush_or_poison());
         std::mem::forget(guard);
     }
 
@@ -57,6 +55,14 @@ impl Drop for PoisonOnPanic<'_> {
 }
 
 impl Log {
+    /// As [`flush_now`](Self::flush_now); a failure poisons the log.
+    ///
+    /// # Errors
+    /// The log's poison.
+    pub(super) fn flush_or_poison(&self) -> Result<()> {
+        self.flush_now().inspect_err(|error| self.poison_with(error.clone()))
+    }
+
     /// Makes everything appended before the call durable, publishes it, and completes who waits.
     ///
     /// # Errors

@@ -25,10 +25,12 @@ impl Log {
     /// # Errors
     /// The log's poison, or why it could not be flushed.
     pub fn close(&self) -> Result<Position> {
+        self.remember_waiting_damage();
+        // Whoever changes files is done first, and nobody begins to.
+        let _upkeep = self.upkeep.lock();
         self.lifecycle
             .compare_exchange(OPEN, CLOSED, Ordering::SeqCst, Ordering::SeqCst)
             .map_err(|_| Error::new(Code::TopicDeleted, self.label.clone()))?;
-        self.remember_waiting_damage();
         let result = self.flush_now().and_then(|()| self.settle_down());
         if let Err(error) = &result {
             self.poison_with(error.clone());
@@ -69,7 +71,8 @@ impl Log {
         self.lifecycle.store(DELETED, Ordering::SeqCst);
         self.acks.fail(Code::TopicDeleted);
         self.watchers.close();
-        // Waits for a flush under way: afterwards nothing touches the files.
+        // Waits for what is under way: afterwards nothing touches the files.
+        let _upkeep = self.upkeep.lock();
         let _one_at_a_time = self.flush_lock.lock();
         let mut tail = self.tail.lock();
         tail.active = None;

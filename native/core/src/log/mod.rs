@@ -7,12 +7,14 @@
 
 pub mod append;
 pub mod config;
+pub mod deleted;
 pub mod epochs;
 mod flush;
 mod lifecycle;
 pub mod open;
 pub mod read;
 pub(crate) mod recover;
+pub mod retention;
 mod search;
 mod set_aside;
 pub mod start;
@@ -69,6 +71,8 @@ pub struct LogShared {
     pub scheduler: Arc<FlushScheduler>,
     /// What is written and not synced yet.
     pub dirty: Arc<DirtyBudget>,
+    /// Deleted segments whose files are still there.
+    pub deleted: deleted::DeletedSegments,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
     pub hint_failures: AtomicU64,
     /// Damage that a reader met and that could not be stored; the next start has to find it again.
@@ -135,6 +139,9 @@ pub struct Log {
     high_watermark: AtomicU64,
     visible: RwLock<Position>,
     flushed: RwLock<Position>,
+    /// Held by whoever removes or replaces files of segments that are not written any more, or
+    /// stores what is known of them. Taken before `flush_lock`: acks never wait for it.
+    upkeep: Mutex<()>,
     flush_lock: Mutex<()>,
     flush_state: FlushState,
     poison: RwLock<Option<Error>>,
@@ -169,6 +176,8 @@ struct Active {
     writer: Box<dyn SegmentWriter>,
     is_mapped: bool,
     created_ms: i64,
+    /// Drawn for this segment: the part of `segment.jitter.ms` that it gets.
+    jitter: u64,
 }
 
 struct Unsynced {

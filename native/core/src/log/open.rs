@@ -114,6 +114,7 @@ impl Log {
             high_watermark: AtomicU64::new(end.offset),
             visible: RwLock::new(end),
             flushed: RwLock::new(end),
+            upkeep: Mutex::new(()),
             flush_lock: Mutex::new(()),
             flush_state: FlushState::default(),
             poison: RwLock::new(None),
@@ -318,12 +319,17 @@ impl Opener<'_> {
     }
 
     fn active(&self, last: Option<&Arc<Segment>>, end: Position) -> Option<Active> {
-        let writer = PwriteWriter::new(Arc::clone(&self.shared.work), end.position);
+        let segment = Arc::clone(last?);
+        let now_ms = self.shared.env.clock.wall_ms();
+        // As old as its first record, as far as that can be true: a broker that is often restarted
+        // is to close segments, too.
+        let first_ms = segment.loaded_index().and_then(|index| index.first_ms());
         Some(Active {
-            segment: Arc::clone(last?),
-            writer: Box::new(writer),
+            segment,
+            writer: Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), end.position)),
             is_mapped: false,
-            created_ms: self.shared.env.clock.wall_ms(),
+            created_ms: first_ms.filter(|ms| (0..now_ms).contains(ms)).unwrap_or(now_ms),
+            jitter: self.shared.env.random.next_u64(),
         })
     }
 }

@@ -53,7 +53,7 @@ impl Log {
     /// tried again when the log is closed.
     fn remember_damage(&self, segment: &Segment, range: Option<DamagedRange>) {
         // Deletions of the log and of its segments wait for this, and it for them.
-        let _one_at_a_time = self.flush_lock.lock();
+        let _one_at_a_time = self.upkeep.lock();
         let is_there = self.segments.read().iter().any(|other| other.id == segment.id);
         if !is_there || self.ended() == Some(Code::TopicDeleted) {
             return;

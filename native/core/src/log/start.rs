@@ -7,7 +7,7 @@
 //! ```
 //! `crc` is the CRC-32C of `log_start` in 8 bytes, big-endian. The file is replaced durably before
 //! anybody is told, and only then are segments that lie wholly below it removed: whatever a
-//! power cut leaves of those is removed at the next start. Without the file the log starts
+//! stop leaves of those is removed at the next start. Without the file the log starts
 //! where its first segment does.
 
 use std::{
@@ -92,7 +92,7 @@ impl Log {
     /// # Errors
     /// [`Code::OffsetOutOfRange`] beyond the high watermark; the log's poison; why the start
     /// could not be stored, and then it is as it was. Where only files could not be removed
-    /// the next start removes them.
+    /// the next start removes them. Files of whole segments go after `file.delete.delay.ms`.
     pub fn delete_records(&self, before: Option<u64>) -> Result<u64> {
         self.check_usable()?;
         let high_watermark = self.high_watermark();
@@ -101,28 +101,35 @@ impl Log {
             let detail = format!("{}: {target} is behind {high_watermark}", self.label);
             return Err(Error::new(Code::OffsetOutOfRange, detail));
         }
+        self.raise_start(target)?;
+        Ok(self.log_start.load(Ordering::Acquire))
+    }
+
+    /// Makes `target`, which is visible, the log start unless that is further, and takes out what
+    /// lies wholly below it; returns those segments. Durable when it returns. Waits for the disk.
+    pub(super) fn raise_start(&self, target: u64) -> Result<Vec<Arc<Segment>>> {
         // Otherwise a power cut could leave a log that ends before it starts.
         if self.flushed.read().offset < target {
-            self.flush_now()?;
+            self.flush_or_poison()?;
         }
-        let _one_at_a_time = self.flush_lock.lock();
-        let log_start = self.log_start.load(Ordering::Acquire);
-        if target <= log_start {
-            return Ok(log_start);
+        let _one_at_a_time = self.upkeep.lock();
+        self.check_usable()?;
+        if target > self.log_start.load(Ordering::Acquire) {
+            let files = &*self.shared.env.files;
+            store(files, &self.directory, target).map_err(|error| {
+                Error::io(format_args!("storing the log start of {}", self.label), &error)
+            })?;
+            self.log_start.store(target, Ordering::Release);
         }
-        let files = &*self.shared.env.files;
-        store(files, &self.directory, target).map_err(|error| {
-            Error::io(format_args!("storing the log start of {}", self.label), &error)
-        })?;
-        self.log_start.store(target, Ordering::Release);
-        for segment in self.take_segments_below(target) {
+        let gone = self.take_segments_below(self.log_start.load(Ordering::Acquire));
+        let delay_ms = self.config().file_delete_delay_ms;
+        for segment in &gone {
+            segment.pin(&self.shared.files);
             self.shared.files.forget(segment.id);
             self.shared.windows.forget(segment.id);
-            if remove_files(files, &segment).is_err() {
-                self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
-            }
+            self.shared.deleted.remove_later(&self.shared, Arc::clone(segment), delay_ms);
         }
-        Ok(target)
+        Ok(gone)
     }
 
     /// Takes out of the log what lies wholly below `log_start` and is not written any more.

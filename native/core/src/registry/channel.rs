@@ -32,8 +32,8 @@ pub type Event = [f64; layout::EVENT_STRIDE];
 const EVENT_TOKEN: f64 = layout::EVENT_TOKEN as f64;
 /// `[EVENT_VISIBLE, topic, partition]`: a watched high watermark has passed the offset asked for.
 const EVENT_VISIBLE: f64 = layout::EVENT_VISIBLE as f64;
-/// `[EVENT_DELETED, topic, 0]`: the topic is gone, whoever deleted it.
-pub(super) const EVENT_DELETED: f64 = layout::EVENT_DELETED as f64;
+/// `[EVENT_UNMAP, topic, 0]`: the topic is gone, or segments of it: its windows are to be given up.
+pub(super) const EVENT_UNMAP: f64 = layout::EVENT_UNMAP as f64;
 
 /// Threads for the long work of one event loop at most, where there are processors for them.
 const LONG_WORK_THREADS_MAX: usize = 4;

@@ -40,6 +40,7 @@ impl Store {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        self.upkeep.lock().close();
         let _nobody_changes_files = self.changing_files.write();
         let closed = self.close_logs();
         self.shared.scheduler.close();

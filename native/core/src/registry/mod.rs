@@ -12,6 +12,7 @@ pub mod elsewhere;
 pub mod produce;
 pub mod statistics;
 pub mod stores;
+pub mod upkeep;
 
 use std::{
     cmp::Reverse,
@@ -32,13 +33,17 @@ use crate::{
     error::{Code, Error, Result},
     flush::{scheduler::FlushScheduler, work::WorkPool},
     limits,
-    log::{Log, LogOffsets, LogShared, Position, config::LogConfig, open::OpenLog},
+    log::{
+        Log, LogOffsets, LogShared, Position, config::LogConfig, deleted::DeletedSegments,
+        open::OpenLog,
+    },
     metadata::MetadataFile,
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
     segment::{cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache},
 };
 use channel::Channel;
 use directory::DataDirectory;
+use upkeep::{Upkeep, UpkeepReport};
 
 /// Time between two checkpoints at least.
 const CHECKPOINT_INTERVAL_MS: u64 = 1000;
@@ -134,6 +139,8 @@ pub struct Store {
     checkpoint_failures: AtomicU64,
     is_closed: AtomicBool,
     recovery_threads_max: usize,
+    upkeep: Mutex<Upkeep>,
+    upkeep_report: Mutex<UpkeepReport>,
     /// Logs asked for and logs opened.
     logs_asked: AtomicU32,
     logs_opened: AtomicU32,
@@ -176,18 +183,7 @@ impl Store {
             Checkpoint::remove(&*env.files, &directory.path)?;
             checkpointed = Checkpoint::default();
         }
-        let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
-        let shared = LogShared {
-            files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
-            windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
-            open_batches: OpenBatchCache::new(limits::OPEN_BATCHES_BYTES_MAX),
-            work: Arc::new(WorkPool::new("millrace-work", threads_max)),
-            scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
-            dirty: Arc::default(),
-            hint_failures: AtomicU64::new(0),
-            damage_failures: AtomicU64::new(0),
-            env,
-        };
+        let shared = shared(env, &options);
         let store = Arc::new(Self {
             directory,
             shared: Arc::new(shared),
@@ -203,7 +199,12 @@ impl Store {
             channels: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
-            recovery_threads_max: if threads_max == 0 { 1 } else { RECOVERY_THREADS_MAX },
+            recovery_threads_max: match options.flush_threads_max {
+                0 => 1,
+                _ => RECOVERY_THREADS_MAX,
+            },
+            upkeep: Mutex::default(),
+            upkeep_report: Mutex::default(),
             logs_asked: AtomicU32::new(0),
             logs_opened: AtomicU32::new(0),
         });
@@ -535,7 +536,7 @@ impl Store {
         for log in &logs {
             log.delete();
         }
-        self.tell([channel::EVENT_DELETED, f64::from(number), 0.0]);
+        self.tell([channel::EVENT_UNMAP, f64::from(number), 0.0]);
         self.directory.remove_topic(&self.shared.env, topic.topic_id)
     }
 
@@ -671,5 +672,22 @@ impl Store {
     pub fn drive(&self) {
         self.shared.scheduler.drive();
         self.shared.work.drive();
+    }
+}
+
+/// What the logs of a store share; without threads for a simulation.
+fn shared(env: Env, options: &StoreOptions) -> LogShared {
+    let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
+    LogShared {
+        files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
+        windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
+        open_batches: OpenBatchCache::new(limits::OPEN_BATCHES_BYTES_MAX),
+        work: Arc::new(WorkPool::new("millrace-work", threads_max)),
+        scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
+        dirty: Arc::default(),
+        deleted: DeletedSegments::default(),
+        hint_failures: AtomicU64::new(0),
+        damage_failures: AtomicU64::new(0),
+        env,
     }
 }

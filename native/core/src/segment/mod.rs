@@ -10,7 +10,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -74,6 +74,10 @@ pub struct Segment {
     index: RwLock<IndexState>,
     damaged: RwLock<DamageList>,
     kept_damage: Mutex<KeptDamage>,
+    /// Set when the segment leaves its log: its path may be another file's before long.
+    pinned: OnceLock<Arc<dyn File>>,
+    /// When its newest record is from, once it is sealed and somebody has asked.
+    newest_ms: Mutex<Option<i64>>,
 }
 
 /// What `BASE.damage` says, and what it is yet to say.
@@ -102,6 +106,8 @@ impl Segment {
             index: RwLock::new(IndexState::Loaded(SegmentIndex::default())),
             damaged: RwLock::default(),
             kept_damage: Mutex::default(),
+            pinned: OnceLock::new(),
+            newest_ms: Mutex::default(),
         }
     }
 
@@ -272,9 +278,69 @@ impl Segment {
     /// # Errors
     /// An I/O error while opening.
     pub fn file(&self, files: &FileCache) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = self.pinned.get() {
+            return Ok(Arc::clone(file));
+        }
         files.file(self.id, || {
             let mode = if self.is_sealed() { OpenMode::Read } else { OpenMode::ReadWrite };
             files.file_system().open(&self.log_path(), mode)
         })
+    }
+
+    /// When the newest record is from: by the largest timestamp, where that lies in the future or
+    /// there is none by the time of the last append, and where that is not known either, or lies in
+    /// the future itself, from now on. May read the index.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn newest_ms(&self, files: &FileCache, now_ms: i64) -> io::Result<i64> {
+        let mut known = self.newest_ms.lock();
+        if let Some(newest_ms) = known.filter(|newest_ms| *newest_ms <= now_ms) {
+            return Ok(newest_ms);
+        }
+        let (largest_ms, appended_ms) = self.with_index(files, |index| {
+            (index.largest().map(|largest| largest.timestamp_ms), index.last_append_ms())
+        })?;
+        let is_past = |ms: &i64| *ms <= now_ms;
+        let newest_ms = match largest_ms.filter(is_past).or(appended_ms.filter(is_past)) {
+            Some(newest_ms) => newest_ms,
+            None => {
+                let modified_ms = self.file(files)?.modified_ms()?.filter(is_past);
+                let corrected_ms = modified_ms.unwrap_or(now_ms);
+                self.correct_last_append(files, corrected_ms)?;
+                corrected_ms
+            }
+        };
+        if self.is_sealed() {
+            *known = Some(newest_ms);
+        }
+        Ok(newest_ms)
+    }
+
+    /// Has the index tell when the last append was: what it says cannot be true.
+    fn correct_last_append(&self, files: &FileCache, append_ms: i64) -> io::Result<()> {
+        if let IndexState::Loaded(index) = &mut *self.index.write() {
+            index.correct_last_append(append_ms);
+            return Ok(());
+        }
+        let (index_path, time_index_path) = (self.path("index"), self.path("timeindex"));
+        let system = files.file_system();
+        // Without an index file the file's own time is asked again after the next start.
+        if let Some((mut index, coverage)) =
+            index_file::load(system, &index_path, &time_index_path)?
+        {
+            index.correct_last_append(append_ms);
+            index_file::store(system, &index_path, &time_index_path, &index, coverage)?;
+            files.forget(self.id);
+        }
+        Ok(())
+    }
+
+    /// Keeps the file open for whoever still holds the segment, before the file is unlinked or
+    /// replaced. Where it cannot be opened, they get the error that they would have got.
+    pub fn pin(&self, files: &FileCache) {
+        if let Ok(file) = self.file(files) {
+            self.pinned.get_or_init(|| file);
+        }
     }
 }

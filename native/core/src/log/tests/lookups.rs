@@ -99,7 +99,7 @@ fn an_epoch_ends_where_the_next_one_begins() {
 
 #[test]
 fn deleted_records_are_gone_for_good_and_their_segments_with_them() {
-    let config = small_segments();
+    let config = LogConfig { file_delete_delay_ms: 0, ..small_segments() };
     let machine = Simulated::new(&config);
     for _ in 0..60 {
         machine.bench.append(b"a value of some length, so that segments fill up");

@@ -192,7 +192,7 @@ fn every_channel_hears_of_a_deletion_and_a_closed_one_of_nothing() {
     for listening in [&one, &two] {
         let mut events = [0.0; 6];
         assert_eq!(listening.drain_into(&mut events), 3);
-        assert_eq!(events[..2], [crate::layout::EVENT_DELETED as f64, f64::from(number)]);
+        assert_eq!(events[..2], [crate::layout::EVENT_UNMAP as f64, f64::from(number)]);
     }
     assert_eq!(closed.drain_into(&mut [0.0; 6]), 0);
     assert_eq!(woken.load(Ordering::Relaxed), 2);

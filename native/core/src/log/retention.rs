@@ -1,0 +1,148 @@
+//! Deleting what is older, or more, than a topic keeps: Kafka's rules, segment by segment.
+//!
+//! A segment is as old as its largest timestamp says. Where that lies in the future, or there is
+//! none, the time of its last append counts, which is kept beside the segment: no producer can pin
+//! a segment by a wrong clock. Where even that lies in the future, the broker's own clock was
+//! wrong, and the segment's age counts from now.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{Log, walk::failure};
+use crate::{error::Result, segment::Segment};
+
+/// What retention deleted of one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The log start before.
+    pub from_offset: u64,
+    /// The log start now.
+    pub to_offset: u64,
+    /// Segments that went.
+    pub segments: u64,
+    /// Bytes of their logs.
+    pub bytes: u64,
+    /// The rule by which the last of them went.
+    pub rule: Rule,
+}
+
+/// Why a segment goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// `retention.ms`.
+    Age,
+    /// `retention.bytes`.
+    Size,
+}
+
+impl fmt::Display for Trimmed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from_offset, to_offset, segments, bytes, rule } = self;
+        let rule = match rule {
+            Rule::Age => "retention.ms",
+            Rule::Size => "retention.bytes",
+        };
+        write!(
+            formatter,
+            "offsets {from_offset} to {to_offset} deleted by {rule}: {segments} segments, \
+             {bytes} bytes"
+        )
+    }
+}
+
+/// The segments that have to go, the first of a log.
+struct Due {
+    /// Where the log starts without them.
+    target: u64,
+    rule: Rule,
+    /// All of them, so that the one being written has to be closed first.
+    is_all: bool,
+}
+
+impl Log {
+    /// Deletes the oldest segments as far as `retention.ms` and `retention.bytes` say, never beyond
+    /// the high watermark. The segment that is being written is closed first when it is due, too.
+    /// Returns what went. Waits for the disk.
+    ///
+    /// # Errors
+    /// The log's poison or end, or why the new log start could not be stored; then nothing is
+    /// deleted. What goes on failing is tried again at the next call.
+    pub fn enforce_retention(self: &Arc<Self>) -> Result<Option<Trimmed>> {
+        self.check_usable()?;
+        let Some(due) = self.due()? else {
+            return Ok(None);
+        };
+        if due.is_all && !self.close_active_at(due.target)? {
+            return Ok(None);
+        }
+        let from_offset = self.log_start.load(Ordering::Acquire);
+        let gone = self.raise_start(due.target)?;
+        let bytes = gone.iter().map(|segment| segment.end_position()).sum();
+        let (to_offset, segments) = (self.log_start.load(Ordering::Acquire), gone.len() as u64);
+        let trimmed = Trimmed { from_offset, to_offset, segments, bytes, rule: due.rule };
+        Ok((segments > 0 || to_offset > from_offset).then_some(trimmed))
+    }
+
+    fn due(&self) -> Result<Option<Due>> {
+        let config = self.config();
+        if config.retention_ms.is_none() && config.retention_bytes.is_none() {
+            return Ok(None);
+        }
+        let segments: Vec<Arc<Segment>> = self.segments.read().clone();
+        let log_end = self.log_end.load(Ordering::Acquire);
+        let high_watermark = self.high_watermark();
+        let now_ms = self.shared.env.clock.wall_ms();
+        let sizes = segments.iter().map(|segment| segment.end_position());
+        let retained = config.retention_bytes.unwrap_or(u64::MAX);
+        let mut bytes_over = sizes.sum::<u64>().saturating_sub(retained);
+        let mut due = None;
+        for (index, segment) in segments.iter().enumerate() {
+            let next = segments.get(index + 1);
+            let end_offset = next.map_or(log_end, |next| next.base_offset);
+            let bytes = segment.end_position();
+            // An empty one is there for its name: it tells where the log goes on.
+            if end_offset > high_watermark || (next.is_none() && bytes == 0) {
+                break;
+            }
+            let rule = if bytes_over > 0 && bytes <= bytes_over {
+                Rule::Size
+            } else if let Some(retention_ms) = config.retention_ms
+                && self.age_ms(segment, now_ms)? > retention_ms
+            {
+                Rule::Age
+            } else {
+                break;
+            };
+            bytes_over = bytes_over.saturating_sub(bytes);
+            due = Some(Due { target: end_offset, rule, is_all: next.is_none() });
+        }
+        Ok(due)
+    }
+
+    /// How old the youngest record of a segment is, in milliseconds.
+    fn age_ms(&self, segment: &Segment, now_ms: i64) -> Result<u64> {
+        let newest_ms = segment
+            .newest_ms(&self.shared.files, now_ms)
+            .map_err(|error| failure(segment, &error))?;
+        Ok(u64::try_from(now_ms.saturating_sub(newest_ms)).unwrap_or(0))
+    }
+
+    /// Closes the segment that is being written, if it still ends at `end_offset`; otherwise it is
+    /// not due any more, since something was appended.
+    fn close_active_at(&self, end_offset: u64) -> Result<bool> {
+        {
+            let mut tail = self.tail.lock();
+            self.check_usable()?;
+            if tail.end.offset != end_offset {
+                return Ok(false);
+            }
+            if tail.end.position > 0 {
+                self.roll(&mut tail, &self.config(), self.shared.env.clock.wall_ms())?;
+            }
+        }
+        self.flush_or_poison()?;
+        Ok(true)
+    }
+}
