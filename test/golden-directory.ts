@@ -154,7 +154,7 @@ async function readOverWebSocket(
 ): Promise<Pick<GoldenPartition, "gaps" | "records">> {
 	const gaps: [number, number][] = [];
 	const records: GoldenRecord[] = [];
-	const consumer = client.consumer({
+	const consumer = client.consumer<Uint8Array>({
 		topics: { topic, partitions: [partition] },
 		from: "earliest",
 		until: "end",
