@@ -3,6 +3,7 @@
 //! Plain Rust: it knows nothing of Node, sockets or topics. `cargo test` alone proves it.
 
 pub mod batch;
+pub mod compaction;
 pub mod compression;
 pub mod env;
 pub mod error;

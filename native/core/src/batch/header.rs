@@ -85,6 +85,12 @@ impl Attributes {
         Self(self.0 & !Self::CODEC_MASK | i16::from(codec.number()))
     }
 
+    /// The same attributes, with or without a delete horizon.
+    pub fn with_delete_horizon(self, has_horizon: bool) -> Self {
+        let flag = if has_horizon { Self::DELETE_HORIZON } else { 0 };
+        Self(self.0 & !Self::DELETE_HORIZON | flag)
+    }
+
     /// The field as it is stored.
     pub fn bits(self) -> i16 {
         self.0
@@ -296,7 +302,7 @@ pub fn set_max_timestamp(header: &mut [u8; HEADER_BYTES], rest: &[u8], max_times
 }
 
 /// Writes the checksum of the header's fields and of `rest`, the batch behind its header.
-pub(super) fn seal(header: &mut [u8; HEADER_BYTES], rest: &[u8]) {
+pub(crate) fn seal(header: &mut [u8; HEADER_BYTES], rest: &[u8]) {
     let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
     digest.update(&header[ATTRIBUTES..]);
     digest.update(rest);

@@ -14,7 +14,7 @@ pub use build::{BatchBuilder, Built, Finish};
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, Producer, TimestampType};
 pub use open::OpenBatch;
 pub use recompress::recompress;
-pub use records::{Header, Headers, Record, Records};
+pub use records::{Header, Headers, Record, Records, StoredRecord};
 pub use validate::{
     Reason, RefusedRecord, Rules, Summary, TimestampRule, validate, validate_within,
 };

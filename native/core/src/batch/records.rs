@@ -7,7 +7,7 @@
 //! header   name_length varint · name · value_length varint (-1: null) · value
 //! ```
 
-use super::varint::split_varint;
+use super::varint::{Gather, VARINT_BYTES_MAX, split_varint, varint_bytes};
 use crate::{
     error::{Code, Error, Result},
     limits::RECORD_HEADERS_MAX,
@@ -35,6 +35,31 @@ pub struct Header<'a> {
     pub name: &'a [u8],
     /// The value; `None` is null.
     pub value: Option<&'a [u8]>,
+}
+
+/// A record with the bytes that it is stored as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRecord<'a> {
+    /// What the bytes say.
+    pub record: Record<'a>,
+    /// All of them, with the length in front.
+    pub bytes: &'a [u8],
+    attributes: u8,
+    /// Those from the offset delta on.
+    behind_timestamp: &'a [u8],
+}
+
+impl StoredRecord<'_> {
+    /// Appends the record as it is stored, but for its timestamp delta.
+    pub fn write_with_timestamp(&self, timestamp_delta: i64, output: &mut Vec<u8>) {
+        let body_bytes = 1 + varint_bytes(timestamp_delta) + self.behind_timestamp.len();
+        let mut front = Gather::<{ 2 * VARINT_BYTES_MAX + 1 }>::new();
+        front.varint(body_bytes as i64);
+        front.byte(self.attributes);
+        front.varint(timestamp_delta);
+        output.extend_from_slice(front.as_slice());
+        output.extend_from_slice(self.behind_timestamp);
+    }
 }
 
 /// Where a record begins.
@@ -129,6 +154,23 @@ impl<'a> Records<'a> {
         Some(body)
     }
 
+    /// The next record with its bytes, as [`next`](Iterator::next) has it without.
+    pub fn next_stored(&mut self) -> Option<Result<StoredRecord<'a>>> {
+        let before = self.rest;
+        let record = match self.next()? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        let bytes = before.get(..before.len() - self.rest.len()).unwrap_or_default();
+        let stored = split_stored(bytes).map(|(attributes, behind_timestamp)| StoredRecord {
+            record,
+            bytes,
+            attributes,
+            behind_timestamp,
+        });
+        Some(stored.ok_or_else(|| self.fail("its lengths do not add up")))
+    }
+
     #[inline]
     fn read_record(&mut self) -> Option<Record<'a>> {
         let body = self.read_body()?;
@@ -218,6 +260,14 @@ impl<'a> Iterator for Headers<'a> {
         self.remaining -= 1;
         Some(Ok(header))
     }
+}
+
+/// The attributes of a record, and its bytes from the offset delta on.
+fn split_stored(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (_length, body) = split_varint(bytes)?;
+    let (attributes, body) = body.split_first()?;
+    let (_timestamp_delta, behind) = split_varint(body)?;
+    Some((*attributes, behind))
 }
 
 /// Bytes behind a length, or null for -1.
