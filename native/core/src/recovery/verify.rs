@@ -15,7 +15,10 @@ use crate::{
     limits,
     log::OFFSET_MAX,
     producer::ProducerStates,
-    registry::directory::{DataDirectory, FORMAT_FILE, PartitionFile},
+    registry::{
+        directory::{DataDirectory, PartitionFile},
+        format::FORMAT_FILE,
+    },
     segment::{
         Segment,
         damage::{self, KnownDamage},

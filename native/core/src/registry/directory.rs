@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::format::{FORMAT_VERSION_NEWEST, Format};
 use crate::{
     env::{
         Env, FileSystemKind,
@@ -25,26 +26,16 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// The version that this code writes; it refuses newer ones.
-pub const FORMAT_VERSION: u32 = 1;
 const LOCK_FILE: &str = "LOCK";
-/// Tells a data directory, and of which version.
-pub const FORMAT_FILE: &str = "format.json";
 const PARTITION_FILE: &str = "partition.json";
-const LOGS: &str = "logs";
+pub(super) const LOGS: &str = "logs";
 const SET_ASIDE: &str = "set-aside";
 const JSON_BYTES_MAX: u64 = 64 << 10;
-
-#[derive(Serialize, Deserialize)]
-struct Format {
-    format_version: u32,
-    cluster_id: String,
-}
 
 /// `partition.json`: whose directory this is, so that the catalogue can be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionFile {
-    /// Format version of the directory.
+    /// Format version of the data directory when the partition was created.
     pub format_version: u32,
     /// The topic's name when the partition was created.
     pub topic: String,
@@ -73,6 +64,8 @@ pub struct DataDirectory {
     pub path: PathBuf,
     /// Names the cluster that the data belongs to.
     pub cluster_id: String,
+    /// What `format.json` says; held while it is replaced.
+    format: Mutex<Format>,
     lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }
 
@@ -102,10 +95,50 @@ impl DataDirectory {
             }
             _ => failed(error),
         })?;
-        let cluster_id = read_or_create_format(env, path)?;
+        let format = match Format::load(env, path)? {
+            Some(format) => format,
+            None => {
+                let format = Format::new(env);
+                format.store(env, path)?;
+                format
+            }
+        };
         env.files.create_directory(&path.join(LOGS)).map_err(failed)?;
         env.files.sync_directory(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), cluster_id, lock: Mutex::new(Some(lock)) })
+        Ok(Self {
+            path: path.to_owned(),
+            cluster_id: format.cluster_id.clone(),
+            format: Mutex::new(format),
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// The directory's format version.
+    pub fn format_version(&self) -> u32 {
+        self.format.lock().format_version
+    }
+
+    /// Raises the directory's format to `version` where it is older, durably: to be called before
+    /// anything is stored that earlier code would read wrongly. From then on that code refuses the
+    /// directory.
+    ///
+    /// # Errors
+    /// - [`Code::InvalidArgument`] for a version that this code does not know itself.
+    /// - Why the file could not be replaced. What needs the version must not be stored then; the
+    ///   caller may try again.
+    pub fn require_format(&self, env: &Env, version: u32) -> Result<()> {
+        if version > FORMAT_VERSION_NEWEST {
+            let detail = format!("format {version} is not known");
+            return Err(Error::new(Code::InvalidArgument, detail));
+        }
+        let mut format = self.format.lock();
+        if format.format_version >= version {
+            return Ok(());
+        }
+        let raised = format.raised_to(version);
+        raised.store(env, &self.path)?;
+        *format = raised;
+        Ok(())
     }
 
     /// Lets others use the directory; nothing may touch it through this object afterwards.
@@ -142,7 +175,7 @@ impl DataDirectory {
             let directory = self.partition(topic_id, partition);
             files.create_directory(&directory).map_err(failed)?;
             let file = PartitionFile {
-                format_version: FORMAT_VERSION,
+                format_version: self.format_version(),
                 topic: topic.to_owned(),
                 topic_id,
                 partition,
@@ -246,41 +279,4 @@ fn remove_tree(env: &Env, path: &Path) -> std::io::Result<()> {
         }
     }
     env.files.remove_directory(path)
-}
-
-fn read_or_create_format(env: &Env, path: &Path) -> Result<String> {
-    let file = path.join(FORMAT_FILE);
-    let failed = |error| Error::io(format_args!("opening {}", file.display()), &error);
-    let damaged = |detail: String| Error::new(Code::DataDamaged, detail);
-    if let Some(bytes) = read_whole(&*env.files, &file, JSON_BYTES_MAX).map_err(failed)? {
-        let format: Format = serde_json::from_slice(&bytes)
-            .map_err(|error| damaged(format!("{}: {error}", file.display())))?;
-        if format.format_version > FORMAT_VERSION {
-            let detail = format!(
-                "{} has format {}, this version knows up to {FORMAT_VERSION}",
-                path.display(),
-                format.format_version
-            );
-            return Err(Error::new(Code::DataDirectoryNewer, detail));
-        }
-        return Ok(format.cluster_id);
-    }
-    let cluster_id = cluster_id(env);
-    let format = Format { format_version: FORMAT_VERSION, cluster_id: cluster_id.clone() };
-    let json = serde_json::to_vec(&format).map_err(|error| damaged(error.to_string()))?;
-    replace_durably(&*env.files, path, FORMAT_FILE, &json).map_err(failed)?;
-    Ok(cluster_id)
-}
-
-/// A random id in Kafka's form: 16 bytes as 22 characters of URL-safe base64.
-fn cluster_id(env: &Env) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bits = u128::from(env.random.next_u64()) << 64 | u128::from(env.random.next_u64());
-    let mut text = String::with_capacity(22);
-    for _ in 0..22 {
-        let index = usize::try_from(bits & 63).unwrap_or(0);
-        text.push(char::from(ALPHABET.get(index).copied().unwrap_or(b'A')));
-        bits >>= 6;
-    }
-    text
 }

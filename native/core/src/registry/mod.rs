@@ -9,6 +9,7 @@ pub mod deliver;
 pub mod deliveries;
 pub mod directory;
 pub mod elsewhere;
+pub mod format;
 pub mod produce;
 pub mod statistics;
 pub mod stores;
