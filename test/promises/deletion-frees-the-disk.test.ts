@@ -1,7 +1,8 @@
 /**
  * The promise: deleting a topic gives its disk blocks back within a second, also while consumers
- * are being served from its mapped files. Bytes that wait for a socket hold them until they are
- * sent or the connection ends, which is a second at most behind that.
+ * are being served from its mapped files, and so does retention where files have no delay. Bytes
+ * that wait for a socket hold them until they are sent or the connection ends, which is a second at
+ * most behind that.
  */
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
@@ -32,9 +33,10 @@ describe.each(TRANSPORTS)("%s", (transport) => {
 	requireTransport(transport);
 
 	test.for([
-		["being read", false],
-		["waiting for a socket", true],
-	] as const)("a topic that is %s", { timeout: 60_000 }, async ([, isStalled], context) => {
+		["topic being read", "deletion", false],
+		["topic waiting for a socket", "deletion", true],
+		["log being read that retention cuts", "retention", false],
+	] as const)("a %s", { timeout: 60_000 }, async ([, way, isStalled], context) => {
 		const missing = missingMounts();
 		if (missing !== null) context.skip(missing);
 		const { directory } = mountMemory(128 * MEBIBYTE);
@@ -43,10 +45,11 @@ describe.each(TRANSPORTS)("%s", (transport) => {
 			return bsize * (blocks - bfree);
 		};
 		const dataDir = join(directory, "data");
-		const flags = ["--websocket-transport", transport];
+		const flags = ["--websocket-transport", transport, "--log-retention-check-interval-ms", "100"];
 		const broker = await BrokerProcess.start({ dataDir, flags });
 		const client = await connect(broker.url);
-		await client.topics.create("short-lived");
+		const configs = { "segment.bytes": "1048576", "file.delete.delay.ms": "0" };
+		await client.topics.create("short-lived", { configs });
 		const emptyBytes = usedBytes();
 		const producer = client.producer<Uint8Array>({ codec: "bytes" });
 		for (let bytes = 0; bytes < STORED_BYTES; bytes += VALUE_BYTES) {
@@ -63,8 +66,12 @@ describe.each(TRANSPORTS)("%s", (transport) => {
 			stalled.socket.pause();
 			await sleep(200);
 		}
-		await client.topics.delete("short-lived");
-		for (const reader of reading) await reader.take(([operation]) => operation === ENDED);
+		if (way === "retention") {
+			await client.topics.alter("short-lived", { "retention.ms": "0" });
+		} else {
+			await client.topics.delete("short-lived");
+			for (const reader of reading) await reader.take(([operation]) => operation === ENDED);
+		}
 		stalled.close();
 		const deadlineMs = Date.now() + 1_000;
 		while (usedBytes() > emptyBytes + REMAINDER_BYTES_MAX && Date.now() < deadlineMs) {

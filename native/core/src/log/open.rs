@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     batch::TimestampType,
-    env::{DirectoryEntry, FileSystem},
+    env::{DirectoryEntry, FileSystem, OpenMode},
     error::{Error, Result},
     flush::scheduler::FlushState,
     index::file as index_file,
@@ -78,14 +78,17 @@ impl Log {
             }
             segments.push(opened.segment);
         }
+        if stored_start > end.offset {
+            end = opener.go_on_at(stored_start, &mut segments, report, end)?;
+        }
+        let bases: Vec<u64> = segments.iter().map(|segment| segment.base_offset).collect();
         opener.remove_stale_hints(&bases, end.offset)?;
         if snapshot_offset > end.offset {
             // The producers' state told of records that are gone. Now that it is gone too, the
             // state is made from what is there.
             return Self::open(shared, open, report);
         }
-        let first_base = bases.first().copied().unwrap_or(0);
-        let log_start = stored_start.min(end.offset).max(first_base);
+        let log_start = stored_start.max(bases.first().copied().unwrap_or(0));
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
         let tail = Tail {
@@ -173,12 +176,30 @@ impl Opener<'_> {
         entries.find(|entry| entry.name == name).map_or(0, |entry| entry.bytes)
     }
 
-    /// Base offsets of the segments, without those at the end that hold nothing: they are removed,
-    /// so that offsets that were lost with a tail are not taken for damage before them. The first
-    /// segment stays in any case: its name tells where the log goes on.
-    fn segment_bases_without_blanks(&self) -> Result<Vec<u64>> {
+    /// The log start as it was stored; 0 where it never was.
+    fn stored_start(&self) -> Result<u64> {
+        let directory = &self.open.directory;
+        let stored = start::load(self.files(), directory)
+            .map_err(self.failed(&directory.join(start::FILE_NAME)))?;
+        Ok(stored.unwrap_or(0))
+    }
+
+    /// Base offsets of the segments that count, durably; the others are removed.
+    ///
+    /// Those whose records were all deleted: a stop came before their files went, and what it left
+    /// of them may have holes. And those at the end that hold nothing, so that offsets that were
+    /// lost with a tail are not taken for damage before them. But one of them stays in any case, and
+    /// one that begins at the log start, too: its name tells where the log goes on.
+    fn segment_bases_from(&self, log_start: u64) -> Result<Vec<u64>> {
         let mut bases = self.segment_bases();
+        let below = start::count_below(bases.iter().copied(), log_start);
+        for base_offset in bases.drain(..below) {
+            let segment = Segment::new(&self.open.directory, base_offset);
+            start::remove_files(self.files(), &segment)
+                .map_err(self.failed(&segment.log_path()))?;
+        }
         while let [_, .., last] = bases.as_slice()
+            && *last > log_start
             && self.is_blank(*last)?
         {
             let path = Segment::new(&self.open.directory, *last).log_path();
@@ -193,28 +214,26 @@ impl Opener<'_> {
         Ok(bases)
     }
 
-    /// The log start as it was stored; 0 where it never was.
-    fn stored_start(&self) -> Result<u64> {
-        let directory = &self.open.directory;
-        let stored = start::load(self.files(), directory)
-            .map_err(self.failed(&directory.join(start::FILE_NAME)))?;
-        Ok(stored.unwrap_or(0))
-    }
-
-    /// Base offsets of the segments that count. Those whose records were all deleted are removed:
-    /// a stop came before their files went, and what it left of them may have holes.
-    fn segment_bases_from(&self, log_start: u64) -> Result<Vec<u64>> {
-        let mut bases = self.segment_bases_without_blanks()?;
-        let below = start::count_below(bases.iter().copied(), log_start);
-        for base_offset in bases.drain(..below) {
-            let segment = Segment::new(&self.open.directory, base_offset);
-            start::remove_files(self.files(), &segment)
-                .map_err(self.failed(&segment.log_path()))?;
+    /// Lets a log that ends before it starts go on at its start: files were lost that had been
+    /// durable, and offsets that somebody has seen must not be given to other records.
+    fn go_on_at(
+        &self,
+        log_start: u64,
+        segments: &mut Vec<Arc<Segment>>,
+        report: &mut Vec<RecoveryEntry>,
+        end: Position,
+    ) -> Result<Position> {
+        let segment = Arc::new(Segment::new(&self.open.directory, log_start));
+        let path = segment.log_path();
+        let file = self.files().open(&path, OpenMode::OpenOrCreate).map_err(self.failed(&path))?;
+        file.truncate(0).and_then(|()| file.sync_data()).map_err(self.failed(&path))?;
+        self.sync_directory()?;
+        for gone in segments.drain(..) {
+            start::remove_files(self.files(), &gone).map_err(self.failed(&gone.log_path()))?;
         }
-        if below > 0 {
-            self.sync_directory()?;
-        }
-        Ok(bases)
+        report.push(self.quarantined(end.offset, log_start, 0));
+        segments.push(segment);
+        Ok(Position { offset: log_start, segment_base: log_start, position: 0 })
     }
 
     fn sync_directory(&self) -> Result<()> {

@@ -33,8 +33,9 @@ use crate::{
 pub const FILE_NAME: &str = "start.json";
 /// A file larger than this is not one of ours.
 const FILE_BYTES_MAX: u64 = 4096;
-/// What belongs to a segment, the log itself first: without it the others are stale hints.
-const SEGMENT_EXTENSIONS: [&str; 5] = ["log", "index", "timeindex", "snapshot", "damage"];
+/// What belongs to a segment, the log itself first: without it the others are stale hints. Not so
+/// the snapshot of the producers where it begins: it may be the newest.
+const SEGMENT_EXTENSIONS: [&str; 4] = ["log", "index", "timeindex", "damage"];
 
 #[derive(Serialize, Deserialize)]
 struct StartFile {

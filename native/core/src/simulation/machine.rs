@@ -74,6 +74,8 @@ pub(super) struct Figures {
     pub(super) power_cuts: u64,
     pub(super) kills: u64,
     pub(super) clean_stops: u64,
+    pub(super) deletions: u64,
+    pub(super) deleted_records: u64,
 }
 
 impl Figures {
@@ -89,6 +91,8 @@ impl Figures {
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
         self.clean_stops += other.clean_stops;
+        self.deletions += other.deletions;
+        self.deleted_records += other.deleted_records;
     }
 }
 
@@ -337,6 +341,7 @@ impl Simulation {
         self.files.clear_faults();
         self.may_fail = false;
         self.check_epoch(was_clean)?;
+        self.settle_starts()?;
         self.check_all()
     }
 

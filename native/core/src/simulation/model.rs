@@ -1,6 +1,9 @@
 //! What a partition promised so far.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
 
 use super::{
     batches::{BatchId, BatchSpec, RecordId},
@@ -23,6 +26,17 @@ pub(super) enum Fate {
 pub(super) struct Attempt {
     pub(super) spec: BatchSpec,
     pub(super) fate: Fate,
+}
+
+impl Attempt {
+    /// Until when it is sure to be kept for its own sake. Records without a time are as old as
+    /// those beside them.
+    fn newest_ms(&self) -> i64 {
+        match self.spec.timestamp_ms {
+            -1 => i64::MIN,
+            timestamp_ms => timestamp_ms,
+        }
+    }
 }
 
 /// A client that numbers its batches and sends what was not acked again, in order.
@@ -56,6 +70,10 @@ pub(super) struct Partition {
     /// Records that readers saw of a relaxed topic: there until the power fails.
     weak: BTreeMap<u64, RecordId>,
     pub(super) client: Client,
+    /// Where the log starts at least.
+    pub(super) log_start: u64,
+    /// The furthest start that somebody asked for.
+    pub(super) asked_start: u64,
 }
 
 impl Partition {
@@ -93,6 +111,9 @@ impl Partition {
             if let Fate::Acked { base_offset } = attempt.fate {
                 for index in 0..attempt.spec.record_count {
                     let offset = base_offset + u64::from(index);
+                    if offset < self.log_start {
+                        continue;
+                    }
                     if content.get(&offset) != Some(&(*id, index)) {
                         let detail = format!(
                             "acked {id} record {index} at {offset}: {:?}",
@@ -104,6 +125,31 @@ impl Partition {
             }
         }
         self.check_foreign(content)
+    }
+
+    /// The first known record within a range of offsets that is not from before a time.
+    pub(super) fn first_from(&self, range: Range<u64>, from_ms: i64) -> Option<String> {
+        let seen = self.firm.range(range.clone()).chain(self.weak.range(range.clone()));
+        let acked = self.attempts.iter().filter_map(|(id, attempt)| match &attempt.fate {
+            Fate::Acked { base_offset } if range.contains(base_offset) => {
+                Some((base_offset, (*id, 0)))
+            }
+            _ => None,
+        });
+        let mut known = seen.map(|(offset, record)| (offset, *record)).chain(acked);
+        known.find_map(|(offset, record)| {
+            let newest_ms = self.attempts.get(&record.0)?.newest_ms();
+            (newest_ms >= from_ms).then(|| format!("{record:?} at {offset} of {newest_ms}"))
+        })
+    }
+
+    /// Forgets what a reader saw below a log start; returns how many records that were.
+    pub(super) fn forget_below(&mut self, log_start: u64) -> u64 {
+        let before = self.firm.len() + self.weak.len();
+        self.firm = self.firm.split_off(&log_start);
+        self.weak = self.weak.split_off(&log_start);
+        self.log_start = self.log_start.max(log_start);
+        (before - self.firm.len() - self.weak.len()) as u64
     }
 
     /// Everything that is there was appended, whole, once and in order.

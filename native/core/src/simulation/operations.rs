@@ -47,7 +47,9 @@ impl Simulation {
         if self.topics.is_empty() {
             return self.create_topic();
         }
-        match self.dice.within(0..200) {
+        match self.dice.within(0..210) {
+            200..207 => self.retain(),
+            207..210 => self.delete_records(),
             0..90 => self.append(),
             90..120 => self.read_some(),
             120..150 => {
@@ -55,7 +57,7 @@ impl Simulation {
                 Ok(())
             }
             150..158 => {
-                let ms = self.dice.pick(&[1, 60, 1100]);
+                let ms = self.dice.pick(&[1, 60, 1100, 70_000]);
                 self.clock.advance_ms(ms);
                 Ok(())
             }
@@ -110,11 +112,17 @@ impl Simulation {
 
     fn config(&self) -> LogConfig {
         let dice = &self.dice;
+        let (retention_ms, retention_bytes) =
+            dice.pick(&[(None, None), (Some(0), None), (Some(60_000), None), (None, Some(5_000))]);
         LogConfig {
             flush_messages: dice.pick(&[1, 1, 1, 5, 1000]),
             flush_ms: dice.pick(&[u64::MAX, u64::MAX, 50]),
             segment_bytes: dice.pick(&[700, 3_000, 20_000, 400_000]),
             segment_ms: dice.pick(&[u64::MAX, u64::MAX, 500]),
+            segment_jitter_ms: dice.pick(&[0, 300]),
+            retention_ms,
+            retention_bytes,
+            file_delete_delay_ms: dice.pick(&[0, 60_000]),
             index_interval_bytes: dice.pick(&[0, 300, 4096]),
             timestamp_type: dice.pick(&[TimestampType::CreateTime, TimestampType::LogAppendTime]),
             writer: dice.pick(&[
@@ -201,7 +209,7 @@ impl Simulation {
         self.dice.within(0..self.topics.len() as u64) as usize
     }
 
-    fn any_partition(&self) -> (usize, usize) {
+    pub(super) fn any_partition(&self) -> (usize, usize) {
         let topic = self.any_topic();
         let count = self.topics[topic].partitions.len() as u64;
         (topic, self.dice.within(0..count) as usize)
@@ -345,8 +353,10 @@ impl Simulation {
         self.figures.failed_appends += 1;
         let partition = &mut self.topics[topic].partitions[index];
         let client = &mut partition.client;
-        if error.code() == Code::OutOfOrderSequenceNumber && client.was_cut {
-            // Something between was lost with the power: the client starts anew.
+        let was_trimmed = partition.log_start > 0;
+        if error.code() == Code::OutOfOrderSequenceNumber && (client.was_cut || was_trimmed) {
+            // Something between was lost with the power, or what is known of the client's last
+            // batches was read again from a log that no longer has them: it starts anew.
             self.figures.given_up += 1;
             *client = Client::default();
             return Ok(());

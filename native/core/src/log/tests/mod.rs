@@ -6,6 +6,7 @@ mod durability;
 mod lookups;
 mod reading;
 mod recovery;
+mod retention;
 
 use std::{
     num::NonZeroUsize,

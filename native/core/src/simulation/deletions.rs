@@ -1,0 +1,98 @@
+//! Records that go: by retention, and because somebody deletes them.
+
+use std::sync::Arc;
+
+use super::{
+    machine::{Simulation, Violation},
+    model::Partition,
+};
+use crate::{
+    env::Clock,
+    log::{Log, config::LogConfig},
+};
+
+impl Simulation {
+    /// Retention looks at every log.
+    pub(super) fn retain(&mut self) -> Result<(), Violation> {
+        let store = self.store();
+        store.enforce_retention();
+        for entry in store.take_upkeep_report() {
+            self.note(format!("retention: {entry:?}"));
+        }
+        if self.dice.one_in(2) {
+            store.shared().deleted.remove_due(store.shared());
+        }
+        self.settle_starts()?;
+        if self.may_fail || !self.has_power() {
+            // What seems to have failed may be durable, and shows after the next start.
+            for topic in self.topics.iter_mut().filter(|topic| has_limit(&topic.config)) {
+                for (index, partition) in topic.partitions.iter_mut().enumerate() {
+                    let high_watermark =
+                        store.offsets(topic.number, index as u32).unwrap().high_watermark;
+                    partition.asked_start = partition.asked_start.max(high_watermark);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody deletes the records before an offset.
+    pub(super) fn delete_records(&mut self) -> Result<(), Violation> {
+        let (topic, index) = self.any_partition();
+        let store = self.store();
+        let number = self.topics[topic].number;
+        let offsets = store.offsets(number, index as u32).unwrap();
+        let target = self.dice.within(offsets.log_start..offsets.high_watermark + 1);
+        let partition = &mut self.topics[topic].partitions[index];
+        partition.asked_start = partition.asked_start.max(target);
+        let deleted = store.delete_records(number, index as u32, Some(target));
+        self.note(format!("delete {topic}-{index} before {target}: {deleted:?}"));
+        if let Err(error) = deleted
+            && !self.is_excused(&error)
+            && store.log(number, index as u32).unwrap().poison().is_none()
+        {
+            return Err(Violation::Refused(format!("deleting: {error}")));
+        }
+        self.settle_starts()
+    }
+
+    /// Holds where the logs start against what was to go, and forgets what went.
+    pub(super) fn settle_starts(&mut self) -> Result<(), Violation> {
+        let store = self.store();
+        let now_ms = self.clock.wall_ms();
+        for topic in &mut self.topics {
+            for (index, partition) in topic.partitions.iter_mut().enumerate() {
+                let log = store.log(topic.number, index as u32).unwrap();
+                self.figures.deleted_records += settle_start(partition, &log, now_ms)?;
+            }
+        }
+        self.figures.deletions += 1;
+        Ok(())
+    }
+}
+
+fn has_limit(config: &LogConfig) -> bool {
+    config.retention_ms.is_some() || config.retention_bytes.is_some()
+}
+
+fn settle_start(partition: &mut Partition, log: &Arc<Log>, now_ms: i64) -> Result<u64, Violation> {
+    let start = log.offsets().log_start;
+    if start < partition.log_start {
+        let detail = format!("{} starts at {start} again", log.label);
+        return Err(Violation::Altered(detail));
+    }
+    let config = log.config();
+    // What nobody asked to be deleted went by one rule or the other, or with the power.
+    let by_retention = partition.asked_start.max(partition.log_start)..start;
+    let is_enough_left = config.retention_bytes.is_some_and(|bytes| log.bytes() >= bytes);
+    if !by_retention.is_empty() && !is_enough_left {
+        let kept_from_ms = config
+            .retention_ms
+            .map_or(i64::MIN, |retention_ms| now_ms - i64::try_from(retention_ms).unwrap());
+        if let Some(young) = partition.first_from(by_retention, kept_from_ms) {
+            let detail = format!("{}: {young}, which is to be kept", log.label);
+            return Err(Violation::Lost(detail));
+        }
+    }
+    Ok(partition.forget_below(start))
+}
