@@ -1,16 +1,17 @@
 //! A [`File`] over a descriptor of the machine: real files and anonymous ones in memory alike.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, IoSliceMut},
+    num::NonZeroU64,
     os::fd::OwnedFd,
     sync::Arc,
 };
 
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{
     File, WritableMapping,
-    mapping::{MappedWindow, Mapping},
+    mapping::{MappedWindow, Mapping, POSITION_ALIGNMENT_BYTES},
 };
 
 /// Most slices that one pwritev takes on every supported system (IOV_MAX).
@@ -20,11 +21,17 @@ const SLICES_PER_WRITE_MAX: usize = 1024;
 /// except [`File::sync_data`] as its contract says.
 pub(super) struct DescriptorFile {
     descriptor: Arc<OwnedFd>,
+    is_read_once: bool,
 }
 
 impl DescriptorFile {
     pub(super) fn new(descriptor: OwnedFd) -> Self {
-        Self { descriptor: Arc::new(descriptor) }
+        Self { descriptor: Arc::new(descriptor), is_read_once: false }
+    }
+
+    /// As [`OpenMode::ReadOnce`](super::OpenMode::ReadOnce) says.
+    pub(super) fn read_once(descriptor: OwnedFd) -> Self {
+        Self { descriptor: Arc::new(descriptor), is_read_once: true }
     }
 
     /// A file in memory that has no name and goes with its last descriptor and mapping.
@@ -63,6 +70,10 @@ impl File for DescriptorFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        if self.is_read_once {
+            return read_past_cache(&self.descriptor, buffer, position);
+        }
         Ok(retry_on_intr(|| rustix::io::pread(&self.descriptor, &mut *buffer, position))?)
     }
 
@@ -148,5 +159,73 @@ fn start_writeback(file: &OwnedFd, position: u64, bytes: u64) -> io::Result<()> 
     match unsafe { libc::sync_file_range(file.as_raw_fd(), position, bytes, flags) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// `RWF_DONTCACHE`: pages that the read brings in go again, others stay (Linux 6.14; ext4, XFS).
+#[cfg(target_os = "linux")]
+const DO_NOT_CACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+#[cfg(target_os = "linux")]
+fn read_past_cache(file: &Arc<OwnedFd>, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let read = retry_on_intr(|| {
+        rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], position, DO_NOT_CACHE)
+    });
+    match read {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+        other => return Ok(other?),
+    }
+    let was_resident = is_resident(file, position, buffer.len())?;
+    let read = retry_on_intr(|| rustix::io::pread(file, &mut *buffer, position))?;
+    if !was_resident && let Some(length) = NonZeroU64::new(read as u64) {
+        rustix::fs::fadvise(file, position, Some(length), rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(read)
+}
+
+/// Whether all of a range, as far as the file goes, is in the system's cache.
+#[cfg(target_os = "linux")]
+fn is_resident(file: &Arc<OwnedFd>, position: u64, bytes: usize) -> io::Result<bool> {
+    let start = position - position % POSITION_ALIGNMENT_BYTES;
+    let end = u64::try_from(rustix::fs::fstat(file)?.st_size).map_err(io::Error::other)?;
+    let end = end.min(position.saturating_add(bytes as u64));
+    if end <= position {
+        return Ok(true);
+    }
+    let offset_of = |at: u64| usize::try_from(at - start).map_err(io::Error::other);
+    let mapping = Mapping::new(file, start, offset_of(end)?)?;
+    mapping.resident(offset_of(position)?..offset_of(end)?)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::{
+        super::{DiskFileSystem, FileSystem, FileSystemKind, OpenMode},
+        *,
+    };
+
+    #[test]
+    fn reading_once_keeps_what_was_cached_and_nothing_else() {
+        let path = std::env::temp_dir().join(format!("millrace-{}", uuid::Uuid::new_v4()));
+        let bytes: Vec<u8> = (0..1u32 << 20).map(|index| (index % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let open = || super::super::disk::open(&path, OpenMode::Read).unwrap();
+        let descriptor = Arc::new(open());
+        rustix::fs::fsync(&descriptor).unwrap();
+        rustix::fs::fadvise(&descriptor, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let (half, mut buffer) = (bytes.len() / 2, vec![0; 64 << 10]);
+        rustix::io::pread(&descriptor, &mut buffer, half as u64).unwrap();
+        let once = DescriptorFile::read_once(open());
+        for position in (0..bytes.len()).step_by(buffer.len()) {
+            assert_eq!(once.read_at(&mut buffer, position as u64).unwrap(), buffer.len());
+            assert_eq!(buffer, bytes[position..position + buffer.len()]);
+        }
+        std::fs::remove_file(&path).unwrap();
+        let is_cached = |position: usize| is_resident(&descriptor, position as u64, 4096).unwrap();
+        assert!(is_cached(half), "what was cached before stays");
+        // A file system in memory has nowhere else to keep it.
+        if DiskFileSystem.kind(&std::env::temp_dir()).unwrap() != FileSystemKind::Memory {
+            assert!(!is_cached(0), "what was not is gone again");
+        }
     }
 }

@@ -28,7 +28,11 @@ pub struct DiskFileSystem;
 
 impl FileSystem for DiskFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(DescriptorFile::new(open(path, mode)?)))
+        let descriptor = open(path, mode)?;
+        Ok(Arc::new(match mode {
+            OpenMode::ReadOnce => DescriptorFile::read_once(descriptor),
+            _ => DescriptorFile::new(descriptor),
+        }))
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
@@ -100,11 +104,11 @@ impl FileSystem for DiskFileSystem {
     }
 }
 
-fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
+pub(super) fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(mode != OpenMode::Read).mode(FILE_MODE);
+    options.read(true).write(mode.is_writable()).mode(FILE_MODE);
     match mode {
-        OpenMode::Read | OpenMode::ReadWrite => {}
+        OpenMode::Read | OpenMode::ReadOnce | OpenMode::ReadWrite => {}
         OpenMode::CreateNew => {
             options.create_new(true);
         }

@@ -24,7 +24,7 @@ use std::{
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// Positions of mappings are multiples of this: the largest page size of the supported machines.
-const POSITION_ALIGNMENT_BYTES: u64 = 64 * 1024;
+pub(super) const POSITION_ALIGNMENT_BYTES: u64 = 64 * 1024;
 
 /// Pages asked for by one mincore: 16 MiB of 4 KiB pages in one call, on the stack.
 const RESIDENT_PAGES_PER_CALL_MAX: usize = 4096;

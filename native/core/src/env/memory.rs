@@ -54,7 +54,7 @@ impl MemoryFileSystem {
 
 impl FileSystem for MemoryFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
-        let writable = mode != OpenMode::Read;
+        let writable = mode.is_writable();
         Ok(Arc::new(MemoryFile { node: self.node(path, mode)?, writable }))
     }
 

@@ -71,11 +71,21 @@ pub trait Random: Send + Sync + 'static {
     fn next_u64(&self) -> u64;
 }
 
+impl OpenMode {
+    /// Whether the file can be written to.
+    pub fn is_writable(self) -> bool {
+        !matches!(self, Self::Read | Self::ReadOnce)
+    }
+}
+
 /// How [`FileSystem::open`] opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// An existing file, for reading.
     Read,
+    /// An existing file, for reading what nobody is about to read again: where the system can, what
+    /// was not in its cache before is not kept there.
+    ReadOnce,
     /// An existing file, for reading and writing.
     ReadWrite,
     /// A file that must not exist yet, for reading and writing, mode 0600.

@@ -5,6 +5,8 @@
 
 pub mod file;
 
+use crate::recovery::scan::Mark;
+
 /// Where a batch begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetEntry {
@@ -73,6 +75,15 @@ impl SegmentIndex {
     /// The offset entries, rising.
     pub fn entries(&self) -> &[OffsetEntry] {
         &self.offsets
+    }
+
+    /// Where batches begin in a segment with this base offset.
+    pub fn marks(&self, base_offset: u64) -> Vec<Mark> {
+        let mark = |entry: &OffsetEntry| Mark {
+            position: u64::from(entry.position),
+            offset: base_offset.saturating_add(u64::from(entry.relative_offset)),
+        };
+        self.offsets.iter().map(mark).collect()
     }
 
     /// A relative offset before which every record is earlier than `timestamp_ms`.

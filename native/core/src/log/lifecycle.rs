@@ -19,6 +19,11 @@ impl Log {
         }
     }
 
+    /// Whether the log was closed or deleted.
+    pub fn has_ended(&self) -> bool {
+        self.ended().is_some()
+    }
+
     /// Refuses further requests, makes everything durable and stores what a quick start needs.
     /// Returns the position for the checkpoint. Waits for the disk.
     ///

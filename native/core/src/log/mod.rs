@@ -15,8 +15,9 @@ pub mod open;
 pub mod read;
 pub(crate) mod recover;
 pub mod retention;
+pub(crate) mod scrub;
 mod search;
-mod set_aside;
+pub mod set_aside;
 pub mod start;
 pub mod time;
 pub mod waiters;
@@ -75,6 +76,8 @@ pub struct LogShared {
     pub deleted: deleted::DeletedSegments,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
     pub hint_failures: AtomicU64,
+    /// Damage that was met and is yet to be told of.
+    pub found: set_aside::FoundDamage,
     /// Damage that a reader met and that could not be stored; the next start has to find it again.
     pub damage_failures: AtomicU64,
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Log, LogShared, Position, search::Search};
+use super::{Log, LogShared, Position, search::Search, set_aside::Suspect};
 use crate::{
     error::{Code, Error, Result},
     limits,
@@ -80,7 +80,7 @@ pub struct Batches {
     pub high_watermark: u64,
     /// Records of the batches, counted by offsets.
     pub record_count: u32,
-    pub(super) segment: Arc<Segment>,
+    pub(crate) segment: Arc<Segment>,
 }
 
 impl Batches {
@@ -95,6 +95,8 @@ pub struct ColdRange {
     pub(super) segment: Arc<Segment>,
     pub(super) position: u64,
     pub(super) bytes: u64,
+    /// What does not look like the batch that has to be there: the file is to be asked.
+    pub(super) suspect: Option<Suspect>,
 }
 
 impl ColdRange {
@@ -107,6 +109,9 @@ impl ColdRange {
             Error::io(format_args!("reading {}", self.segment.log_path().display()), &error)
         };
         self.segment.with_index(&shared.files, |_| ()).map_err(failed)?;
+        if let Some(suspect) = &self.suspect {
+            return suspect.examine(&self.segment).map_err(failed);
+        }
         let end = self.segment.end_position();
         let bytes = self.bytes.max(READ_AHEAD_BYTES).min(end.saturating_sub(self.position));
         let bytes = bytes.min(limits::BATCH_BYTES_MAX);

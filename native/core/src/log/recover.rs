@@ -125,6 +125,7 @@ impl Opener<'_> {
             suspects: known.ranges().map(|range| range.from_position).collect(),
             producers_from: producers.offset,
             now_ms: self.shared.env.clock.wall_ms(),
+            ..ScanStart::at(base_offset, 0)
         };
         let mut state = ScanState {
             index: &mut index,
@@ -298,16 +299,8 @@ impl Opener<'_> {
 
 /// Where batches may begin, by what was stored about the segment.
 fn marks(base_offset: u64, stored: Option<&StoredIndex>, known: &KnownDamage) -> Vec<Mark> {
-    let of_index = stored.iter().flat_map(|(index, _)| index.entries());
-    let mut marks: Vec<Mark> = of_index
-        .map(|entry| Mark {
-            position: u64::from(entry.position),
-            offset: base_offset.saturating_add(u64::from(entry.relative_offset)),
-        })
-        .collect();
-    marks.extend(
-        known.ranges().map(|range| Mark { position: range.to_position, offset: range.to_offset }),
-    );
+    let mut marks = stored.map(|(index, _)| index.marks(base_offset)).unwrap_or_default();
+    marks.extend(known.ranges().map(DamagedRange::end));
     marks
 }
 

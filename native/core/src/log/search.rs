@@ -9,13 +9,14 @@ use std::{ops::Range, sync::Arc};
 use super::{
     Log, Position,
     read::{Batches, ColdRange, Read},
+    set_aside::Suspect,
 };
 use crate::{
     batch::{BatchHeader, HEADER_BYTES},
     error::{Code, Error, Result},
     limits,
     recovery::scan::Mark,
-    segment::{DamagedRange, Segment, maps::Window},
+    segment::{Segment, maps::Window},
 };
 
 /// What is looked for, and where.
@@ -99,15 +100,7 @@ impl Search<'_> {
                 {
                     place = self.without_index();
                 }
-                Walk::Damaged { at, behind } => {
-                    let further = self.set_aside(at, behind)?;
-                    return Ok(Some(match further {
-                        Some(to_offset) if self.offset < to_offset => Read::Gap { to_offset },
-                        // Set aside in front of what is wanted: go on behind it.
-                        Some(_) => continue,
-                        None => self.cold(0, 0),
-                    }));
-                }
+                Walk::Damaged { at, behind } => return Ok(Some(self.suspect(at, behind))),
             }
         }
     }
@@ -282,47 +275,19 @@ impl Search<'_> {
         })
     }
 
-    /// Sets aside what is not the batch expected at `at`, up to the next that is known of, else
-    /// to the end of the segment: readers have to get past it. Returns the first offset behind it,
-    /// or `None` when the index is not in memory.
-    fn set_aside(&self, at: Mark, behind: Option<Mark>) -> Result<Option<u64>> {
-        let files = &self.log.shared.files;
-        if !self.segment.has_index(files) {
-            return Ok(None);
-        }
-        let is_further = |mark: &Mark| {
-            mark.position > at.position
-                && mark.offset > at.offset
-                && mark.position <= self.end.position
-                && mark.offset <= self.end.offset
-        };
-        let indexed = self
-            .segment
-            .with_index(files, |index| {
-                let mut marks = index.entries().iter().map(|entry| Mark {
-                    position: u64::from(entry.position),
-                    offset: self.segment.base_offset + u64::from(entry.relative_offset),
-                });
-                marks.find(is_further)
-            })
-            .map_err(|error| self.failed(&error))?;
-        let nearest = [indexed, behind.filter(is_further)]
-            .into_iter()
-            .flatten()
-            .min_by_key(|mark| mark.position)
-            .unwrap_or(self.end);
-        let range = DamagedRange {
-            from_offset: at.offset,
-            to_offset: nearest.offset,
-            from_position: at.position,
-            to_position: nearest.position,
-        };
-        self.log.set_range_aside(self.segment, range);
-        Ok(Some(nearest.offset))
+    /// What is not the batch expected at `at` is a gap once the file has been asked.
+    fn suspect(&self, at: Mark, behind: Option<Mark>) -> Read {
+        Read::Cold(ColdRange {
+            segment: Arc::clone(self.segment),
+            position: at.position,
+            bytes: 0,
+            suspect: Some(Suspect { log: Arc::clone(self.log), at, behind, end: self.end }),
+        })
     }
 
     fn cold(&self, position: u64, bytes: u64) -> Read {
-        Read::Cold(ColdRange { segment: Arc::clone(self.segment), position, bytes })
+        let segment = Arc::clone(self.segment);
+        Read::Cold(ColdRange { segment, position, bytes, suspect: None })
     }
 
     fn failed(&self, error: &std::io::Error) -> Error {

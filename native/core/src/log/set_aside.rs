@@ -1,16 +1,115 @@
 //! Damage that a reader meets: answered as a gap at once, and remembered for good behind that.
 
 use std::{
+    io,
     ops::Range,
     sync::{Arc, atomic::Ordering},
 };
 
+use parking_lot::Mutex;
+
 use super::{Log, read::Batches};
 use crate::{
     error::Code,
-    recovery::scan::{Mark, is_whole},
+    index::SegmentIndex,
+    producer::ProducerStates,
+    recovery::scan::{Mark, ScanStart, ScanState, is_whole, scan},
     segment::{DamagedRange, Segment},
 };
+
+/// Findings remembered until somebody takes them; further ones are only counted.
+const FOUND_MAX: usize = 1000;
+
+/// What was found damaged while the store runs, for whoever tells people of it.
+#[derive(Default)]
+pub struct FoundDamage(Mutex<Found>);
+
+#[derive(Default)]
+struct Found {
+    entries: Vec<(String, String)>,
+    left_out: u64,
+}
+
+impl FoundDamage {
+    pub(crate) fn add(&self, label: &str, detail: String) {
+        let mut found = self.0.lock();
+        if found.entries.len() < FOUND_MAX {
+            found.entries.push((label.to_owned(), detail));
+        } else {
+            found.left_out += 1;
+        }
+    }
+
+    /// What was found since the last call: partitions and what is wrong there, for people.
+    pub fn take(&self) -> Vec<(String, String)> {
+        let Found { mut entries, left_out } = std::mem::take(&mut *self.0.lock());
+        if left_out > 0 {
+            let detail = format!("{left_out} more damaged places than are remembered");
+            entries.push(("millrace verify".to_owned(), detail));
+        }
+        entries
+    }
+}
+
+/// A place where a reader met something else than the batch that has to be there.
+pub(super) struct Suspect {
+    pub(super) log: Arc<Log>,
+    pub(super) at: Mark,
+    /// Where the batch behind it begins by its own length, if that could be seen.
+    pub(super) behind: Option<Mark>,
+    /// Where the visible part of the segment ends, and the offset behind it.
+    pub(super) end: Mark,
+}
+
+impl Suspect {
+    /// Reads the file there as recovery does and sets aside what recovery would. What is whole for
+    /// recovery is a gap all the same, up to the next batch that is known of: readers have to get
+    /// past it. Waits for the disk.
+    pub(super) fn examine(&self, segment: &Arc<Segment>) -> io::Result<()> {
+        let files = &self.log.shared.files;
+        let file = segment.file(files)?;
+        let marks = segment.marks(files)?;
+        let start = ScanStart {
+            from: self.at,
+            offset_max: self.end.offset,
+            durable: Some(self.end),
+            marks: marks.clone(),
+            producers_from: u64::MAX,
+            stop_position: self.at.position + 1,
+            ..ScanStart::at(segment.base_offset, 0)
+        };
+        let mut state = ScanState {
+            index: &mut SegmentIndex::default(),
+            producers: &mut ProducerStates::default(),
+            index_interval_bytes: u64::MAX,
+            base_offset: segment.base_offset,
+        };
+        if let Some(range) = scan(&*file, &start, &mut state)?.damaged.first() {
+            self.log.set_found_aside(segment, *range);
+            return Ok(());
+        }
+        let is_further = |mark: &Mark| {
+            mark.position > self.at.position
+                && mark.offset > self.at.offset
+                && mark.position <= self.end.position
+                && mark.offset <= self.end.offset
+        };
+        let nearest = marks
+            .into_iter()
+            .chain(self.behind)
+            .filter(is_further)
+            .min_by_key(|mark| mark.position)
+            .unwrap_or(self.end);
+        let range = DamagedRange {
+            from_offset: self.at.offset,
+            to_offset: nearest.offset,
+            from_position: self.at.position,
+            to_position: nearest.position,
+        };
+        self.log.set_range_aside(segment, range);
+        Ok(())
+    }
+}
 
 impl Log {
     /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
@@ -32,13 +131,24 @@ impl Log {
         self.set_range_aside(&batches.segment, range);
     }
 
-    /// As [`set_aside`](Self::set_aside), for any range of a segment.
-    pub(super) fn set_range_aside(self: &Arc<Self>, segment: &Arc<Segment>, range: DamagedRange) {
+    fn set_range_aside(self: &Arc<Self>, segment: &Arc<Segment>, range: DamagedRange) {
         if !segment.add_damaged(range) {
             return;
         }
         let (log, segment) = (Arc::clone(self), Arc::clone(segment));
         self.shared.work.spawn(Box::new(move || log.remember_damage(&segment, Some(range))));
+    }
+
+    /// Sets aside what was found damaged on the disk: later reads answer a gap. Waits for the disk.
+    pub(super) fn set_found_aside(&self, segment: &Segment, range: DamagedRange) {
+        if segment.add_damaged(range) {
+            self.remember_damage(segment, Some(range));
+        }
+    }
+
+    /// Whether the segment is one of the log's: it was not deleted, nor replaced.
+    pub(super) fn has_segment(&self, segment: &Segment) -> bool {
+        self.segments.read().iter().any(|other| other.id == segment.id)
     }
 
     /// Tries again what the disk did not take before. Waits for the disk.
@@ -49,26 +159,42 @@ impl Log {
         }
     }
 
-    /// Stores damage, and counts it when that fails: readers have their gap all the same, and it is
-    /// tried again when the log is closed.
+    /// Stores damage and reports it. It is counted when that fails: readers have their gap all the
+    /// same, and it is tried again when the log is closed.
     fn remember_damage(&self, segment: &Segment, range: Option<DamagedRange>) {
         // Deletions of the log and of its segments wait for this, and it for them.
         let _one_at_a_time = self.upkeep.lock();
-        let is_there = self.segments.read().iter().any(|other| other.id == segment.id);
-        if !is_there || self.ended() == Some(Code::TopicDeleted) {
+        if !self.has_segment(segment) || self.ended() == Some(Code::TopicDeleted) {
             return;
         }
         let stored = range
             .map_or(Ok(None), |range| Ok(self.is_on_disk(segment, &range)?.then_some(range)))
-            .and_then(|range| segment.store_damage(&self.shared.files, range));
+            .and_then(|range| {
+                if let Some(range) = &range {
+                    self.report_damage(segment, range);
+                }
+                segment.store_damage(&self.shared.files, range)
+            });
         if stored.is_err() {
             self.shared.damage_failures.fetch_add(1, Ordering::Relaxed);
         }
     }
 
+    fn report_damage(&self, segment: &Segment, range: &DamagedRange) {
+        let DamagedRange { from_offset, to_offset, from_position, to_position } = range;
+        let bytes = to_position.saturating_sub(*from_position);
+        let path = segment.log_path();
+        let detail = format!(
+            "offsets {from_offset} to {to_offset} are damaged and are served around: {bytes} bytes \
+             from {from_position} on in {}",
+            path.display()
+        );
+        self.shared.found.add(&self.label, detail);
+    }
+
     /// Whether recovery would find the damage, too. What only cannot be taken apart, or was wrong
     /// in memory for a moment, is not taken for lost for good.
-    fn is_on_disk(&self, segment: &Segment, range: &DamagedRange) -> std::io::Result<bool> {
+    fn is_on_disk(&self, segment: &Segment, range: &DamagedRange) -> io::Result<bool> {
         let file = segment.file(&self.shared.files)?;
         let at = Mark { position: range.from_position, offset: range.from_offset };
         is_whole(&*file, at, self.config().is_compacted).map(|is_whole| !is_whole)

@@ -17,6 +17,9 @@ use crate::{
     segment::DamagedRange,
 };
 
+/// What is read at once where batches are read whole.
+const READ_AHEAD_BYTES: usize = 256 << 10;
+
 /// A position at which a batch with a known offset begins, or will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
@@ -47,6 +50,8 @@ pub struct ScanStart {
     pub producers_from: u64,
     /// The time now: when producers whose own clock stamped the records count as last seen.
     pub now_ms: i64,
+    /// Where the scan stops for now, at the first batch that begins there or later.
+    pub stop_position: u64,
 }
 
 impl ScanStart {
@@ -61,6 +66,7 @@ impl ScanStart {
             suspects: Vec::new(),
             producers_from: base_offset,
             now_ms,
+            stop_position: u64::MAX,
         }
     }
 }
@@ -99,9 +105,13 @@ pub struct ScanState<'a> {
 /// An I/O error while reading.
 pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io::Result<Scanned> {
     let mut reader = BatchReader::new(file)?;
+    reader.read_ahead_end = start.stop_position;
     let mut next = start.from;
     let mut damaged = Vec::new();
     loop {
+        if next.position >= start.stop_position {
+            return Ok(Scanned { end_position: next.position, next_offset: next.offset, damaged });
+        }
         let verify =
             next.position >= start.believed_position || start.suspects.contains(&next.position);
         if let Some(header) = reader.whole_batch(next.position, verify)?
@@ -176,24 +186,29 @@ fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, posi
     }
 }
 
-/// Reads batches of one segment into a reused buffer.
+/// Reads batches of one segment through a reused buffer, so that small ones take few reads.
 struct BatchReader<'f> {
     file: &'f dyn File,
     file_bytes: u64,
+    /// Bytes of the file from `buffer_position` on.
     buffer: Vec<u8>,
+    buffer_position: u64,
+    /// Nothing from here on is read before it is asked for.
+    read_ahead_end: u64,
 }
 
 impl<'f> BatchReader<'f> {
     fn new(file: &'f dyn File) -> io::Result<Self> {
-        Ok(Self { file, file_bytes: file.len()?, buffer: Vec::new() })
+        let file_bytes = file.len()?;
+        let buffer = Vec::new();
+        Ok(Self { file, file_bytes, buffer, buffer_position: 0, read_ahead_end: file_bytes })
     }
 
     /// The batch at `position`, if it is there whole.
     fn whole_batch(&mut self, position: u64, verify: bool) -> io::Result<Option<BatchHeader>> {
-        let mut head = [0; HEADER_BYTES];
-        if read_full(self.file, &mut head, position)? < HEADER_BYTES {
+        let Some(head) = self.head(position, verify)? else {
             return Ok(None);
-        }
+        };
         let Ok(header) = BatchHeader::read(&head) else {
             return Ok(None);
         };
@@ -213,9 +228,41 @@ impl<'f> BatchReader<'f> {
     }
 
     fn has_good_checksum(&mut self, header: &BatchHeader, position: u64) -> io::Result<bool> {
-        self.buffer.resize(header.batch_bytes(), 0);
-        let read = read_full(self.file, &mut self.buffer, position)?;
-        Ok(read == header.batch_bytes() && header.verify_crc(&self.buffer).is_ok())
+        let batch = self.bytes(position, header.batch_bytes(), READ_AHEAD_BYTES)?;
+        Ok(batch.is_some_and(|batch| header.verify_crc(batch).is_ok()))
+    }
+
+    /// The bytes of a header, whatever they say. Where batches are read whole, too, so is what
+    /// follows; where only headers are, it would be read for nothing.
+    fn head(&mut self, position: u64, verify: bool) -> io::Result<Option<[u8; HEADER_BYTES]>> {
+        let ahead = if verify { READ_AHEAD_BYTES } else { HEADER_BYTES };
+        let head = self.bytes(position, HEADER_BYTES, ahead)?;
+        Ok(head.and_then(|head| head.first_chunk().copied()))
+    }
+
+    /// The bytes of a range, `None` where the file ends before it does. When it has to be read,
+    /// `ahead` bytes are.
+    fn bytes(&mut self, position: u64, length: usize, ahead: usize) -> io::Result<Option<&[u8]>> {
+        let end = position.saturating_add(length as u64);
+        if end > self.file_bytes {
+            return Ok(None);
+        }
+        let held_end = self.buffer_position.saturating_add(self.buffer.len() as u64);
+        if position < self.buffer_position || end > held_end {
+            let wanted_end = position
+                .saturating_add(ahead as u64)
+                .min(self.read_ahead_end)
+                .min(self.file_bytes)
+                .max(end);
+            let wanted = usize::try_from(wanted_end - position).map_err(io::Error::other)?;
+            let mut buffer = std::mem::take(&mut self.buffer);
+            buffer.resize(wanted, 0);
+            let read = read_full(self.file, &mut buffer, position)?;
+            buffer.truncate(read);
+            (self.buffer, self.buffer_position) = (buffer, position);
+        }
+        let start = usize::try_from(position - self.buffer_position).map_err(io::Error::other)?;
+        Ok(self.buffer.get(start..start + length))
     }
 
     /// Where the log goes on behind a batch at `damaged` that does not count: at the nearest whole
@@ -227,9 +274,7 @@ impl<'f> BatchReader<'f> {
             .filter(|mark| mark.position >= damaged.position)
             .map(|mark| (mark.position, Some(mark.offset)))
             .collect();
-        if let Some(position) = self.position_by_length(damaged)? {
-            candidates.push((position, None));
-        }
+        candidates.extend(self.positions_by_length(damaged)?.map(|position| (position, None)));
         candidates.sort_unstable();
         for (position, offset) in candidates {
             let Some(header) = self.whole_batch(position, true)? else {
@@ -254,15 +299,59 @@ impl<'f> BatchReader<'f> {
             }))
     }
 
+    /// Where batches behind a damaged one begin by its length, and by the lengths of those that are
+    /// damaged behind it.
+    fn positions_by_length(
+        &mut self,
+        damaged: Mark,
+    ) -> io::Result<impl Iterator<Item = u64> + use<>> {
+        let mut positions = Vec::new();
+        let mut at = damaged;
+        while positions.len() < DAMAGED_IN_A_ROW_MAX {
+            let behind = match self.behind_by_mended_length(at)? {
+                None => self.behind_by_length(at)?,
+                mended => mended,
+            };
+            let Some(behind) = behind else { break };
+            positions.push(behind.position);
+            if self.whole_batch(behind.position, true)?.is_some() {
+                break;
+            }
+            at = behind;
+        }
+        Ok(positions.into_iter())
+    }
+
+    /// Where the batch behind a damaged one begins if one bit of the damaged one's length is
+    /// wrong and nothing else: the checksum, which does not cover the length, proves it. Otherwise
+    /// all batches up to the next one that is known of would be lost with it.
+    fn behind_by_mended_length(&mut self, damaged: Mark) -> io::Result<Option<Mark>> {
+        let Some(head) = self.head(damaged.position, true)? else {
+            return Ok(None);
+        };
+        for bit in 0..31 {
+            let mut mended = head;
+            let Some(byte) = mended.get_mut(LENGTH_OVERHEAD_BYTES - 1 - bit / 8) else {
+                return Ok(None);
+            };
+            *byte ^= 1 << (bit % 8);
+            if let Ok(header) = BatchHeader::read(&mended)
+                && self.has_good_checksum(&header, damaged.position)?
+            {
+                return Ok(Some(behind(damaged, &header)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Where the batch behind a damaged one begins by the damaged one's length field, if that field
     /// is sure to be the batch's own. A field that is half written could point into a record, where
     /// a producer may have put a batch of its making: it is believed only if the fields around it
     /// are there too, or if the checksum proves it.
-    fn position_by_length(&mut self, damaged: Mark) -> io::Result<Option<u64>> {
-        let mut head = [0; HEADER_BYTES];
-        if read_full(self.file, &mut head, damaged.position)? < HEADER_BYTES {
+    fn behind_by_length(&mut self, damaged: Mark) -> io::Result<Option<Mark>> {
+        let Some(mut head) = self.head(damaged.position, true)? else {
             return Ok(None);
-        }
+        };
         let has_place = head.first_chunk() == Some(&damaged.offset.to_be_bytes());
         let magic = head.get_mut(MAGIC_POSITION);
         let has_magic = magic.is_some_and(|magic| {
@@ -275,9 +364,21 @@ impl<'f> BatchReader<'f> {
         };
         let is_sure =
             (has_place && has_magic) || self.has_good_checksum(&header, damaged.position)?;
-        Ok(is_sure.then(|| damaged.position + header.batch_bytes() as u64))
+        Ok(is_sure.then(|| behind(damaged, &header)))
+    }
+}
+
+/// Where the batch behind the one at a mark begins, by what the header says there.
+fn behind(at: Mark, header: &BatchHeader) -> Mark {
+    let records = u64::try_from(i64::from(header.last_offset_delta) + 1).unwrap_or(0);
+    Mark {
+        position: at.position.saturating_add(header.batch_bytes() as u64),
+        offset: at.offset.saturating_add(records),
     }
 }
 
 /// Where the header's magic lies: behind length and leader epoch.
 const MAGIC_POSITION: usize = LENGTH_OVERHEAD_BYTES + 4;
+
+/// Damaged batches that are followed by their lengths, one behind the other.
+const DAMAGED_IN_A_ROW_MAX: usize = 1000;

@@ -20,7 +20,7 @@ use crate::{
         format::FORMAT_FILE,
     },
     segment::{
-        Segment,
+        DamagedRange, Segment,
         damage::{self, KnownDamage},
     },
 };
@@ -121,10 +121,9 @@ fn verify_segment(
     };
     let file: Arc<dyn File> = env.files.open(&log_path, OpenMode::Read).map_err(failed)?;
     let stored = load_index(env, segment)?;
-    let indexed: Vec<Mark> = stored.iter().flat_map(|index| marks_of(base_offset, index)).collect();
+    let indexed = stored.as_ref().map(|index| index.marks(base_offset)).unwrap_or_default();
     let known = damage::load(&*env.files, &segment.path("damage")).map_err(failed)?;
-    let known_ends =
-        known.ranges().map(|range| Mark { position: range.to_position, offset: range.to_offset });
+    let known_ends = known.ranges().map(DamagedRange::end);
     let start = ScanStart {
         offset_max: next_base,
         marks: indexed.iter().copied().chain(known_ends).collect(),
@@ -203,13 +202,6 @@ fn load_index(env: &Env, segment: &Segment) -> Result<Option<SegmentIndex>> {
     let loaded = index_file::load(&*env.files, &path, &segment.path("timeindex"))
         .map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
     Ok(loaded.map(|(index, _)| index))
-}
-
-fn marks_of(base_offset: u64, index: &SegmentIndex) -> impl Iterator<Item = Mark> {
-    index.entries().iter().map(move |entry| Mark {
-        position: u64::from(entry.position),
-        offset: base_offset + u64::from(entry.relative_offset),
-    })
 }
 
 /// Takes every whole batch apart; returns where they begin, rising.

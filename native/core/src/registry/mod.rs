@@ -11,6 +11,7 @@ pub mod directory;
 pub mod elsewhere;
 pub mod format;
 pub mod produce;
+pub mod scrub;
 pub mod statistics;
 pub mod stores;
 pub mod upkeep;
@@ -36,7 +37,7 @@ use crate::{
     limits,
     log::{
         Log, LogOffsets, LogShared, Position, config::LogConfig, deleted::DeletedSegments,
-        open::OpenLog,
+        open::OpenLog, set_aside::FoundDamage,
     },
     metadata::MetadataFile,
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
@@ -44,6 +45,7 @@ use crate::{
 };
 use channel::Channel;
 use directory::DataDirectory;
+use scrub::Scrubbing;
 use upkeep::{Upkeep, UpkeepReport};
 
 /// Time between two checkpoints at least.
@@ -142,6 +144,7 @@ pub struct Store {
     recovery_threads_max: usize,
     upkeep: Mutex<Upkeep>,
     upkeep_report: Mutex<UpkeepReport>,
+    scrubbing: Mutex<Scrubbing>,
     /// Logs asked for and logs opened.
     logs_asked: AtomicU32,
     logs_opened: AtomicU32,
@@ -206,6 +209,7 @@ impl Store {
             },
             upkeep: Mutex::default(),
             upkeep_report: Mutex::default(),
+            scrubbing: Mutex::default(),
             logs_asked: AtomicU32::new(0),
             logs_opened: AtomicU32::new(0),
         });
@@ -687,6 +691,7 @@ fn shared(env: Env, options: &StoreOptions) -> LogShared {
         scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
         dirty: Arc::default(),
         deleted: DeletedSegments::default(),
+        found: FoundDamage::default(),
         hint_failures: AtomicU64::new(0),
         damage_failures: AtomicU64::new(0),
         env,

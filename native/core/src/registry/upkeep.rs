@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Store, channel};
+use super::{Store, channel, scrub};
 use crate::{
     error::{Code, Error, Result},
     log::retention::Trimmed,
@@ -84,6 +84,12 @@ pub struct UpkeepEntry {
 impl UpkeepEntry {
     fn trimmed(subject: &str, trimmed: &Trimmed) -> Self {
         Self { subject: subject.to_owned(), detail: trimmed.to_string(), is_warning: false }
+    }
+
+    /// What scrubbing could not read.
+    pub(super) fn unread(subject: &str, error: &Error) -> Self {
+        let detail = format!("could not be checked for damage: {}", error.detail());
+        Self { subject: subject.to_owned(), detail, is_warning: true }
     }
 
     fn failed(subject: &str, error: &Error) -> Self {
@@ -189,6 +195,16 @@ impl Store {
         };
         upkeep
             .start("millrace-keeper", self, keeper)
+            .map_err(|error| Error::io("starting a thread", &error))?;
+        let bytes_per_second = options.scrub_bytes_per_second;
+        if bytes_per_second == 0 {
+            return Ok(());
+        }
+        let mut round = scrub::Round::default();
+        let scrubber =
+            move |store: &Arc<Self>, _stop: &Stop| scrub::pace(store, bytes_per_second, &mut round);
+        upkeep
+            .start("millrace-scrub", self, scrubber)
             .map_err(|error| Error::io("starting a thread", &error))
     }
 
@@ -231,9 +247,14 @@ impl Store {
         }
     }
 
-    /// Takes what the store did by itself since the last call.
+    /// Takes what the store did by itself, and what was found damaged, since the last call.
     pub fn take_upkeep_report(&self) -> Vec<UpkeepEntry> {
-        self.upkeep_report.lock().take()
+        let found = self.shared.found.take().into_iter();
+        let damage =
+            found.map(|(subject, detail)| UpkeepEntry { subject, detail, is_warning: true });
+        let mut entries = self.upkeep_report.lock().take();
+        entries.extend(damage);
+        entries
     }
 
     /// Notes something that the store did by itself.

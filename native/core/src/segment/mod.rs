@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     env::{File, OpenMode},
     index::{SegmentIndex, file as index_file},
+    recovery::scan::Mark,
 };
 use cache::FileCache;
 use damage::DamageList;
@@ -53,6 +54,11 @@ impl DamagedRange {
     /// Whether every byte of `other` lies in it.
     pub fn covers(&self, other: &Self) -> bool {
         self.from_position <= other.from_position && other.to_position <= self.to_position
+    }
+
+    /// Where the segment goes on behind it.
+    pub fn end(&self) -> Mark {
+        Mark { position: self.to_position, offset: self.to_offset }
     }
 
     /// Whether they have bytes in common.
@@ -147,6 +153,11 @@ impl Segment {
         damaged.ranges().iter().find(|range| range.to_position > position).copied()
     }
 
+    /// What is known to be damaged, in rising order.
+    pub fn damaged_ranges(&self) -> Vec<DamagedRange> {
+        self.damaged.read().ranges().to_vec()
+    }
+
     /// Adds a range that turned out damaged when it was read; `false` when it was known.
     pub fn add_damaged(&self, range: DamagedRange) -> bool {
         self.damaged.write().add(range)
@@ -233,6 +244,16 @@ impl Segment {
             Ok(loaded.map(|(index, _)| index).unwrap_or_default())
         })?;
         Ok(look_up(&loaded))
+    }
+
+    /// Where batches begin, by the index and by what is known to be damaged: hints, like both.
+    ///
+    /// # Errors
+    /// An I/O error while loading the index.
+    pub fn marks(&self, files: &FileCache) -> io::Result<Vec<Mark>> {
+        let mut marks = self.with_index(files, |index| index.marks(self.base_offset))?;
+        marks.extend(self.damaged.read().ranges().iter().map(DamagedRange::end));
+        Ok(marks)
     }
 
     /// Whether [`with_index`](Self::with_index) can answer without reading a file.

@@ -76,6 +76,8 @@ pub(super) struct Figures {
     pub(super) clean_stops: u64,
     pub(super) deletions: u64,
     pub(super) deleted_records: u64,
+    pub(super) scrubbed_bytes: u64,
+    pub(super) flipped_bits: u64,
 }
 
 impl Figures {
@@ -93,6 +95,8 @@ impl Figures {
         self.clean_stops += other.clean_stops;
         self.deletions += other.deletions;
         self.deleted_records += other.deleted_records;
+        self.scrubbed_bytes += other.scrubbed_bytes;
+        self.flipped_bits += other.flipped_bits;
     }
 }
 

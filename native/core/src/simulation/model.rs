@@ -74,9 +74,19 @@ pub(super) struct Partition {
     pub(super) log_start: u64,
     /// The furthest start that somebody asked for.
     pub(super) asked_start: u64,
+    /// Offsets of batches in which a bit was flipped: gone, or whole.
+    harmed: Vec<Range<u64>>,
 }
 
 impl Partition {
+    pub(super) fn harm(&mut self, offsets: Range<u64>) {
+        self.harmed.push(offsets);
+    }
+
+    pub(super) fn is_harmed(&self, offset: u64) -> bool {
+        self.harmed.iter().any(|offsets| offsets.contains(&offset))
+    }
+
     /// Notes what a reader saw when the log was flushed up to `flushed`.
     pub(super) fn see(
         &mut self,
@@ -101,7 +111,8 @@ impl Partition {
     /// Holds everything that there is to read against what was promised.
     pub(super) fn check(&self, content: &BTreeMap<u64, RecordId>) -> Result<(), Violation> {
         for (offset, record) in self.firm.iter().chain(&self.weak) {
-            if content.get(offset) != Some(record) {
+            let found = content.get(offset);
+            if found != Some(record) && !(found.is_none() && self.is_harmed(*offset)) {
                 let detail =
                     format!("a reader saw {record:?} at {offset}: {:?}", content.get(offset));
                 return Err(Violation::Lost(detail));
@@ -114,7 +125,9 @@ impl Partition {
                     if offset < self.log_start {
                         continue;
                     }
-                    if content.get(&offset) != Some(&(*id, index)) {
+                    let found = content.get(&offset);
+                    let is_gone = found.is_none() && self.is_harmed(offset);
+                    if found != Some(&(*id, index)) && !is_gone {
                         let detail = format!(
                             "acked {id} record {index} at {offset}: {:?}",
                             content.get(&offset)

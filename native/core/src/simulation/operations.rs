@@ -47,9 +47,11 @@ impl Simulation {
         if self.topics.is_empty() {
             return self.create_topic();
         }
-        match self.dice.within(0..210) {
+        match self.dice.within(0..216) {
             200..207 => self.retain(),
             207..210 => self.delete_records(),
+            210..213 => self.scrub(),
+            213..216 => self.flip_a_bit(),
             0..90 => self.append(),
             90..120 => self.read_some(),
             120..150 => {

@@ -180,7 +180,7 @@ impl FileSystem for SimulatedFileSystem {
             machine: Arc::clone(&self.machine),
             node,
             path: path.to_owned(),
-            writable: mode != OpenMode::Read,
+            writable: mode.is_writable(),
         }))
     }
 

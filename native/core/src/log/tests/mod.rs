@@ -7,6 +7,7 @@ mod lookups;
 mod reading;
 mod recovery;
 mod retention;
+mod scrubbing;
 
 use std::{
     num::NonZeroUsize,

@@ -206,6 +206,7 @@ fn who_reads_a_segment_while_it_is_deleted_reads_on() {
         segment: Arc::clone(&batches.segment),
         position: 0,
         bytes: before.len() as u64,
+        suspect: None,
     };
     log.enforce_retention().unwrap().unwrap();
     assert!(matches!(log.read(0, 100).unwrap(), Read::OutOfRange { .. }));

@@ -1,0 +1,143 @@
+//! Bits that flip in what is durable, and scrubbing, which has to find them.
+
+use std::{ops::Range, path::PathBuf, sync::Arc};
+
+use super::{
+    machine::{Simulation, Violation},
+    model::Fate,
+};
+use crate::{
+    env::{FileSystem, OpenMode, transfer::write_full},
+    log::{Log, read::Read},
+    registry::Store,
+};
+
+/// Bytes of a header that no checksum covers and nothing can tell to be wrong: the leader epoch.
+const LEADER_EPOCH: Range<u64> = 12..16;
+
+/// Where a batch lies in a closed segment.
+struct Place {
+    path: PathBuf,
+    position: u64,
+    bytes: u64,
+}
+
+impl Simulation {
+    /// Reads on a little, as the thread does that scrubs.
+    pub(super) fn scrub(&mut self) -> Result<(), Violation> {
+        let bytes_max = self.dice.pick(&[1, 500, 3000, 1 << 20]);
+        let step = self.store().scrub_step(bytes_max);
+        self.note(format!("scrub: {step:?}"));
+        self.figures.scrubbed_bytes += step.map_or(0, |step| step.bytes);
+        self.check_nothing_is_found()
+    }
+
+    /// Flips one bit of a batch that was acked, in a closed segment, and has it found.
+    pub(super) fn flip_a_bit(&mut self) -> Result<(), Violation> {
+        if self.may_fail {
+            return Ok(());
+        }
+        let (topic_index, index) = self.any_partition();
+        let topic = &self.topics[topic_index];
+        let store = self.store();
+        let log = store.log(topic.number, index as u32).unwrap();
+        let partition = &topic.partitions[index];
+        let acked: Vec<_> = partition
+            .attempts
+            .values()
+            .filter_map(|attempt| match attempt.fate {
+                Fate::Acked { base_offset } => Some((base_offset, attempt.spec.record_count)),
+                _ => None,
+            })
+            .filter(|(base_offset, _)| !partition.is_harmed(*base_offset))
+            .collect();
+        if acked.is_empty() {
+            return Ok(());
+        }
+        let (base_offset, record_count) = self.dice.pick(&acked);
+        let Some(place) = place_of(&store, &log, base_offset) else {
+            return Ok(());
+        };
+        let at = self.dice.within(0..place.bytes);
+        if LEADER_EPOCH.contains(&at) {
+            return Ok(());
+        }
+        let bit = self.dice.within(0..8);
+        let offsets = base_offset..base_offset + u64::from(record_count);
+        self.note(format!("bit {bit} of byte {at} of the batch at {offsets:?} flips"));
+        self.figures.flipped_bits += 1;
+        let file = self.files.open(&place.path, OpenMode::ReadWrite).unwrap();
+        let mut byte = [0];
+        file.read_at(&mut byte, place.position + at).unwrap();
+        byte[0] ^= 1 << bit;
+        write_full(&*file, &[&byte], place.position + at).unwrap();
+        file.sync_data().unwrap();
+        self.topics[topic_index].partitions[index].harm(offsets.clone());
+        self.check_nothing_is_found()?;
+        self.find((topic_index, index), &log.label, &offsets)
+    }
+
+    /// Scrubs a whole round, which has to report exactly what was harmed: batches that are damaged
+    /// one behind the other are one range.
+    fn find(
+        &mut self,
+        (topic, index): (usize, usize),
+        label: &str,
+        offsets: &Range<u64>,
+    ) -> Result<(), Violation> {
+        let mut rounds = 0;
+        // The one that is under way may be past it.
+        while rounds < 2 {
+            let step = self.store().scrub_step(2000).unwrap();
+            self.figures.scrubbed_bytes += step.bytes;
+            rounds += u32::from(step.is_round_over);
+        }
+        let found = self.store().take_upkeep_report();
+        let partition = &self.topics[topic].partitions[index];
+        let is_right = |detail: &str| {
+            let told = offsets_told(detail);
+            told.contains(&offsets.start)
+                && told.contains(&(offsets.end - 1))
+                && told.clone().all(|offset| partition.is_harmed(offset))
+        };
+        match &found[..] {
+            [entry] if entry.subject == label && is_right(&entry.detail) => Ok(()),
+            _ => Err(Violation::Altered(format!("{label} {offsets:?} harmed, found: {found:?}"))),
+        }
+    }
+
+    fn check_nothing_is_found(&mut self) -> Result<(), Violation> {
+        let found = self.store().take_upkeep_report();
+        match found.iter().find(|entry| entry.detail.contains("are damaged")) {
+            Some(entry) => Err(Violation::Altered(format!("{entry:?}, and nothing flipped"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Of `offsets 3 to 5 are damaged...`.
+fn offsets_told(detail: &str) -> Range<u64> {
+    let words: Vec<_> = detail.split(' ').collect();
+    match words[..] {
+        ["offsets", from, "to", to, ..] => from.parse().unwrap()..to.parse().unwrap(),
+        _ => 0..0,
+    }
+}
+
+/// Where the batch at an offset lies, if that is in a closed segment.
+fn place_of(store: &Store, log: &Arc<Log>, offset: u64) -> Option<Place> {
+    loop {
+        match log.read(offset, 1).unwrap() {
+            Read::Cold(range) => range.load(store.shared()).unwrap(),
+            Read::Batches(batches) if batches.segment.is_sealed() => {
+                let range = &batches.range;
+                return Some(Place {
+                    path: batches.segment.log_path(),
+                    position: batches.window.start + range.start as u64,
+                    bytes: (range.end - range.start) as u64,
+                });
+            }
+            _ => return None,
+        }
+    }
+}
