@@ -7,7 +7,7 @@
  */
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
-import { decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
+import { damaged, decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { didYouMean } from "../nearest-name.ts";
 import { isNameTooLong } from "./names.ts";
@@ -100,7 +100,12 @@ export class GroupConfigs {
 		for (const [key, value] of entries) {
 			if (!key.startsWith(PREFIX)) continue;
 			const { config } = decodeRecord(FORMAT, key, value);
-			configs.#put(key.slice(PREFIX.length), decodeTexts(key, config));
+			const overrides = decodeTexts(key, config);
+			for (const [name, text] of overrides) {
+				// The bounds may be others now; what is no number never was within any.
+				if (!/^\d{1,10}$/.test(text)) throw damaged(key, `sets ${name} to what it cannot be`);
+			}
+			configs.#put(key.slice(PREFIX.length), overrides);
 		}
 		return configs;
 	}

@@ -8,7 +8,8 @@
  */
 import { LIMITS } from "../limits.ts";
 import { damaged, decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
-import type { TopicOverrides } from "./configuration.ts";
+import { checkSetting, type TopicOverrides } from "./configuration.ts";
+import { CONFIGURATION } from "./configuration-table.ts";
 
 const FORMAT = 1;
 const TOPIC_PREFIX = "topics/";
@@ -76,7 +77,25 @@ function record(
 ): TopicRecord {
 	const { partitions, config } = fields;
 	if (!isPartitionCount(partitions)) throw damaged(key, "has no number of partitions");
-	return { ...identity(key, name, topicId), partitions, overrides: decodeTexts(key, config) };
+	const overrides = decodeTexts(key, config);
+	checkStored(key, overrides);
+	return { ...identity(key, name, topicId), partitions, overrides };
+}
+
+/**
+ * A value that was never accepted is damage, and nothing to guess: it may decide what is deleted.
+ * So bounds in the table may grow and not shrink. Names that this version does not know or
+ * refuses, a later version may have stored: they are kept and have no effect.
+ */
+function checkStored(key: string, overrides: TopicOverrides): void {
+	for (const [name, value] of overrides) {
+		if (CONFIGURATION.get(name)?.class !== "works") continue;
+		try {
+			checkSetting(name, value);
+		} catch (cause) {
+			throw damaged(key, `sets ${name} to what it cannot be`, cause);
+		}
+	}
 }
 
 function identity(key: string, name: unknown, topicId: unknown): TopicIdentity {

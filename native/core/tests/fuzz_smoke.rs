@@ -1,4 +1,5 @@
-//! The fuzz targets' functions over mutated frames and batches, from a seed that is printed.
+//! The fuzz targets' functions over mutated frames, batches, files and data directories, from a
+//! seed that is printed.
 //!
 //! `MILLRACE_FUZZ_SEED` repeats a run, `MILLRACE_FUZZ_ROUNDS` makes it longer.
 #![expect(
@@ -8,13 +9,21 @@
     reason = "helpers of a test outside of test functions"
 )]
 
-use std::cell::Cell;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
 
 use millrace_core::batch::validate;
 
 #[expect(unreachable_pub, reason = "a crate of its own for the fuzz targets")]
 #[path = "../../fuzz/src/lib.rs"]
 mod exercise;
+
+use exercise::{
+    directory::{self, Fate},
+    disk, network,
+};
 
 const SEED: u64 = 0x6d69_6c6c_7261_6365;
 const ROUNDS: u64 = 20_000;
@@ -28,6 +37,60 @@ const BATCHES: [&[u8]; 5] = [
 /// Bytes that mean something in MessagePack or as a length.
 const TELLING_BYTES: [u8; 16] =
     [0, 1, 2, 3, 0x7f, 0x80, 0x90, 0x91, 0xa1, 0xc0, 0xc4, 0xc6, 0xcf, 0xdc, 0xdd, 0xff];
+
+/// Memory that a decoder may take whatever is in a file: a batch, and what goes with it.
+const MEMORY_BYTES_MAX: usize = 16 << 20;
+/// And for each byte of the file.
+const MEMORY_PER_BYTE_MAX: usize = 64;
+
+thread_local! {
+    /// Bytes that this thread has now, counted from the last look, and the most that it had.
+    static MEMORY: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+}
+
+/// The system's allocator, which counts what a thread asks for.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn count(bytes: isize) {
+    MEMORY.with(|memory| {
+        let (now, most) = memory.get();
+        memory.set((now + bytes, most.max(now + bytes)));
+    });
+}
+
+#[expect(unsafe_code, reason = "an allocator that counts is one, and hands everything on")]
+// SAFETY: every call is the system allocator's own, with the same arguments.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the same promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the same promises.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller keeps the same promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Runs a decoder of bytes from the disk within its bound of memory.
+fn within_bounds(bytes: &[u8], decode: impl Fn(&[u8])) {
+    MEMORY.with(|memory| memory.set((0, 0)));
+    decode(bytes);
+    let (_, most) = MEMORY.with(Cell::get);
+    let bound = MEMORY_BYTES_MAX + MEMORY_PER_BYTE_MAX * bytes.len();
+    assert!(most <= bound as isize, "{most} bytes of memory for {} of file", bytes.len());
+}
 
 /// SplitMix64.
 struct Generator(u64);
@@ -70,13 +133,17 @@ fn setting(name: &str, standard: u64) -> u64 {
 }
 
 fn run(name: &str, originals: &[Vec<u8>], check: impl Fn(&[u8])) {
+    run_rounds(name, setting("MILLRACE_FUZZ_ROUNDS", ROUNDS), originals, check);
+}
+
+fn run_rounds(name: &str, rounds: u64, originals: &[Vec<u8>], check: impl Fn(&[u8])) {
     let seed = setting("MILLRACE_FUZZ_SEED", SEED);
     println!("{name}: MILLRACE_FUZZ_SEED={seed}");
     let mut generator = Generator(seed);
     for original in originals {
         check(original);
     }
-    for _ in 0..setting("MILLRACE_FUZZ_ROUNDS", ROUNDS) {
+    for _ in 0..rounds {
         let original = &originals[generator.below(originals.len())];
         check(&generator.mutated(original));
     }
@@ -98,7 +165,7 @@ fn mutated_frames_are_refused_or_build_valid_batches() {
     let ready = [&[0xc5, 0x14, 0x4c], BATCHES[0]].concat();
     let frames =
         [frame_of(0, &records), frame_of(1, &records), frame_of(1, &values), frame_of(2, &ready)];
-    run("frames", &frames, exercise::frame);
+    run("frames", &frames, network::frame);
 }
 
 #[test]
@@ -106,10 +173,10 @@ fn mutations_get_past_the_checksum_and_into_the_records() {
     // What makes the other tests worth something: a check that is wrong is found to be.
     let accepted = Cell::new(0);
     let refused = Cell::new(0);
-    let rules = exercise::rules();
+    let rules = network::rules();
     run("accepted", &[BATCHES[0].to_vec()], |bytes| {
         let count =
-            if validate(&exercise::sealed(bytes), &rules).is_ok() { &accepted } else { &refused };
+            if validate(&network::sealed(bytes), &rules).is_ok() { &accepted } else { &refused };
         count.set(count.get() + 1);
     });
     assert!(accepted.get() > 1 && refused.get() > 1, "{accepted:?} {refused:?}");
@@ -119,10 +186,88 @@ fn mutations_get_past_the_checksum_and_into_the_records() {
 fn mutated_batches_are_refused_or_read_to_their_end() {
     let batches = BATCHES.map(<[u8]>::to_vec);
     for batch in &batches {
-        assert_eq!(&exercise::sealed(batch), batch, "sealing changes nothing that is right");
+        assert_eq!(&network::sealed(batch), batch, "sealing changes nothing that is right");
     }
     run("batches", &batches, |bytes| {
-        exercise::batch(bytes);
-        exercise::batch(&exercise::sealed(bytes));
+        network::batch(bytes);
+        network::batch(&network::sealed(bytes));
     });
+}
+
+/// The files of a data directory whose names end like this.
+fn stored(ending: &str) -> Vec<Vec<u8>> {
+    let files = directory::files().iter();
+    let found = files.filter(|(path, _)| path.to_string_lossy().ends_with(ending));
+    let bytes: Vec<Vec<u8>> = found.map(|(_, bytes)| bytes.clone()).collect();
+    assert!(!bytes.is_empty(), "no file is a {ending}");
+    bytes
+}
+
+#[test]
+fn mutated_indexes_are_refused_or_can_be_searched() {
+    let pairs: Vec<Vec<u8>> = stored(".index")
+        .iter()
+        .zip(stored(".timeindex"))
+        .map(|(index, times)| {
+            [&(index.len() as u32).to_be_bytes(), index.as_slice(), &times].concat()
+        })
+        .collect();
+    run("indexes", &pairs, |bytes| {
+        within_bounds(bytes, |bytes| disk::index(bytes, false));
+        within_bounds(bytes, |bytes| disk::index(bytes, true));
+    });
+}
+
+#[test]
+fn mutated_snapshots_and_checkpoints_are_refused_or_stored_again_as_they_were() {
+    run("snapshots", &stored(".snapshot"), |bytes| {
+        within_bounds(bytes, disk::producers);
+        within_bounds(&disk::sealed(bytes), disk::producers);
+    });
+    run("checkpoints", &stored("checkpoint"), |bytes| {
+        within_bounds(bytes, disk::checkpoint);
+        within_bounds(&disk::sealed(bytes), disk::checkpoint);
+    });
+}
+
+#[test]
+fn mutated_files_of_json_are_refused_or_mean_the_same_when_stored_again() {
+    let mut originals = vec![disk::known_damage()];
+    for name in ["start.json", "partition.json", "format.json"] {
+        originals.extend(stored(name));
+    }
+    run("json", &originals, |bytes| {
+        within_bounds(bytes, disk::json);
+        within_bounds(bytes, disk::damaged_ranges);
+    });
+}
+
+#[test]
+fn mutated_segments_are_whole_where_the_scan_says_so() {
+    run("segments", &stored(".log"), |bytes| within_bounds(bytes, disk::segment));
+}
+
+#[test]
+fn mutated_metadata_is_refused_or_read_and_written_on() {
+    let rounds = setting("MILLRACE_FUZZ_ROUNDS", 500);
+    run_rounds("metadata", rounds, &stored("metadata.redb"), |bytes| {
+        within_bounds(bytes, disk::metadata);
+    });
+}
+
+#[test]
+fn mutated_directories_serve_nothing_that_was_not_written_and_tell_what_is_missing() {
+    let fates: Cell<[u64; 3]> = Cell::default();
+    let originals: Vec<Vec<u8>> = (0..4u8).map(|first| vec![first; 1 + 5 * 4]).collect();
+    run_rounds("directories", setting("MILLRACE_FUZZ_ROUNDS", 1_000), &originals, |input| {
+        let [mut refused, mut whole, mut harmed] = fates.get();
+        match directory::mutated(input) {
+            Fate::Refused(_) => refused += 1,
+            Fate::Served { missing: 0 } => whole += 1,
+            Fate::Served { .. } => harmed += 1,
+        }
+        fates.set([refused, whole, harmed]);
+    });
+    println!("refused, whole, harmed: {:?}", fates.get());
+    assert!(fates.get().iter().all(|count| *count > 0), "{fates:?}");
 }

@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    millrace_fuzz::batch(bytes);
-    millrace_fuzz::batch(&millrace_fuzz::sealed(bytes));
+    millrace_fuzz::network::batch(bytes);
+    millrace_fuzz::network::batch(&millrace_fuzz::network::sealed(bytes));
 });

@@ -1,4 +1,4 @@
 //! Arbitrary bytes as a produce frame.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millrace_fuzz::frame(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| millrace_fuzz::network::frame(bytes));
