@@ -1,9 +1,9 @@
 /** `millrace produce TOPIC`: every line of stdin becomes a record. */
 import { createReadStream, fstatSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { Argument, Command, InvalidArgumentError } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 
-import type { Client, Producer, RecordToSend } from "../client/index.ts";
+import type { Client, Compression, Producer, RecordToSend } from "../client/index.ts";
 import { LIMITS } from "../limits.ts";
 import { withClient } from "./broker-connection.ts";
 import { RecordsFailedError } from "./exit-code.ts";
@@ -29,6 +29,7 @@ interface ProduceOptions {
 	readonly partition?: number;
 	readonly keySeparator?: Buffer;
 	readonly msgpack?: boolean;
+	readonly compression?: Compression;
 }
 
 export function produceCommand(): Command {
@@ -46,6 +47,11 @@ export function produceCommand(): Command {
 			parseSeparator,
 		)
 		.option("--msgpack", "every value is a line of JSON, and is stored as MessagePack")
+		.addOption(
+			new Option("--compression <codec>", "how the broker compresses, unless the topic says")
+				.choices(["none", "gzip", "snappy", "lz4", "zstd"] satisfies Compression[])
+				.default("none"),
+		)
 		.addOption(urlOption())
 		.addOption(jsonOption())
 		.action((topic: string, options: ProduceOptions) =>
@@ -65,6 +71,7 @@ async function produce(client: Client, topic: string, options: ProduceOptions): 
 	const producer = client.producer<unknown>({
 		codec: options.msgpack === true ? "messagepack" : "bytes",
 		bufferBytesMax: BUFFER_BYTES_MAX,
+		compression: options.compression ?? "none",
 		onError: (_, error) => failures.add(error),
 	});
 	try {

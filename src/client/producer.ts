@@ -1,5 +1,5 @@
 import { MillraceError } from "../protocol/error.ts";
-import { ACK } from "../protocol/operations.ts";
+import { ACK, BODY_COMPRESSION, BODY_COMPRESSION_FACTOR } from "../protocol/operations.ts";
 import { withSignal } from "./abort.ts";
 import type { Batch, BatchOwner } from "./batch.ts";
 import { ByteWriter } from "./byte-writer.ts";
@@ -19,6 +19,11 @@ export interface ProducerOptions<Value> {
 	/** What an ack waits for. Default: what the topic promises. */
 	durability?: Durability;
 	/**
+	 * How the broker is to compress the records on topics that leave it to producers
+	 * (`compression.type=producer`). The client compresses nothing. Default "none".
+	 */
+	compression?: Compression;
+	/**
 	 * How long a record may take to be acknowledged, lost connections included, before it fails with
 	 * DELIVERY_TIMEOUT, in milliseconds. Default 120,000.
 	 */
@@ -30,6 +35,9 @@ export interface ProducerOptions<Value> {
 	 */
 	onError?: (record: RecordToSend<Value>, error: Error) => void;
 }
+
+/** A codec, or none. */
+export type Compression = keyof typeof BODY_COMPRESSION;
 
 /** `drained()` resolves when the buffer has shrunk to this part of its maximum. */
 const DRAINED_PART = 0.5;
@@ -93,7 +101,8 @@ export class Producer<Value = unknown> implements BatchOwner {
 		forget: (producer: Producer<Value>) => void,
 	) {
 		this.#codec = valueCodec<Value>(options.codec ?? "messagepack");
-		this.bodyFormat = this.#codec.bodyFormat;
+		const compression = compressionNumber(options.compression ?? "none");
+		this.bodyFormat = this.#codec.bodyFormat + BODY_COMPRESSION_FACTOR * compression;
 		this.ack = options.durability === undefined ? null : ACK[options.durability];
 		this.deliveryTimeoutMs = positive(options.deliveryTimeoutMs ?? 120_000, "deliveryTimeoutMs");
 		this.#bufferBytesMax = positive(options.bufferBytesMax ?? 33_554_432, "bufferBytesMax");
@@ -427,6 +436,13 @@ export class Producer<Value = unknown> implements BatchOwner {
 		else if (this.#onError === undefined) this.#unreported ??= error;
 		else this.#onError(waiting as RecordToSend<Value>, error);
 	}
+}
+
+function compressionNumber(name: Compression): number {
+	const number: number | undefined = BODY_COMPRESSION[name];
+	if (number !== undefined) return number;
+	const names = Object.keys(BODY_COMPRESSION).join(", ");
+	throw new MillraceError("INVALID_ARGUMENT", `compression is one of ${names}, not ${name}`);
 }
 
 function positive(value: number, name: string): number {

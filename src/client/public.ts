@@ -23,6 +23,6 @@ export type { ConsumerOptions, Start, TopicSelection } from "./consumer-options.
 export type { ConsumedRecord, RecordBatch } from "./delivery.ts";
 export type { GroupConsumer } from "./group-consumer.ts";
 export type { GroupConsumerOptions, OffsetToCommit, TopicPartition } from "./group-options.ts";
-export type { Producer, ProducerOptions } from "./producer.ts";
+export type { Compression, Producer, ProducerOptions } from "./producer.ts";
 export type { Ack, Durability, Header, HeadersToSend, RecordToSend } from "./records.ts";
 export type { Gap } from "./subscription.ts";

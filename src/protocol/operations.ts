@@ -38,6 +38,13 @@ export const ACK = { none: 0, written: 1, flushed: 2, replicated: 3 } as const;
 export const BODY_FORMAT = { bytes: 0, msgpack: 1, batch: 2 } as const;
 
 /**
+ * How the broker is to compress the records of a produce entry, by Kafka's numbers: added to the
+ * format, `BODY_COMPRESSION_FACTOR` times.
+ */
+export const BODY_COMPRESSION = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
+export const BODY_COMPRESSION_FACTOR = 4;
+
+/**
  * A produce entry's partition when the broker is to choose: by key, or one partition a frame
  * without keys.
  */
@@ -65,4 +72,10 @@ export type NoticeKind =
 	| "lost";
 
 /** What this version can do beyond the first; a client asks for nothing that was not announced. */
-export const FEATURES = ["produce.batch", "subscribe.batch", "verify.status", "groups"] as const;
+export const FEATURES = [
+	"produce.batch",
+	"produce.compress",
+	"subscribe.batch",
+	"verify.status",
+	"groups",
+] as const;

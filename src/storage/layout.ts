@@ -36,6 +36,8 @@ export const PLAN_BASE_OFFSET = 12;
 export const PLAN_APPEND_TIME_MS = 13;
 /** Number of rows about this entry among the spreads; 0 when it went to one partition. */
 export const PLAN_SPREAD = 14;
+/** Number of the codec that the broker is asked to compress records with; 0: none. */
+export const PLAN_CODEC = 15;
 
 /** Numbers in one row of the spreads: what became of one partition's part of an entry. */
 export const SPREAD_STRIDE = 5;

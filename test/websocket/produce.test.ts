@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 
+import { connect } from "../../src/client/index.ts";
 import { LIMITS } from "../../src/limits.ts";
+import type { Topic } from "../../src/topics/catalogue.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
 
 describe.each(TRANSPORTS)("produce over %s", (transport) => {
@@ -53,6 +55,65 @@ describe.each(TRANSPORTS)("produce over %s", (transport) => {
 		] as const) {
 			client.send(3, 10 + least, ack, [[topic, 0, -1, 0, [["value"]]]]);
 			expect((await client.reply(10 + least))[2]).toBeGreaterThanOrEqual(least);
+		}
+	});
+
+	test.each([
+		["gzip", 1],
+		["snappy", 2],
+		["lz4", 3],
+		["zstd", 4],
+	] as const)("the broker compresses with %s where it is asked to", async (codec, number) => {
+		const client = await at.client();
+		const names = [`asked-${codec}-${transport}`, `told-${codec}-${transport}`];
+		for (const [index, name] of names.entries()) {
+			const configs = index === 0 ? {} : { "compression.type": "uncompressed" };
+			await client.call("topics.create", { name, configs });
+		}
+		const value = "the same words again and again ".repeat(10_000);
+		const entries = names.map((name) => [name, 0, -1, 4 * number, [[value]]]);
+		client.send(3, 5, 1, entries);
+		expect((await client.reply(5))[3]).toEqual([
+			[0, 0, 0, expect.any(Number)],
+			[0, 0, 0, expect.any(Number)],
+		]);
+		const codecs: (number | undefined)[] = [];
+		for (const [index, name] of names.entries()) {
+			const options = { format: "batch", credit: [10, 1_000_000] };
+			await client.answer(4, 10 + index, 1 + index, name, 0, "earliest", options);
+			const delivered = await client.take((frame) => frame[0] === 132 && frame[1] === 1 + index);
+			const batch = delivered.find((part) => part instanceof Uint8Array) as Uint8Array;
+			codecs.push((batch[22] as number) & 7);
+			expect(batch.length < 100_000).toBe(index === 0);
+		}
+		expect(codecs).toEqual([number, 0]);
+	});
+
+	test("the SDK has the broker compress, and reads what it sent", async () => {
+		const client = await connect(at.url);
+		const topic = await at.topic();
+		const values = Array.from({ length: 2_000 }, (_, index) => ({ index, text: "the same" }));
+		const producer = client.producer({ compression: "zstd" });
+		await producer.sendBatch(
+			topic,
+			values.map((value) => ({ value })),
+		);
+		const consumer = client.consumer({ topics: [topic], from: "earliest", until: "end" });
+		const read: unknown[] = [];
+		for await (const { value } of consumer) read.push(value);
+		expect(read).toEqual(values);
+		const { handle } = at.catalogue.get(topic) as Topic;
+		expect(at.storage.logBytes(handle)[0]).toBeLessThan(20_000);
+		expect(() => client.producer({ compression: "brotli" as "zstd" })).toThrow(/one of none, gzip/);
+		await client.close();
+	});
+
+	test("a codec that there is not, or one for a ready batch, is no produce frame", async () => {
+		for (const format of [3, 2 + 4 * 4, 4 * 5, -1]) {
+			const client = await at.client();
+			client.send(3, 5, 1, [[await at.topic(), 0, -1, format, [["value"]]]]);
+			const error = await client.take(([operation]) => operation === 130 || operation === 129);
+			expect(error[0]).toBe(130);
 		}
 	});
 

@@ -721,6 +721,8 @@ pub mod layout {
     pub const PLAN_APPEND_TIME_MS: usize = 13;
     /// Number of rows about this entry among the spreads; 0 when it went to one partition.
     pub const PLAN_SPREAD: usize = 14;
+    /// Number of the codec that the broker is asked to compress records with; 0: none.
+    pub const PLAN_CODEC: usize = 15;
     /// Numbers in one row of the spreads: what became of one partition's part of an entry.
     pub const SPREAD_STRIDE: usize = 5;
     /// The entry that the row is about.

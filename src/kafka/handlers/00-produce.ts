@@ -29,6 +29,7 @@ import {
 	PLAN_BODY_BYTES,
 	PLAN_BODY_START,
 	PLAN_CODE,
+	PLAN_CODEC,
 	PLAN_FORMAT,
 	PLAN_PARTITION,
 	PLAN_STRIDE,
@@ -226,6 +227,7 @@ function append(
 		plan[row + PLAN_PARTITION] = entry.partition;
 		plan[row + PLAN_BASE_SEQUENCE] = -1;
 		plan[row + PLAN_FORMAT] = BODY_FORMAT.batch;
+		plan[row + PLAN_CODEC] = 0;
 		plan[row + PLAN_BODY_START] = records.byteOffset - frame.byteOffset;
 		plan[row + PLAN_BODY_BYTES] = records.length;
 		plan[row + PLAN_CODE] = CODES.NONE.code;

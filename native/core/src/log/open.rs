@@ -64,20 +64,7 @@ impl Log {
         let bases = opener.segment_bases_from(stored_start)?;
         let mut producers = opener.producers_before(&bases)?;
         let snapshot_offset = producers.offset;
-        let mut segments = Vec::with_capacity(bases.len());
-        let mut end = Position::default();
-        for (index, &base_offset) in bases.iter().enumerate() {
-            let next_base = bases.get(index + 1).copied();
-            let opened = opener.segment(base_offset, next_base, &mut producers, report)?;
-            end = opened.end;
-            if let Some(next_base) = next_base
-                && next_base > end.offset
-                && !open.config.is_compacted
-            {
-                report.push(opener.quarantined(end.offset, next_base, 0));
-            }
-            segments.push(opened.segment);
-        }
+        let (mut segments, mut end) = opener.segments(&bases, &mut producers, report)?;
         if stored_start > end.offset {
             end = opener.go_on_at(stored_start, &mut segments, report, end)?;
         }
@@ -188,8 +175,8 @@ impl Opener<'_> {
     ///
     /// Those whose records were all deleted: a stop came before their files went, and what it left
     /// of them may have holes. And those at the end that hold nothing, so that offsets that were
-    /// lost with a tail are not taken for damage before them. But one of them stays in any case, and
-    /// one that begins at the log start, too: its name tells where the log goes on.
+    /// lost with a tail are not taken for damage before them. But one of them stays in any case,
+    /// and one that begins at the log start: its name tells where the log goes on.
     fn segment_bases_from(&self, log_start: u64) -> Result<Vec<u64>> {
         let mut bases = self.segment_bases();
         let below = start::count_below(bases.iter().copied(), log_start);
@@ -212,6 +199,30 @@ impl Opener<'_> {
             self.sync_directory()?;
         }
         Ok(bases)
+    }
+
+    /// Opens the segments with these base offsets, rising; returns where the last one ends, too.
+    fn segments(
+        &self,
+        bases: &[u64],
+        producers: &mut Stored,
+        report: &mut Vec<RecoveryEntry>,
+    ) -> Result<(Vec<Arc<Segment>>, Position)> {
+        let mut segments = Vec::with_capacity(bases.len());
+        let mut end = Position::default();
+        for (index, &base_offset) in bases.iter().enumerate() {
+            let next_base = bases.get(index + 1).copied();
+            let opened = self.segment(base_offset, next_base, producers, report)?;
+            end = opened.end;
+            if let Some(next_base) = next_base
+                && next_base > end.offset
+                && !self.open.config.is_compacted
+            {
+                report.push(self.quarantined(end.offset, next_base, 0));
+            }
+            segments.push(opened.segment);
+        }
+        Ok((segments, end))
     }
 
     /// Lets a log that ends before it starts go on at its start: files were lost that had been

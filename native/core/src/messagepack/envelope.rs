@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::cursor::{Cursor, Fault, Parsed};
 use crate::{
+    compression::Codec,
     error::{Code, Error, Result},
     limits::PRODUCE_ENTRIES_MAX,
 };
@@ -60,6 +61,9 @@ pub struct ProduceEntry {
     pub base_sequence: i32,
     /// How the body is to be taken.
     pub format: Format,
+    /// The codec that the broker is asked to compress the records with; [`Codec::None`] for none.
+    /// Never another for [`Format::Batch`].
+    pub codec: Codec,
     /// Where in the frame the records are: the whole array for [`Format::Bytes`] and
     /// [`Format::MessagePack`], the batch itself for [`Format::Batch`].
     pub body: Range<usize>,
@@ -131,12 +135,7 @@ fn read_entry(frame: &[u8], cursor: &mut Cursor<'_>) -> Parsed<ProduceEntry> {
     };
     let partition = at_least_minus_one(cursor.integer_as()?)?;
     let base_sequence = at_least_minus_one(cursor.integer_as()?)?;
-    let format = match cursor.integer()? {
-        0 => Format::Bytes,
-        1 => Format::MessagePack,
-        2 => Format::Batch,
-        _ => return Err(Fault("format is 0, 1 or 2")),
-    };
+    let (format, codec) = read_format(cursor.integer()?)?;
     let (body_bytes, record_count) = match format {
         Format::Batch => (cursor.binary()?.len(), 0),
         Format::Bytes | Format::MessagePack => {
@@ -146,7 +145,25 @@ fn read_entry(frame: &[u8], cursor: &mut Cursor<'_>) -> Parsed<ProduceEntry> {
     };
     let body = range_before(frame, cursor, body_bytes);
     cursor.skip_many(elements - ENTRY_ELEMENTS)?;
-    Ok(ProduceEntry { topic, partition, base_sequence, format, body, record_count })
+    Ok(ProduceEntry { topic, partition, base_sequence, format, codec, body, record_count })
+}
+
+/// The two lowest bits tell how the body is to be taken, those above the codec to compress it with.
+fn read_format(number: i64) -> Parsed<(Format, Codec)> {
+    const BITS: u32 = 2;
+    let format = match number & ((1 << BITS) - 1) {
+        0 => Format::Bytes,
+        1 => Format::MessagePack,
+        2 => Format::Batch,
+        _ => return Err(Fault("format is 0, 1 or 2, and 4 times a codec")),
+    };
+    let codec = u8::try_from(number >> BITS).ok().and_then(|codec| Codec::from_number(codec).ok());
+    match (format, codec) {
+        (Format::Batch, Some(Codec::None)) => Ok((format, Codec::None)),
+        (Format::Batch, _) => Err(Fault("a ready batch is not compressed by the broker")),
+        (_, Some(codec)) => Ok((format, codec)),
+        (_, None) => Err(Fault("no codec has this number")),
+    }
 }
 
 /// Where in the frame the `bytes` lie that the cursor read last.

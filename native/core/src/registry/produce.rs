@@ -148,6 +148,7 @@ impl ProduceScratch {
             set(row, layout::PLAN_PARTITION, f64::from(entry.partition));
             set(row, layout::PLAN_BASE_SEQUENCE, f64::from(entry.base_sequence));
             set(row, layout::PLAN_FORMAT, f64::from(entry.format as u8));
+            set(row, layout::PLAN_CODEC, f64::from(entry.codec.number()));
             set(row, layout::PLAN_BODY_START, size(entry.body.start));
             set(row, layout::PLAN_BODY_BYTES, size(entry.body.len()));
             set(row, layout::PLAN_RECORD_COUNT, f64::from(entry.record_count));
@@ -325,17 +326,17 @@ impl<'a> FrameWork<'a> {
                 if is_by_key { topic.next_sticky() } else { number(row, layout::PLAN_PARTITION)? };
             return self.append_batch(scratch, &topic, &config, row, partition, body);
         }
-        if self.leaves_compressing(&config, bytes) {
+        let options = self.build_options(&config, row)?;
+        if self.leaves_compressing(options.codec, bytes) {
             return Ok(Progress::Elsewhere);
         }
         if is_by_key {
-            self.append_spread(scratch, &topic, &config, row, body, format)?;
+            self.append_spread(scratch, &topic, row, body, format, &options)?;
             return Ok(Progress::Done);
         }
         let partition = number(row, layout::PLAN_PARTITION)?;
         let log = topic.log(partition)?;
         scratch.output.clear();
-        let options = self.build_options(&config, row)?;
         let built = build_batch(body, format, &options, &mut scratch.output)?;
         let batch = whole(&scratch.output, built.range)?;
         let appended = log.append(batch, built.max_timestamp_ms)?;
@@ -370,7 +371,7 @@ impl<'a> FrameWork<'a> {
         self.check_producer(summary.producer.as_ref())?;
         let batch = match config.codec {
             Some(codec) if codec != summary.codec => {
-                if self.leaves_compressing(config, summary.decompressed_bytes as usize) {
+                if self.leaves_compressing(codec, summary.decompressed_bytes as usize) {
                     return Ok(Progress::Elsewhere);
                 }
                 let output = &mut scratch.output;
@@ -387,12 +388,12 @@ impl<'a> FrameWork<'a> {
     }
 
     /// Whether compressing `bytes` more is left to another thread.
-    fn leaves_compressing(&mut self, config: &LogConfig, bytes: usize) -> bool {
-        if matches!(config.codec, None | Some(Codec::None)) {
+    fn leaves_compressing(&mut self, codec: Codec, bytes: usize) -> bool {
+        if codec == Codec::None {
             return false;
         }
         self.state.compressed_bytes = self.state.compressed_bytes.saturating_add(bytes);
-        self.is_on_loop && compresses_long(config, self.state.compressed_bytes)
+        self.is_on_loop && compresses_long(codec, self.state.compressed_bytes)
     }
 
     /// Notes the records for which the batch of the entry at work is refused.
@@ -435,13 +436,13 @@ impl<'a> FrameWork<'a> {
         &mut self,
         scratch: &mut ProduceScratch,
         topic: &Topic,
-        config: &LogConfig,
         row: &mut [f64],
         body: &[u8],
         format: Format,
+        options: &BuildOptions,
     ) -> Result<()> {
         scratch.output.clear();
-        let options = self.build_options(config, row)?;
+        let config = topic.config();
         let partitions = topic.partition_count();
         let sticky = topic.next_sticky();
         let parts = scratch.splitter.split(
@@ -449,7 +450,7 @@ impl<'a> FrameWork<'a> {
             format,
             partitions,
             sticky,
-            &options,
+            options,
             &mut scratch.output,
         )?;
         let is_spread = parts.len() > 1;
@@ -458,7 +459,7 @@ impl<'a> FrameWork<'a> {
             let batch = whole(&scratch.output, part.built.range.clone())?;
             let appended = topic.log(part.partition).and_then(|log| {
                 let appended = log.append(batch, part.built.max_timestamp_ms)?;
-                self.wait_for(&log, config, &appended);
+                self.wait_for(&log, &config, &appended);
                 Ok(appended)
             });
             let partition = f64::from(part.partition);
@@ -500,8 +501,10 @@ impl<'a> FrameWork<'a> {
             epoch: identity.epoch,
             base_sequence: base_sequence as i32,
         });
+        // What the producer asks for counts where the topic leaves it to producers.
+        let asked = || Codec::from_number(get(row, layout::PLAN_CODEC) as u8);
         Ok(BuildOptions {
-            codec: config.codec.unwrap_or(Codec::None),
+            codec: config.codec.map_or_else(asked, Ok)?,
             level: config.compression_level,
             rules: config.rules(self.frame.store.shared().env.clock.wall_ms()),
             producer,
@@ -527,12 +530,12 @@ impl<'a> FrameWork<'a> {
 }
 
 /// Whether compressing `bytes` of records takes longer than the event loop may be held.
-fn compresses_long(config: &LogConfig, bytes: usize) -> bool {
-    match config.codec {
-        None | Some(Codec::None) => false,
-        Some(Codec::Gzip) => bytes > GZIP_ON_LOOP_BYTES_MAX,
-        Some(Codec::Snappy | Codec::Zstd) => bytes > SNAPPY_AND_ZSTD_ON_LOOP_BYTES_MAX,
-        Some(Codec::Lz4) => bytes > LZ4_ON_LOOP_BYTES_MAX,
+fn compresses_long(codec: Codec, bytes: usize) -> bool {
+    match codec {
+        Codec::None => false,
+        Codec::Gzip => bytes > GZIP_ON_LOOP_BYTES_MAX,
+        Codec::Snappy | Codec::Zstd => bytes > SNAPPY_AND_ZSTD_ON_LOOP_BYTES_MAX,
+        Codec::Lz4 => bytes > LZ4_ON_LOOP_BYTES_MAX,
     }
 }
 
