@@ -24,7 +24,7 @@ impl DeletedSegments {
     /// readers that have them open. Waits for the disk.
     pub(super) fn remove_later(&self, shared: &LogShared, segment: Arc<Segment>, delay_ms: u64) {
         if delay_ms == 0 {
-            return remove(shared, &segment);
+            return remove(shared, segment);
         }
         let now_ns = shared.env.clock.monotonic_ns();
         let due_ns = now_ns.saturating_add(delay_ms.saturating_mul(1_000_000));
@@ -45,7 +45,7 @@ impl DeletedSegments {
         let due: Vec<_> =
             self.0.lock().extract_if(.., |deleted| deleted.due_ns <= now_ns).collect();
         for deleted in due {
-            remove(shared, &deleted.segment);
+            remove(shared, deleted.segment);
         }
     }
 
@@ -56,9 +56,14 @@ impl DeletedSegments {
     }
 }
 
-/// A file that cannot be removed now is removed by the next start.
-fn remove(shared: &LogShared, segment: &Segment) {
-    if remove_files(&*shared.env.files, segment).is_err() {
+/// A file that cannot be removed now is removed by the next start. Whoever still reads the segment
+/// keeps its file; where nobody does no descriptor is taken for it.
+fn remove(shared: &LogShared, segment: Arc<Segment>) {
+    if Arc::strong_count(&segment) > 1 {
+        segment.pin(&shared.files);
+    }
+    shared.files.forget(segment.id);
+    if remove_files(&*shared.env.files, &segment).is_err() {
         shared.hint_failures.fetch_add(1, Ordering::Relaxed);
     }
 }

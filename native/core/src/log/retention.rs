@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Log, walk::failure};
+use super::{Log, start::TakenOut, walk::failure};
 use crate::{error::Result, segment::Segment};
 
 /// What retention deleted of one log.
@@ -78,9 +78,8 @@ impl Log {
             return Ok(None);
         }
         let from_offset = self.log_start.load(Ordering::Acquire);
-        let gone = self.raise_start(due.target)?;
-        let bytes = gone.iter().map(|segment| segment.end_position()).sum();
-        let (to_offset, segments) = (self.log_start.load(Ordering::Acquire), gone.len() as u64);
+        let TakenOut { segments, bytes } = self.raise_start(due.target)?;
+        let to_offset = self.log_start.load(Ordering::Acquire);
         let trimmed = Trimmed { from_offset, to_offset, segments, bytes, rule: due.rule };
         Ok((segments > 0 || to_offset > from_offset).then_some(trimmed))
     }

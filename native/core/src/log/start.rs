@@ -86,6 +86,13 @@ pub(super) fn remove_files(files: &dyn FileSystem, segment: &Segment) -> io::Res
     Ok(())
 }
 
+/// Segments that are no longer part of their log.
+pub(super) struct TakenOut {
+    pub(super) segments: u64,
+    /// Bytes of their logs.
+    pub(super) bytes: u64,
+}
+
 impl Log {
     /// Deletes the records before an offset, or every visible one (`None`), and returns the new log
     /// start: as it was where that is further. Durable when it returns. Waits for the disk.
@@ -107,8 +114,8 @@ impl Log {
     }
 
     /// Makes `target`, which is visible, the log start unless that is further, and takes out what
-    /// lies wholly below it; returns those segments. Durable when it returns. Waits for the disk.
-    pub(super) fn raise_start(&self, target: u64) -> Result<Vec<Arc<Segment>>> {
+    /// lies wholly below it. Durable when it returns. Waits for the disk.
+    pub(super) fn raise_start(&self, target: u64) -> Result<TakenOut> {
         // Otherwise a power cut could leave a log that ends before it starts.
         if self.flushed.read().offset < target {
             self.flush_or_poison()?;
@@ -124,13 +131,13 @@ impl Log {
         }
         let gone = self.take_segments_below(self.log_start.load(Ordering::Acquire));
         let delay_ms = self.config().file_delete_delay_ms;
-        for segment in &gone {
-            segment.pin(&self.shared.files);
-            self.shared.files.forget(segment.id);
+        let bytes = gone.iter().map(|segment| segment.end_position()).sum();
+        let taken_out = TakenOut { segments: gone.len() as u64, bytes };
+        for segment in gone {
             self.shared.windows.forget(segment.id);
-            self.shared.deleted.remove_later(&self.shared, Arc::clone(segment), delay_ms);
+            self.shared.deleted.remove_later(&self.shared, segment, delay_ms);
         }
-        Ok(gone)
+        Ok(taken_out)
     }
 
     /// Takes out of the log what lies wholly below `log_start` and is not written any more.
