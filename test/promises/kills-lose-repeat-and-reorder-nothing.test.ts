@@ -12,6 +12,7 @@ import { type Client, connect } from "../../src/client/index.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 import { RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { drain, noteFinalState } from "./history/final-state.ts";
+import { LOAD_FLAGS } from "./history/flags.ts";
 import { History } from "./history/history.ts";
 import { joinOverKafka, kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
 import { describeViolations, violationsIn } from "./history/violations.ts";
@@ -35,15 +36,6 @@ const TOPICS = [
 	{ topic: "flushed", configs: {} },
 	{ topic: "relaxed", configs: { "flush.messages": 1_000_000, "segment.bytes": 1_048_576 } },
 ] as const;
-/** A member whose broker died before it was told that it is one is waited for so long. */
-const FLAGS = [
-	...["--group-initial-rebalance-delay-ms", "0"],
-	...["--group-min-session-timeout-ms", "1000"],
-	...["--group-consumer-min-session-timeout-ms", "1000"],
-	...["--group-consumer-session-timeout-ms", "2000"],
-	...["--group-consumer-min-heartbeat-interval-ms", "300"],
-	...["--group-consumer-heartbeat-interval-ms", "300"],
-];
 const GROUPS = ["websocket-group", "kafka-group"] as const;
 
 /** Everyone who has to do with a topic, until told to stop. */
@@ -108,7 +100,7 @@ test.for(ROUNDS.map((round, index) => ({ ...round, number: index + 1 })))(
 	async ({ kills, number }, context) => {
 		if (number > 1 && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
 		const dataDir = temporaryDirectory();
-		let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
+		let broker = await BrokerProcess.start({ dataDir, flags: LOAD_FLAGS });
 		const { port, kafka } = broker;
 		const client = await connect(broker.url, { reconnectMsMax: 100 });
 		for (const { topic, configs } of TOPICS) {
@@ -122,7 +114,7 @@ test.for(ROUNDS.map((round, index) => ({ ...round, number: index + 1 })))(
 			await beside(all, progress(history));
 			await sleep(randomInt(LATER_MS_MAX));
 			await broker.kill();
-			const flags = [...FLAGS, "--kafka", kafka as string];
+			const flags = [...LOAD_FLAGS, "--kafka", kafka as string];
 			broker = await BrokerProcess.start({ dataDir, port, flags });
 		}
 		await beside(all, progress(history));

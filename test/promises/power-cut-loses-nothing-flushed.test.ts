@@ -1,11 +1,12 @@
 /**
  * The promise: a power cut loses nothing that was acknowledged as flushed, and consumers have seen
- * nothing that it takes away.
+ * nothing that it takes away; what is left is a beginning of what there was, and groups go on where
+ * they have committed.
  *
- * The broker writes to a loop-mounted ext4 under load. It is stopped by SIGSTOP, then the file
- * system is cut off from its device at once: what was not synced by then never reaches the image.
- * A copy of the image is mounted, which replays its journal, and a broker started on it. A file
- * that nobody synced proves each time that the cut takes such data away.
+ * The broker writes to a loop-mounted ext4 under load from both protocols. It is stopped by SIGSTOP,
+ * then the file system is cut off from its device at once: what was not synced by then never reaches
+ * the image. A copy of the image is mounted, which replays its journal, and a broker started on it.
+ * A file that nobody synced proves each time that the cut takes such data away.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -17,16 +18,26 @@ import { type Client, connect, type Durability } from "../../src/client/index.ts
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 import { missingMounts, mountImage, mountNewImage, run } from "../mounts.ts";
 import { missingPython, pythonBinary, RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
+import { noteFinalState } from "./history/final-state.ts";
+import { LOAD_FLAGS } from "./history/flags.ts";
+import { History } from "./history/history.ts";
+import { joinOverKafka, kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
+import { describeViolations, violationsIn } from "./history/violations.ts";
+import {
+	joinOverWebSocket,
+	produceOverWebSocket,
+	readOverWebSocket,
+	watchEnds,
+} from "./history/websocket-load.ts";
 
 const IMAGE_BYTES = 256 * 1_048_576;
 const PARTITIONS = 3;
-const IN_FLIGHT_MAX = 200;
 const CUTS = 20;
 /** Those that every run makes. */
 const CUTS_SHORT = 2;
 
-/** Topics under load, how they flush, and what their producer asks for. */
-const LOADS = [
+/** Topics under load, how they flush, and what their WebSocket producer asks for. */
+const TOPICS = [
 	{ topic: "flushed", configs: {}, durability: undefined },
 	{ topic: "relaxed", configs: { "flush.messages": 1_000_000 }, durability: "flushed" },
 	{
@@ -35,12 +46,44 @@ const LOADS = [
 		durability: "flushed",
 	},
 ] as const satisfies { topic: string; configs: object; durability: Durability | undefined }[];
+/** Few: nobody comes back. */
+const KAFKA_RETRIES = 3;
+const GROUPS = ["websocket-group", "kafka-group"] as const;
 
-/** A record by where it was stored. */
-type Places = Map<string, string>;
-
-const place = (topic: string, partition: number, offset: number) =>
-	`${topic} ${partition} ${offset}`;
+/** Kafka's acks mean as much as its topic promises: what they tell of others may be lost. */
+function startLoad(history: History, client: Client, bootstrap: string, signal: AbortSignal) {
+	const [websocket, kafka] = GROUPS;
+	const tasks = TOPICS.flatMap(({ topic, durability }) => {
+		const isFlushed = topic === "flushed";
+		if (!isFlushed) history.topicsSeenEarly.add(topic);
+		const load = { history, topic, signal, partitions: PARTITIONS };
+		const name = `websocket-${topic}`;
+		const fromKafka = [true, false].map((isIdempotent) => {
+			const producer = `kafka-${isIdempotent ? "idempotent" : "plain"}-${topic}`;
+			const settings = { ...load, isIdempotent, isKept: isFlushed, isOver: signal };
+			return produceOverKafka(kafkaClient(bootstrap, KAFKA_RETRIES), {
+				...settings,
+				name: producer,
+			});
+		});
+		return [
+			produceOverWebSocket(client, { ...load, name, ...(durability && { durability }) }),
+			readOverWebSocket(client, { ...load, reader: `reader-${topic}` }),
+			...fromKafka,
+		];
+	});
+	const read = { history, topic: "flushed", signal };
+	return [
+		...tasks,
+		watchEnds(client, read),
+		joinOverWebSocket(client, { ...read, group: websocket, member: "websocket-1" }),
+		joinOverKafka(kafkaClient(bootstrap, KAFKA_RETRIES), {
+			...read,
+			group: kafka,
+			member: "kafka-1",
+		}),
+	];
+}
 
 test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 	"power cut %i: what was acknowledged as flushed, and what consumers saw, is there",
@@ -54,19 +97,20 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		process.stdout.write(`seed ${seed}\n`);
 
 		const before = mountNewImage(IMAGE_BYTES);
-		const broker = await BrokerProcess.start({ dataDir: join(before.directory, "data") });
+		const broker = await BrokerProcess.start({
+			dataDir: join(before.directory, "data"),
+			flags: LOAD_FLAGS,
+		});
 		const ended = new AbortController();
 		const client = await connect(broker.url, { signal: ended.signal });
-		for (const { topic, configs } of LOADS) {
+		for (const { topic, configs } of TOPICS) {
 			await client.topics.create(topic, { partitions: PARTITIONS, configs });
 		}
-		const acked: Places = new Map();
-		const seen: Places = new Map();
-		const running = [
-			...LOADS.map(({ topic, durability }) => load(client, topic, durability, acked, ended.signal)),
-			watch(client, "flushed", seen),
-		].map((task) => task.catch(expectEnded));
-		await sleep(800 + (seed % 1_700));
+		const history = new History();
+		const running = startLoad(history, client, broker.kafka as string, ended.signal);
+		const failed = Promise.all(running);
+		await Promise.race([failed, everyoneRuns(history)]);
+		await Promise.race([failed, sleep(seed % 1_500)]);
 
 		const unsyncedFile = join(before.directory, "unsynced");
 		const unsynced = Buffer.alloc(65_536, "unsynced");
@@ -77,61 +121,46 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		// Acknowledgements and deliveries that were on their way count, too.
 		await sleep(200);
 		ended.abort();
-		await Promise.all(running);
 		const copy = join(temporaryDirectory(), "copy");
 		run("cp", ["--sparse=always", before.imageFile as string, copy]);
 		await broker.kill();
+		await failed;
 		before.unmount();
 
 		expect(run("dumpe2fs", ["-h", copy])).toContain("needs_recovery");
 		const after = mountImage(copy);
 		expect(contentOf(join(after.directory, "unsynced"))).not.toEqual(unsynced);
 		const dataDir = join(after.directory, "data");
-		const stored = await everything(dataDir);
-		expect(acked.size).toBeGreaterThan(100);
-		expect(seen.size).toBeGreaterThan(100);
-		for (const places of [acked, seen]) {
-			const lost = [...places].filter(([where, value]) => stored.get(where) !== value);
-			expect(lost).toEqual([]);
-		}
-		expect(new Set(stored.values()).size, "nothing is there twice").toBe(stored.size);
+		await noteWhatIsServed(dataDir, history);
+		expect(describeViolations(violationsIn(history))).toBe("");
 		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
-		process.stdout.write(`${acked.size} acked, ${seen.size} seen, ${stored.size} stored\n`);
+		const { sends, acks, sightings, commits } = history;
+		process.stdout.write(
+			`${sends.length} sent, ${acks.length} acked, ${sightings.length} seen, ` +
+				`${commits.length} commits\n`,
+		);
 	},
 );
 
-/** Produces until the signal, and notes where each acknowledged record is. */
-async function load(
-	client: Client,
-	topic: string,
-	durability: Durability | undefined,
-	acked: Places,
-	signal: AbortSignal,
-): Promise<void> {
-	const producer = client.producer(durability === undefined ? {} : { durability });
-	const underWay = new Set<Promise<unknown>>();
-	for (let number = 0; !signal.aborted; number++) {
-		const value = `${topic} ${number} ${"x".repeat(number % 1_500)}`;
-		const sent = producer.send({ topic, key: `${number % 100}`, value }).then((ack) => {
-			underWay.delete(sent);
-			expect(ack.durability).toBe("flushed");
-			acked.set(place(topic, ack.partition, ack.offset), value);
-		});
-		underWay.add(sent);
-		sent.catch(() => undefined);
-		if (underWay.size >= IN_FLIGHT_MAX) await Promise.race(underWay);
+/** Resolves when every producer has acknowledgements, and every reader has seen something. */
+async function everyoneRuns({ producers, acks, sightings, commits }: History): Promise<void> {
+	const ACKS_MIN = 30;
+	const readers = [...TOPICS.map(({ topic }) => `reader-${topic}`), ...GROUPS];
+	for (;;) {
+		const acked = acks.map(({ producer }) => producer);
+		const seen = new Set(sightings.map(({ session }) => session.group ?? session.reader));
+		const committed = new Set(commits.map(({ group, ackedStep }) => ackedStep && group));
+		if (
+			[...producers.keys()].every(
+				(name) => acked.filter((each) => each === name).length > ACKS_MIN,
+			) &&
+			readers.every((reader) => seen.has(reader)) &&
+			GROUPS.every((group) => committed.has(group))
+		) {
+			return;
+		}
+		await sleep(20);
 	}
-}
-
-async function watch(client: Client, topic: string, seen: Places): Promise<void> {
-	for await (const record of client.consumer<string>({ topics: topic, from: "earliest" })) {
-		seen.set(place(topic, record.partition, record.offset), record.value as string);
-	}
-}
-
-/** The client was ended by the test: that is how its producers and consumers end. */
-function expectEnded(error: unknown): void {
-	expect(error).toMatchObject({ code: "CLOSED" });
 }
 
 /** Resolves when the process no longer runs on any thread. */
@@ -160,17 +189,14 @@ function contentOf(file: string): Buffer | null {
 	}
 }
 
-/** Every record that a broker serves from this directory. */
-async function everything(dataDir: string): Promise<Places> {
+/** What a broker serves from this directory, for the end of the history. */
+async function noteWhatIsServed(dataDir: string, history: History): Promise<void> {
 	const broker = await BrokerProcess.start({ dataDir });
 	const client = await connect(broker.url);
-	const stored: Places = new Map();
-	const topics = LOADS.map(({ topic }) => topic);
-	const consumer = client.consumer<string>({ topics, from: "earliest", until: "end" });
-	for await (const { topic, partition, offset, value } of consumer) {
-		stored.set(place(topic, partition, offset), value as string);
-	}
+	const topics = TOPICS.map(({ topic }) => topic);
+	await noteFinalState(client, history, topics, GROUPS);
+	expect(history.finalLogs).toHaveLength(TOPICS.length * PARTITIONS);
+	expect(new Set(history.finalCommits.map(({ group }) => group))).toEqual(new Set(GROUPS));
 	await client.close();
 	expect(await broker.stop()).toMatchObject({ code: 0 });
-	return stored;
 }

@@ -4,9 +4,9 @@
  * which is sent again until it is acknowledged, unless the broker is not to come back.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import kafkajs, { type Consumer, type Kafka, type KafkaJSError } from "kafkajs";
+import kafkajs, { type Kafka, type KafkaJSError } from "kafkajs";
 
-import { recordValue, type Session } from "./history.ts";
+import { type Commit, recordValue, type Session } from "./history.ts";
 import type { Load, ProduceLoad } from "./websocket-load.ts";
 
 /** How long after a failure it is tried again: about what a broker takes to come up. */
@@ -16,15 +16,17 @@ const SESSION_TIMEOUT_MS = 2_000;
 const HEARTBEAT_MS = 300;
 const RECORDS_PER_REQUEST_MAX = 12;
 
-/** kafkajs repeats an ended broker's requests on the next one, which has the same address. */
-export function kafkaClient(bootstrap: string): Kafka {
+/**
+ * A client of a broker that may be gone for a while, and comes back at the same address.
+ * @param retries for connecting and asking where things are: a member that gives that up joins anew
+ */
+export function kafkaClient(bootstrap: string, retries = 200): Kafka {
 	return new kafkajs.Kafka({
 		brokers: [bootstrap],
 		logLevel: kafkajs.logLevel.NOTHING,
 		connectionTimeout: 2_000,
 		requestTimeout: 5_000,
-		// For connecting and asking where things are: a member that gave that up would join anew.
-		retry: { initialRetryTime: 30, maxRetryTime: 100, retries: 200 },
+		retry: { initialRetryTime: 30, maxRetryTime: 100, retries },
 	});
 }
 
@@ -87,6 +89,8 @@ export async function joinOverKafka(
 ): Promise<void> {
 	const { history, topic, group, member, signal } = load;
 	const sessions = new Map<number, Session>();
+	/** By partition and offset. */
+	const commits = new Map<string, Commit>();
 	const consumer = kafka.consumer({
 		groupId: group,
 		sessionTimeout: SESSION_TIMEOUT_MS,
@@ -105,14 +109,16 @@ export async function joinOverKafka(
 			sessions.set(partition, history.began(member, group, { topic, partition }));
 		}
 	});
-	await untilDone(
-		() => load.isOver?.aborted === true,
-		() => consumer.connect(),
-	);
-	await untilDone(
-		() => load.isOver?.aborted === true,
-		() => consumer.subscribe({ topic, fromBeginning: true }),
-	);
+	// An ending member's `commitOffsets` resolves without a word from the broker; this does not.
+	consumer.on(consumer.events.COMMIT_OFFSETS, ({ payload }) => {
+		for (const { partition, offset } of payload.topics.flatMap((each) => each.partitions)) {
+			const noted = commits.get(`${partition} ${offset}`);
+			if (noted !== undefined) history.committed(noted);
+		}
+	});
+	const isOver = () => load.isOver?.aborted === true;
+	await untilDone(isOver, () => consumer.connect());
+	await untilDone(isOver, () => consumer.subscribe({ topic, fromBeginning: true }));
 	await consumer.run({
 		autoCommit: false,
 		eachBatchAutoResolve: false,
@@ -124,26 +130,22 @@ export async function joinOverKafka(
 				history.saw(session, Number(offset), value as Buffer);
 			}
 			resolveOffset(last.offset);
-			await commit(consumer, load, partition, Number(last.offset) + 1);
+			const next = Number(last.offset) + 1;
+			commits.set(`${partition} ${next}`, history.committing(group, { topic, partition }, next));
+			try {
+				await consumer.commitOffsets([{ topic, partition, offset: `${next}` }]);
+			} catch (error) {
+				// No broker, or not its partition any more: it is not acknowledged.
+				expectOfKafkajs(error);
+			}
 		},
 	});
 	await ended(signal);
-	await consumer.disconnect();
-}
-
-async function commit(
-	consumer: Consumer,
-	{ history, topic, group }: Parameters<typeof joinOverKafka>[1],
-	partition: number,
-	offset: number,
-): Promise<void> {
-	const noted = history.committing(group, { topic, partition }, offset);
 	try {
-		await consumer.commitOffsets([{ topic, partition, offset: `${offset}` }]);
-		history.committed(noted);
+		await consumer.disconnect();
 	} catch (error) {
-		// No broker, or not its partition any more: it is not acknowledged.
-		expectOfKafkajs(error);
+		// It cannot tell a broker that is gone that it leaves.
+		if (!isOver()) throw error;
 	}
 }
 
