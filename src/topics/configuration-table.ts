@@ -105,8 +105,6 @@ const fixed = (
 
 const refused = (reason: string): RefusedEntry => ({ class: "refused", reason });
 
-const NO_COMPACTION =
-	"logs are not compacted in this version; a compacted topic only requires keys";
 const NO_TIERS = "there is no remote tier on this broker";
 const ONE_NODE = "there is no replication traffic on one node";
 const GONE = "Kafka 4.0 removed it; record batches are always stored in format v2";
@@ -114,8 +112,7 @@ const GONE = "Kafka 4.0 removed it; record batches are always stored in format v
 // biome-ignore format: a table, one entry a name, sorted by name
 const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"cleanup.policy": works(list("compact", "delete"), "delete",
-		"What becomes of old data: deleted by age and size, compacted by key, both, or kept (empty).",
-		NO_COMPACTION),
+		"What becomes of old data: deleted by age and size, compacted by key, both, or kept (empty)."),
 	"compression.gzip.level": works(GZIP_LEVEL, "-1",
 		"Level for compression.type=gzip, 1 to 9; -1 is the codec's own default."),
 	"compression.lz4.level": works(int(1n, 17n), "9", "Level for compression.type=lz4."),
@@ -123,7 +120,7 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 		"How batches are stored; producer keeps what the producer sent."),
 	"compression.zstd.level": works(int(-131_072n, 22n), "3", "Level for compression.type=zstd."),
 	"delete.retention.ms": works(long(0n), "86400000",
-		"How long a compacted topic keeps tombstones, in milliseconds.", NO_COMPACTION),
+		"How long compaction keeps a tombstone that it has met, in milliseconds."),
 	"file.delete.delay.ms": works(long(0n), "60000",
 		"How long a deleted segment's file stays, in milliseconds; at once when the disk is short."),
 	"flush.messages": works(long(1n), "1",
@@ -142,7 +139,7 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"local.retention.ms": fixed("LONG", "-2",
 		"Milliseconds kept locally when there is a remote tier.", NO_TIERS),
 	"max.compaction.lag.ms": works(long(1n), LONG_MAX.toString(),
-		"Milliseconds after which a record must be open to compaction.", NO_COMPACTION),
+		"Milliseconds after which a record must be open to compaction."),
 	"max.message.bytes": works(int(0n), "1048588",
 		"Largest record batch accepted, in bytes as stored; more than " +
 		`${LIMITS.batchBytesMax} counts as that.`),
@@ -157,9 +154,9 @@ const TABLE: Readonly<Record<string, ConfigurationEntry>> = {
 	"message.timestamp.type": works(choice("CreateTime", "LogAppendTime"), "CreateTime",
 		"Whose timestamp a record carries: the producer's or the broker's at append."),
 	"min.cleanable.dirty.ratio": works(RATIO, "0.5",
-		"Share of a compacted log that must be dirty before it is compacted.", NO_COMPACTION),
+		"Share of a compacted log that must be dirty before it is compacted."),
 	"min.compaction.lag.ms": works(long(0n), "0",
-		"Milliseconds for which a record stays out of compaction.", NO_COMPACTION),
+		"Milliseconds for which a record stays out of compaction."),
 	"min.insync.replicas": works(int(1n), "1",
 		"Replicas that must have a record before an ack of all; above 1, all there are here, is 1."),
 	"preallocate": works(boolean, "false",

@@ -5,8 +5,12 @@
 //!
 //! Losing a value is the worst that can happen here, so every doubtful case is decided for keeping.
 
+pub mod copy;
 pub mod filter;
 pub mod offset_map;
+pub mod source;
+pub mod state;
+pub mod throttle;
 
 #[cfg(test)]
 mod tests;

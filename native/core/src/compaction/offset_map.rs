@@ -148,7 +148,10 @@ mod tests {
     proptest! {
         #[test]
         fn knows_the_last_offset_of_every_key(
-            puts in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..3), 0..100u64), 0..300),
+            puts in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..3), 0..100u64),
+                0..300,
+            ),
         ) {
             let mut map = OffsetMap::new(&SystemRandom, 1000, u64::MAX);
             let mut model: HashMap<Vec<u8>, u64> = HashMap::new();

@@ -6,6 +6,7 @@
 //! follows is the topic's promise: the flushed end with `flush.messages=1`, else the log end.
 
 pub mod append;
+pub mod compact;
 pub mod config;
 pub mod deleted;
 pub mod epochs;
@@ -145,6 +146,8 @@ pub struct Log {
     /// Held by whoever removes or replaces files of segments that are not written any more, or
     /// stores what is known of them. Taken before `flush_lock`: acks never wait for it.
     upkeep: Mutex<()>,
+    /// As `compaction.json` says, or may say. Changed under `upkeep` only.
+    compaction: Mutex<compact::Compaction>,
     flush_lock: Mutex<()>,
     flush_state: FlushState,
     poison: RwLock<Option<Error>>,

@@ -14,12 +14,14 @@ use parking_lot::{Mutex, RwLock};
 use super::{
     Active, Log, LogConfig, LogShared, OFFSET_MAX, Position, Tail,
     append::RateMeter,
+    compact::Compaction,
     read::Hints,
     start,
     waiters::{AckQueue, WatchList},
 };
 use crate::{
     batch::TimestampType,
+    compaction::state::{self, CompactionState, Stored as StoredCompaction},
     env::{DirectoryEntry, FileSystem, OpenMode},
     error::{Error, Result},
     flush::scheduler::FlushState,
@@ -56,10 +58,7 @@ impl Log {
         open: OpenLog,
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Arc<Self>> {
-        let entries = shared.env.files.list(&open.directory).map_err(|error| {
-            Error::io(format_args!("listing {}", open.directory.display()), &error)
-        })?;
-        let opener = Opener { shared: &shared, open: &open, entries };
+        let opener = Opener::new(&shared, &open)?;
         let stored_start = opener.stored_start()?;
         let bases = opener.segment_bases_from(stored_start)?;
         let mut producers = opener.producers_before(&bases)?;
@@ -76,21 +75,10 @@ impl Log {
             return Self::open(shared, open, report);
         }
         let log_start = stored_start.max(bases.first().copied().unwrap_or(0));
+        let compaction = opener.compaction;
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
-        let tail = Tail {
-            end,
-            active,
-            producers: producers.states,
-            unsynced: Vec::new(),
-            is_directory_dirty: false,
-            records_unflushed: 0,
-            dirty: shared.dirty.share(),
-            is_flush_timer_set: false,
-            last_append_ms,
-            bytes_since_snapshot: 0,
-            rate: RateMeter::default(),
-        };
+        let tail = new_tail(&shared, end, active, producers.states, last_append_ms);
         Ok(Arc::new(Self {
             label: open.label,
             directory: open.directory,
@@ -105,6 +93,7 @@ impl Log {
             visible: RwLock::new(end),
             flushed: RwLock::new(end),
             upkeep: Mutex::new(()),
+            compaction: Mutex::new(Compaction::opened(compaction)),
             flush_lock: Mutex::new(()),
             flush_state: FlushState::default(),
             poison: RwLock::new(None),
@@ -116,14 +105,87 @@ impl Log {
     }
 }
 
+/// A tail with nothing that is not durable.
+fn new_tail(
+    shared: &LogShared,
+    end: Position,
+    active: Option<Active>,
+    producers: ProducerStates,
+    last_append_ms: i64,
+) -> Tail {
+    Tail {
+        end,
+        active,
+        producers,
+        unsynced: Vec::new(),
+        is_directory_dirty: false,
+        records_unflushed: 0,
+        dirty: shared.dirty.share(),
+        is_flush_timer_set: false,
+        last_append_ms,
+        bytes_since_snapshot: 0,
+        rate: RateMeter::default(),
+    }
+}
+
 pub(super) struct Opener<'a> {
     pub(super) shared: &'a LogShared,
     pub(super) open: &'a OpenLog,
     /// What the directory held when the log was opened.
     entries: Vec<DirectoryEntry>,
+    compaction: CompactionState,
 }
 
-impl Opener<'_> {
+impl<'a> Opener<'a> {
+    /// Looks at the directory and completes a compaction that a stop came in between of.
+    fn new(shared: &'a LogShared, open: &'a OpenLog) -> Result<Self> {
+        let compaction = CompactionState::default();
+        let mut opener = Self { shared, open, entries: Vec::new(), compaction };
+        opener.list()?;
+        let failed = opener.failed(&open.directory.join(state::FILE_NAME));
+        opener.compaction = match state::load(opener.files(), &open.directory).map_err(&failed)? {
+            StoredCompaction::State(stored) => stored,
+            StoredCompaction::Unreadable => CompactionState {
+                holes_below: opener.segment_bases().last().map_or(0, |last| last + 1),
+                ..compaction
+            },
+        };
+        if let Some(swap) = opener.compaction.swap {
+            let names: Vec<&str> = opener.entries.iter().map(|entry| entry.name.as_str()).collect();
+            state::roll_forward(opener.files(), &open.directory, &names, swap).map_err(&failed)?;
+            opener.list()?;
+            let settled = CompactionState { swap: None, ..opener.compaction };
+            // On a full disk it stays; completed once more it changes nothing.
+            match state::store(opener.files(), &open.directory, &settled) {
+                Ok(()) => opener.compaction = settled,
+                Err(error) if error.kind() == ErrorKind::StorageFull => opener.note_hint_failure(),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        for base_offset in opener.numbers(state::CLEANED) {
+            // Never finished. Where it cannot be removed the next compaction writes over it.
+            let path = Segment::new(&open.directory, base_offset).path(state::CLEANED);
+            if opener.files().remove_file(&path).is_err() {
+                opener.note_hint_failure();
+            }
+        }
+        Ok(opener)
+    }
+
+    fn list(&mut self) -> Result<()> {
+        let directory = &self.open.directory;
+        self.entries = self
+            .files()
+            .list(directory)
+            .map_err(|error| Error::io(format_args!("listing {}", directory.display()), &error))?;
+        Ok(())
+    }
+
+    /// Whether compaction may have taken offsets out of a segment.
+    pub(super) fn has_holes(&self, base_offset: u64) -> bool {
+        base_offset < self.compaction.holes_below
+    }
+
     pub(super) fn files(&self) -> &dyn FileSystem {
         &*self.shared.env.files
     }
@@ -132,7 +194,7 @@ impl Opener<'_> {
         self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self, path: &Path) -> impl Fn(std::io::Error) -> Error {
+    pub(super) fn failed(&self, path: &Path) -> impl Fn(std::io::Error) -> Error + use<> {
         let path = path.display().to_string();
         move |error| Error::io(format_args!("opening {path}"), &error)
     }
@@ -216,7 +278,6 @@ impl Opener<'_> {
             end = opened.end;
             if let Some(next_base) = next_base
                 && next_base > end.offset
-                && !self.open.config.is_compacted
             {
                 report.push(self.quarantined(end.offset, next_base, 0));
             }

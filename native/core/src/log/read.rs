@@ -9,12 +9,12 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Log, LogShared, Position, search::Search, set_aside::Suspect};
+use super::{Log, LogShared, search::Search, set_aside::Suspect};
 use crate::{
     error::{Code, Error, Result},
     limits,
     recovery::scan::Mark,
-    segment::{Segment, maps::Window},
+    segment::{Segment, SegmentId, maps::Window},
 };
 
 /// Places remembered of readers that go on where they stopped.
@@ -24,15 +24,24 @@ const READ_AHEAD_BYTES: u64 = 1 << 20;
 
 /// Where the batches at some offsets begin: saves sequential readers the index.
 #[derive(Debug, Default)]
-pub(super) struct Hints(VecDeque<Position>);
+pub(super) struct Hints(VecDeque<Hint>);
+
+/// Where the batch at an offset begins. Names the segment and not its base offset, which is that
+/// of another file once the segment was compacted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hint {
+    pub(super) offset: u64,
+    pub(super) segment: SegmentId,
+    pub(super) position: u64,
+}
 
 impl Hints {
-    pub(super) fn take(&mut self, offset: u64) -> Option<Position> {
+    pub(super) fn take(&mut self, offset: u64) -> Option<Hint> {
         let index = self.0.iter().position(|hint| hint.offset == offset)?;
         self.0.remove(index)
     }
 
-    pub(super) fn put(&mut self, hint: Position) {
+    pub(super) fn put(&mut self, hint: Hint) {
         if self.0.iter().any(|other| other.offset == hint.offset) {
             return;
         }
@@ -142,39 +151,33 @@ impl Log {
         if offset >= high_watermark {
             return Ok(Read::AtEnd { high_watermark });
         }
-        let mut from = offset;
-        loop {
-            let Some((segment, next_base)) = self.segment_of(from) else {
-                return Ok(Read::AtEnd { high_watermark });
-            };
-            let end = if segment.base_offset >= visible.segment_base {
-                visible.position
-            } else {
-                segment.end_position()
-            };
-            let end_offset = next_base.unwrap_or(high_watermark).min(high_watermark);
-            let search = Search {
-                log: self,
-                segment: &segment,
-                offset: from,
-                end: Mark { position: end, offset: end_offset },
-                bytes_max,
-                high_watermark,
-                has_holes: self.config().is_compacted,
-            };
-            if let Some(read) = search.run()? {
-                return Ok(read);
-            }
-            // Nothing more in this segment. In a compacted log that is normal; elsewhere offsets
-            // between two segments are missing because a tail was lost.
-            match next_base.filter(|base| *base < high_watermark) {
-                Some(base) if base > offset && !self.config().is_compacted => {
-                    return Ok(Read::Gap { to_offset: base });
-                }
-                Some(base) => from = base,
-                None => return Ok(Read::AtEnd { high_watermark }),
-            }
+        let Some((segment, next_base)) = self.segment_of(offset) else {
+            return Ok(Read::AtEnd { high_watermark });
+        };
+        let end = if segment.base_offset >= visible.segment_base {
+            visible.position
+        } else {
+            segment.end_position()
+        };
+        let end_offset = next_base.unwrap_or(high_watermark).min(high_watermark);
+        let search = Search {
+            log: self,
+            segment: &segment,
+            offset,
+            end: Mark { position: end, offset: end_offset },
+            bytes_max,
+            high_watermark,
+            has_holes: segment.has_holes(),
+        };
+        if let Some(read) = search.run()? {
+            return Ok(read);
         }
+        // Nothing more in this segment, whose last batch compaction leaves: offsets between two
+        // segments are missing because a tail was lost.
+        Ok(match next_base.filter(|base| *base < high_watermark) {
+            Some(to_offset) => Read::Gap { to_offset },
+            None => Read::AtEnd { high_watermark },
+        })
     }
 
     /// The segment that an offset falls into, and the base offset of the one behind it.

@@ -48,7 +48,8 @@ impl Opener<'_> {
         let path = Segment::new(&self.open.directory, base_offset).log_path();
         let failed = self.failed(&path);
         let file = self.files().open(&path, OpenMode::Read).map_err(&failed)?;
-        let start = ScanStart::at(base_offset, 0);
+        let start =
+            ScanStart { has_holes: self.has_holes(base_offset), ..ScanStart::at(base_offset, 0) };
         holds_batches(&*file, &start).map(|holds| !holds).map_err(&failed)
     }
 
@@ -61,6 +62,7 @@ impl Opener<'_> {
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Opened> {
         let segment = Arc::new(Segment::new(&self.open.directory, base_offset));
+        segment.set_has_holes(self.has_holes(base_offset));
         let path = segment.log_path();
         let failed = self.failed(&path);
         let files = self.files();
@@ -116,6 +118,7 @@ impl Opener<'_> {
         let start = ScanStart {
             from,
             offset_max: next_base.unwrap_or(OFFSET_MAX),
+            has_holes: segment.has_holes(),
             durable,
             // A damaged batch may have a whole header: where damage is not known, look at it all.
             believed_position: durable
@@ -185,10 +188,20 @@ impl Opener<'_> {
         let by_seal = coverage
             .filter(|coverage| coverage.sealed)
             .map(|coverage| Mark { position: coverage.log_bytes, offset: coverage.next_offset });
-        let by_checkpoint =
-            self.open.checkpoint.filter(|checkpoint| checkpoint.segment_base == base_offset).map(
-                |checkpoint| Mark { position: checkpoint.position, offset: checkpoint.offset },
-            );
+        // A checkpoint may be about what the file was before it was compacted; not if it is further
+        // than the index, which is always that of the file.
+        let is_of_this_file = |checkpoint: &Position| {
+            !self.has_holes(base_offset)
+                || coverage.is_some_and(|coverage| checkpoint.offset > coverage.next_offset)
+        };
+        let is_meant = |checkpoint: &Position| {
+            checkpoint.segment_base == base_offset && is_of_this_file(checkpoint)
+        };
+        let by_checkpoint = self
+            .open
+            .checkpoint
+            .filter(is_meant)
+            .map(|checkpoint| Mark { position: checkpoint.position, offset: checkpoint.offset });
         by_seal.max(by_checkpoint)
     }
 

@@ -101,6 +101,7 @@ impl Log {
         let start = ScanStart {
             from: scrub.next,
             offset_max: scrub.end.offset,
+            has_holes: scrub.segment.has_holes(),
             durable: Some(scrub.end),
             marks: scrub.marks.iter().copied().chain(known.iter().map(DamagedRange::end)).collect(),
             producers_from: u64::MAX,

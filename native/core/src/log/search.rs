@@ -7,8 +7,8 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    Log, Position,
-    read::{Batches, ColdRange, Read},
+    Log,
+    read::{Batches, ColdRange, Hint, Read},
     set_aside::Suspect,
 };
 use crate::{
@@ -109,7 +109,7 @@ impl Search<'_> {
     /// the index has to be loaded first.
     fn starting_place(&self) -> Result<Option<Place>> {
         let hint = self.log.hints.lock().take(self.offset);
-        if let Some(hint) = hint.filter(|hint| hint.segment_base == self.segment.base_offset) {
+        if let Some(hint) = hint.filter(|hint| hint.segment == self.segment.id) {
             let next = Mark { position: hint.position, offset: hint.offset };
             return Ok(Some(Place { next, is_from_index: false, wanted: self.bytes_max }));
         }
@@ -260,9 +260,9 @@ impl Search<'_> {
         next: Mark,
         record_count: u32,
     ) -> Read {
-        self.log.hints.lock().put(Position {
+        self.log.hints.lock().put(Hint {
             offset: next.offset,
-            segment_base: self.segment.base_offset,
+            segment: self.segment.id,
             position: next.position,
         });
         Read::Batches(Batches {

@@ -72,6 +72,7 @@ impl Suspect {
         let start = ScanStart {
             from: self.at,
             offset_max: self.end.offset,
+            has_holes: segment.has_holes(),
             durable: Some(self.end),
             marks: marks.clone(),
             producers_from: u64::MAX,
@@ -197,6 +198,6 @@ impl Log {
     fn is_on_disk(&self, segment: &Segment, range: &DamagedRange) -> io::Result<bool> {
         let file = segment.file(&self.shared.files)?;
         let at = Mark { position: range.from_position, offset: range.from_offset };
-        is_whole(&*file, at, self.config().is_compacted).map(|is_whole| !is_whole)
+        is_whole(&*file, at, segment.has_holes()).map(|is_whole| !is_whole)
     }
 }

@@ -99,7 +99,7 @@ fn largest_between(walk: Walk<'_>, from_offset: u64, to_offset: u64) -> Result<O
             break;
         }
         let is_read = u64::try_from(header.last_offset()).is_ok_and(|last| last >= from_offset);
-        if is_read && !header.attributes.is_control() {
+        if is_read && !header.attributes.is_control() && header.record_count > 0 {
             largest = largest.max(Some(header.max_timestamp));
         }
     }

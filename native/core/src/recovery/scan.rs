@@ -5,7 +5,7 @@ use std::io;
 use crate::{
     batch::{
         BatchHeader, HEADER_BYTES, TimestampType,
-        header::{LENGTH_OVERHEAD_BYTES, MAGIC_VALUE},
+        header::{LENGTH_OVERHEAD_BYTES, MAGIC_VALUE, NO_TIMESTAMP},
     },
     env::{File, transfer::read_full},
     index::SegmentIndex,
@@ -36,6 +36,8 @@ pub struct ScanStart {
     pub from: Mark,
     /// Offsets from here on belong to the next segment.
     pub offset_max: u64,
+    /// Compaction may have taken offsets out between two batches.
+    pub has_holes: bool,
     /// How far the segment is known to have been durable: nothing before it is ever given up as an
     /// unfinished append.
     pub durable: Option<Mark>,
@@ -60,6 +62,7 @@ impl ScanStart {
         Self {
             from: Mark { position: 0, offset: base_offset },
             offset_max: OFFSET_MAX,
+            has_holes: false,
             durable: None,
             believed_position: 0,
             marks: Vec::new(),
@@ -68,6 +71,13 @@ impl ScanStart {
             now_ms,
             stop_position: u64::MAX,
         }
+    }
+
+    /// The base offset of a batch met where the one at `next` is expected, if it may be there.
+    fn expected(&self, next: Mark, header: &BatchHeader) -> Option<u64> {
+        let base_offset = u64::try_from(header.base_offset).ok()?;
+        let is_next = base_offset == next.offset || (self.has_holes && base_offset > next.offset);
+        (is_next && base_offset < self.offset_max).then_some(base_offset)
     }
 }
 
@@ -96,8 +106,8 @@ pub struct ScanState<'a> {
 
 /// Reads batches one behind the other until one is not whole and none follows it.
 ///
-/// A batch counts if its base offset is the expected one, its length and count are in bounds and,
-/// from the believed position on, its checksum holds. Behind the first that does not count, a
+/// A batch counts if its base offset is the expected one (or later, where there may be holes), its
+/// length and count are in bounds and, from the believed position on, its checksum holds. Behind the first that does not count, a
 /// whole batch with a later base offset is looked for where the length field or a mark points,
 /// never by searching bytes: a record may contain a forged batch.
 ///
@@ -115,12 +125,11 @@ pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io
         let verify =
             next.position >= start.believed_position || start.suspects.contains(&next.position);
         if let Some(header) = reader.whole_batch(next.position, verify)?
-            && u64::try_from(header.base_offset) == Ok(next.offset)
-            && next.offset < start.offset_max
+            && let Some(base_offset) = start.expected(next, &header)
         {
             note(start, state, &header, next.position);
             next.position += header.batch_bytes() as u64;
-            next.offset += u64::from(record_count(&header));
+            next.offset = base_offset + u64::from(record_count(&header));
             continue;
         }
         let Some(further) = reader.find_behind(next, start)? else {
@@ -144,7 +153,7 @@ pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io
 pub fn holds_batches(file: &dyn File, start: &ScanStart) -> io::Result<bool> {
     let mut reader = BatchReader::new(file)?;
     let first = reader.whole_batch(start.from.position, true)?;
-    if first.is_some_and(|header| u64::try_from(header.base_offset) == Ok(start.from.offset)) {
+    if first.is_some_and(|header| start.expected(start.from, &header).is_some()) {
         return Ok(true);
     }
     Ok(reader.find_behind(start.from, start)?.is_some())
@@ -168,7 +177,7 @@ fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, posi
         relative,
         relative_position,
         header.batch_bytes() as u64,
-        header.max_timestamp,
+        newest_record_ms(header),
         state.index_interval_bytes,
     );
     if base_offset < start.producers_from {
@@ -184,6 +193,12 @@ fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, posi
         };
         state.producers.note(&producer, base_offset, next_offset, seen_ms);
     }
+}
+
+/// The largest timestamp of the records in a batch, for the index: what compaction has emptied
+/// keeps that of records which are gone.
+pub fn newest_record_ms(header: &BatchHeader) -> i64 {
+    if header.record_count == 0 { NO_TIMESTAMP } else { header.max_timestamp }
 }
 
 /// Reads batches of one segment through a reused buffer, so that small ones take few reads.
@@ -274,7 +289,8 @@ impl<'f> BatchReader<'f> {
             .filter(|mark| mark.position >= damaged.position)
             .map(|mark| (mark.position, Some(mark.offset)))
             .collect();
-        candidates.extend(self.positions_by_length(damaged)?.map(|position| (position, None)));
+        candidates
+            .extend(self.positions_by_length(damaged, start)?.map(|position| (position, None)));
         candidates.sort_unstable();
         for (position, offset) in candidates {
             let Some(header) = self.whole_batch(position, true)? else {
@@ -304,12 +320,13 @@ impl<'f> BatchReader<'f> {
     fn positions_by_length(
         &mut self,
         damaged: Mark,
+        start: &ScanStart,
     ) -> io::Result<impl Iterator<Item = u64> + use<>> {
         let mut positions = Vec::new();
         let mut at = damaged;
         while positions.len() < DAMAGED_IN_A_ROW_MAX {
             let behind = match self.behind_by_mended_length(at)? {
-                None => self.behind_by_length(at)?,
+                None => self.behind_by_length(at, start)?,
                 mended => mended,
             };
             let Some(behind) = behind else { break };
@@ -348,11 +365,13 @@ impl<'f> BatchReader<'f> {
     /// is sure to be the batch's own. A field that is half written could point into a record, where
     /// a producer may have put a batch of its making: it is believed only if the fields around it
     /// are there too, or if the checksum proves it.
-    fn behind_by_length(&mut self, damaged: Mark) -> io::Result<Option<Mark>> {
+    fn behind_by_length(&mut self, damaged: Mark, start: &ScanStart) -> io::Result<Option<Mark>> {
         let Some(mut head) = self.head(damaged.position, true)? else {
             return Ok(None);
         };
-        let has_place = head.first_chunk() == Some(&damaged.offset.to_be_bytes());
+        let found = head.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        let has_place = found == damaged.offset
+            || (start.has_holes && (damaged.offset..start.offset_max).contains(&found));
         let magic = head.get_mut(MAGIC_POSITION);
         let has_magic = magic.is_some_and(|magic| {
             let had = i8::from_be_bytes([*magic]) == MAGIC_VALUE;

@@ -8,6 +8,7 @@ use std::{
 use super::scan::{Mark, ScanStart, ScanState, Scanned, scan};
 use crate::{
     batch::{BatchHeader, HEADER_BYTES, Records},
+    compaction::state::{self, CompactionState, Stored},
     compression::{Codec, decompress},
     env::{Env, File, OpenMode, transfer::read_full},
     error::{Code, Error, Result},
@@ -87,11 +88,18 @@ fn partitions(env: &Env, directory: &DataDirectory) -> Result<Vec<(String, PathB
 }
 
 fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) -> Result<()> {
-    let mut bases: Vec<u64> = list(env, path)?
-        .iter()
-        .filter_map(|entry| entry.name.strip_suffix(".log")?.parse().ok())
-        .collect();
+    let entries = list(env, path)?;
+    let mut bases: Vec<u64> =
+        entries.iter().filter_map(|entry| entry.name.strip_suffix(".log")?.parse().ok()).collect();
     bases.sort_unstable();
+    let compaction = load_compaction(env, label, path, report)?;
+    if let Some(swap) = compaction.swap {
+        let cleaned = Segment::file_name(swap.base, state::CLEANED);
+        if !entries.iter().any(|entry| entry.name == cleaned) {
+            // What they held is in the one that took their place; the next start removes them.
+            bases.retain(|base| *base <= swap.base || *base >= swap.end);
+        }
+    }
     let mut expected = bases.first().copied().unwrap_or(0);
     for (index, &base_offset) in bases.iter().enumerate() {
         if base_offset > expected {
@@ -99,9 +107,34 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
             report.findings.push(Finding { subject: label.to_owned(), detail });
         }
         let next_base = bases.get(index + 1).copied().unwrap_or(OFFSET_MAX);
-        expected = verify_segment(env, label, &Segment::new(path, base_offset), next_base, report)?;
+        let segment = Segment::new(path, base_offset);
+        segment.set_has_holes(base_offset < compaction.holes_below);
+        expected = verify_segment(env, label, &segment, next_base, report)?;
     }
     Ok(())
+}
+
+/// How far a log was compacted; what cannot be believed is a finding.
+fn load_compaction(
+    env: &Env,
+    label: &str,
+    path: &Path,
+    report: &mut VerifyReport,
+) -> Result<CompactionState> {
+    let file = path.join(state::FILE_NAME);
+    let stored = state::load(&*env.files, path)
+        .map_err(|error| Error::io(format_args!("reading {}", file.display()), &error))?;
+    Ok(match stored {
+        Stored::State(compaction) => compaction,
+        Stored::Unreadable => {
+            let detail = format!(
+                "{} cannot be read (every segment is taken for one that was compacted)",
+                file.display()
+            );
+            report.findings.push(Finding { subject: label.to_owned(), detail });
+            CompactionState { holes_below: OFFSET_MAX, ..CompactionState::default() }
+        }
+    })
 }
 
 /// Checks one segment, whose offsets end before `next_base`. Returns the offset that it ends at.
@@ -126,6 +159,7 @@ fn verify_segment(
     let known_ends = known.ranges().map(DamagedRange::end);
     let start = ScanStart {
         offset_max: next_base,
+        has_holes: segment.has_holes(),
         marks: indexed.iter().copied().chain(known_ends).collect(),
         ..ScanStart::at(base_offset, 0)
     };
@@ -136,10 +170,9 @@ fn verify_segment(
         base_offset,
     };
     let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
-    let (mut lost, mut damaged_bytes) = (0, 0);
+    let mut damaged_bytes = 0;
     for range in &scanned.damaged {
         let bytes = range.to_position - range.from_position;
-        lost += range.to_offset - range.from_offset;
         damaged_bytes += bytes;
         let (from, to, position) = (range.from_offset, range.to_offset, range.from_position);
         let is_known = known.ranges().any(|other| other.covers(range));
@@ -149,7 +182,7 @@ fn verify_segment(
         ));
     }
     report_wrong_damage(segment, &known, &scanned, &mut finding);
-    let batches = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
+    let (batches, record_count) = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
     let is_wrong =
         |mark: &Mark| mark.position < scanned.end_position && batches.binary_search(mark).is_err();
     if let Some(wrong) = indexed.iter().find(|mark| is_wrong(mark)) {
@@ -167,7 +200,7 @@ fn verify_segment(
         let end = scanned.next_offset;
         finding(format!("{behind} bytes behind offset {end} are no whole batch in {shown}"));
     }
-    report.record_count += scanned.next_offset - base_offset - lost;
+    report.record_count += record_count;
     report.bytes += scanned.end_position - damaged_bytes;
     Ok(scanned.next_offset)
 }
@@ -204,13 +237,14 @@ fn load_index(env: &Env, segment: &Segment) -> Result<Option<SegmentIndex>> {
     Ok(loaded.map(|(index, _)| index))
 }
 
-/// Takes every whole batch apart; returns where they begin, rising.
+/// Takes every whole batch apart; returns where they begin, rising, and how many records they say
+/// that they have.
 fn check_records(
     file: &dyn File,
     scanned: &Scanned,
     finding: &mut impl FnMut(String),
-) -> std::io::Result<Vec<Mark>> {
-    let mut batches = Vec::new();
+) -> std::io::Result<(Vec<Mark>, u64)> {
+    let (mut batches, mut record_count) = (Vec::new(), 0);
     let (mut position, mut batch, mut decompressed) = (0, Vec::new(), Vec::new());
     while position < scanned.end_position {
         let mut damaged = scanned.damaged.iter();
@@ -225,7 +259,7 @@ fn check_records(
         // The scan has just read it.
         let Ok(header) = BatchHeader::read(&head) else {
             finding(format!("the batch at {position} changed while it was read"));
-            return Ok(batches);
+            return Ok((batches, record_count));
         };
         batch.resize(header.batch_bytes(), 0);
         read_full(file, &mut batch, position)?;
@@ -234,9 +268,10 @@ fn check_records(
             finding(format!("the records of the batch at {position}: {error}"));
         }
         batches.push(Mark { position, offset: u64::try_from(header.base_offset).unwrap_or(0) });
+        record_count += u64::try_from(header.record_count).unwrap_or(0);
         position += header.batch_bytes() as u64;
     }
-    Ok(batches)
+    Ok((batches, record_count))
 }
 
 fn take_apart(header: &BatchHeader, section: &[u8], decompressed: &mut Vec<u8>) -> Result<()> {

@@ -5,6 +5,7 @@
 
 pub mod channel;
 mod closing;
+pub mod compact;
 pub mod deliver;
 pub mod deliveries;
 pub mod directory;

@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Store, channel, scrub};
+use super::{Store, channel, compact, scrub};
 use crate::{
     error::{Code, Error, Result},
     log::retention::Trimmed,
@@ -193,9 +193,13 @@ impl Store {
             }
             Some(Duration::from_millis(KEEPER_INTERVAL_MS.min(options.retention_check_interval_ms)))
         };
-        upkeep
-            .start("millrace-keeper", self, keeper)
-            .map_err(|error| Error::io("starting a thread", &error))?;
+        let failed = |error: std::io::Error| Error::io("starting a thread", &error);
+        upkeep.start("millrace-keeper", self, keeper).map_err(failed)?;
+        if options.is_cleaner_enabled {
+            let cleaner =
+                move |store: &Arc<Self>, stop: &Stop| Some(compact::turn(store, stop, &options));
+            upkeep.start("millrace-cleaner", self, cleaner).map_err(failed)?;
+        }
         let bytes_per_second = options.scrub_bytes_per_second;
         if bytes_per_second == 0 {
             return Ok(());
@@ -203,9 +207,7 @@ impl Store {
         let mut round = scrub::Round::default();
         let scrubber =
             move |store: &Arc<Self>, _stop: &Stop| scrub::pace(store, bytes_per_second, &mut round);
-        upkeep
-            .start("millrace-scrub", self, scrubber)
-            .map_err(|error| Error::io("starting a thread", &error))
+        upkeep.start("millrace-scrub", self, scrubber).map_err(failed)
     }
 
     /// Deletes the records of a partition before an offset, or every visible one (`None`); returns

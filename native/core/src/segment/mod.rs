@@ -77,6 +77,7 @@ pub struct Segment {
     /// Bytes of whole batches in the file: what readers may look at, at most.
     end_position: AtomicU64,
     sealed: AtomicBool,
+    has_holes: AtomicBool,
     index: RwLock<IndexState>,
     damaged: RwLock<DamageList>,
     kept_damage: Mutex<KeptDamage>,
@@ -109,6 +110,7 @@ impl Segment {
             directory: directory.to_owned(),
             end_position: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
+            has_holes: AtomicBool::new(false),
             index: RwLock::new(IndexState::Loaded(SegmentIndex::default())),
             damaged: RwLock::default(),
             kept_damage: Mutex::default(),
@@ -145,6 +147,22 @@ impl Segment {
     /// Whether the file is complete, synced and never written again.
     pub fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
+    }
+
+    /// Whether compaction may have taken offsets out between its batches; in any other segment a
+    /// missing offset is damage.
+    pub fn has_holes(&self) -> bool {
+        self.has_holes.load(Ordering::Acquire)
+    }
+
+    /// Tells whether the segment may have holes, before anybody reads it.
+    pub fn set_has_holes(&self, has_holes: bool) {
+        self.has_holes.store(has_holes, Ordering::Release);
+    }
+
+    /// Whether anything of it is known to be damaged.
+    pub fn is_damaged(&self) -> bool {
+        !self.damaged.read().ranges().is_empty()
     }
 
     /// The damaged range that covers or follows `position` first, if any.
@@ -243,7 +261,11 @@ impl Segment {
             )?;
             Ok(loaded.map(|(index, _)| index).unwrap_or_default())
         })?;
-        Ok(look_up(&loaded))
+        // The path may have become another's meanwhile; if so, the index came to memory before.
+        match &*self.index.read() {
+            IndexState::Loaded(index) => Ok(look_up(index)),
+            IndexState::Stored => Ok(look_up(&loaded)),
+        }
     }
 
     /// Where batches begin, by the index and by what is known to be damaged: hints, like both.
@@ -304,7 +326,9 @@ impl Segment {
         }
         files.file(self.id, || {
             let mode = if self.is_sealed() { OpenMode::Read } else { OpenMode::ReadWrite };
-            files.file_system().open(&self.log_path(), mode)
+            let opened = files.file_system().open(&self.log_path(), mode);
+            // The path may have become another's meanwhile; if so, it was pinned before.
+            self.pinned.get().map_or(opened, |pinned| Ok(Arc::clone(pinned)))
         })
     }
 
@@ -340,7 +364,9 @@ impl Segment {
 
     /// Has the index tell when the last append was: what it says cannot be true.
     fn correct_last_append(&self, files: &FileCache, append_ms: i64) -> io::Result<()> {
-        if let IndexState::Loaded(index) = &mut *self.index.write() {
+        // Held to the end: the path does not become another segment's meanwhile.
+        let mut state = self.index.write();
+        if let IndexState::Loaded(index) = &mut *state {
             index.correct_last_append(append_ms);
             return Ok(());
         }
@@ -354,6 +380,23 @@ impl Segment {
             index_file::store(system, &index_path, &time_index_path, &index, coverage)?;
             files.forget(self.id);
         }
+        Ok(())
+    }
+
+    /// Tells that the file is complete, while its index is in memory.
+    pub fn set_sealed(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    /// As [`pin`](Self::pin), with the index: the paths of both are about to be another segment's.
+    ///
+    /// # Errors
+    /// An I/O error while opening or loading; nobody may take its place then.
+    pub fn pin_for_replacement(&self, files: &FileCache) -> io::Result<()> {
+        let file = self.file(files)?;
+        let index = self.with_index(files, SegmentIndex::clone)?;
+        self.pinned.get_or_init(|| file);
+        self.set_index(index);
         Ok(())
     }
 

@@ -1,0 +1,381 @@
+//! The two halves of a pass: noting the keys of what is dirty, and writing segments anew.
+//!
+//! Failure contract: the segments are only read. What is written is one file beside them, which
+//! means nothing until it takes their place; whoever called removes it after a failure.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+
+use super::{
+    filter::{Fate, Rules, filter},
+    offset_map::OffsetMap,
+    source::{Batches, Next, Source},
+    state::CLEANED,
+    throttle::Pace,
+};
+use crate::{
+    batch::{BatchHeader, HEADER_BYTES, Records},
+    compression::{Codec, decompress},
+    env::{File, transfer::write_full},
+    error::Error,
+    index::SegmentIndex,
+    limits::BATCH_BYTES_DECOMPRESSED_MAX,
+    recovery::scan::{Mark, newest_record_ms},
+    segment::{Segment, cache::FileCache},
+};
+
+/// Bytes written at once.
+const WRITE_BYTES: usize = 1 << 20;
+/// Offsets and positions within a segment fit 31 bits, as in Kafka's index.
+pub const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
+
+/// What a pass did with records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes of the segments that were written anew.
+    pub bytes_before: u64,
+    /// Bytes of what they have become.
+    pub bytes_after: u64,
+    /// Records that they held.
+    pub records_before: u64,
+    /// Records that are left of them.
+    pub records_after: u64,
+    /// Tombstones among those.
+    pub tombstones: u64,
+}
+
+impl Counts {
+    /// Adds those of another part.
+    pub fn add(&mut self, other: &Self) {
+        self.bytes_before += other.bytes_before;
+        self.bytes_after += other.bytes_after;
+        self.records_before += other.records_before;
+        self.records_after += other.records_after;
+        self.tombstones += other.tombstones;
+    }
+}
+
+/// Why a step did not come to its end.
+pub enum Halt {
+    /// It was time to give up.
+    Stopped,
+    /// A segment is not whole: it stays as it is. Where, if not at its end.
+    Damaged(Source, Option<Mark>),
+    /// A segment cannot be written anew, because it would become too large.
+    TooLarge(Arc<Segment>),
+    /// A file could not be read or written.
+    Failed(Error),
+}
+
+/// What is noted of the dirty part of a log.
+pub struct Noted {
+    /// The last offset of every key in it.
+    pub offsets: OffsetMap,
+    /// Where it ends: before the first key for which there was no room.
+    pub end_offset: u64,
+}
+
+/// Notes the keys of records from `from_offset` on, segment by segment, as far as the map has room.
+/// `damaged` is told of segments that are not whole, of which only a part was noted then.
+///
+/// # Errors
+/// [`Halt::Stopped`] and [`Halt::Failed`].
+pub fn note_keys(
+    files: &FileCache,
+    sources: &[Source],
+    from_offset: u64,
+    mut offsets: OffsetMap,
+    pace: &dyn Pace,
+    damaged: &mut dyn FnMut(&Source, Option<Mark>),
+) -> std::result::Result<Noted, Halt> {
+    let mut buffer = Vec::new();
+    let mut expanded = Vec::new();
+    let mut end_offset = from_offset;
+    for source in sources.iter().filter(|source| source.end_offset > from_offset) {
+        end_offset = source.end_offset;
+        if source.segment.is_damaged() {
+            continue;
+        }
+        let mut batches = Batches::new(source, open(files, &source.segment)?, buffer);
+        loop {
+            let (header, batch) = match batches.next() {
+                Ok(Next::Batch(header, batch)) => (header, batch),
+                Ok(Next::End) => break,
+                Ok(Next::Damaged(at)) => {
+                    damaged(source, at);
+                    break;
+                }
+                Err(error) => return Err(unreadable(&source.segment, &error)),
+            };
+            expanded.clear();
+            let full_at = note_batch(&header, batch, from_offset, &mut offsets, &mut expanded);
+            if let Some(end_offset) = full_at {
+                return Ok(Noted { offsets, end_offset });
+            }
+            let bytes = batches.take_bytes_read();
+            if bytes > 0 && pace.spent(bytes) {
+                return Err(Halt::Stopped);
+            }
+        }
+        buffer = batches.into_buffer();
+    }
+    Ok(Noted { offsets, end_offset })
+}
+
+/// Notes the keys of a batch; the offset of the first for which there was no room, if there is one.
+fn note_batch(
+    header: &BatchHeader,
+    batch: &[u8],
+    from_offset: u64,
+    offsets: &mut OffsetMap,
+    expanded: &mut Vec<u8>,
+) -> Option<u64> {
+    let is_noted = !header.attributes.is_control()
+        && !header.attributes.is_transactional()
+        && header.record_count > 0
+        && u64::try_from(header.last_offset()).is_ok_and(|last| last >= from_offset);
+    if !is_noted {
+        return None;
+    }
+    // What cannot be taken apart stays, and hides nothing.
+    let codec = header.attributes.codec().ok()?;
+    let stored = batch.get(HEADER_BYTES..).unwrap_or_default();
+    let section = if codec == Codec::None {
+        stored
+    } else {
+        decompress(codec, stored, BATCH_BYTES_DECOMPRESSED_MAX, expanded).ok()?;
+        expanded
+    };
+    if !Records::new(section, header.record_count).all(|record| record.is_ok()) {
+        return None;
+    }
+    for record in Records::new(section, header.record_count).flatten() {
+        let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
+        let offset = u64::try_from(offset).unwrap_or(0);
+        if let Some(key) = record.key
+            && offset >= from_offset
+            && offsets.put(key, offset).is_err()
+        {
+            return Some(offset);
+        }
+    }
+    None
+}
+
+/// What decides about a whole pass, beside the keys.
+pub struct Plan<'a> {
+    /// What was noted.
+    pub noted: &'a Noted,
+    /// The time now, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
+    /// Codec and level of the topic, where it sets them.
+    pub codec_level: Option<(Codec, i32)>,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u64,
+    /// Last offsets of batches by which producers are recognised.
+    pub producer_offsets: &'a HashSet<u64>,
+}
+
+/// What is known where one group ends and the next begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// The leader epoch of the last batch, if that was looked at.
+    pub leader_epoch: Option<i32>,
+    /// Nothing older was left undecided.
+    pub are_tombstones_settled: bool,
+}
+
+/// What was written of a group of segments; durable, but for the file's name.
+pub struct Cleaned {
+    /// Its index.
+    pub index: SegmentIndex,
+    /// What it cost and brought.
+    pub counts: Counts,
+    /// Something in it is not as in the segments.
+    pub is_changed: bool,
+}
+
+/// Writes what is left of a group of segments, one behind the other, to `file`, an empty one that
+/// is to take their place, and makes that durable. `progress` tells where the group begins and,
+/// when it is done, where it ends.
+///
+/// # Errors
+/// Any [`Halt`]; the file may then be there in part.
+pub fn copy_group(
+    files: &FileCache,
+    file: &dyn File,
+    group: &[Source],
+    plan: &Plan<'_>,
+    progress: &mut Progress,
+    pace: &dyn Pace,
+) -> std::result::Result<Cleaned, Halt> {
+    let (Some(first), Some(last)) = (group.first(), group.last()) else {
+        return Err(Halt::Stopped);
+    };
+    let failed = |error: &std::io::Error| {
+        let path = first.segment.path(CLEANED);
+        Halt::Failed(Error::io(format_args!("compacting into {}", path.display()), error))
+    };
+    let mut copy = Copy {
+        plan,
+        progress: *progress,
+        group_end: last.end_offset,
+        base_offset: first.segment.base_offset,
+        output: Vec::new(),
+        position: 0,
+        cleaned: Cleaned {
+            index: SegmentIndex::default(),
+            counts: Counts::default(),
+            is_changed: group.len() > 1,
+        },
+    };
+    let mut buffer = Vec::new();
+    for source in group {
+        let mut batches = Batches::new(source, open(files, &source.segment)?, buffer);
+        loop {
+            match batches.next() {
+                Ok(Next::Batch(header, batch)) => copy.add(&header, batch),
+                Ok(Next::End) => break,
+                Ok(Next::Damaged(at)) => return Err(Halt::Damaged(source.clone(), at)),
+                Err(error) => return Err(unreadable(&source.segment, &error)),
+            }
+            if copy.end_position() > SEGMENT_SPAN_MAX {
+                return Err(Halt::TooLarge(Arc::clone(&source.segment)));
+            }
+            let mut bytes = batches.take_bytes_read();
+            if copy.output.len() >= WRITE_BYTES {
+                bytes += copy.write(file).map_err(|error| failed(&error))?;
+            }
+            if bytes > 0 && pace.spent(bytes) {
+                return Err(Halt::Stopped);
+            }
+        }
+        buffer = batches.into_buffer();
+        copy.note_appends(files, &source.segment)?;
+    }
+    copy.write(file).map_err(|error| failed(&error))?;
+    let Copy { progress: reached, position, mut cleaned, .. } = copy;
+    cleaned.counts.bytes_before = group.iter().map(|source| source.segment.end_position()).sum();
+    cleaned.counts.bytes_after = position;
+    if cleaned.is_changed {
+        file.sync_data().map_err(|error| failed(&error))?;
+    }
+    *progress = reached;
+    Ok(cleaned)
+}
+
+/// A group on its way.
+struct Copy<'a> {
+    plan: &'a Plan<'a>,
+    progress: Progress,
+    group_end: u64,
+    base_offset: u64,
+    /// Not written yet.
+    output: Vec<u8>,
+    /// Bytes that are.
+    position: u64,
+    cleaned: Cleaned,
+}
+
+impl Copy<'_> {
+    fn end_position(&self) -> u64 {
+        self.position + self.output.len() as u64
+    }
+
+    fn add(&mut self, header: &BatchHeader, batch: &[u8]) {
+        let last_offset = u64::try_from(header.last_offset()).unwrap_or(0);
+        // The header stays that tells where an epoch begins, where the segment ends, and what a
+        // producer wrote last.
+        let must_stay = self.progress.leader_epoch != Some(header.leader_epoch)
+            || last_offset + 1 == self.group_end
+            || (header.producer_id >= 0 && self.plan.producer_offsets.contains(&last_offset));
+        let codec = header.attributes.codec().ok();
+        let is_meant = |(of, _): &(Codec, i32)| Some(*of) == codec;
+        let rules = Rules {
+            offsets: &self.plan.noted.offsets,
+            end_offset: self.plan.noted.end_offset,
+            now_ms: self.plan.now_ms,
+            delete_retention_ms: self.plan.delete_retention_ms,
+            are_tombstones_settled: self.progress.are_tombstones_settled,
+            compression_level: self.plan.codec_level.filter(is_meant).map(|(_, level)| level),
+        };
+        let position = self.end_position();
+        let before = self.output.len();
+        let filtered = filter(header, batch, &rules, must_stay, &mut self.output);
+        self.progress.leader_epoch = Some(header.leader_epoch);
+        // Markers have no keys: only records that were left undecided may be hidden by a tombstone.
+        if filtered.fate == Fate::Undecided && !header.attributes.is_control() {
+            self.progress.are_tombstones_settled = false;
+        }
+        let written = self.output.get(before..).unwrap_or_default();
+        self.cleaned.is_changed |= written != batch;
+        let counts = &mut self.cleaned.counts;
+        counts.records_before += filtered.records_before;
+        counts.records_after += filtered.records_after;
+        counts.tombstones += filtered.tombstones;
+        let bytes = written.len() as u64;
+        if let Ok(header) = BatchHeader::read(written) {
+            let base_offset = u64::try_from(header.base_offset).unwrap_or(self.base_offset);
+            let relative = base_offset.saturating_sub(self.base_offset);
+            self.cleaned.index.note(
+                u32::try_from(relative).unwrap_or(u32::MAX),
+                u32::try_from(position).unwrap_or(u32::MAX),
+                bytes,
+                newest_record_ms(&header),
+                self.plan.index_interval_bytes,
+            );
+        }
+    }
+
+    /// Takes over when something was last appended to a segment.
+    fn note_appends(
+        &mut self,
+        files: &FileCache,
+        segment: &Segment,
+    ) -> std::result::Result<(), Halt> {
+        let appended_ms = segment
+            .with_index(files, |index| index.last_append_ms())
+            .map_err(|error| unreadable(segment, &error))?;
+        if let Some(appended_ms) = appended_ms {
+            self.cleaned.index.note_append(appended_ms);
+        }
+        Ok(())
+    }
+
+    /// Writes what is to be written; returns its bytes.
+    fn write(&mut self, file: &dyn File) -> std::io::Result<u64> {
+        let bytes = self.output.len() as u64;
+        write_full(file, &[&self.output], self.position)?;
+        file.start_writeback(self.position, bytes)?;
+        self.position += bytes;
+        self.output.clear();
+        Ok(bytes)
+    }
+}
+
+fn open(files: &FileCache, segment: &Segment) -> std::result::Result<Arc<dyn File>, Halt> {
+    segment.file(files).map_err(|error| unreadable(segment, &error))
+}
+
+fn unreadable(segment: &Segment, error: &std::io::Error) -> Halt {
+    Halt::Failed(Error::io(format_args!("reading {}", segment.log_path().display()), error))
+}
+
+/// The first segments of `sources` that are written into one: as Kafka groups them, as many as
+/// together are no larger than a segment may be.
+pub fn first_group(sources: &[Source], segment_bytes: u64) -> &[Source] {
+    let bytes_max = segment_bytes.min(SEGMENT_SPAN_MAX);
+    let base_offset = sources.first().map_or(0, |first| first.segment.base_offset);
+    let mut bytes = 0u64;
+    let count = sources
+        .iter()
+        .take_while(|source| {
+            bytes += source.segment.end_position();
+            bytes <= bytes_max && source.end_offset - base_offset <= SEGMENT_SPAN_MAX
+        })
+        .count();
+    sources.get(..count.max(1)).unwrap_or(sources)
+}

@@ -1,0 +1,576 @@
+//! Compacting one log: what of it is dirty, a pass over it, and the swap of what was written anew.
+//!
+//! The long part, reading and copying, holds no lock. The swap of a group holds `upkeep`, so that
+//! acks never wait for it, and goes in steps of which a start completes the rest:
+//!
+//! 1. `BASE.cleaned` is durable.
+//! 2. `compaction.json` names the swap, durably.
+//! 3. `BASE.cleaned` is renamed over `BASE.log`, durably.
+//! 4. The files of the other segments and the old indexes are removed, durably.
+//! 5. The new index is written, and `compaction.json` says that the swap is over.
+//!
+//! Up to the rename a failure changes nothing; behind it the log goes on with the new segment, and
+//! the rest is done before the next pass. As long as `compaction.json` may name a swap, no other
+//! `BASE.cleaned` is begun: a start would take the unfinished file for the one that was meant.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
+
+use hashbrown::HashSet;
+
+use super::{Log, LogConfig, set_aside::Suspect, walk::failure};
+use crate::{
+    compaction::{
+        copy::{Cleaned, Counts, Halt, Noted, Plan, Progress, copy_group, first_group, note_keys},
+        offset_map::OffsetMap,
+        source::Source,
+        state::{self, CLEANED, CompactionState, Swap, remove_replaced},
+        throttle::Pace,
+    },
+    env::{File, OpenMode},
+    error::{Error, Result},
+    index::{SegmentIndex, file::Coverage},
+    recovery::scan::Mark,
+    segment::{Segment, SegmentId},
+};
+
+/// How long a log is left alone whose pass has failed, in milliseconds.
+const RETRY_MS: i64 = 60_000;
+
+/// What a log knows of its compaction.
+pub(super) struct Compaction {
+    state: CompactionState,
+    pending: Pending,
+    /// Not before that time again, in milliseconds since the Unix epoch.
+    retry_at_ms: i64,
+}
+
+/// What is left to do about the swap that `compaction.json` may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pending {
+    /// Nothing: it names none.
+    Nothing,
+    /// It was given up before anything was changed.
+    GiveUp(Swap),
+    /// The new segment is in its place; files of the others may be there.
+    Remove(Swap),
+    /// All is done but to say so.
+    Tell,
+}
+
+impl Compaction {
+    /// As it was found, or left, when the log was opened.
+    pub(super) fn opened(state: CompactionState) -> Self {
+        let pending = if state.swap.is_some() { Pending::Tell } else { Pending::Nothing };
+        Self { state, pending, retry_at_ms: i64::MIN }
+    }
+}
+
+/// What of a log can be compacted now.
+pub struct Cleanable {
+    /// From the log's start on.
+    sources: Vec<Source>,
+    /// The first offset that is dirty.
+    dirty_from: u64,
+    /// The share of them that is dirty, in bytes.
+    pub dirty_ratio: f64,
+    /// It is dirty enough, or has been for long enough.
+    pub is_due: bool,
+}
+
+/// What a pass needs of its store.
+pub struct PassOptions<'a> {
+    /// Memory for the keys, in bytes.
+    pub dedupe_bytes_max: u64,
+    /// How fast it may go.
+    pub pace: &'a dyn Pace,
+    /// Called before a segment is replaced: from then on earlier versions cannot read the data.
+    pub before_swap: &'a dyn Fn() -> Result<()>,
+}
+
+/// What a pass has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// What became of the segments that were replaced.
+    pub counts: Counts,
+    /// Segments that were replaced, and those in their place.
+    pub segments_before: u64,
+    /// Segments in their place.
+    pub segments_after: u64,
+    /// Segments that stayed as they were, since they are damaged or too large.
+    pub segments_left: u64,
+    /// The first offset that was dirty.
+    pub dirty_from: u64,
+    /// The first offset that is.
+    pub dirty_to: u64,
+    /// Memory that the keys took, in bytes, and their number.
+    pub map_bytes: u64,
+    /// Keys in the dirty part.
+    pub keys: u64,
+    /// It came to its end. Otherwise it was stopped, or what it was about has changed.
+    pub is_complete: bool,
+}
+
+/// Gives up, too, when the log has ended or is no longer to be compacted.
+struct LogPace<'a> {
+    log: &'a Log,
+    pace: &'a dyn Pace,
+}
+
+impl Pace for LogPace<'_> {
+    fn spent(&self, bytes: u64) -> bool {
+        self.pace.spent(bytes) || self.log.ended().is_some() || !self.log.config().is_compacted
+    }
+}
+
+/// How a group's way ended.
+enum Step {
+    /// It was replaced, or there was nothing to change.
+    Done,
+    /// What it was about has changed meanwhile.
+    Over,
+}
+
+impl Log {
+    /// What can be compacted: closed segments whose records are durable and visible, and older
+    /// than `min.compaction.lag.ms`. `None` where there is nothing, or the log is not to be
+    /// compacted now.
+    ///
+    /// # Errors
+    /// An I/O error while an index is read.
+    pub fn cleanable(&self) -> Result<Option<Cleanable>> {
+        let config = self.config();
+        let now_ms = self.shared.env.clock.wall_ms();
+        let (clean_below, retry_at_ms) = {
+            let compaction = self.compaction.lock();
+            (compaction.state.clean_below, compaction.retry_at_ms)
+        };
+        // A clock that went back must not keep a log from being compacted for long.
+        let is_waiting = (retry_at_ms.saturating_sub(RETRY_MS)..retry_at_ms).contains(&now_ms);
+        if !config.is_compacted || is_waiting || self.check_usable().is_err() {
+            return Ok(None);
+        }
+        let offsets = self.offsets();
+        let is_known = (offsets.log_start..=offsets.log_end).contains(&clean_below);
+        let dirty_from = if is_known { clean_below } else { offsets.log_start };
+        let mut sources = self.closed_segments();
+        let is_dirty = |source: &Source| source.end_offset > dirty_from;
+        let is_too_new = |source: &Source| -> Result<bool> {
+            if config.compaction_lag_ms_min == 0 || !is_dirty(source) {
+                return Ok(false);
+            }
+            let newest_ms = self.newest_ms(&source.segment, now_ms)?;
+            Ok(age_ms(now_ms, newest_ms) < config.compaction_lag_ms_min)
+        };
+        for index in 0..sources.len() {
+            if sources.get(index).map_or(Ok(false), is_too_new)? {
+                sources.truncate(index);
+                break;
+            }
+        }
+        let bytes = |source: &Source| source.segment.end_position();
+        let all_bytes: u64 = sources.iter().map(bytes).sum();
+        let dirty_bytes: u64 = sources.iter().filter(|source| is_dirty(source)).map(bytes).sum();
+        if dirty_bytes == 0 {
+            return Ok(None);
+        }
+        let dirty_ratio = dirty_bytes as f64 / all_bytes as f64;
+        let is_due = dirty_ratio > config.dirty_ratio_min
+            || self.is_overdue(
+                sources.iter().filter(|source| is_dirty(source)),
+                &config,
+                now_ms,
+            )?;
+        Ok(Some(Cleanable { sources, dirty_from, dirty_ratio, is_due }))
+    }
+
+    /// The segments that are closed and wholly durable and visible, from the first on.
+    fn closed_segments(&self) -> Vec<Source> {
+        let visible = *self.visible.read();
+        let flushed = *self.flushed.read();
+        let segment_max = visible.segment_base.min(flushed.segment_base);
+        let offset_max = visible.offset.min(flushed.offset);
+        let segments = self.segments.read();
+        let behind = segments.iter().skip(1).map(|next| next.base_offset);
+        segments
+            .iter()
+            .zip(behind)
+            .map(|(segment, end_offset)| Source { segment: Arc::clone(segment), end_offset })
+            .take_while(|source| {
+                source.segment.is_sealed()
+                    && source.segment.base_offset < segment_max
+                    && source.end_offset <= offset_max
+            })
+            .collect()
+    }
+
+    /// When the newest record of a segment is from; now, where nobody knows.
+    fn newest_ms(&self, segment: &Segment, now_ms: i64) -> Result<i64> {
+        let (largest, appended_ms) = segment
+            .with_index(&self.shared.files, |index| (index.largest(), index.last_append_ms()))
+            .map_err(|error| failure(segment, &error))?;
+        let largest_ms = largest.map(|largest| largest.timestamp_ms).filter(|ms| *ms >= 0);
+        Ok(largest_ms.or(appended_ms).unwrap_or(now_ms))
+    }
+
+    /// Whether a record has been dirty for longer than `max.compaction.lag.ms`.
+    fn is_overdue<'s>(
+        &self,
+        dirty: impl Iterator<Item = &'s Source>,
+        config: &LogConfig,
+        now_ms: i64,
+    ) -> Result<bool> {
+        if config.compaction_lag_ms_max == u64::MAX {
+            return Ok(false);
+        }
+        for source in dirty {
+            let first_ms = source
+                .segment
+                .with_index(&self.shared.files, SegmentIndex::first_ms)
+                .map_err(|error| failure(&source.segment, &error))?;
+            let is_old = |first_ms: &i64| age_ms(now_ms, *first_ms) > config.compaction_lag_ms_max;
+            if first_ms.filter(|ms| *ms > 0).is_some_and(|first_ms| is_old(&first_ms)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Compacts the log, whatever its dirty ratio; `None` where there is nothing to compact. Waits
+    /// for the disk, and takes as long as it takes; appends and readers go on meanwhile.
+    ///
+    /// # Errors
+    /// An I/O error, such as a full disk: what was replaced until then stays so, nothing else has
+    /// changed, and [`cleanable`](Self::cleanable) leaves the log alone for a while.
+    pub fn compact(self: &Arc<Self>, options: &PassOptions<'_>) -> Result<Option<Pass>> {
+        let Some(cleanable) = self.cleanable()? else {
+            return Ok(None);
+        };
+        let passed = self.pass(&cleanable, options);
+        if passed.is_err() {
+            let retry_at_ms = self.shared.env.clock.wall_ms().saturating_add(RETRY_MS);
+            self.compaction.lock().retry_at_ms = retry_at_ms;
+        }
+        passed.map(Some)
+    }
+
+    fn pass(self: &Arc<Self>, cleanable: &Cleanable, options: &PassOptions<'_>) -> Result<Pass> {
+        let sources = &cleanable.sources;
+        let config = self.config();
+        let mut pass = Pass { dirty_from: cleanable.dirty_from, ..Pass::default() };
+        pass.dirty_to = pass.dirty_from;
+        let mut left = HashSet::new();
+        let noted = match self.note(cleanable, options, &mut left) {
+            Ok(noted) => noted,
+            Err(Halt::Failed(error)) => return Err(error),
+            Err(_) => return Ok(pass),
+        };
+        pass.map_bytes = noted.offsets.memory_bytes();
+        pass.keys = noted.offsets.len();
+        let producer_offsets = self.producer_offsets();
+        let plan = Plan {
+            noted: &noted,
+            now_ms: self.shared.env.clock.wall_ms(),
+            delete_retention_ms: i64::try_from(config.delete_retention_ms).unwrap_or(i64::MAX),
+            codec_level: config.codec.zip(config.compression_level),
+            index_interval_bytes: config.index_interval_bytes,
+            producer_offsets: &producer_offsets,
+        };
+        let count = sources.partition_point(|source| source.segment.base_offset < noted.end_offset);
+        let mut rest = sources.get(..count).unwrap_or_default();
+        let mut progress = Progress { leader_epoch: None, are_tombstones_settled: true };
+        while let Some((first, behind)) = rest.split_first() {
+            if first.segment.is_damaged() || left.contains(&first.segment.id) {
+                // It may hold anything.
+                progress = Progress { leader_epoch: None, are_tombstones_settled: false };
+                pass.segments_left += 1;
+                rest = behind;
+                continue;
+            }
+            let is_whole = |source: &&Source| {
+                !source.segment.is_damaged() && !left.contains(&source.segment.id)
+            };
+            let whole = rest.iter().take_while(is_whole).count();
+            let group = first_group(rest.get(..whole).unwrap_or_default(), config.segment_bytes);
+            match self.replace_group(group, &plan, &mut progress, options, &mut pass) {
+                Ok(Step::Done) => rest = rest.get(group.len()..).unwrap_or_default(),
+                Ok(Step::Over) | Err(Halt::Stopped) => return Ok(pass),
+                Err(Halt::Damaged(source, at)) => self.note_damaged(&source, at, &mut left),
+                Err(Halt::TooLarge(segment)) => {
+                    left.insert(segment.id);
+                }
+                Err(Halt::Failed(error)) => return Err(error),
+            }
+        }
+        self.store_clean_below(noted.end_offset)?;
+        pass.dirty_to = noted.end_offset;
+        pass.is_complete = true;
+        Ok(pass)
+    }
+
+    fn note(
+        self: &Arc<Self>,
+        cleanable: &Cleanable,
+        options: &PassOptions<'_>,
+        left: &mut HashSet<SegmentId>,
+    ) -> std::result::Result<Noted, Halt> {
+        let end_offset = cleanable.sources.last().map_or(0, |source| source.end_offset);
+        let keys_max = end_offset.saturating_sub(cleanable.dirty_from);
+        let random = &*self.shared.env.random;
+        let offsets = OffsetMap::new(random, keys_max, options.dedupe_bytes_max);
+        let mut damaged = |source: &Source, at| self.note_damaged(source, at, left);
+        let (files, sources) = (&self.shared.files, &cleanable.sources);
+        let pace = LogPace { log: self, pace: options.pace };
+        note_keys(files, sources, cleanable.dirty_from, offsets, &pace, &mut damaged)
+    }
+
+    /// Leaves a segment out that turned out not to be whole, and sets aside what readers of it would.
+    fn note_damaged(
+        self: &Arc<Self>,
+        source: &Source,
+        at: Option<Mark>,
+        left: &mut HashSet<SegmentId>,
+    ) {
+        left.insert(source.segment.id);
+        let Some(at) = at else { return };
+        let end = Mark { position: source.segment.end_position(), offset: source.end_offset };
+        let suspect = Suspect { log: Arc::clone(self), at, behind: None, end };
+        // Where it cannot be read a reader meets it again.
+        if suspect.examine(&source.segment).is_err() {
+            self.shared.damage_failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The last offsets of the batches by which repetitions are recognised.
+    fn producer_offsets(&self) -> HashSet<u64> {
+        let tail = self.tail.lock();
+        let batches = tail.producers.iter().flat_map(|(_, entry)| &entry.batches);
+        batches.filter_map(|batch| batch.next_offset.checked_sub(1)).collect()
+    }
+
+    /// Writes a group anew and swaps it in.
+    fn replace_group(
+        &self,
+        group: &[Source],
+        plan: &Plan<'_>,
+        progress: &mut Progress,
+        options: &PassOptions<'_>,
+        pass: &mut Pass,
+    ) -> std::result::Result<Step, Halt> {
+        let Some(first) = group.first() else {
+            return Ok(Step::Over);
+        };
+        let file = self.create_cleaned(&first.segment).map_err(Halt::Failed)?;
+        let pace = LogPace { log: self, pace: options.pace };
+        let copied = copy_group(&self.shared.files, &*file, group, plan, progress, &pace);
+        drop(file);
+        let replaced = match copied {
+            Ok(cleaned) if !cleaned.is_changed => {
+                self.remove_cleaned(&first.segment);
+                return Ok(Step::Done);
+            }
+            Ok(cleaned) => {
+                let counts = cleaned.counts;
+                (options.before_swap)()
+                    .and_then(|()| self.swap(group, cleaned))
+                    .map(|is_swapped| is_swapped.then_some(counts))
+                    .map_err(Halt::Failed)
+            }
+            Err(halt) => Err(halt),
+        };
+        if !matches!(replaced, Ok(Some(_))) && self.compaction.lock().pending == Pending::Nothing {
+            self.remove_cleaned(&first.segment);
+        }
+        let Some(counts) = replaced? else {
+            return Ok(Step::Over);
+        };
+        pass.counts.add(&counts);
+        pass.segments_before += group.len() as u64;
+        pass.segments_after += 1;
+        Ok(Step::Done)
+    }
+
+    /// The empty file that a group is written to.
+    fn create_cleaned(&self, segment: &Segment) -> Result<Arc<dyn File>> {
+        // Whoever deletes the log finds it, or it is not there.
+        let _one_at_a_time = self.upkeep.lock();
+        self.check_usable()?;
+        // Before another one may begin.
+        self.finish_swap()?;
+        let path = segment.path(CLEANED);
+        let created = self.shared.env.files.open(&path, OpenMode::OpenOrCreate);
+        created
+            .and_then(|file| file.truncate(0).map(|()| file))
+            .map_err(|error| Error::io(format_args!("creating {}", path.display()), &error))
+    }
+
+    /// Removes what was written and does not take anybody's place. Where that fails the next pass,
+    /// or start, does it.
+    fn remove_cleaned(&self, segment: &Segment) {
+        match self.shared.env.files.remove_file(&segment.path(CLEANED)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Has the written file take the place of a group, if that is still there and whole; `false`,
+    /// and nothing has changed, where it is not.
+    fn swap(&self, group: &[Source], cleaned: Cleaned) -> Result<bool> {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else {
+            return Ok(false);
+        };
+        let _one_at_a_time = self.upkeep.lock();
+        self.check_usable()?;
+        if !self.config().is_compacted || !self.holds(group) {
+            return Ok(false);
+        }
+        let files = &self.shared.files;
+        for source in group {
+            let segment = &source.segment;
+            segment.pin_for_replacement(files).map_err(|error| failure(segment, &error))?;
+        }
+        let swap = Swap { base: first.segment.base_offset, end: last.end_offset };
+        let system = &*self.shared.env.files;
+        system.sync_directory(&self.directory).map_err(|error| {
+            Error::io(format_args!("fsync of {}", self.directory.display()), &error)
+        })?;
+        self.begin(swap)?;
+        let (from, to) = (first.segment.path(CLEANED), first.segment.log_path());
+        if let Err(error) = system.rename(&from, &to) {
+            // Tried at once: until then no other file may have that name.
+            drop(self.finish_swap());
+            return Err(Error::io(format_args!("replacing {}", to.display()), &error));
+        }
+        let new = self.new_segment(&swap, &cleaned);
+        self.compaction.lock().pending = Pending::Remove(swap);
+        {
+            let mut segments = self.segments.write();
+            let from = segments.partition_point(|other| other.base_offset < swap.base);
+            let to = segments.partition_point(|other| other.base_offset < swap.end);
+            segments.splice(from..to, [Arc::clone(&new)]);
+        }
+        for source in group {
+            self.shared.files.forget(source.segment.id);
+            self.shared.windows.forget(source.segment.id);
+        }
+        // What fails from here on is done before the next pass, or by the next start.
+        if self.finish_swap().is_err() {
+            self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(true)
+    }
+
+    /// Whether the group is in the log as it was, one behind the other, and whole.
+    fn holds(&self, group: &[Source]) -> bool {
+        let segments = self.segments.read();
+        let from = group.first().map_or(0, |first| {
+            segments.partition_point(|other| other.base_offset < first.segment.base_offset)
+        });
+        let is_same = |(source, (segment, behind)): (&Source, (&Arc<Segment>, &Arc<Segment>))| {
+            source.segment.id == segment.id
+                && source.end_offset == behind.base_offset
+                && !segment.is_damaged()
+                && !segment.has_waiting_damage()
+        };
+        let there = segments.iter().skip(from).zip(segments.iter().skip(from + 1));
+        there.clone().count() >= group.len() && group.iter().zip(there).all(is_same)
+    }
+
+    /// Names a swap in `compaction.json`, and that the segments up to its end may have holes.
+    fn begin(&self, swap: Swap) -> Result<()> {
+        let mut compaction = self.compaction.lock();
+        let holes_below = compaction.state.holes_below.max(swap.end);
+        compaction.state = CompactionState { holes_below, swap: Some(swap), ..compaction.state };
+        compaction.pending = Pending::GiveUp(swap);
+        let state = compaction.state;
+        drop(compaction);
+        self.store_state(&state).inspect_err(|_| {
+            // It may be there all the same.
+            drop(self.finish_swap());
+        })
+    }
+
+    fn new_segment(&self, swap: &Swap, cleaned: &Cleaned) -> Arc<Segment> {
+        let new = Segment::new(&self.directory, swap.base);
+        new.set_has_holes(true);
+        new.set_end_position(cleaned.counts.bytes_after);
+        new.set_index(cleaned.index.clone());
+        new.set_sealed();
+        Arc::new(new)
+    }
+
+    /// Does what is left of a swap that failed in part. Under `upkeep`.
+    fn finish_swap(&self) -> Result<()> {
+        let pending = self.compaction.lock().pending;
+        match pending {
+            Pending::Nothing => return Ok(()),
+            Pending::GiveUp(_) | Pending::Tell => {}
+            Pending::Remove(swap) => {
+                self.remove_others(swap)?;
+                self.compaction.lock().pending = Pending::Tell;
+            }
+        }
+        let state = CompactionState { swap: None, ..self.compaction.lock().state };
+        self.store_state(&state)?;
+        {
+            let mut compaction = self.compaction.lock();
+            compaction.state = state;
+            compaction.pending = Pending::Nothing;
+        }
+        if let Pending::GiveUp(swap) = pending {
+            self.remove_cleaned(&Segment::new(&self.directory, swap.base));
+        }
+        Ok(())
+    }
+
+    /// Removes the files whose place was taken, and stores the index of the new one.
+    fn remove_others(&self, swap: Swap) -> Result<()> {
+        let system = &*self.shared.env.files;
+        let failed = |error: io::Error| {
+            Error::io(format_args!("replacing segments of {}", self.label), &error)
+        };
+        // The new one first: as long as its name is not durable, the others are what there is.
+        system.sync_directory(&self.directory).map_err(failed)?;
+        let entries = system.list(&self.directory).map_err(failed)?;
+        let names = entries.iter().map(|entry| entry.name.as_str());
+        remove_replaced(system, &self.directory, names, swap).map_err(failed)?;
+        let segments = self.segments.read().clone();
+        let new = segments.iter().find(|segment| segment.base_offset == swap.base);
+        if let Some(new) = new
+            && let Some(index) = new.loaded_index()
+        {
+            let log_bytes = new.end_position();
+            let coverage = Coverage { sealed: true, log_bytes, next_offset: swap.end };
+            // A hint: the next start reads the segment once more.
+            if new.store_index(&self.shared.files, &index, coverage).is_err() {
+                self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    fn store_clean_below(&self, clean_below: u64) -> Result<()> {
+        let _one_at_a_time = self.upkeep.lock();
+        self.check_usable()?;
+        self.finish_swap()?;
+        let state = CompactionState { clean_below, ..self.compaction.lock().state };
+        self.store_state(&state)?;
+        self.compaction.lock().state = state;
+        Ok(())
+    }
+
+    fn store_state(&self, state: &CompactionState) -> Result<()> {
+        state::store(&*self.shared.env.files, &self.directory, state).map_err(|error| {
+            let what = format_args!("storing how far {} is compacted", self.label);
+            Error::io(what, &error)
+        })
+    }
+}
+
+fn age_ms(now_ms: i64, then_ms: i64) -> u64 {
+    u64::try_from(now_ms.saturating_sub(then_ms)).unwrap_or(0)
+}
