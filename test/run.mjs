@@ -13,6 +13,7 @@ import { fileURLToPath } from "node:url";
 const rootDirectory = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
 const vitestArguments = process.argv.slice(2);
+const isLong = process.env.MILLRACE_TEST_LONG === "1";
 
 /**
  * Runs a command in the repository and resolves with its exit status; output passes unless `onLine`
@@ -84,6 +85,9 @@ async function testOtherNodes() {
 	return summaries;
 }
 
+/** Simulated machines in the long run; every `cargo test` has a few from always the same seeds. */
+const SIMULATION_RUNS_LONG = 4_000;
+
 // The core alone: the binding holds no logic, and its functions need a Node around them.
 async function testRust() {
 	const summary = { passed: 0, failed: 0, skipped: {} };
@@ -98,6 +102,7 @@ async function testRust() {
 			"--no-fail-fast",
 		],
 		{
+			env: isLong ? { MILLRACE_SIMULATION_RUNS: `${SIMULATION_RUNS_LONG}` } : {},
 			onLine(line) {
 				process.stdout.write(`${line}\n`);
 				const result = /^test result: .* (\d+) passed; (\d+) failed;/.exec(line);
@@ -123,7 +128,7 @@ if (!(await build())) {
 }
 const summaries = [await testTypeScript()];
 if (vitestArguments.length === 0) summaries.push(await testRust());
-if (vitestArguments.length === 0 && process.env.MILLRACE_TEST_LONG === "1") {
+if (vitestArguments.length === 0 && isLong) {
 	summaries.push(...(await testOtherNodes()));
 }
 

@@ -16,9 +16,13 @@ mod model;
 mod operations;
 mod reading;
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use machine::{Simulation, Violation};
+use parking_lot::Mutex;
 
 /// Runs that every `cargo test` makes.
 const SMOKE_RUNS: u64 = 150;
@@ -60,14 +64,27 @@ fn no_acked_record_is_lost_or_altered_whatever_fails() {
         None => (SMOKE_SEED, SMOKE_RUNS),
     };
     println!("runs {runs} from seed {first}");
-    let mut total = machine::Figures::default();
-    for seed in first..first + runs {
-        let mut simulation = Simulation::new(seed, false);
-        if let Err(violation) = simulation.run() {
-            panic!("{}", explain(seed, &violation, &simulation));
+    let total = Mutex::new(machine::Figures::default());
+    let next = AtomicU64::new(first);
+    let run_some = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + runs {
+                return;
+            }
+            let mut simulation = Simulation::new(seed, false);
+            if let Err(violation) = simulation.run() {
+                panic!("{}", explain(seed, &violation, &simulation));
+            }
+            total.lock().add(simulation.figures());
         }
-        total.add(simulation.figures());
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(run_some);
+        }
+    });
+    let total = total.into_inner();
     println!("{total:?}");
     // A simulation that does nothing proves nothing.
     assert!(total.acked_batches > 10 * runs, "{total:?}");
