@@ -51,14 +51,31 @@ export function recordBatch(values: readonly Uint8Array[], lies: BatchLies = {})
 	return batch;
 }
 
-/** The records one behind the other, each behind its length; `deltas` instead of 0, 1, 2, ... */
-export function records(values: readonly Uint8Array[], deltas?: readonly number[]): Buffer {
+/**
+ * The records one behind the other, each behind its length; `deltas` instead of 0, 1, 2, ...;
+ * `keys`, where they have some. A value of null is a tombstone.
+ */
+export function records(
+	values: readonly (Uint8Array | null)[],
+	deltas?: readonly number[],
+	keys?: readonly Uint8Array[],
+): Buffer {
 	const parts = values.flatMap((value, index) => {
-		const fields = [0, ...varint(0), ...varint(deltas?.[index] ?? index), ...varint(-1)];
-		const front = Buffer.from([...fields, ...varint(value.length)]);
-		return [Buffer.from(varint(front.length + value.length + 1)), front, value, Buffer.from([0])];
+		const parts = [
+			Buffer.from([0, ...varint(0), ...varint(deltas?.[index] ?? index)]),
+			...prefixed(keys?.[index] ?? null),
+			...prefixed(value),
+			Buffer.from([0]),
+		];
+		const length = parts.reduce((sum, part) => sum + part.length, 0);
+		return [Buffer.from(varint(length)), ...parts];
 	});
 	return Buffer.concat(parts);
+}
+
+/** Bytes behind their length, which is -1 for none. */
+function prefixed(bytes: Uint8Array | null): Uint8Array[] {
+	return bytes === null ? [Buffer.from(varint(-1))] : [Buffer.from(varint(bytes.length)), bytes];
 }
 
 /** Zigzag, seven bits a byte. */

@@ -12,7 +12,6 @@ import type { ApiFacts } from "../../src/kafka/api.ts";
 import { APIS } from "../../src/kafka/generated/apis.ts";
 import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
 import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
-import type { Fields } from "../kafka/client-codec.ts";
 import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
 import { startApacheKafka } from "./apache-kafka.ts";
 import { adminScenarios } from "./differential/admin-scenarios.ts";
@@ -29,6 +28,7 @@ import {
 	type Scenario,
 } from "./differential/scenario.ts";
 import { type Answer, Session } from "./differential/session.ts";
+import { createKafkaTopic, type Sides } from "./differential/sides.ts";
 import { EXTERNAL_BOOTSTRAP } from "./kafka-target.ts";
 
 const START_MS_MAX = 150_000;
@@ -55,11 +55,6 @@ const scenarios: readonly Scenario[] = [
 	...migrationScenarios,
 	...adminScenarios,
 ].filter(({ api, needs = [] }) => [api, ...needs].every(isCompared));
-
-interface Sides {
-	readonly kafka: Session;
-	readonly millrace: Session;
-}
 
 let sides: Sides | null = null;
 const cleanups: Parameters<AtEnd>[0][] = [];
@@ -101,22 +96,6 @@ async function startSecondKafka(): Promise<Session> {
 		createKafkaTopic(session, ...topic),
 	);
 	return session;
-}
-
-async function createKafkaTopic(
-	session: Session,
-	name: string,
-	numPartitions: number,
-	configs: Readonly<Record<string, string>>,
-): Promise<void> {
-	const entries = Object.entries(configs).map(([key, value]) => ({ name: key, value }));
-	const topic = { name, numPartitions, replicationFactor: 1, assignments: [], configs: entries };
-	const { topics } = await session.prepare("CreateTopics", 5, {
-		topics: [topic],
-		timeoutMs: 10_000,
-	});
-	const { errorCode } = (topics as readonly Fields[])[0] as Fields;
-	if (errorCode !== 0) throw new Error(`${name} was not created: error ${errorCode}`);
 }
 
 /** The versions of a scenario's API, oldest first. */

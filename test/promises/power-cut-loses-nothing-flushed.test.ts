@@ -3,10 +3,10 @@
  * nothing that it takes away; what is left is a beginning of what there was, and groups go on where
  * they have committed.
  *
- * The broker writes to a loop-mounted ext4 under load from both protocols. It is stopped by SIGSTOP,
- * then the file system is cut off from its device at once: what was not synced by then never reaches
- * the image. A copy of the image is mounted, which replays its journal, and a broker started on it.
- * A file that nobody synced proves each time that the cut takes such data away.
+ * The broker writes to a loop-mounted ext4 under load from both protocols. It is stopped by
+ * SIGSTOP, then the file system is cut off from its device at once: what was not synced by then
+ * never reaches the image. A copy of the image is mounted, which replays its journal, and a broker
+ * started on it. A file that nobody synced proves each time that the cut takes such data away.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
