@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    milliseconds,
     machine::{Usage, device_bytes_written},
+    milliseconds,
 };
 
 const APPEND_BYTES: usize = 1100;

@@ -40,12 +40,21 @@ impl FileSystem for DiskFileSystem {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>> {
+        self.list_with_sizes_of(path, "")
+    }
+
+    fn list_with_sizes_of(&self, path: &Path, ending: &str) -> io::Result<Vec<DirectoryEntry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
+            if !name.ends_with(ending) {
+                let is_directory = entry.file_type()?.is_dir();
+                entries.push(DirectoryEntry { name, is_directory, bytes: 0 });
+                continue;
+            }
             match entry.metadata() {
                 Ok(metadata) => {
                     let is_directory = metadata.is_dir();

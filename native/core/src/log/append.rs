@@ -217,35 +217,45 @@ impl Log {
     /// Closes the segment that is being written, if there is one, and begins the next. Where that
     /// fails the next append tries again.
     pub(super) fn roll(&self, tail: &mut Tail, config: &LogConfig, now_ms: i64) -> Result<()> {
-        self.close_active(tail, config);
+        self.close_active(tail, config)?;
         self.create_segment(tail, config, now_ms)
     }
 
-    fn close_active(&self, tail: &mut Tail, config: &LogConfig) {
+    /// Hands the segment that is being written to the next flush, which trims, syncs and seals it.
+    fn close_active(&self, tail: &mut Tail, config: &LogConfig) -> Result<()> {
+        // Unsealed it could never be believed, so one that cannot be opened stays what it is.
+        self.note_unsynced(tail)?;
         let Some(active) = tail.active.take() else {
-            return;
+            return Ok(());
         };
         let closing =
             Closing { writer: active.writer, end: tail.end, producers: tail.producers.clone() };
-        match tail.unsynced.last_mut() {
-            Some(last) if last.segment.id == active.segment.id => last.closing = Some(closing),
-            _ => {
-                // Clean since its last flush. Left unsealed, it is read again at the next start.
-                match active.segment.file(&self.shared.files) {
-                    Ok(file) => tail.unsynced.push(Unsynced {
-                        segment: active.segment,
-                        file,
-                        closing: Some(closing),
-                    }),
-                    Err(_) => {
-                        self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            }
+        if let Some(last) = tail.unsynced.last_mut() {
+            last.closing = Some(closing);
         }
         // Producers that have been silent for long are forgotten when a segment is closed.
         let before_ms = tail.last_append_ms.saturating_sub(config.producer_expiry_ms);
         tail.producers.expire(before_ms);
+        Ok(())
+    }
+
+    /// The file of the segment that is being written, noted as unsynced: from then on the log holds
+    /// it open, so that no error of its write-back is lost before its flush.
+    fn note_unsynced(&self, tail: &mut Tail) -> Result<Option<Arc<dyn File>>> {
+        let Some(active) = &tail.active else {
+            return Ok(None);
+        };
+        if let Some(last) = tail.unsynced.last()
+            && last.segment.id == active.segment.id
+        {
+            return Ok(Some(Arc::clone(&last.file)));
+        }
+        let segment = Arc::clone(&active.segment);
+        let file = segment.file(&self.shared.files).map_err(|error| {
+            Error::io(format_args!("opening {}", segment.log_path().display()), &error)
+        })?;
+        tail.unsynced.push(Unsynced { segment, file: Arc::clone(&file), closing: None });
+        Ok(Some(file))
     }
 
     fn create_segment(&self, tail: &mut Tail, config: &LogConfig, now_ms: i64) -> Result<()> {
@@ -283,36 +293,13 @@ impl Log {
         Ok(())
     }
 
-    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced:
-    /// from then on the log holds it open, so that no error of its write-back is lost before its
-    /// flush.
+    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced.
     fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<Arc<dyn File>> {
         let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
         let position = tail.end.position;
-        let Some(active) = &mut tail.active else {
+        let file = self.note_unsynced(tail)?;
+        let (Some(file), Some(active)) = (file, &mut tail.active) else {
             return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
-        };
-        let noted = tail
-            .unsynced
-            .last()
-            .filter(|unsynced| unsynced.segment.id == active.segment.id)
-            .map(|unsynced| Arc::clone(&unsynced.file));
-        let file = match noted {
-            Some(file) => file,
-            None => {
-                let file = active.segment.file(&self.shared.files).map_err(|error| {
-                    Error::io(
-                        format_args!("opening {}", active.segment.log_path().display()),
-                        &error,
-                    )
-                })?;
-                tail.unsynced.push(Unsynced {
-                    segment: Arc::clone(&active.segment),
-                    file: Arc::clone(&file),
-                    closing: None,
-                });
-                file
-            }
         };
         if wants_mapped != active.is_mapped {
             let work = Arc::clone(&self.shared.work);

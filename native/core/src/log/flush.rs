@@ -180,7 +180,7 @@ impl Log {
             Error::io(format_args!("storing the producers of {}", self.label), &error)
         };
         let mut older: Vec<String> = files
-            .list(&self.directory)
+            .list_with_sizes_of(&self.directory, ".snapshot")
             .map_err(failed)?
             .into_iter()
             .map(|entry| entry.name)

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::{Log, Position};
-use crate::error::{Code, Error, Result};
+use crate::{
+    error::{Code, Error, Result},
+    recovery::checkpoint::{ClosedSegments, LogMark},
+};
 
 const OPEN: u8 = 0;
 const CLOSED: u8 = 1;
@@ -25,11 +28,11 @@ impl Log {
     }
 
     /// Refuses further requests, makes everything durable and stores what a quick start needs.
-    /// Returns the position for the checkpoint. Waits for the disk.
+    /// Returns what the checkpoint is to say. Waits for the disk.
     ///
     /// # Errors
     /// The log's poison, or why it could not be flushed.
-    pub fn close(&self) -> Result<Position> {
+    pub fn close(&self) -> Result<LogMark> {
         self.remember_waiting_damage();
         // Whoever changes files is done first, and nobody begins to.
         let _upkeep = self.upkeep.lock();
@@ -42,7 +45,7 @@ impl Log {
         }
         self.acks.fail(Code::ShuttingDown);
         self.watchers.close();
-        result
+        result.map(|end| self.mark_at(end))
     }
 
     /// Trims what was allocated ahead and stores index and producers for the next start.
@@ -94,9 +97,22 @@ impl Log {
         }
     }
 
-    /// Position up to which everything is durable, for the checkpoint. `None` once the log has
-    /// ended or failed.
-    pub fn checkpoint_position(&self) -> Option<Position> {
-        (self.ended().is_none() && self.poison().is_none()).then(|| *self.flushed.read())
+    /// How far everything is durable, for the checkpoint. `None` once the log has ended or failed.
+    pub fn checkpoint_mark(&self) -> Option<LogMark> {
+        let is_usable = self.ended().is_none() && self.poison().is_none();
+        is_usable.then(|| self.mark_at(*self.flushed.read()))
+    }
+
+    /// What a checkpoint may say of a log that is flushed up to `flushed`: closed segments are
+    /// vouched for only if each of them is known to be synced and trimmed.
+    fn mark_at(&self, flushed: Position) -> LogMark {
+        let segments = self.segments.read();
+        let closed =
+            segments.iter().take_while(|segment| segment.base_offset < flushed.segment_base);
+        if !closed.clone().all(|segment| segment.is_sealed()) {
+            return LogMark { flushed, closed: ClosedSegments::default() };
+        }
+        let places = closed.map(|segment| (segment.base_offset, segment.end_position()));
+        LogMark { flushed, closed: ClosedSegments::new(places) }
     }
 }

@@ -21,6 +21,7 @@ mod search;
 pub mod set_aside;
 pub mod start;
 pub mod time;
+mod vouched;
 pub mod waiters;
 mod walk;
 

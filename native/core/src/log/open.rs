@@ -23,11 +23,10 @@ use crate::{
     batch::TimestampType,
     compaction::state::{self, CompactionState, Stored as StoredCompaction},
     env::{DirectoryEntry, FileSystem, OpenMode},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     flush::scheduler::FlushState,
-    index::file as index_file,
     producer::{ProducerStates, snapshot},
-    recovery::{RecoveryEntry, RecoveryEvent},
+    recovery::{RecoveryEntry, RecoveryEvent, checkpoint::LogMark},
     segment::{Segment, writer::PwriteWriter},
 };
 
@@ -41,10 +40,13 @@ pub struct OpenLog {
     pub config: Arc<LogConfig>,
     /// The epoch that appends get.
     pub leader_epoch: u32,
-    /// How far the last checkpoint says it was flushed.
-    pub checkpoint: Option<Position>,
+    /// What the last checkpoint says of it.
+    pub checkpoint: Option<LogMark>,
     /// The checkpoint was written by a clean stop: nothing has to be read.
     pub was_clean: bool,
+    /// The run before this one had recovered all logs when it wrote the checkpoint: what that
+    /// covers is on the disk as it is in the files.
+    pub is_settled: bool,
 }
 
 impl Log {
@@ -58,17 +60,21 @@ impl Log {
         open: OpenLog,
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Arc<Self>> {
-        let opener = Opener::new(&shared, &open)?;
+        let mut opener = Opener::new(&shared, &open)?;
         let stored_start = opener.stored_start()?;
         let bases = opener.segment_bases_from(stored_start)?;
-        let mut producers = opener.producers_before(&bases)?;
-        let snapshot_offset = producers.offset;
-        let (mut segments, mut end) = opener.segments(&bases, &mut producers, report)?;
+        opener.vouched_below = opener.vouched_below(&bases);
+        let recovered = match opener.untouched(&bases)? {
+            Some(untouched) => untouched,
+            None => opener.recover_segments(&bases, report)?,
+        };
+        let Recovered { mut segments, mut end, producers, snapshot_offset, is_index_stale } =
+            recovered;
         if stored_start > end.offset {
             end = opener.go_on_at(stored_start, &mut segments, report, end)?;
         }
         let bases: Vec<u64> = segments.iter().map(|segment| segment.base_offset).collect();
-        opener.remove_stale_hints(&bases, end.offset)?;
+        opener.remove_stale_hints(&bases, end.offset, is_index_stale)?;
         if snapshot_offset > end.offset {
             // The producers' state told of records that are gone. Now that it is gone too, the
             // state is made from what is there.
@@ -78,7 +84,7 @@ impl Log {
         let compaction = opener.compaction;
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
-        let tail = new_tail(&shared, end, active, producers.states, last_append_ms);
+        let tail = new_tail(&shared, end, active, producers, last_append_ms);
         Ok(Arc::new(Self {
             label: open.label,
             directory: open.directory,
@@ -131,19 +137,37 @@ fn new_tail(
 pub(super) struct Opener<'a> {
     pub(super) shared: &'a LogShared,
     pub(super) open: &'a OpenLog,
-    /// What the directory held when the log was opened.
+    /// What the directory held when the log was opened, by name; of logs with their sizes.
     entries: Vec<DirectoryEntry>,
     compaction: CompactionState,
+    /// The checkpoint vouches for the segments with smaller base offsets: each ends with its file.
+    pub(super) vouched_below: u64,
+}
+
+/// What became of a log's files.
+pub(super) struct Recovered {
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) end: Position,
+    pub(super) producers: ProducerStates,
+    /// Where the snapshot was taken that the producers' states were made from.
+    pub(super) snapshot_offset: u64,
+    /// The index file of the last segment is of no use.
+    pub(super) is_index_stale: bool,
 }
 
 impl<'a> Opener<'a> {
     /// Looks at the directory and completes a compaction that a stop came in between of.
     fn new(shared: &'a LogShared, open: &'a OpenLog) -> Result<Self> {
         let compaction = CompactionState::default();
-        let mut opener = Self { shared, open, entries: Vec::new(), compaction };
+        let entries = Vec::new();
+        let mut opener = Self { shared, open, entries, compaction, vouched_below: 0 };
         opener.list()?;
         let failed = opener.failed(&open.directory.join(state::FILE_NAME));
-        opener.compaction = match state::load(opener.files(), &open.directory).map_err(&failed)? {
+        let stored = match opener.entry(state::FILE_NAME) {
+            Some(_) => state::load(opener.files(), &open.directory).map_err(&failed)?,
+            None => StoredCompaction::State(compaction),
+        };
+        opener.compaction = match stored {
             StoredCompaction::State(stored) => stored,
             StoredCompaction::Unreadable => CompactionState {
                 holes_below: opener.segment_bases().last().map_or(0, |last| last + 1),
@@ -174,10 +198,14 @@ impl<'a> Opener<'a> {
 
     fn list(&mut self) -> Result<()> {
         let directory = &self.open.directory;
-        self.entries = self
-            .files()
-            .list(directory)
-            .map_err(|error| Error::io(format_args!("listing {}", directory.display()), &error))?;
+        let listed = self.files().list_with_sizes_of(directory, ".log");
+        self.entries = listed.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let detail = format!("{} is missing: {}", self.open.label, directory.display());
+                Error::new(Code::DataDamaged, detail)
+            }
+            _ => Error::io(format_args!("listing {}", directory.display()), &error),
+        })?;
         Ok(())
     }
 
@@ -218,15 +246,52 @@ impl<'a> Opener<'a> {
         self.numbers("log")
     }
 
+    fn entry(&self, name: &str) -> Option<&DirectoryEntry> {
+        let index = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok()?;
+        self.entries.get(index)
+    }
+
+    pub(super) fn is_listed(&self, base_offset: u64, extension: &str) -> bool {
+        self.entry(&Segment::file_name(base_offset, extension)).is_some()
+    }
+
     /// Size of a segment's file when the log was opened.
     pub(super) fn file_bytes(&self, base_offset: u64) -> u64 {
-        let name = Segment::file_name(base_offset, "log");
-        let mut entries = self.entries.iter();
-        entries.find(|entry| entry.name == name).map_or(0, |entry| entry.bytes)
+        self.entry(&Segment::file_name(base_offset, "log")).map_or(0, |entry| entry.bytes)
+    }
+
+    /// Recovers the segments one behind the other.
+    fn recover_segments(
+        &self,
+        bases: &[u64],
+        report: &mut Vec<RecoveryEntry>,
+    ) -> Result<Recovered> {
+        let mut producers = self.producers_before(bases)?;
+        let snapshot_offset = producers.offset;
+        let mut segments = Vec::with_capacity(bases.len());
+        let mut end = Position::default();
+        let mut is_index_stale = false;
+        for (index, &base_offset) in bases.iter().enumerate() {
+            let next_base = bases.get(index + 1).copied();
+            let opened = self.segment(base_offset, next_base, &mut producers, report)?;
+            end = opened.end;
+            if let Some(next_base) = next_base
+                && next_base > end.offset
+            {
+                report.push(self.quarantined(end.offset, next_base, 0));
+            }
+            is_index_stale = opened.is_index_stale;
+            segments.push(opened.segment);
+        }
+        let producers = producers.states;
+        Ok(Recovered { segments, end, producers, snapshot_offset, is_index_stale })
     }
 
     /// The log start as it was stored; 0 where it never was.
     fn stored_start(&self) -> Result<u64> {
+        if self.entry(start::FILE_NAME).is_none() {
+            return Ok(0);
+        }
         let directory = &self.open.directory;
         let stored = start::load(self.files(), directory)
             .map_err(self.failed(&directory.join(start::FILE_NAME)))?;
@@ -256,34 +321,20 @@ impl<'a> Opener<'a> {
             bases.pop();
         }
         let is_changed = bases.len() < self.segment_bases().len();
-        // A process before this one may have created files and not lived to sync their names.
-        if is_changed || (!self.open.was_clean && !bases.is_empty()) {
+        if is_changed || bases.last().is_some_and(|last| !self.is_name_durable(*last)) {
             self.sync_directory()?;
         }
         Ok(bases)
     }
 
-    /// Opens the segments with these base offsets, rising; returns where the last one ends, too.
-    fn segments(
-        &self,
-        bases: &[u64],
-        producers: &mut Stored,
-        report: &mut Vec<RecoveryEntry>,
-    ) -> Result<(Vec<Arc<Segment>>, Position)> {
-        let mut segments = Vec::with_capacity(bases.len());
-        let mut end = Position::default();
-        for (index, &base_offset) in bases.iter().enumerate() {
-            let next_base = bases.get(index + 1).copied();
-            let opened = self.segment(base_offset, next_base, producers, report)?;
-            end = opened.end;
-            if let Some(next_base) = next_base
-                && next_base > end.offset
-            {
-                report.push(self.quarantined(end.offset, next_base, 0));
-            }
-            segments.push(opened.segment);
-        }
-        Ok((segments, end))
+    /// Whether the name of the last segment, and so of all others, is known to be on the disk. A
+    /// process before this one may have created files and not lived to sync their names. A position
+    /// of 0 says nothing: so does that of a log which had no file.
+    fn is_name_durable(&self, last: u64) -> bool {
+        let is_flushed =
+            |LogMark { flushed, .. }: LogMark| flushed.segment_base == last && flushed.position > 0;
+        self.open.was_clean
+            || (self.open.is_settled && self.open.checkpoint.is_some_and(is_flushed))
     }
 
     /// Lets a log that ends before it starts go on at its start: files were lost that had been
@@ -327,7 +378,16 @@ impl<'a> Opener<'a> {
 
     /// Removes what tells of records behind the end: appended anew, other records would have
     /// their offsets, and a later recovery would believe the old snapshot or index.
-    fn remove_stale_hints(&self, bases: &[u64], end_offset: u64) -> Result<()> {
+    fn remove_stale_hints(
+        &self,
+        bases: &[u64],
+        end_offset: u64,
+        is_last_index_stale: bool,
+    ) -> Result<()> {
+        let is_segment = |base_offset: &u64| bases.binary_search(base_offset).is_ok();
+        let is_stale = |base_offset: &u64| {
+            !is_segment(base_offset) || (is_last_index_stale && bases.last() == Some(base_offset))
+        };
         let directory = &self.open.directory;
         let mut stale = Vec::new();
         for offset in self.numbers("snapshot") {
@@ -336,7 +396,7 @@ impl<'a> Opener<'a> {
             }
         }
         for base_offset in self.numbers("damage") {
-            if !bases.contains(&base_offset) {
+            if !is_segment(&base_offset) {
                 stale.push(Segment::new(directory, base_offset).path("damage"));
             }
         }
@@ -345,8 +405,8 @@ impl<'a> Opener<'a> {
         indexed.sort_unstable();
         indexed.dedup();
         for base_offset in indexed {
-            let segment = Segment::new(directory, base_offset);
-            if self.is_stale_index(&segment, bases, end_offset)? {
+            if is_stale(&base_offset) {
+                let segment = Segment::new(directory, base_offset);
                 stale.extend([segment.path("index"), segment.path("timeindex")]);
             }
         }
@@ -359,19 +419,6 @@ impl<'a> Opener<'a> {
             }
         }
         if stale.is_empty() { Ok(()) } else { self.sync_directory() }
-    }
-
-    fn is_stale_index(&self, segment: &Segment, bases: &[u64], end_offset: u64) -> Result<bool> {
-        if !bases.contains(&segment.base_offset) {
-            return Ok(true);
-        }
-        if bases.last() != Some(&segment.base_offset) {
-            return Ok(false);
-        }
-        let index_path = segment.path("index");
-        let loaded = index_file::load(self.files(), &index_path, &segment.path("timeindex"))
-            .map_err(self.failed(&index_path))?;
-        Ok(loaded.is_none_or(|(_, coverage)| coverage.next_offset > end_offset))
     }
 
     /// Producer state where the last segment begins, or the newest stored before that.

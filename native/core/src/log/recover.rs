@@ -12,6 +12,7 @@ use crate::{
     index::{SegmentIndex, file as index_file, file::Coverage},
     recovery::{
         RecoveryEntry, RecoveryEvent,
+        checkpoint::LogMark,
         rewrite::rewrite,
         scan::{Mark, ScanStart, ScanState, Scanned, holds_batches, scan},
     },
@@ -27,6 +28,8 @@ const ZERO_CHECK_BYTES: usize = 64 << 10;
 pub(super) struct Opened {
     pub(super) segment: Arc<Segment>,
     pub(super) end: Position,
+    /// The index file as it was found is missing, torn, or tells of what is not there.
+    pub(super) is_index_stale: bool,
 }
 
 /// An index as it was found on disk, with what it covers.
@@ -41,7 +44,9 @@ impl Opener<'_> {
         }
         let checkpoint = self.open.checkpoint;
         if self.open.was_clean
-            || checkpoint.is_some_and(|at| at.segment_base == base_offset && at.position > 0)
+            || checkpoint.is_some_and(|LogMark { flushed, .. }| {
+                flushed.segment_base == base_offset && flushed.position > 0
+            })
         {
             return Ok(false);
         }
@@ -61,16 +66,23 @@ impl Opener<'_> {
         producers: &mut Stored,
         report: &mut Vec<RecoveryEntry>,
     ) -> Result<Opened> {
+        if let Some(next_base) = next_base
+            && producers.offset >= next_base
+            && let Some(vouched) = self.vouched(base_offset, next_base)?
+        {
+            return Ok(vouched);
+        }
         let segment = Arc::new(Segment::new(&self.open.directory, base_offset));
         segment.set_has_holes(self.has_holes(base_offset));
         let path = segment.log_path();
         let failed = self.failed(&path);
         let files = self.files();
         let file_bytes = self.file_bytes(base_offset);
-        let stored = index_file::load(files, &segment.path("index"), &segment.path("timeindex"))
-            .map_err(&failed)?
-            .filter(|(_, coverage)| coverage.log_bytes <= file_bytes);
-        let known = damage::load(files, &segment.path("damage")).map_err(&failed)?;
+        let found = index_file::load(files, &segment.path("index"), &segment.path("timeindex"))
+            .map_err(&failed)?;
+        let indexed_to = found.as_ref().map(|(_, coverage)| coverage.next_offset);
+        let stored = found.filter(|(_, coverage)| coverage.log_bytes <= file_bytes);
+        let known = self.known_damage(&segment)?;
         if let Some((_, coverage)) = &stored
             && coverage.sealed
             && coverage.log_bytes == file_bytes
@@ -86,14 +98,15 @@ impl Opener<'_> {
                 segment_base: base_offset,
                 position: coverage.log_bytes,
             };
-            return Ok(Opened { segment, end });
+            return Ok(Opened { segment, end, is_index_stale: false });
         }
         let file = files.open(&path, OpenMode::ReadWrite).map_err(&failed)?;
         let end = self.recover(&segment, &*file, (stored, known), next_base, producers, report)?;
         if next_base.is_some() {
             self.seal(&segment, &*file, end)?;
         }
-        Ok(Opened { segment, end })
+        let is_index_stale = indexed_to.is_none_or(|indexed_to| indexed_to > end.offset);
+        Ok(Opened { segment, end, is_index_stale })
     }
 
     /// Reads the part of a segment that nothing vouches for, erases what lies behind its last batch
@@ -190,18 +203,18 @@ impl Opener<'_> {
             .map(|coverage| Mark { position: coverage.log_bytes, offset: coverage.next_offset });
         // A checkpoint may be about what the file was before it was compacted; not if it is further
         // than the index, which is always that of the file.
-        let is_of_this_file = |checkpoint: &Position| {
+        let is_of_this_file = |flushed: &Position| {
             !self.has_holes(base_offset)
-                || coverage.is_some_and(|coverage| checkpoint.offset > coverage.next_offset)
+                || coverage.is_some_and(|coverage| flushed.offset > coverage.next_offset)
         };
-        let is_meant = |checkpoint: &Position| {
-            checkpoint.segment_base == base_offset && is_of_this_file(checkpoint)
-        };
+        let is_meant =
+            |flushed: &Position| flushed.segment_base == base_offset && is_of_this_file(flushed);
         let by_checkpoint = self
             .open
             .checkpoint
+            .map(|mark| mark.flushed)
             .filter(is_meant)
-            .map(|checkpoint| Mark { position: checkpoint.position, offset: checkpoint.offset });
+            .map(|flushed| Mark { position: flushed.position, offset: flushed.offset });
         by_seal.max(by_checkpoint)
     }
 
@@ -287,7 +300,8 @@ impl Opener<'_> {
                 });
             }
             file.truncate(end.position).map_err(&failed)?;
-        } else if self.open.was_clean {
+        } else if self.open.was_clean || (self.open.is_settled && end.position <= durable_position)
+        {
             return Ok(());
         }
         if !self.open.was_clean {

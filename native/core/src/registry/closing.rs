@@ -53,7 +53,8 @@ impl Store {
     }
 
     fn close_logs(&self) -> ClosedLogs {
-        let mut checkpoint = Checkpoint { is_clean: true, ..Checkpoint::default() };
+        let leader_epoch = Some(self.leader_epoch);
+        let mut checkpoint = Checkpoint { is_clean: true, leader_epoch, ..Checkpoint::default() };
         let mut failure = None;
         let topics = std::mem::take(&mut *self.topics.write());
         for topic in topics.into_iter().flatten() {
@@ -62,8 +63,8 @@ impl Store {
             for (partition, log) in logs.iter().enumerate() {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);
                 match log.close() {
-                    Ok(position) => {
-                        checkpoint.logs.insert((*topic.topic_id.as_bytes(), partition), position);
+                    Ok(mark) => {
+                        checkpoint.logs.insert((*topic.topic_id.as_bytes(), partition), mark);
                     }
                     Err(error) => {
                         checkpoint.is_clean = false;

@@ -187,19 +187,6 @@ impl DataDirectory {
         files.sync_directory(&self.path.join(LOGS)).map_err(failed)
     }
 
-    /// Whether a partition's directory is there.
-    ///
-    /// # Errors
-    /// An I/O error.
-    pub fn has_partition(&self, env: &Env, topic_id: Uuid, partition: u32) -> Result<bool> {
-        let directory = self.partition(topic_id, partition);
-        match env.files.list(&directory) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io(format_args!("listing {}", directory.display()), &error)),
-        }
-    }
-
     /// The ids of all topics that have a directory.
     ///
     /// # Errors

@@ -127,7 +127,13 @@ pub struct Store {
     shared: Arc<LogShared>,
     metadata: MetadataFile,
     leader_epoch: u32,
-    recovered: Option<Checkpoint>,
+    /// The run before this one stopped cleanly.
+    was_clean: bool,
+    /// The run before this one had recovered every log when it wrote the checkpoint.
+    is_settled: bool,
+    /// What the checkpoint says of logs that this run has not opened yet: it is as true as before,
+    /// and goes into the next checkpoints.
+    unopened: Mutex<Checkpoint>,
     topics: RwLock<Vec<Option<Arc<Topic>>>>,
     report: Mutex<Vec<RecoveryEntry>>,
     checkpointed: Mutex<Checkpoint>,
@@ -172,6 +178,11 @@ impl Store {
         let recovered = Checkpoint::load(&*env.files, &directory.path)?;
         let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
         let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
+        let last_epoch = u32::try_from(metadata.leader_epoch()?).ok();
+        // Else the run that wrote it is not the last: another began to recover, and may have changed
+        // files without living to sync them.
+        let is_settled = last_epoch.is_some()
+            && recovered.as_ref().is_some_and(|checkpoint| checkpoint.leader_epoch == last_epoch);
         // After anything but a clean stop a tail may have been cut: clients notice by the epoch.
         let leader_epoch = if was_clean || is_new {
             metadata.leader_epoch()?
@@ -194,7 +205,9 @@ impl Store {
             shared: Arc::new(shared),
             metadata,
             leader_epoch,
-            recovered,
+            unopened: Mutex::new(recovered.unwrap_or_default()),
+            was_clean,
+            is_settled,
             topics: RwLock::default(),
             report: Mutex::default(),
             checkpointed: Mutex::new(checkpointed),
@@ -373,18 +386,12 @@ impl Store {
     }
 
     fn prepare_directories(&self, spec: &TopicSpec, from: u32) -> Result<()> {
-        let env = &self.shared.env;
         if !spec.is_existing {
+            let env = &self.shared.env;
             let partitions = from..spec.partitions;
             return self.directory.create_partitions(env, &spec.name, spec.topic_id, partitions);
         }
-        for partition in from..spec.partitions {
-            if !self.directory.has_partition(env, spec.topic_id, partition)? {
-                let path = self.directory.partition(spec.topic_id, partition);
-                let detail = format!("{}-{partition} is missing: {}", spec.name, path.display());
-                return Err(Error::new(Code::DataDamaged, detail));
-            }
-        }
+        // Opening finds out whether they are there.
         Ok(())
     }
 
@@ -431,22 +438,23 @@ impl Store {
         partition: u32,
     ) -> Result<Arc<Log>> {
         let key = (*spec.topic_id.as_bytes(), partition);
-        let recovered = self.recovered.as_ref();
+        let checkpoint = self.unopened.lock().logs.get(&key).copied();
         let open = OpenLog {
             label: format!("{}-{partition}", spec.name),
             directory: self.directory.partition(spec.topic_id, partition),
             config,
             leader_epoch: self.leader_epoch,
-            checkpoint: recovered.and_then(|checkpoint| checkpoint.logs.get(&key)).copied(),
-            was_clean: recovered.is_some_and(|checkpoint| checkpoint.is_clean),
+            checkpoint,
+            was_clean: self.was_clean,
+            is_settled: self.is_settled,
         };
         let mut report = Vec::new();
-        let checkpoint = open.checkpoint;
         let log = Log::open(Arc::clone(&self.shared), open, &mut report)?;
         let place = |position: Position| (position.segment_base, position.position);
-        if let (Some(before), Some(now)) = (checkpoint, log.checkpoint_position())
-            && place(now) < place(before)
+        if let (Some(before), Some(now)) = (checkpoint, log.checkpoint_mark())
+            && place(now.flushed) < place(before.flushed)
         {
+            self.unopened.lock().logs.remove(&key);
             self.is_checkpoint_stale.store(true, Ordering::Release);
         }
         self.report.lock().append(&mut report);
@@ -459,7 +467,17 @@ impl Store {
         self.check_open()?;
         let number = u32::try_from(topics.len())
             .map_err(|_| Error::new(Code::UnknownServerError, "topic numbers are used up"))?;
+        let (topic_id, partitions) = (*topic.topic_id.as_bytes(), topic.partition_count());
         topics.push(Some(Arc::new(topic)));
+        drop(topics);
+        // Only now: in between a checkpoint takes what both say, and the log knows better.
+        let logs = &mut self.unopened.lock().logs;
+        for partition in 0..partitions {
+            logs.remove(&(topic_id, partition));
+        }
+        if logs.is_empty() {
+            *logs = HashMap::new();
+        }
         Ok(number)
     }
 
@@ -552,7 +570,12 @@ impl Store {
     /// Why files could not be removed.
     pub fn remove_topic_files(&self, topic_id: Uuid) -> Result<()> {
         let _changing = self.change_files()?;
+        self.forget_unopened(topic_id);
         self.directory.remove_topic(&self.shared.env, topic_id)
+    }
+
+    fn forget_unopened(&self, topic_id: Uuid) {
+        self.unopened.lock().logs.retain(|(id, _), _| id != topic_id.as_bytes());
     }
 
     /// Moves directories of topics that are not open out of the way, and reports each.
@@ -573,6 +596,8 @@ impl Store {
                 self.report.lock().push(RecoveryEntry { subject: topic_id.to_string(), event });
             }
         }
+        // What has no directory either is nobody's.
+        self.unopened.lock().logs = HashMap::new();
         Ok(())
     }
 
@@ -654,14 +679,20 @@ impl Store {
     /// # Errors
     /// An I/O error; the checkpoint before is then still good.
     pub fn write_checkpoint(&self) -> Result<()> {
-        let mut current = Checkpoint::default();
+        // Before the topics are looked at: a log that is opened meanwhile is in one of both.
+        let mut current = self.unopened.lock().clone();
+        current.is_clean = false;
+        if current.logs.is_empty() {
+            current.leader_epoch = Some(self.leader_epoch);
+        }
         for topic in self.topics.read().iter().flatten() {
             for (partition, log) in topic.logs.read().iter().enumerate() {
                 let partition = u32::try_from(partition).unwrap_or(u32::MAX);
                 let key = (*topic.topic_id.as_bytes(), partition);
-                if let Some(position) = log.checkpoint_position() {
-                    current.logs.insert(key, position);
-                }
+                match log.checkpoint_mark() {
+                    Some(mark) => current.logs.insert(key, mark),
+                    None => current.logs.remove(&key),
+                };
             }
         }
         let mut last = self.checkpointed.lock();

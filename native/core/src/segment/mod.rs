@@ -21,10 +21,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     env::{File, OpenMode},
     index::{SegmentIndex, file as index_file},
-    recovery::scan::Mark,
+    producer::ProducerStates,
+    recovery::scan::{Mark, ScanStart, ScanState, scan},
 };
 use cache::FileCache;
 use damage::DamageList;
+
+/// Log between two entries of an index that is made anew: Kafka's default of `index.interval.bytes`.
+const REBUILT_INTERVAL_BYTES: u64 = 4096;
 
 /// Names a segment within the process: never reused, so that caches cannot confuse two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -240,8 +244,8 @@ impl Segment {
 
     /// Looks something up in the index, loading it from disk when it is not in memory.
     ///
-    /// An index file that is missing or damaged costs a scan from the segment's start, never a
-    /// wrong answer: an empty index is used in its place.
+    /// An index file that is missing, damaged or not that of the file is made anew from the
+    /// headers of the segment's batches.
     ///
     /// # Errors
     /// An I/O error while loading.
@@ -259,7 +263,12 @@ impl Segment {
                 &self.path("index"),
                 &self.path("timeindex"),
             )?;
-            Ok(loaded.map(|(index, _)| index).unwrap_or_default())
+            let is_of_this_file =
+                |coverage: &index_file::Coverage| coverage.log_bytes == self.end_position();
+            match loaded.filter(|(_, coverage)| is_of_this_file(coverage)) {
+                Some((index, _)) => Ok(index),
+                None => self.rebuild_index(files),
+            }
         })?;
         // The path may have become another's meanwhile; if so, the index came to memory before.
         match &*self.index.read() {
@@ -276,6 +285,41 @@ impl Segment {
         let mut marks = self.with_index(files, |index| index.marks(self.base_offset))?;
         marks.extend(self.damaged.read().ranges().iter().map(DamagedRange::end));
         Ok(marks)
+    }
+
+    /// The index of a closed segment by the headers of its batches, stored for the next time. A start
+    /// does not look at indexes of segments that the checkpoint vouches for, and they are not
+    /// synced: a power cut may have taken this one.
+    fn rebuild_index(&self, files: &FileCache) -> io::Result<SegmentIndex> {
+        let file = self.file(files)?;
+        let known = self.damaged.read().ranges().to_vec();
+        let start = ScanStart {
+            has_holes: self.has_holes(),
+            believed_position: self.end_position(),
+            marks: known.iter().map(DamagedRange::end).collect(),
+            suspects: known.iter().map(|range| range.from_position).collect(),
+            ..ScanStart::at(self.base_offset, 0)
+        };
+        let mut index = SegmentIndex::default();
+        let mut state = ScanState {
+            index: &mut index,
+            producers: &mut ProducerStates::default(),
+            index_interval_bytes: REBUILT_INTERVAL_BYTES,
+            base_offset: self.base_offset,
+        };
+        let scanned = scan(&*file, &start, &mut state)?;
+        if let Some(modified_ms) = file.modified_ms()? {
+            index.note_append(modified_ms);
+        }
+        let coverage = index_file::Coverage {
+            sealed: self.is_sealed(),
+            log_bytes: self.end_position(),
+            next_offset: scanned.next_offset,
+        };
+        // A hint: where the disk does not take it, it is made once more when it is needed again.
+        let (offsets, times) = (self.path("index"), self.path("timeindex"));
+        drop(index_file::store(files.file_system(), &offsets, &times, &index, coverage));
+        Ok(index)
     }
 
     /// Whether [`with_index`](Self::with_index) can answer without reading a file.

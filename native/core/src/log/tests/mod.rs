@@ -9,6 +9,7 @@ mod reading;
 mod recovery;
 mod retention;
 mod scrubbing;
+mod starts;
 
 use std::{
     num::NonZeroUsize,

@@ -1,0 +1,103 @@
+//! What a start has to look at, by the calls that it makes, and what it must not overlook.
+
+use super::*;
+use crate::{env::OpenMode, recovery::RecoveryEvent};
+
+const SEGMENTS: [u8; 2] = [4, 40];
+
+fn small() -> LogConfig {
+    LogConfig { segment_bytes: 200, ..LogConfig::default() }
+}
+
+/// A machine whose first partition has so many segments, one record each.
+fn filled(segments: u8) -> Simulated {
+    let machine = Simulated::new(&small());
+    for value in 0..segments {
+        machine.bench.append(&[value; 100]);
+    }
+    machine
+}
+
+fn stopped(machine: Simulated) -> SimulatedFileSystem {
+    machine.bench.store.close().unwrap();
+    machine.files
+}
+
+/// Starts, and returns the calls that it took.
+fn calls_of_start(files: SimulatedFileSystem) -> (u64, Simulated) {
+    let before = files.calls();
+    let machine = Simulated::reopened(files, &small());
+    (machine.files.calls() - before, machine)
+}
+
+#[test]
+fn a_start_after_a_clean_stop_opens_no_file_of_a_closed_segment() {
+    let calls = SEGMENTS.map(|segments| {
+        let (calls, machine) = calls_of_start(stopped(filled(segments)));
+        assert_eq!(content(&machine.bench).0.len(), usize::from(segments));
+        assert_eq!(machine.bench.report(), []);
+        calls
+    });
+    assert_eq!(calls[0], calls[1]);
+}
+
+#[test]
+fn a_start_after_a_kill_opens_no_closed_segment_that_the_checkpoint_knows() {
+    let calls = SEGMENTS.map(|segments| {
+        let machine = filled(segments);
+        machine.bench.store.write_checkpoint().unwrap();
+        let mut before = 0;
+        let machine = machine.killed(|files| before = files.calls());
+        let calls = machine.files.calls() - before;
+        assert_eq!(content(&machine.bench).0.len(), usize::from(segments));
+        assert_eq!(machine.bench.report(), []);
+        calls
+    });
+    assert_eq!(calls[0], calls[1]);
+}
+
+#[test]
+fn a_closed_segment_that_has_lost_its_end_is_found_out_at_the_start() {
+    let files = stopped(filled(4));
+    let path = segment_path(1, "log");
+    let file = files.open(&path, OpenMode::ReadWrite).unwrap();
+    file.truncate(file.len().unwrap() - 10).unwrap();
+    let (_, machine) = calls_of_start(files);
+    let report = machine.bench.report();
+    let is_lost = |entry: &RecoveryEntry| {
+        matches!(entry.event, RecoveryEvent::Quarantined { from_offset: 1, to_offset: 2, .. })
+    };
+    assert!(report.iter().any(is_lost), "{report:?}");
+    assert_eq!(offsets_of(&content(&machine.bench)), [0, 2, 3]);
+}
+
+#[test]
+fn an_index_that_was_lost_is_made_anew_when_it_is_needed() {
+    let files = stopped(filled(4));
+    for extension in ["index", "timeindex"] {
+        let path = segment_path(1, extension);
+        files.open(&path, OpenMode::ReadWrite).unwrap().truncate(0).unwrap();
+    }
+    let (_, machine) = calls_of_start(files);
+    assert_eq!(offsets_of(&content(&machine.bench)), [0, 1, 2, 3]);
+    let made_anew = machine.files.open(&segment_path(1, "index"), OpenMode::Read).unwrap();
+    assert!(made_anew.len().unwrap() > 0);
+}
+
+#[test]
+fn a_checkpoint_written_while_logs_are_still_closed_keeps_what_is_known_of_them() {
+    let machine = filled(4);
+    let files = stopped(machine);
+    let options = StoreOptions {
+        data_directory: PathBuf::from(DIRECTORY),
+        flush_threads_max: 0,
+        descriptors_max: NonZeroUsize::MIN,
+    };
+    let store = Store::open(files.env(), options).unwrap();
+    store.write_checkpoint().unwrap();
+    drop(store);
+    let (calls, machine) = calls_of_start(files);
+    assert_eq!(content(&machine.bench).0.len(), 4);
+    let (more_calls, _) = calls_of_start(stopped(machine));
+    assert!(calls <= more_calls + 8, "{calls} calls where {more_calls} are enough");
+}
