@@ -13,6 +13,7 @@
 //! ways to sync a group of files, outside of the engine.
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a benchmark reads the clock, prints to its terminal and ends at the first error"
@@ -68,7 +69,7 @@ fn main() {
         // `cargo test` and `cargo bench` without arguments run every benchmark: a tiny round.
         _ => {
             let directory = tempfile::tempdir().unwrap();
-            make(directory.path(), 20, 3, true);
+            make(directory.path(), 20, 3, false);
             open(directory.path(), false);
             open(directory.path(), false);
         }
