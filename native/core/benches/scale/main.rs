@@ -122,6 +122,7 @@ fn make(directory: &Path, partitions: u32, segments: u32, is_killed: bool) {
     let config = LogConfig {
         flush_messages: u64::MAX,
         segment_bytes: SEGMENT_BYTES,
+        segment_ms: u64::MAX,
         ..LogConfig::default()
     };
     let start = Instant::now();
@@ -167,7 +168,8 @@ fn open(directory: &Path, is_left: bool) {
     let store = Store::open(env, options(directory)).unwrap();
     let opened = start.elapsed();
     println!("data directory: {:.0} ms ({})", milliseconds(opened), calls.take());
-    let config = LogConfig { flush_messages: u64::MAX, ..LogConfig::default() };
+    let config =
+        LogConfig { flush_messages: u64::MAX, segment_ms: u64::MAX, ..LogConfig::default() };
     let topics = store.open_topics(&specs(partitions, &config, true)).unwrap();
     let usage = Usage::now().since(&before);
     let elapsed = start.elapsed() - opened;

@@ -260,7 +260,7 @@ impl Log {
 
     fn create_segment(&self, tail: &mut Tail, config: &LogConfig, now_ms: i64) -> Result<()> {
         let base_offset = tail.end.offset;
-        let segment = Arc::new(Segment::new(&self.directory, base_offset));
+        let segment = Arc::new(Segment::of(&self.directory, base_offset));
         let path = segment.log_path();
         let file = self
             .shared
@@ -290,6 +290,7 @@ impl Log {
         });
         tail.unsynced.push(Unsynced { segment: Arc::clone(&segment), file, closing: None });
         self.segments.write().push(segment);
+        self.vouched.lock().take();
         Ok(())
     }
 

@@ -453,6 +453,7 @@ impl Log {
             let to = segments.partition_point(|other| other.base_offset < swap.end);
             segments.splice(from..to, [Arc::clone(&new)]);
         }
+        self.vouched.lock().take();
         for source in group {
             self.shared.files.forget(source.segment.id);
             self.shared.windows.forget(source.segment.id);
@@ -495,7 +496,7 @@ impl Log {
     }
 
     fn new_segment(&self, swap: &Swap, cleaned: &Cleaned) -> Arc<Segment> {
-        let new = Segment::new(&self.directory, swap.base);
+        let new = Segment::of(&self.directory, swap.base);
         new.set_has_holes(true);
         new.set_end_position(cleaned.counts.bytes_after);
         new.set_index(cleaned.index.clone());

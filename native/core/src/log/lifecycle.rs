@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Log, Position};
+use super::{Log, Position, Vouched};
 use crate::{
     error::{Code, Error, Result},
     recovery::checkpoint::{ClosedSegments, LogMark},
@@ -64,6 +64,10 @@ impl Log {
             active.writer.cut(&*file, end.position).map_err(failed)?;
             file.sync_data().map_err(failed)?;
         }
+        if tail.stored_offset == Some(end.offset) {
+            self.forget_caches();
+            return Ok(end);
+        }
         let index = active.segment.loaded_index().unwrap_or_default();
         // A hint, like every index: what cannot be stored is found out again at the next start.
         if self.store_snapshots(&active.segment, &index, &producers, end).is_err() {
@@ -106,13 +110,19 @@ impl Log {
     /// What a checkpoint may say of a log that is flushed up to `flushed`: closed segments are
     /// vouched for only if each of them is known to be synced and trimmed.
     fn mark_at(&self, flushed: Position) -> LogMark {
+        let segment_base = flushed.segment_base;
+        let mut vouched = self.vouched.lock();
+        if let Some(known) = vouched.as_ref().filter(|known| known.segment_base == segment_base) {
+            return LogMark { flushed, closed: known.closed };
+        }
         let segments = self.segments.read();
-        let closed =
-            segments.iter().take_while(|segment| segment.base_offset < flushed.segment_base);
+        let closed = segments.iter().take_while(|segment| segment.base_offset < segment_base);
         if !closed.clone().all(|segment| segment.is_sealed()) {
             return LogMark { flushed, closed: ClosedSegments::default() };
         }
         let places = closed.map(|segment| (segment.base_offset, segment.end_position()));
-        LogMark { flushed, closed: ClosedSegments::new(places) }
+        let closed = ClosedSegments::new(places);
+        *vouched = Some(Vouched { segment_base, closed });
+        LogMark { flushed, closed }
     }
 }

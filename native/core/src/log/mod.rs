@@ -29,7 +29,7 @@ mod walk;
 mod tests;
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -47,6 +47,7 @@ use crate::{
         work::WorkPool,
     },
     producer::ProducerStates,
+    recovery::checkpoint::ClosedSegments,
     segment::{
         Segment, cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache,
         writer::SegmentWriter,
@@ -132,13 +133,15 @@ pub struct ActiveProducer {
 pub struct Log {
     /// Topic and partition, for people: `orders-3`.
     pub label: String,
-    directory: PathBuf,
+    directory: Arc<Path>,
     shared: Arc<LogShared>,
     config: RwLock<Arc<LogConfig>>,
     leader_epoch: u32,
     tail: Mutex<Tail>,
     /// In rising order of base offset; the last one is being written.
     segments: RwLock<Vec<Arc<Segment>>>,
+    /// What the checkpoint said last of those that are closed.
+    vouched: Mutex<Option<Vouched>>,
     log_start: AtomicU64,
     log_end: AtomicU64,
     high_watermark: AtomicU64,
@@ -173,9 +176,17 @@ struct Tail {
     is_flush_timer_set: bool,
     /// Time of the last append; append times never go back.
     last_append_ms: i64,
+    /// Offset at which the index and the snapshot lie on the disk that the log was opened with.
+    stored_offset: Option<u64>,
     /// Log end and bytes since the last index and producer snapshots.
     bytes_since_snapshot: u64,
     rate: append::RateMeter,
+}
+
+/// What a checkpoint may say of the segments before one, as long as they stay those.
+struct Vouched {
+    segment_base: u64,
+    closed: ClosedSegments,
 }
 
 struct Active {

@@ -2,7 +2,7 @@
 
 use std::{
     io::ErrorKind,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -35,7 +35,7 @@ pub struct OpenLog {
     /// Topic and partition, for people.
     pub label: String,
     /// The partition's directory; it exists.
-    pub directory: PathBuf,
+    pub directory: Arc<Path>,
     /// Configuration.
     pub config: Arc<LogConfig>,
     /// The epoch that appends get.
@@ -64,7 +64,9 @@ impl Log {
         let stored_start = opener.stored_start()?;
         let bases = opener.segment_bases_from(stored_start)?;
         opener.vouched_below = opener.vouched_below(&bases);
-        let recovered = match opener.untouched(&bases)? {
+        let untouched = opener.untouched(&bases)?;
+        let stored_offset = untouched.as_ref().map(|untouched| untouched.end.offset);
+        let recovered = match untouched {
             Some(untouched) => untouched,
             None => opener.recover_segments(&bases, report)?,
         };
@@ -84,7 +86,8 @@ impl Log {
         let compaction = opener.compaction;
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
-        let tail = new_tail(&shared, end, active, producers, last_append_ms);
+        let mut tail = new_tail(&shared, end, active, producers, last_append_ms);
+        tail.stored_offset = stored_offset;
         Ok(Arc::new(Self {
             label: open.label,
             directory: open.directory,
@@ -93,6 +96,7 @@ impl Log {
             leader_epoch: open.leader_epoch,
             tail: Mutex::new(tail),
             segments: RwLock::new(segments),
+            vouched: Mutex::default(),
             log_start: AtomicU64::new(log_start),
             log_end: AtomicU64::new(end.offset),
             high_watermark: AtomicU64::new(end.offset),
@@ -129,6 +133,7 @@ fn new_tail(
         dirty: shared.dirty.share(),
         is_flush_timer_set: false,
         last_append_ms,
+        stored_offset: None,
         bytes_since_snapshot: 0,
         rate: RateMeter::default(),
     }
@@ -346,7 +351,7 @@ impl<'a> Opener<'a> {
         report: &mut Vec<RecoveryEntry>,
         end: Position,
     ) -> Result<Position> {
-        let segment = Arc::new(Segment::new(&self.open.directory, log_start));
+        let segment = Arc::new(Segment::of(&self.open.directory, log_start));
         let path = segment.log_path();
         let file = self.files().open(&path, OpenMode::OpenOrCreate).map_err(self.failed(&path))?;
         file.truncate(0).and_then(|()| file.sync_data()).map_err(self.failed(&path))?;

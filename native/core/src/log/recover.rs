@@ -72,7 +72,7 @@ impl Opener<'_> {
         {
             return Ok(vouched);
         }
-        let segment = Arc::new(Segment::new(&self.open.directory, base_offset));
+        let segment = Arc::new(Segment::of(&self.open.directory, base_offset));
         segment.set_has_holes(self.has_holes(base_offset));
         let path = segment.log_path();
         let failed = self.failed(&path);

@@ -145,6 +145,9 @@ impl Log {
         let mut segments = self.segments.write();
         let below = count_below(segments.iter().map(|segment| segment.base_offset), log_start);
         let sealed = segments.iter().take(below).take_while(|segment| segment.is_sealed()).count();
-        segments.drain(..sealed).collect()
+        let taken_out = segments.drain(..sealed).collect();
+        drop(segments);
+        self.vouched.lock().take();
+        taken_out
     }
 }

@@ -48,7 +48,7 @@ impl Opener<'_> {
         {
             return Ok(None);
         }
-        let segment = Segment::new(&self.open.directory, base_offset);
+        let segment = Segment::of(&self.open.directory, base_offset);
         segment.set_has_holes(self.has_holes(base_offset));
         let KnownDamage::Ranges(damaged) = self.known_damage(&segment)? else {
             return Ok(None);
@@ -97,7 +97,7 @@ impl Opener<'_> {
         if !has_hints {
             return Ok(None);
         }
-        let segment = Segment::new(&self.open.directory, base_offset);
+        let segment = Segment::of(&self.open.directory, base_offset);
         segment.set_has_holes(self.has_holes(base_offset));
         let index_path = segment.path("index");
         let stored = index_file::load(self.files(), &index_path, &segment.path("timeindex"))

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::Store;
+use super::{Store, side_by_side};
 use crate::{
     error::{Code, Error, Result},
     log::waiters::Acknowledge,
@@ -57,19 +57,22 @@ impl Store {
         let mut checkpoint = Checkpoint { is_clean: true, leader_epoch, ..Checkpoint::default() };
         let mut failure = None;
         let topics = std::mem::take(&mut *self.topics.write());
+        let mut logs = Vec::new();
         for topic in topics.into_iter().flatten() {
             let _one_at_a_time = topic.changing.lock();
-            let logs = std::mem::take(&mut *topic.logs.write());
-            for (partition, log) in logs.iter().enumerate() {
-                let partition = u32::try_from(partition).unwrap_or(u32::MAX);
-                match log.close() {
-                    Ok(mark) => {
-                        checkpoint.logs.insert((*topic.topic_id.as_bytes(), partition), mark);
-                    }
-                    Err(error) => {
-                        checkpoint.is_clean = false;
-                        failure.get_or_insert(error);
-                    }
+            for (partition, log) in (0..).zip(std::mem::take(&mut *topic.logs.write())) {
+                logs.push(((*topic.topic_id.as_bytes(), partition), log));
+            }
+        }
+        let closed = side_by_side(self.recovery_threads_max, &logs, |(_, log)| log.close());
+        for ((key, _), closed) in logs.iter().zip(closed) {
+            match closed {
+                Ok(mark) => {
+                    checkpoint.logs.insert(*key, mark);
+                }
+                Err(error) => {
+                    checkpoint.is_clean = false;
+                    failure.get_or_insert(error);
                 }
             }
         }

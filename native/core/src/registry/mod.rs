@@ -23,7 +23,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -53,8 +53,10 @@ use upkeep::{Upkeep, UpkeepReport};
 const CHECKPOINT_INTERVAL_MS: u64 = 1000;
 /// Threads that bring cold pages in, make windows ready and take large batches apart.
 const WORK_THREADS_MAX: usize = 4;
-/// Threads that recover logs side by side at start.
-const RECOVERY_THREADS_MAX: usize = 8;
+/// Threads that open or close logs side by side, at least and at most: they wait for the disk more
+/// than they use a processor.
+const RECOVERY_THREADS: std::ops::RangeInclusive<usize> = 8..=32;
+const RECOVERY_THREADS_PER_PROCESSOR: usize = 4;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -219,7 +221,7 @@ impl Store {
             is_closed: AtomicBool::new(false),
             recovery_threads_max: match options.flush_threads_max {
                 0 => 1,
-                _ => RECOVERY_THREADS_MAX,
+                _ => recovery_threads(),
             },
             upkeep: Mutex::default(),
             upkeep_report: Mutex::default(),
@@ -398,37 +400,15 @@ impl Store {
     /// Opens logs on several threads; the result is in the order of `jobs`.
     fn open_logs(&self, specs: &[TopicSpec], jobs: &[(usize, u32)]) -> Result<Vec<Arc<Log>>> {
         let configs: Vec<_> = specs.iter().map(|spec| Arc::new(spec.config.clone())).collect();
-        let threads = self.recovery_threads_max.min(jobs.len());
         let asked = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
         self.logs_asked.fetch_add(asked, Ordering::AcqRel);
-        let next = AtomicU32::new(0);
-        let opened = Mutex::new(Vec::with_capacity(jobs.len()));
-        let open_some = || {
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some((spec_index, partition)) =
-                    usize::try_from(index).ok().and_then(|index| jobs.get(index)).copied()
-                else {
-                    return;
-                };
-                let (Some(spec), Some(config)) = (specs.get(spec_index), configs.get(spec_index))
-                else {
-                    return;
-                };
-                let log = self.open_log(spec, Arc::clone(config), partition);
-                self.logs_opened.fetch_add(1, Ordering::AcqRel);
-                opened.lock().push((index, log));
-            }
+        let open = |(spec_index, partition): &(usize, u32)| {
+            let (spec, config) = (specs.get(*spec_index)?, configs.get(*spec_index)?);
+            let log = self.open_log(spec, Arc::clone(config), *partition);
+            self.logs_opened.fetch_add(1, Ordering::AcqRel);
+            Some(log)
         };
-        std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(open_some);
-            }
-            open_some();
-        });
-        let mut opened = opened.into_inner();
-        opened.sort_by_key(|(index, _)| *index);
-        opened.into_iter().map(|(_, log)| log).collect()
+        side_by_side(self.recovery_threads_max, jobs, open).into_iter().flatten().collect()
     }
 
     fn open_log(
@@ -441,7 +421,7 @@ impl Store {
         let checkpoint = self.unopened.lock().logs.get(&key).copied();
         let open = OpenLog {
             label: format!("{}-{partition}", spec.name),
-            directory: self.directory.partition(spec.topic_id, partition),
+            directory: self.directory.partition(spec.topic_id, partition).into(),
             config,
             leader_epoch: self.leader_epoch,
             checkpoint,
@@ -710,6 +690,40 @@ impl Store {
         self.shared.scheduler.drive();
         self.shared.work.drive();
     }
+}
+
+fn recovery_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let wanted = processors.saturating_mul(RECOVERY_THREADS_PER_PROCESSOR);
+    wanted.clamp(*RECOVERY_THREADS.start(), *RECOVERY_THREADS.end())
+}
+
+/// Does one piece of work for each job, on up to `threads_max` threads of which the caller's is one.
+/// Results are in the order of the jobs.
+fn side_by_side<J: Sync, R: Send>(
+    threads_max: usize,
+    jobs: &[J],
+    work: impl Fn(&J) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(jobs.len()));
+    let work_some = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(index) else { return };
+            let result = work(job);
+            done.lock().push((index, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads_max.min(jobs.len()) {
+            scope.spawn(work_some);
+        }
+        work_some();
+    });
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// What the logs of a store share; without threads for a simulation.

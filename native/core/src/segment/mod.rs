@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -77,18 +77,29 @@ pub struct Segment {
     pub id: SegmentId,
     /// Offset of the first record that the file can hold; also its name.
     pub base_offset: u64,
-    directory: PathBuf,
+    /// Shared by the segments of a log: there may be a hundred thousand of these.
+    directory: Arc<Path>,
     /// Bytes of whole batches in the file: what readers may look at, at most.
     end_position: AtomicU64,
     sealed: AtomicBool,
     has_holes: AtomicBool,
     index: RwLock<IndexState>,
-    damaged: RwLock<DamageList>,
-    kept_damage: Mutex<KeptDamage>,
+    /// Made with the first damage, which most segments never have.
+    damage: OnceLock<Box<SegmentDamage>>,
     /// Set when the segment leaves its log: its path may be another file's before long.
     pinned: OnceLock<Arc<dyn File>>,
     /// When its newest record is from, once it is sealed and somebody has asked.
-    newest_ms: Mutex<Option<i64>>,
+    newest_ms: AtomicI64,
+}
+
+/// No record is from then.
+const NEWEST_UNKNOWN_MS: i64 = i64::MIN;
+
+/// What is damaged in a segment.
+#[derive(Default)]
+struct SegmentDamage {
+    known: RwLock<DamageList>,
+    kept: Mutex<KeptDamage>,
 }
 
 /// What `BASE.damage` says, and what it is yet to say.
@@ -100,7 +111,7 @@ struct KeptDamage {
 
 enum IndexState {
     /// In memory: the segment is being written, or its index file is missing.
-    Loaded(SegmentIndex),
+    Loaded(Box<SegmentIndex>),
     /// On disk only.
     Stored,
 }
@@ -108,18 +119,22 @@ enum IndexState {
 impl Segment {
     /// A segment of `directory` that starts at `base_offset`; touches no file.
     pub fn new(directory: &Path, base_offset: u64) -> Self {
+        Self::of(&Arc::from(directory), base_offset)
+    }
+
+    /// As [`new`](Self::new), for one of many.
+    pub fn of(directory: &Arc<Path>, base_offset: u64) -> Self {
         Self {
             id: SegmentId::next(),
             base_offset,
-            directory: directory.to_owned(),
+            directory: Arc::clone(directory),
             end_position: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
             has_holes: AtomicBool::new(false),
-            index: RwLock::new(IndexState::Loaded(SegmentIndex::default())),
-            damaged: RwLock::default(),
-            kept_damage: Mutex::default(),
+            index: RwLock::new(IndexState::Loaded(Box::default())),
+            damage: OnceLock::new(),
             pinned: OnceLock::new(),
-            newest_ms: Mutex::default(),
+            newest_ms: AtomicI64::new(NEWEST_UNKNOWN_MS),
         }
     }
 
@@ -166,35 +181,39 @@ impl Segment {
 
     /// Whether anything of it is known to be damaged.
     pub fn is_damaged(&self) -> bool {
-        !self.damaged.read().ranges().is_empty()
+        self.damage.get().is_some_and(|damage| !damage.known.read().ranges().is_empty())
     }
 
     /// The damaged range that covers or follows `position` first, if any.
     pub fn damage_at_or_behind(&self, position: u64) -> Option<DamagedRange> {
-        let damaged = self.damaged.read();
+        let damaged = self.damage.get()?.known.read();
         damaged.ranges().iter().find(|range| range.to_position > position).copied()
     }
 
     /// What is known to be damaged, in rising order.
     pub fn damaged_ranges(&self) -> Vec<DamagedRange> {
-        self.damaged.read().ranges().to_vec()
+        self.damage.get().map_or_else(Vec::new, |damage| damage.known.read().ranges().to_vec())
     }
 
     /// Adds a range that turned out damaged when it was read; `false` when it was known.
     pub fn add_damaged(&self, range: DamagedRange) -> bool {
-        self.damaged.write().add(range)
+        self.damage.get_or_init(Box::default).known.write().add(range)
     }
 
     /// Notes what recovery found damaged, and has stored.
     pub fn set_damaged(&self, damaged: Vec<DamagedRange>) {
+        if damaged.is_empty() && self.damage.get().is_none() {
+            return;
+        }
         let list = DamageList::new(damaged);
-        self.kept_damage.lock().stored = list.clone();
-        *self.damaged.write() = list;
+        let damage = self.damage.get_or_init(Box::default);
+        damage.kept.lock().stored = list.clone();
+        *damage.known.write() = list;
     }
 
     /// Whether damage is known that could not be stored.
     pub fn has_waiting_damage(&self) -> bool {
-        !self.kept_damage.lock().waiting.is_empty()
+        self.damage.get().is_some_and(|damage| !damage.kept.lock().waiting.is_empty())
     }
 
     /// Has the next start know of a range that a reader found damaged, or of what could not be
@@ -203,7 +222,7 @@ impl Segment {
     /// # Errors
     /// Why it could not be stored; the next call tries again.
     pub fn store_damage(&self, files: &FileCache, range: Option<DamagedRange>) -> io::Result<()> {
-        let mut kept = self.kept_damage.lock();
+        let mut kept = self.damage.get_or_init(Box::default).kept.lock();
         kept.waiting.extend(range);
         let mut ranges = kept.stored.clone();
         let mut is_changed = false;
@@ -220,7 +239,7 @@ impl Segment {
 
     /// Replaces the index, for recovery.
     pub fn set_index(&self, index: SegmentIndex) {
-        *self.index.write() = IndexState::Loaded(index);
+        *self.index.write() = IndexState::Loaded(Box::new(index));
     }
 
     /// Tells that the index lies on disk and is loaded when needed.
@@ -283,7 +302,7 @@ impl Segment {
     /// An I/O error while loading the index.
     pub fn marks(&self, files: &FileCache) -> io::Result<Vec<Mark>> {
         let mut marks = self.with_index(files, |index| index.marks(self.base_offset))?;
-        marks.extend(self.damaged.read().ranges().iter().map(DamagedRange::end));
+        marks.extend(self.damaged_ranges().iter().map(DamagedRange::end));
         Ok(marks)
     }
 
@@ -292,7 +311,7 @@ impl Segment {
     /// synced: a power cut may have taken this one.
     fn rebuild_index(&self, files: &FileCache) -> io::Result<SegmentIndex> {
         let file = self.file(files)?;
-        let known = self.damaged.read().ranges().to_vec();
+        let known = self.damaged_ranges();
         let start = ScanStart {
             has_holes: self.has_holes(),
             believed_position: self.end_position(),
@@ -316,9 +335,13 @@ impl Segment {
             log_bytes: self.end_position(),
             next_offset: scanned.next_offset,
         };
-        // A hint: where the disk does not take it, it is made once more when it is needed again.
-        let (offsets, times) = (self.path("index"), self.path("timeindex"));
-        drop(index_file::store(files.file_system(), &offsets, &times, &index, coverage));
+        // Held meanwhile: the path does not become another segment's.
+        let state = self.index.write();
+        if matches!(*state, IndexState::Stored) {
+            // A hint: where the disk does not take it, it is made once more when it is needed again.
+            let (offsets, times) = (self.path("index"), self.path("timeindex"));
+            drop(index_file::store(files.file_system(), &offsets, &times, &index, coverage));
+        }
         Ok(index)
     }
 
@@ -331,7 +354,7 @@ impl Segment {
     /// log from growing meanwhile.
     pub fn loaded_index(&self) -> Option<SegmentIndex> {
         match &*self.index.read() {
-            IndexState::Loaded(index) => Some(index.clone()),
+            IndexState::Loaded(index) => Some((**index).clone()),
             IndexState::Stored => None,
         }
     }
@@ -383,9 +406,9 @@ impl Segment {
     /// # Errors
     /// An I/O error.
     pub fn newest_ms(&self, files: &FileCache, now_ms: i64) -> io::Result<i64> {
-        let mut known = self.newest_ms.lock();
-        if let Some(newest_ms) = known.filter(|newest_ms| *newest_ms <= now_ms) {
-            return Ok(newest_ms);
+        let known_ms = self.newest_ms.load(Ordering::Relaxed);
+        if known_ms != NEWEST_UNKNOWN_MS && known_ms <= now_ms {
+            return Ok(known_ms);
         }
         let (largest_ms, appended_ms) = self.with_index(files, |index| {
             (index.largest().map(|largest| largest.timestamp_ms), index.last_append_ms())
@@ -401,7 +424,7 @@ impl Segment {
             }
         };
         if self.is_sealed() {
-            *known = Some(newest_ms);
+            self.newest_ms.store(newest_ms, Ordering::Relaxed);
         }
         Ok(newest_ms)
     }
