@@ -82,7 +82,7 @@ impl Log {
             // state is made from what is there.
             return Self::open(shared, open, report);
         }
-        let log_start = stored_start.max(bases.first().copied().unwrap_or(0));
+        let log_start = opener.log_start(stored_start, &bases, report);
         let compaction = opener.compaction;
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
@@ -301,6 +301,16 @@ impl<'a> Opener<'a> {
         let stored = start::load(self.files(), directory)
             .map_err(self.failed(&directory.join(start::FILE_NAME)))?;
         Ok(stored.unwrap_or(0))
+    }
+
+    /// Where the log starts. The start is stored before anything is deleted: what lies before the
+    /// first segment and was not deleted has been lost, or `start.json` has.
+    fn log_start(&self, stored: u64, bases: &[u64], report: &mut Vec<RecoveryEntry>) -> u64 {
+        let first_base = bases.first().copied().unwrap_or(0);
+        if first_base > stored {
+            report.push(self.quarantined(stored, first_base, 0));
+        }
+        stored.max(first_base)
     }
 
     /// Base offsets of the segments that count, durably; the others are removed.

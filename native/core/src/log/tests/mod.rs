@@ -1,5 +1,6 @@
 //! What a log promises, one behaviour a test.
 
+mod clock;
 mod compaction;
 mod damage;
 mod describe;
