@@ -7,6 +7,7 @@ import { Command } from "commander";
 import { type BrokerConfig, loadConfig } from "../config.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
 import type { Check } from "./doctor-check.ts";
+import { checkClock, checkMemory } from "./doctor-data.ts";
 import {
 	checkAddon,
 	checkMapCount,
@@ -42,6 +43,8 @@ async function runChecks(config: BrokerConfig): Promise<Check[]> {
 		checkAddon(),
 		await checkTransport(config.websocketTransport),
 		...(await checkStorage(config.dataDir)),
+		checkClock(config.dataDir, Date.now()),
+		await checkMemory(config.dataDir),
 		await checkOpenFiles(),
 		await checkMapCount(),
 		await checkPort("websocket port", "--websocket", config.websocket),

@@ -18,6 +18,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	consume: async () => (await import("./consume.ts")).consumeCommand(),
 	group: async () => (await import("./group.ts")).groupCommand(),
 	bench: async () => (await import("./bench.ts")).benchCommand(),
+	disk: async () => (await import("./disk.ts")).diskCommand(),
+	backup: async () => (await import("./backup.ts")).backupCommand(),
 	verify: async () => (await import("./verify.ts")).verifyCommand(),
 	doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };

@@ -1,9 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { describeChecks } from "../../src/cli/doctor.ts";
+import { checkClock, checkMemory } from "../../src/cli/doctor-data.ts";
 import { checkPort } from "../../src/cli/doctor-machine.ts";
 import { checkStorage, describeFileSystem, describeFlush } from "../../src/cli/doctor-storage.ts";
 
@@ -62,4 +63,37 @@ test("a port in use is told with the flag that chooses another", async () => {
 	expect(check.next).toContain("--websocket");
 	const free = await checkPort("websocket port", "--websocket", { host: "127.0.0.1", port: 0 });
 	expect(free.status).toBe("ok");
+});
+
+test("a clock behind the newest segment is told, and one that is right passes", () => {
+	const dataDir = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
+	try {
+		expect(checkClock(dataDir, 0)).toMatchObject({ status: "ok" });
+		const partition = join(dataDir, "logs", "01890a5d-ac96-774b-bcce-b302099a8057", "0");
+		mkdirSync(partition, { recursive: true });
+		const segment = join(partition, "00000000000000000000.log");
+		writeFileSync(segment, "records");
+		utimesSync(segment, 2_000, 2_000);
+		expect(checkClock(dataDir, 2_000_000)).toMatchObject({ status: "ok" });
+		expect(checkClock(dataDir, 1_900_000)).toMatchObject({
+			status: "warn",
+			found: "the newest segment was written 100 s in the future",
+			next: expect.stringContaining("NTP"),
+		});
+	} finally {
+		rmSync(dataDir, { recursive: true });
+	}
+});
+
+test("the memory of a running broker is its own, without page cache", async () => {
+	const dataDir = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
+	try {
+		expect((await checkMemory(dataDir)).found).toContain("no broker runs here");
+		writeFileSync(join(dataDir, "addresses.json"), JSON.stringify({ pid: process.pid }));
+		expect((await checkMemory(dataDir)).found).toMatch(/^RssAnon [1-9]\d* MiB of pid \d+; \d+ MiB/);
+		writeFileSync(join(dataDir, "addresses.json"), JSON.stringify({ pid: 2 ** 31 }));
+		expect((await checkMemory(dataDir)).found).toContain("no broker runs here");
+	} finally {
+		rmSync(dataDir, { recursive: true });
+	}
 });

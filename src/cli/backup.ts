@@ -1,0 +1,87 @@
+/**
+ * `millrace backup`: a copy of a data directory from which a broker can start, also while a broker
+ * uses the original. Every record that was acknowledged before it began is in it.
+ */
+import { access, mkdir, readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Command } from "commander";
+
+import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { EmbeddedMetadataStore } from "../metadata/embedded-store.ts";
+import { MetadataWriter } from "../metadata/metadata-writer.ts";
+import { type BackupCounts, copyDataDirectory } from "../storage/backup-copy.ts";
+import { type RecoveryEntry, Storage } from "../storage/storage.ts";
+import { TopicCatalogue } from "../topics/catalogue.ts";
+import { UsageError } from "./exit-code.ts";
+import { jsonOption } from "./options.ts";
+
+interface BackupOptions {
+	readonly config?: string;
+	readonly dataDir?: string;
+	readonly json?: boolean;
+}
+
+export function backupCommand(): Command {
+	return new Command("backup")
+		.description("copy the data directory to a new one; a broker may be running")
+		.argument("<directory>", "where to: a directory that is not there yet, or empty")
+		.option("--config <file>", "the broker's configuration file, for its data.dir")
+		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
+		.addOption(jsonOption())
+		.action(async (target: string, { config: file, dataDir, json }: BackupOptions) => {
+			const flags = { config: file, [flagName(OPTIONS.dataDir)]: dataDir };
+			const { config } = loadConfig({ flags, environment: process.env });
+			const [from, to] = [resolve(config.dataDir), resolve(target)];
+			await checkDirectories(from, to);
+			const progress = process.stderr.isTTY ? tell : () => undefined;
+			const counts = await copyDataDirectory(from, to, progress);
+			const recovered = await openOnce(to);
+			process.stdout.write(
+				`${json === true ? JSON.stringify({ ...counts, recovered }) : describe(counts, to, recovered)}\n`,
+			);
+		});
+}
+
+async function checkDirectories(from: string, to: string): Promise<void> {
+	await access(join(from, "format.json")).catch((cause: unknown) => {
+		throw new UsageError(`${from} is not a data directory of Millrace`, { cause });
+	});
+	if (`${to}/`.startsWith(`${from}/`)) throw new UsageError(`${to} is within ${from}`);
+	await mkdir(to, { recursive: true, mode: 0o700 });
+	if ((await readdir(to)).length > 0) throw new UsageError(`${to} is not empty`);
+}
+
+/**
+ * Opens the copy as a broker does and closes it: it proves that a broker can, ends every log behind
+ * its last whole batch and makes the next start a fast one.
+ */
+async function openOnce(dataDir: string): Promise<readonly RecoveryEntry[]> {
+	const storage = await Storage.open({ dataDir, owner: true });
+	try {
+		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+		const failures: unknown[] = [];
+		const catalogue = await TopicCatalogue.open(storage, opened, {
+			partitionsDefault: 1,
+			createsAutomatically: false,
+			onDeletionFailed: (_topic, error) => failures.push(error),
+		});
+		await catalogue.close();
+		if (failures.length > 0) throw failures[0];
+		return storage.recoveryReport;
+	} finally {
+		await storage.close();
+	}
+}
+
+function tell({ partitions, bytes }: BackupCounts): void {
+	process.stderr.write(`\r${partitions} partitions, ${(bytes / 2 ** 20).toFixed(0)} MiB`);
+}
+
+function describe(
+	{ partitions, files, bytes }: BackupCounts,
+	to: string,
+	recovered: readonly RecoveryEntry[],
+): string {
+	const sum = `${partitions} partitions, ${files} files, ${bytes} bytes copied to ${to} and opened`;
+	return [sum, ...recovered.map(({ detail }) => detail)].join("\n");
+}

@@ -1,0 +1,92 @@
+/** Checks against what a broker has left in its data directory, or has there now. */
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
+import { filesIn, partitionsOf } from "../storage/data-files.ts";
+import type { Check } from "./doctor-check.ts";
+
+/** Clocks that are kept by NTP are nearer than this to each other. */
+const CLOCK_STEP_MS_MAX = 5_000;
+/** What a broker under full load has of its own, and as much again for what it may need at times. */
+const MEMORY_LIMIT_WANTED_BYTES = 2 ** 29;
+
+/** Whether the clock has gone back behind what was written last. */
+export function checkClock(dataDir: string, nowMs: number): Check {
+	const name = "clock";
+	let newestMs = Number.NEGATIVE_INFINITY;
+	for (const { files } of partitionsOf(resolve(dataDir))) {
+		for (const file of files) {
+			if (file.name.endsWith(".log")) newestMs = Math.max(newestMs, file.modifiedMs);
+		}
+	}
+	if (newestMs === Number.NEGATIVE_INFINITY) {
+		return { name, status: "ok", found: "nothing was written yet that it could be behind of" };
+	}
+	const aheadMs = newestMs - nowMs;
+	if (aheadMs <= CLOCK_STEP_MS_MAX) {
+		return { name, status: "ok", found: `the newest segment is of ${isoTime(newestMs)}` };
+	}
+	return {
+		name,
+		status: "warn",
+		found: `the newest segment was written ${(aheadMs / 1_000).toFixed(0)} s in the future`,
+		next:
+			"the clock is wrong or was: set it by NTP; with LogAppendTime, times stay where they are " +
+			"until it has caught up",
+	};
+}
+
+const isoTime = (timeMs: number): string => new Date(timeMs).toISOString();
+
+/** The figure to watch: of a running broker what it has now, and what it may have. */
+export async function checkMemory(dataDir: string): Promise<Check> {
+	const name = "memory";
+	const figure = await brokerMemory(resolve(dataDir));
+	const found =
+		figure ?? "no broker runs here; of one that does, watch RssAnon in /proc/PID/status";
+	const limit = await memoryLimitBytes();
+	if (limit === undefined || limit >= MEMORY_LIMIT_WANTED_BYTES) {
+		return { name, status: "ok", found };
+	}
+	return {
+		name,
+		status: "warn",
+		found: `${found}; at most ${mebibytes(limit)} by this cgroup`,
+		next: `give it ${mebibytes(MEMORY_LIMIT_WANTED_BYTES)} and what page cache is to have`,
+	};
+}
+
+/** What the broker of a data directory has; undefined where none runs or the system does not say. */
+async function brokerMemory(dataDir: string): Promise<string | undefined> {
+	const file = filesIn(dataDir).find(({ name }) => name === "addresses.json");
+	if (file === undefined) return undefined;
+	const { pid } = JSON.parse(await readFile(join(dataDir, file.name), "utf8"));
+	const status = await readIfThere(`/proc/${Number(pid)}/status`);
+	const bytesOf = (field: string) => {
+		const kibibytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status ?? "")?.[1];
+		return kibibytes === undefined ? undefined : Number(kibibytes) * 1_024;
+	};
+	const [own, all] = [bytesOf("RssAnon"), bytesOf("VmRSS")];
+	if (own === undefined || all === undefined) return undefined;
+	return `RssAnon ${mebibytes(own)} of pid ${pid}; ${mebibytes(all - own)} more are page cache`;
+}
+
+/** undefined: none. */
+async function memoryLimitBytes(): Promise<number | undefined> {
+	const own = /^0::(.*)$/m.exec((await readIfThere("/proc/self/cgroup")) ?? "")?.[1];
+	const text = own === undefined ? undefined : await readIfThere(limitFile(own));
+	return text === undefined || text.startsWith("max") ? undefined : Number(text);
+}
+
+const limitFile = (cgroup: string): string => join("/sys/fs/cgroup", cgroup, "memory.max");
+
+async function readIfThere(path: string): Promise<string | undefined> {
+	try {
+		return await readFile(path, "utf8");
+	} catch {
+		// Not Linux, hidden from us, or just gone: the caller says what it knows.
+		return undefined;
+	}
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;

@@ -1,0 +1,78 @@
+/** The commands of docs/operating.md, as they stand, beside a broker that runs. */
+import { execFile } from "node:child_process";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+
+import { connect } from "../../src/client/index.ts";
+import { OPTIONS } from "../../src/config.ts";
+import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
+import { BrokerProcess, COMMAND_FILE, temporaryDirectory } from "../broker-process.ts";
+
+const text = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
+const commands = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(
+	([, command]) => command as string,
+);
+
+/** Where what `millrace` is on a user's path lies: it talks to this broker. */
+function pathWithMillrace(url: string): string {
+	const directory = join(temporaryDirectory(), "bin");
+	mkdirSync(directory);
+	const file = join(directory, "millrace");
+	const address = `case "$1" in topic) set -- "$@" --url ${url} ;; esac`;
+	const run = `exec ${process.execPath} ${COMMAND_FILE} "$@"`;
+	writeFileSync(file, `#!/bin/sh\n${address}\n${run}\n`);
+	chmodSync(file, 0o755);
+	return `${directory}:${process.env.PATH}`;
+}
+
+test("every command of the page does what it says", { timeout: 60_000 }, async () => {
+	const broker = await BrokerProcess.start();
+	const client = await connect(broker.url);
+	await client.topics.create("orders", { partitions: 2 });
+	await client.producer().send({ topic: "orders", value: "kept" });
+	await client.close();
+	const env = {
+		...process.env,
+		PATH: pathWithMillrace(broker.url),
+		DATA_DIR: broker.dataDir,
+		BACKUP_DIR: join(temporaryDirectory(), "backup"),
+	};
+	const said: string[] = [];
+	for (const command of commands) {
+		// A port that another broker of this machine has is a warning, not a failure.
+		const { stdout } = await promisify(execFile)("sh", ["-euc", command], { env });
+		said.push(stdout);
+	}
+	const [doctor, memory, disk, topic, backup, verified, compacted] = said;
+	expect(said.length).toBe(7);
+	expect(doctor).toMatch(/^ok +clock +the newest segment is of /m);
+	expect(doctor).toMatch(/^ok +memory +RssAnon \d+ MiB of pid \d+/m);
+	expect(memory).toMatch(/^RssAnon:\s+\d+ kB\nRssFile:\s+\d+ kB\nRssShmem:/);
+	expect(disk).toMatch(/^orders +2 +1 /m);
+	expect(topic).toMatch(/^retention\.ms +86400000 +topic$/m);
+	expect(backup).toContain(`copied to ${env.BACKUP_DIR} and opened`);
+	expect(verified).toContain("1 records");
+	expect(compacted).toBe("");
+	const restored = await BrokerProcess.start({ dataDir: env.BACKUP_DIR });
+	const reader = await connect(restored.url);
+	expect((await reader.topics.list()).map(({ name }) => name)).toContain("orders");
+	await reader.close();
+	await restored.stop();
+});
+
+test("every option and topic configuration that the page names is one", () => {
+	const named = [...text.matchAll(/`([a-z]+(?:\.[a-z]+)+)`/g)].map(([, name]) => name as string);
+	const files = new Set(["memory.current", "partition.json", "format.json", "compaction.json"]);
+	const options = new Set(Object.values(OPTIONS).map(({ name }) => name as string));
+	const unknown = named.filter(
+		(name) =>
+			!files.has(name) &&
+			!options.has(name) &&
+			!CONFIGURATION.has(name) &&
+			!/^vm\.|\.(sh|md)$/.test(name),
+	);
+	expect(unknown).toEqual([]);
+	expect(named.length).toBeGreaterThan(15);
+});
