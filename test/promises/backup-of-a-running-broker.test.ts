@@ -1,7 +1,8 @@
 /**
  * The promise: `millrace backup` of a directory that a broker is writing to is a directory from
  * which a broker starts, without damage and with every record that was acknowledged before the
- * backup began - while topics are created and deleted, segments closed, and records deleted.
+ * backup began - while topics are created and deleted, segments closed, records deleted and logs
+ * compacted.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -17,6 +18,12 @@ const PARTITIONS = 3;
 const BACKUPS = 3;
 const VALUE_BYTES = 20_000;
 const SMALL_SEGMENTS = { "segment.bytes": 1_048_576 };
+const COMPACTED = {
+	...SMALL_SEGMENTS,
+	"cleanup.policy": "compact",
+	"min.cleanable.dirty.ratio": 0.01,
+};
+const KEYS = 40;
 
 type Client = Awaited<ReturnType<typeof connect>>;
 
@@ -31,8 +38,10 @@ class Load {
 		churned: new Set<string>(),
 		kafka: new Set<string>(),
 	};
+	/** The last value of each key of the compacted topic that was acknowledged. */
+	readonly latest = new Map<string, number>();
 	readonly #broker: BrokerProcess;
-	#isOver = false;
+	readonly #over = new AbortController();
 	#running: Promise<unknown> = Promise.resolve();
 
 	constructor(broker: BrokerProcess) {
@@ -43,7 +52,9 @@ class Load {
 		const client = await connect(this.#broker.url);
 		const options = { partitions: PARTITIONS, configs: SMALL_SEGMENTS };
 		for (const topic of ["kept", "churned", "kafka"]) await client.topics.create(topic, options);
+		await client.topics.create("latest", { configs: COMPACTED });
 		this.#running = Promise.all([
+			this.#update(client),
 			this.#produce(client, "kept"),
 			this.#produce(client, "churned"),
 			this.#deleteRecords(client),
@@ -54,13 +65,13 @@ class Load {
 	}
 
 	async end(): Promise<void> {
-		this.#isOver = true;
+		this.#over.abort();
 		await this.#running;
 	}
 
 	async #produce(client: Client, topic: "kept" | "churned"): Promise<void> {
 		const producer = client.producer();
-		for (let number = 0; !this.#isOver; number++) {
+		for (let number = 0; !this.#over.signal.aborted; number++) {
 			const value = `${number} `.padEnd(VALUE_BYTES, "x");
 			await producer.send({ topic, partition: number % PARTITIONS, value });
 			this.acked[topic].add(`${number}`);
@@ -68,9 +79,19 @@ class Load {
 		}
 	}
 
+	async #update(client: Client): Promise<void> {
+		const producer = client.producer();
+		for (let number = 0; !this.#over.signal.aborted; number++) {
+			const key = `key ${number % KEYS}`;
+			await producer.send({ topic: "latest", key, value: `${number} `.padEnd(VALUE_BYTES, "x") });
+			this.latest.set(key, number);
+			await sleep(1);
+		}
+	}
+
 	async #produceOverKafka(): Promise<void> {
 		const kafka = await kafkaOf(this.#broker);
-		for (let number = 0; !this.#isOver; number++) {
+		for (let number = 0; !this.#over.signal.aborted; number++) {
 			const records = recordBatch([Buffer.from(`${number} `.padEnd(1_000, "k"))]);
 			const partitionData = [{ index: number % PARTITIONS, records }];
 			const topicData = [{ name: "kafka", partitionData }];
@@ -86,7 +107,7 @@ class Load {
 	/** Takes whole segments away, as retention does. */
 	async #deleteRecords(client: Client): Promise<void> {
 		const kafka = await kafkaOf(this.#broker);
-		while (!this.#isOver) {
+		while (!this.#over.signal.aborted) {
 			const offsets = await client.offsets.describe("churned");
 			const partitions = offsets.map(({ partition, high_watermark: end }) => ({
 				partitionIndex: partition,
@@ -101,15 +122,14 @@ class Load {
 
 	async #commit(client: Client): Promise<void> {
 		const consumer = client.consumer({ group: "readers", topics: "kept", from: "earliest" });
+		this.#over.signal.addEventListener("abort", () => void consumer.close());
 		for await (const _record of consumer) {
-			await consumer.commit();
-			if (this.#isOver) break;
+			if (!this.#over.signal.aborted) await consumer.commit();
 		}
-		await consumer.close();
 	}
 
 	async #changeTopics(client: Client): Promise<void> {
-		for (let number = 0; !this.#isOver; number++) {
+		for (let number = 0; !this.#over.signal.aborted; number++) {
 			await client.topics.create(`short-lived-${number}`);
 			await client.producer().send({ topic: `short-lived-${number}`, value: "v" });
 			if (number >= 3) await client.topics.delete(`short-lived-${number - 3}`);
@@ -138,15 +158,28 @@ async function readCopy(broker: BrokerProcess, topic: string): Promise<Set<strin
 	return values;
 }
 
+/** The last value of each key of the compacted topic. */
+async function readLatest(broker: BrokerProcess): Promise<Map<string, number>> {
+	const client = await connect(broker.url);
+	const consumer = client.consumer<string>({ topics: "latest", from: "earliest", until: "end" });
+	const latest = new Map<string, number>();
+	for await (const { keyText, value } of consumer) {
+		latest.set(keyText as string, Number.parseInt(value as string, 10));
+	}
+	await client.close();
+	return latest;
+}
+
 test("a backup of a running broker has all that was acknowledged before it", {
 	timeout: 120_000,
 }, async () => {
-	const broker = await BrokerProcess.start();
+	const broker = await BrokerProcess.start({ flags: ["--log-cleaner-backoff-ms", "50"] });
 	const load = new Load(broker);
 	await load.start();
 	for (let backup = 0; backup < BACKUPS; backup++) {
 		await sleep(1_000);
 		const [kept, kafka] = [new Set(load.acked.kept), new Set(load.acked.kafka)];
+		const latest = new Map(load.latest);
 		const copy = join(temporaryDirectory(), "copy");
 		const made = await runCommand(["backup", "--data-dir", broker.dataDir, copy, "--json"]);
 		expect({ code: made.code, stderr: made.stderr }).toEqual({ code: 0, stderr: "" });
@@ -164,6 +197,10 @@ test("a backup of a running broker has all that was acknowledged before it", {
 		];
 		expect([...kept].filter((value) => !keptThere.has(value))).toEqual([]);
 		expect([...kafka].filter((value) => !kafkaThere.has(value))).toEqual([]);
+		const latestThere = await readLatest(restored);
+		for (const [key, number] of latest) {
+			expect(latestThere.get(key), key).toBeGreaterThanOrEqual(number);
+		}
 		expect((await readCopy(restored, "churned")).size).toBeGreaterThan(0);
 		const client = await connect(restored.url);
 		for (const { committed, high_watermark: end } of (await client.groups.describe("readers"))
@@ -177,4 +214,12 @@ test("a backup of a running broker has all that was acknowledged before it", {
 		expect(await restored.stop()).toMatchObject({ code: 0 });
 	}
 	await load.end();
+	// It was compacted meanwhile: its log does not have what was sent to it.
+	const sent = Math.max(...load.latest.values()) * VALUE_BYTES;
+	const usage = await runCommand(["disk", "--data-dir", broker.dataDir, "--json"]);
+	const { topics } = JSON.parse(usage.stdout.toString()) as {
+		topics: { topic: string; recordBytes: number }[];
+	};
+	const stored = topics.find(({ topic }) => topic === "latest")?.recordBytes as number;
+	expect(stored).toBeLessThan(sent / 2);
 });

@@ -232,7 +232,7 @@ fn mutated_snapshots_and_checkpoints_are_refused_or_stored_again_as_they_were() 
 
 #[test]
 fn mutated_files_of_json_are_refused_or_mean_the_same_when_stored_again() {
-    let mut originals = vec![disk::known_damage()];
+    let mut originals = vec![disk::known_damage(), disk::compaction()];
     for name in ["start.json", "partition.json", "format.json"] {
         originals.extend(stored(name));
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use millrace_core::{
     batch::{BatchHeader, HEADER_BYTES, header},
+    compaction::state,
     env::{
         Env, File, OpenMode,
         transfer::{read_whole, write_full},
@@ -103,6 +104,17 @@ pub fn checkpoint(bytes: &[u8]) {
     assert_eq!(load(), Some(loaded));
 }
 
+/// `compaction.json` as it is stored in the middle of a swap.
+pub fn compaction() -> Vec<u8> {
+    let env = Env::memory(None);
+    let directory = Path::new(DIRECTORY);
+    env.files.create_directory(directory).expect("memory has directories");
+    let swap = Some(state::Swap { base: 100, end: 900 });
+    let compacted = state::CompactionState { holes_below: 900, clean_below: 1_200, swap };
+    state::store(&*env.files, directory, &compacted).expect("memory takes it");
+    contents(&env, state::FILE_NAME)
+}
+
 /// A file of damaged ranges as it is stored.
 pub fn known_damage() -> Vec<u8> {
     let env = Env::memory(None);
@@ -136,8 +148,15 @@ pub fn damaged_ranges(bytes: &[u8]) {
     assert_eq!(load(), KnownDamage::Ranges(ranges));
 }
 
-/// Files of JSON: `start.json`, `partition.json`, `format.json`.
+/// Files of JSON: `start.json`, `compaction.json`, `partition.json`, `format.json`.
 pub fn json(bytes: &[u8]) {
+    let env = machine(state::FILE_NAME, bytes);
+    let stored = state::load(&*env.files, Path::new(DIRECTORY)).expect("memory is readable");
+    if let state::Stored::State(state) = stored {
+        state::store(&*env.files, Path::new(DIRECTORY), &state).expect("memory takes it");
+        let again = state::load(&*env.files, Path::new(DIRECTORY)).expect("memory is readable");
+        assert_eq!(again, stored);
+    }
     let env = machine(start::FILE_NAME, bytes);
     start::load(&*env.files, Path::new(DIRECTORY)).expect("memory is readable");
     let env = machine("partition.json", bytes);
