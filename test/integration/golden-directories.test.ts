@@ -139,5 +139,7 @@ describe.each(goldenNames())("%s", (name) => {
 });
 
 test("there are golden directories", () => {
-	expect(goldenNames()).toEqual(expect.arrayContaining(["v1/killed", "v1/stopped"]));
+	expect(goldenNames()).toEqual(
+		expect.arrayContaining(["v1/killed", "v1/stopped", "v2/killed", "v2/stopped"]),
+	);
 });
