@@ -40,9 +40,9 @@ export function mountMemory(bytes: number): Mount {
 	return mounted(directory, null);
 }
 
-/** A new ext4 of this size in a file. */
-export function mountNewImage(bytes: number): Mount {
-	const imageFile = join(temporaryDirectory(), "image");
+/** A new ext4 of this size in a file, sparse where nothing was written, in this directory. */
+export function mountNewImage(bytes: number, directory: string = temporaryDirectory()): Mount {
+	const imageFile = join(directory, "image");
 	const descriptor = openSync(imageFile, "w");
 	ftruncateSync(descriptor, bytes);
 	closeSync(descriptor);

@@ -23,7 +23,10 @@ interface Step {
 }
 
 /** One attempt to have a record stored; a producer without idempotence may make several. */
-export interface Send extends RecordName, Partition, Step {}
+export interface Send extends RecordName, Partition, Step {
+	/** By the clock of this machine, in milliseconds. */
+	readonly sentMs: number;
+}
 
 export interface Ack extends RecordName, Partition, Step {
 	/** -1 where the broker does not know any more. */
@@ -99,7 +102,7 @@ export class History {
 
 	/** To be called before the record leaves. */
 	sent(name: RecordName, where: Partition): void {
-		this.sends.push({ ...name, ...where, step: this.step() });
+		this.sends.push({ ...name, ...where, sentMs: Date.now(), step: this.step() });
 	}
 
 	acked(name: RecordName, where: Partition, offset: number, isKept = true): void {

@@ -1,0 +1,166 @@
+/**
+ * The promise: retention never removes what it should keep. Under load from both protocols, with
+ * the broker killed meanwhile, nothing goes before its time, and never so much that less is left
+ * than `retention.bytes` allows; what is left is there as it was acknowledged, from the log start
+ * on without a hole. And what should go goes.
+ */
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+
+import { type Client, connect } from "../../src/client/index.ts";
+import { MillraceError } from "../../src/protocol/error.ts";
+import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
+import { noteFinalState } from "./history/final-state.ts";
+import { History, recordValue } from "./history/history.ts";
+import { kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
+import { describeViolations, violationsIn } from "./history/violations.ts";
+import { produceOverWebSocket } from "./history/websocket-load.ts";
+
+const PARTITIONS = 2;
+/** Brokers, and how often each is killed; the first is for every run. */
+const ROUNDS = [{ kills: 2 }, ...Array.from({ length: 6 }, () => ({ kills: 12 }))];
+const ACKS_MIN = 500;
+const LATER_MS_MAX = 400;
+const SETTLE_MS_MAX = 10_000;
+
+const RETENTION_MS = 1_000;
+const RETENTION_BYTES = 1_500_000;
+const SEGMENT_BYTES = 1_048_576;
+/** More than what a record takes beside its value, its part of a batch header included. */
+const RECORD_OVERHEAD_BYTES = 120;
+
+const TOPICS = [
+	{ topic: "by-age", configs: { "retention.ms": RETENTION_MS, "segment.ms": 200 } },
+	{
+		topic: "by-size",
+		configs: {
+			"retention.ms": -1,
+			"retention.bytes": RETENTION_BYTES,
+			"segment.bytes": SEGMENT_BYTES,
+		},
+	},
+] as const;
+const FLAGS = ["--log-retention-check-interval-ms", "50"];
+
+/** Where a partition started, as the broker said at a time. */
+interface Start {
+	readonly topic: string;
+	readonly partition: number;
+	readonly logStart: number;
+	readonly toldMs: number;
+}
+
+test.for(ROUNDS.map((round, index) => ({ ...round, number: index + 1 })))(
+	"broker $number, $kills kills",
+	{ timeout: 120_000 },
+	async ({ kills, number }, context) => {
+		if (number > 1 && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
+		const dataDir = temporaryDirectory();
+		let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
+		const { port, kafka } = broker;
+		const client = await connect(broker.url, { reconnectMsMax: 100 });
+		const history = new History();
+		const [ended, watched] = [new AbortController(), new AbortController()];
+		const tasks = await Promise.all(
+			TOPICS.map(async ({ topic, configs }) => {
+				await client.topics.create(topic, { partitions: PARTITIONS, configs });
+				const load = { history, topic, partitions: PARTITIONS, signal: ended.signal };
+				const name = `kafka-${topic}`;
+				return [
+					produceOverWebSocket(client, { ...load, name: `websocket-${topic}` }),
+					produceOverKafka(kafkaClient(kafka as string), { ...load, name, isIdempotent: true }),
+				];
+			}),
+		);
+		const running = Promise.all(tasks.flat());
+		const starts: Start[] = [];
+		const watching = watchStarts(client, starts, watched.signal);
+
+		for (let kill = 0; kill < kills; kill++) {
+			const enough = history.acks.length + ACKS_MIN;
+			while (history.acks.length < enough) await Promise.race([sleep(20), running]);
+			await sleep(randomInt(LATER_MS_MAX));
+			await broker.kill();
+			const flags = [...FLAGS, "--kafka", kafka as string];
+			broker = await BrokerProcess.start({ dataDir, port, flags });
+		}
+		const isLarge = () => storedBytes(history, "by-size") > 2 * PARTITIONS * RETENTION_BYTES;
+		while (!isLarge()) await Promise.race([sleep(20), running]);
+		ended.abort();
+		await running;
+		await settled(client);
+		watched.abort();
+		await watching;
+
+		await noteFinalState(client, history, ["by-age", "by-size"]);
+		await client.close();
+		expect(await broker.stop()).toMatchObject({ code: 0 });
+		expect(describeViolations(violationsIn(history))).toBe("");
+		expectOldGone(history, starts);
+		for (const { topic, logStart, end, records } of history.finalLogs) {
+			if (topic !== "by-size") continue;
+			expect(logStart).toBeGreaterThan(0);
+			expect(records).toHaveLength(end - logStart);
+			const valueBytes = records.reduce((sum, name) => sum + recordValue(name).length, 0);
+			const bytesMax = valueBytes + records.length * RECORD_OVERHEAD_BYTES;
+			expect(bytesMax).toBeGreaterThanOrEqual(RETENTION_BYTES);
+			expect(valueBytes).toBeLessThan(RETENTION_BYTES + SEGMENT_BYTES);
+		}
+		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
+	},
+);
+
+/** Bytes of the values that were acknowledged in a topic. */
+function storedBytes({ acks }: History, topic: string): number {
+	const stored = acks.filter((ack) => ack.topic === topic);
+	return stored.reduce((sum, ack) => sum + recordValue(ack).length, 0);
+}
+
+/** Asks again and again where partitions start. */
+async function watchStarts(client: Client, starts: Start[], signal: AbortSignal): Promise<void> {
+	for (; !signal.aborted; await sleep(20)) {
+		for (const { topic } of TOPICS) {
+			try {
+				for (const { partition, log_start: logStart } of await client.offsets.describe(topic)) {
+					starts.push({ topic, partition, logStart, toldMs: Date.now() });
+				}
+			} catch (error) {
+				// There is no broker at the moment.
+				if (!(error instanceof MillraceError)) throw error;
+			}
+		}
+	}
+}
+
+/** Resolves when all of one topic is gone, as it is too old. */
+async function settled(client: Client): Promise<void> {
+	for (const deadlineMs = Date.now() + SETTLE_MS_MAX; Date.now() < deadlineMs; await sleep(50)) {
+		const ends = await client.offsets.describe("by-age");
+		if (ends.every(({ log_start, high_watermark }) => log_start === high_watermark)) return;
+	}
+	throw new Error("old segments do not go");
+}
+
+/** What was below the start of a log by age had been sent so long before. */
+function expectOldGone({ acks, sends }: History, starts: readonly Start[]): void {
+	const sentMs = new Map(sends.map((send) => [`${send.producer}/${send.number}`, send.sentMs]));
+	for (let partition = 0; partition < PARTITIONS; partition++) {
+		const here = ({ topic, partition: its }: { topic: string; partition: number }) =>
+			topic === "by-age" && its === partition;
+		const mine = starts.filter(here);
+		expect(new Set(mine.map(({ logStart }) => logStart)).size).toBeGreaterThan(2);
+		/** By offset; later records were not sent earlier than their neighbours by much. */
+		const sent = acks.filter(here).map((ack) => ({
+			offset: ack.offset,
+			sentMs: sentMs.get(`${ack.producer}/${ack.number}`) as number,
+		}));
+		const early = mine.filter(({ logStart, toldMs }) =>
+			sent.some((each) => each.offset < logStart && each.sentMs > toldMs - RETENTION_MS),
+		);
+		expect(early).toEqual([]);
+		const back = mine.filter(({ logStart }, index) => logStart < (mine[index - 1]?.logStart ?? 0));
+		expect(back, "a log start never goes back").toEqual([]);
+	}
+}
