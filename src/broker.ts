@@ -19,9 +19,8 @@ import { EmbeddedMetadataStore } from "./metadata/embedded-store.ts";
 import { MetadataWriter, type OpenedMetadata } from "./metadata/metadata-writer.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { CallAnswer } from "./protocol/calls.ts";
-import { FailureWatch } from "./storage/failure-watch.ts";
 import { type OpeningProgress, Storage } from "./storage/storage.ts";
-import { UpkeepLog } from "./storage/upkeep-log.ts";
+import { StorageWatch } from "./storage/storage-watch.ts";
 import { TopicCatalogue } from "./topics/catalogue.ts";
 import { VERSION } from "./version.ts";
 import { healthHandler } from "./websocket/http.ts";
@@ -80,8 +79,7 @@ interface Parts {
 	groups?: GroupCoordinator;
 	server?: WebSocketServer;
 	kafka?: KafkaServer;
-	failures?: FailureWatch;
-	upkeep?: UpkeepLog;
+	watch?: StorageWatch;
 	isReady: boolean;
 }
 
@@ -133,9 +131,8 @@ export async function startBroker(
 		if (dataDir !== null && !(await writeAddresses(dataDir, addresses, startedMs))) {
 			logger.warn({ dataDir }, "the disk is full: there is no addresses.json");
 		}
-		parts.failures = new FailureWatch(storage, systemClock, logger);
 		storage.startUpkeep(config);
-		parts.upkeep = new UpkeepLog(storage, systemClock, logger);
+		parts.watch = new StorageWatch(storage, systemClock, logger);
 		const topics = parts.catalogue.list().length;
 		logger.info({ ...addresses, dataDir: parts.dataDir, topics, transport }, "ready");
 		return new Broker(parts, addresses);
@@ -224,8 +221,7 @@ function describeCluster(parts: Parts): CallAnswer<"cluster.describe"> {
  */
 async function stopParts(parts: Parts): Promise<void> {
 	parts.isReady = false;
-	parts.failures?.stop();
-	parts.upkeep?.stop();
+	parts.watch?.stop();
 	const failures: unknown[] = [];
 	const attempt = async (step: () => Promise<void> | undefined) => {
 		try {
