@@ -63,6 +63,8 @@ fn remove(shared: &LogShared, segment: Arc<Segment>) {
         segment.pin(&shared.files);
     }
     shared.files.forget(segment.id);
+    // A reader that had the segment may have mapped it once more since it was deleted.
+    shared.windows.forget(segment.id);
     if remove_files(&*shared.env.files, &segment).is_err() {
         shared.hint_failures.fetch_add(1, Ordering::Relaxed);
     }

@@ -35,6 +35,8 @@ pub enum Rule {
     Age,
     /// `retention.bytes`.
     Size,
+    /// It lies wholly below the log start, which somebody has raised.
+    Start,
 }
 
 impl fmt::Display for Trimmed {
@@ -43,6 +45,13 @@ impl fmt::Display for Trimmed {
         let rule = match rule {
             Rule::Age => "retention.ms",
             Rule::Size => "retention.bytes",
+            Rule::Start => {
+                return write!(
+                    formatter,
+                    "{segments} segments of {bytes} bytes went that lie before the log start, \
+                     offset {to_offset}"
+                );
+            }
         };
         write!(
             formatter,
@@ -52,51 +61,62 @@ impl fmt::Display for Trimmed {
     }
 }
 
-/// The segments that have to go, the first of a log.
+/// The segments that have to go, the first of a log: where the log starts without them, and the
+/// rule for the last of them.
+#[derive(Default)]
 struct Due {
-    /// Where the log starts without them.
-    target: u64,
-    rule: Rule,
-    /// All of them, so that the one being written has to be closed first.
-    is_all: bool,
+    /// But for the one that is being written.
+    closed: Option<(u64, Rule)>,
+    /// With that one, which has to be closed first.
+    all: Option<(u64, Rule)>,
 }
 
 impl Log {
     /// Deletes the oldest segments as far as `retention.ms` and `retention.bytes` say, never beyond
-    /// the high watermark. The segment that is being written is closed first when it is due, too.
-    /// Returns what went. Waits for the disk.
+    /// the high watermark, and those that lie before the log start. The segment that is being
+    /// written is closed first when it is due, too; where that cannot be, the others go all the
+    /// same. Returns what went. Waits for the disk.
     ///
     /// # Errors
-    /// The log's poison or end, or why the new log start could not be stored; then nothing is
-    /// deleted. What goes on failing is tried again at the next call.
+    /// The log's poison or end, or why the new log start could not be stored or the last segment
+    /// not be closed; then nothing is deleted. What goes on failing is tried again at the next call.
     pub fn enforce_retention(self: &Arc<Self>) -> Result<Option<Trimmed>> {
         self.check_usable()?;
-        let Some(due) = self.due()? else {
-            return Ok(None);
+        let Due { closed, all } = self.due()?;
+        let Some((log_end, rule)) = all else {
+            return closed.map_or(Ok(None), |(target, rule)| self.trim(target, rule));
         };
-        if due.is_all && !self.close_active_at(due.target)? {
-            return Ok(None);
+        match self.close_active_at(log_end) {
+            Ok(true) => self.trim(log_end, rule),
+            // Whoever appends all the time, or a disk that is full, keeps nothing but that one.
+            cannot_close => {
+                let trimmed = closed.map_or(Ok(None), |(target, rule)| self.trim(target, rule))?;
+                if trimmed.is_some() { Ok(trimmed) } else { cannot_close.map(|_| None) }
+            }
         }
+    }
+
+    fn trim(&self, target: u64, rule: Rule) -> Result<Option<Trimmed>> {
         let from_offset = self.log_start.load(Ordering::Acquire);
-        let TakenOut { segments, bytes } = self.raise_start(due.target)?;
+        let TakenOut { segments, bytes } = self.raise_start(target)?;
         let to_offset = self.log_start.load(Ordering::Acquire);
-        let trimmed = Trimmed { from_offset, to_offset, segments, bytes, rule: due.rule };
+        let trimmed = Trimmed { from_offset, to_offset, segments, bytes, rule };
         Ok((segments > 0 || to_offset > from_offset).then_some(trimmed))
     }
 
-    fn due(&self) -> Result<Option<Due>> {
+    fn due(&self) -> Result<Due> {
         let config = self.config();
-        if config.retention_ms.is_none() && config.retention_bytes.is_none() {
-            return Ok(None);
-        }
-        let segments: Vec<Arc<Segment>> = self.segments.read().clone();
+        let log_start = self.log_start.load(Ordering::Acquire);
+        // Before the segments: one that is begun meanwhile must not be taken for part of the one
+        // before it, which is old.
         let log_end = self.log_end.load(Ordering::Acquire);
+        let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         let high_watermark = self.high_watermark();
         let now_ms = self.shared.env.clock.wall_ms();
         let sizes = segments.iter().map(|segment| segment.end_position());
         let retained = config.retention_bytes.unwrap_or(u64::MAX);
         let mut bytes_over = sizes.sum::<u64>().saturating_sub(retained);
-        let mut due = None;
+        let mut due = Due::default();
         for (index, segment) in segments.iter().enumerate() {
             let next = segments.get(index + 1);
             let end_offset = next.map_or(log_end, |next| next.base_offset);
@@ -105,7 +125,9 @@ impl Log {
             if end_offset > high_watermark || (next.is_none() && bytes == 0) {
                 break;
             }
-            let rule = if bytes_over > 0 && bytes <= bytes_over {
+            let rule = if next.is_some() && end_offset <= log_start {
+                Rule::Start
+            } else if bytes_over > 0 && bytes <= bytes_over {
                 Rule::Size
             } else if let Some(retention_ms) = config.retention_ms
                 && self.age_ms(segment, now_ms)? > retention_ms
@@ -115,7 +137,8 @@ impl Log {
                 break;
             };
             bytes_over = bytes_over.saturating_sub(bytes);
-            due = Some(Due { target: end_offset, rule, is_all: next.is_none() });
+            let place = if next.is_some() { &mut due.closed } else { &mut due.all };
+            *place = Some((end_offset, rule));
         }
         Ok(due)
     }

@@ -20,6 +20,9 @@ use crate::{
 
 /// Time between two turns of the keeper, in milliseconds.
 const KEEPER_INTERVAL_MS: u64 = 1000;
+/// Time from the start to the first look for what retention does not keep, as Kafka's: a broker
+/// that is often started anew is to delete, too.
+const FIRST_CHECK_MS: u64 = 30_000;
 /// What is remembered for whoever asks; further entries are only counted.
 const ENTRIES_MAX: usize = 1000;
 /// Stack of a thread: it runs shallow code only.
@@ -103,6 +106,7 @@ impl UpkeepEntry {
 pub(super) struct UpkeepReport {
     entries: VecDeque<UpkeepEntry>,
     left_out: u64,
+    is_warning_left_out: bool,
 }
 
 impl UpkeepReport {
@@ -111,17 +115,18 @@ impl UpkeepReport {
             self.entries.push_back(entry);
         } else {
             self.left_out += 1;
+            self.is_warning_left_out |= entry.is_warning;
         }
     }
 
     fn take(&mut self) -> Vec<UpkeepEntry> {
-        let mut entries: Vec<_> = std::mem::take(&mut self.entries).into();
-        let left_out = std::mem::take(&mut self.left_out);
+        let Self { entries, left_out, is_warning_left_out } = std::mem::take(self);
+        let mut entries: Vec<_> = entries.into();
         if left_out > 0 {
             entries.push(UpkeepEntry {
                 subject: "upkeep".to_owned(),
                 detail: format!("{left_out} more entries than are remembered"),
-                is_warning: false,
+                is_warning: is_warning_left_out,
             });
         }
         entries
@@ -178,12 +183,13 @@ impl Store {
     /// # Errors
     /// [`crate::error::Code::KafkaStorageError`] when no thread can be started.
     pub fn start_upkeep(self: &Arc<Self>, options: UpkeepOptions) -> Result<()> {
-        self.check_open()?;
         let mut upkeep = self.upkeep.lock();
+        // Looked at under the lock under which `close` ends the threads: none is started behind it.
+        self.check_open()?;
         if !upkeep.threads.is_empty() {
             return Ok(());
         }
-        let mut since_check_ms = 0;
+        let mut since_check_ms = options.retention_check_interval_ms.saturating_sub(FIRST_CHECK_MS);
         let keeper = move |store: &Arc<Self>, _stop: &Stop| {
             store.shared.deleted.remove_due(&store.shared);
             since_check_ms += KEEPER_INTERVAL_MS;

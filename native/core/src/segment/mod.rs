@@ -401,7 +401,8 @@ impl Segment {
 
     /// When the newest record is from: by the largest timestamp, where that lies in the future or
     /// there is none by the time of the last append, and where that is not known either, or lies in
-    /// the future itself, from now on. May read the index.
+    /// the future itself, now, which is what the time of the last append is from then on. May read
+    /// the index.
     ///
     /// # Errors
     /// An I/O error.
@@ -414,13 +415,18 @@ impl Segment {
             (index.largest().map(|largest| largest.timestamp_ms), index.last_append_ms())
         })?;
         let is_past = |ms: &i64| *ms <= now_ms;
-        let newest_ms = match largest_ms.filter(is_past).or(appended_ms.filter(is_past)) {
-            Some(newest_ms) => newest_ms,
+        let newest_ms = match largest_ms.filter(is_past) {
+            Some(largest_ms) => largest_ms,
             None => {
-                let modified_ms = self.file(files)?.modified_ms()?.filter(is_past);
-                let corrected_ms = modified_ms.unwrap_or(now_ms);
-                self.correct_last_append(files, corrected_ms)?;
-                corrected_ms
+                // The later one: what was noted may be a correction by a clock that was behind.
+                let times_ms = [appended_ms, self.file(files)?.modified_ms()?];
+                let Some(last_ms) = times_ms.into_iter().flatten().filter(is_past).max() else {
+                    self.correct_last_append(files, now_ms)?;
+                    // Not remembered: it may be now that the clock is wrong, and once it is right
+                    // again the timestamps count.
+                    return Ok(now_ms);
+                };
+                last_ms
             }
         };
         if self.is_sealed() {

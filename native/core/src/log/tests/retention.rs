@@ -1,7 +1,10 @@
 //! What is kept, and for how long.
 
 use super::*;
-use crate::{env::simulated::SimulatedClock, log::retention::Rule};
+use crate::{
+    env::simulated::{Call, SimulatedClock},
+    log::retention::Rule,
+};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -144,6 +147,61 @@ fn a_clock_that_was_wrong_once_pins_no_segment() {
     machine.clock.advance_ms(HOUR_MS as u32 + 1);
     let bench = Timed::open(&machine.files, &machine.clock, &an_hour(), true);
     assert!(bench.log(0).enforce_retention().unwrap().is_some());
+}
+
+#[test]
+fn a_clock_that_is_behind_for_a_while_deletes_nothing() {
+    let machine = Timed::new(&an_hour());
+    for _ in 0..2 {
+        machine.fill_segment(NOW_MS);
+    }
+    for wall_ms in [NOW_MS - 1_000 * HOUR_MS, NOW_MS, NOW_MS + HOUR_MS] {
+        machine.clock.set_wall_ms(wall_ms);
+        assert_eq!(machine.bench.log(0).enforce_retention().unwrap(), None, "at {wall_ms}");
+    }
+    machine.clock.set_wall_ms(NOW_MS + HOUR_MS + 1);
+    assert!(machine.bench.log(0).enforce_retention().unwrap().is_some());
+}
+
+#[test]
+fn what_lies_before_the_log_start_goes_without_any_limit() {
+    let config = LogConfig { retention_ms: None, ..an_hour() };
+    let machine = Timed::new(&config);
+    machine.fill_segment(NOW_MS);
+    let log = machine.bench.log(0);
+    let first_records = log.offsets().log_end - 1;
+    for _ in 1..first_records {
+        machine.append(NOW_MS);
+    }
+    let log_start = log.delete_records(None).unwrap();
+    // It is being written, full as it is.
+    assert_eq!((log.enforce_retention().unwrap(), machine.segments()), (None, 1));
+    machine.append(NOW_MS);
+    assert_eq!(machine.segments(), 2);
+    let trimmed = log.enforce_retention().unwrap().unwrap();
+    assert_eq!((trimmed.rule, trimmed.segments), (Rule::Start, 1));
+    assert_eq!((machine.segments(), machine.start()), (1, log_start));
+    assert_eq!(log.enforce_retention().unwrap(), None);
+}
+
+#[test]
+fn where_no_segment_can_be_begun_those_that_are_closed_go() {
+    let machine = Timed::new(&an_hour());
+    for _ in 0..3 {
+        machine.fill_segment(0);
+    }
+    let log = machine.bench.log(0);
+    let log_end = log.offsets().log_end;
+    let is_next = segment_path(log_end, "log").to_string_lossy().into_owned();
+    machine
+        .files
+        .inject(Fault::new(Effect::NoSpace).on(Call::Open).with_path(is_next).times(u64::MAX));
+    let trimmed = log.enforce_retention().unwrap().unwrap();
+    assert_eq!((trimmed.segments, trimmed.to_offset), (3, log_end - 1));
+    assert_eq!(log.enforce_retention().unwrap_err().code(), Code::DiskFull);
+    machine.files.clear_faults();
+    assert_eq!(log.enforce_retention().unwrap().unwrap().to_offset, log_end);
+    assert_eq!((machine.segments(), machine.start()), (1, log_end));
 }
 
 #[test]
