@@ -4,6 +4,7 @@
 //! are compressed to; each is the best of several rounds over the same batch in the cache.
 #![expect(
     clippy::disallowed_methods,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a benchmark reads the clock, prints to its terminal and ends at the first error"
