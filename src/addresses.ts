@@ -16,9 +16,7 @@ export interface BrokerAddresses {
 }
 
 const FILE = "addresses.json";
-
-/** No address is that long. */
-const FILE_BYTES_MAX = 4_096;
+const NEXT_FILE = `${FILE}.next`;
 
 /** The addresses of listeners; one that listens everywhere is reached through loopback. */
 export function reachableAddresses(websocket: Address, kafka: Address | null): BrokerAddresses {
@@ -40,24 +38,25 @@ function reachable({ host, port }: Address): Address {
  * Writes `addresses.json` by rename, so that whoever sees the file sees all of it: also after a
  * power cut, which could otherwise leave the name without the content.
  *
- * A broker must come up on a full disk, so that room can be made through it. The file for the next
- * start is therefore left there, with its blocks. Resolves to false when the disk is full and there
- * is none.
+ * A broker must come up on a full disk, so that room can be made through it: then `makeRoom` is
+ * called, and what it resolves to says whether to try again. Resolves to false when there was none.
  */
 export async function writeAddresses(
 	dataDir: string,
 	addresses: BrokerAddresses,
 	startedMs: number,
+	makeRoom: () => Promise<boolean>,
 ): Promise<boolean> {
-	const content = {
+	const content = `${JSON.stringify({
 		pid: process.pid,
 		started_at: new Date(startedMs).toISOString(),
 		...addresses,
-	};
-	const next = join(dataDir, `${FILE}.next`);
-	if (!(await overwrite(next, `${JSON.stringify(content)}\n`))) return false;
+	})}\n`;
+	const next = join(dataDir, NEXT_FILE);
+	if (!(await overwrite(next, content))) {
+		if (!(await makeRoom()) || !(await overwrite(next, content))) return false;
+	}
 	await rename(next, join(dataDir, FILE));
-	await overwrite(next, " ".repeat(FILE_BYTES_MAX));
 	return true;
 }
 
@@ -65,9 +64,8 @@ export async function writeAddresses(
 async function overwrite(path: string, content: string): Promise<boolean> {
 	let file: FileHandle | undefined;
 	try {
-		file = await open(path, constants.O_WRONLY | constants.O_CREAT, 0o600);
+		file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
 		await file.writeFile(content);
-		await file.truncate(Buffer.byteLength(content));
 		await file.datasync();
 		return true;
 	} catch (error) {
@@ -82,4 +80,5 @@ async function overwrite(path: string, content: string): Promise<boolean> {
 /** Removes `addresses.json`, also one that a broker which did not stop in order has left. */
 export async function removeAddresses(dataDir: string): Promise<void> {
 	await rm(join(dataDir, FILE), { force: true });
+	await rm(join(dataDir, NEXT_FILE), { force: true });
 }

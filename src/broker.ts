@@ -128,7 +128,8 @@ export async function startBroker(
 		// Before the file appears: whoever waits for it asks /ready next.
 		parts.isReady = true;
 		const { dataDir } = parts;
-		if (dataDir !== null && !(await writeAddresses(dataDir, addresses, startedMs))) {
+		const makeRoom = () => storage.giveUpReserve();
+		if (dataDir !== null && !(await writeAddresses(dataDir, addresses, startedMs, makeRoom))) {
 			logger.warn({ dataDir }, "the disk is full: there is no addresses.json");
 		}
 		storage.startUpkeep(config);

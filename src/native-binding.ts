@@ -95,6 +95,18 @@ export interface NativeBinding {
 	 */
 	watch(store: number, channel: number, topic: number, partition: number, offset: number): boolean;
 	/**
+	 * Resolves to the size of the file system that holds the data directory, and to what may still be
+	 * written there, in bytes.
+	 */
+	volumeSpace(store: number): Promise<Float64Array>;
+	/** The watermarks of a file system of `total_bytes`. */
+	spaceWatermarks(totalBytes: number): NativeSpaceWatermarks;
+	/**
+	 * Gives up the blocks that are kept for what must not fail on a full disk; whether there may be
+	 * room now.
+	 */
+	giveUpReserve(store: number): Promise<boolean>;
+	/**
 	 * Opens or creates a data directory, or shares the store of this process that has it open;
 	 * resolves to a number for it, which is the caller's own. The store is closed with its last one.
 	 */
@@ -168,11 +180,6 @@ export interface NativeBinding {
 	/** Bytes on disk of each partition of a topic. */
 	logBytes(store: number, topic: number): Float64Array;
 	/**
-	 * Resolves to the size of the file system that holds the data directory, and to what may still be
-	 * written there, in bytes.
-	 */
-	volumeSpace(store: number): Promise<Float64Array>;
-	/**
 	 * The producers that numbered their records in a partition, four numbers each: id, epoch, sequence
 	 * number of the last record, time of the last append.
 	 */
@@ -224,6 +231,18 @@ export interface NativeRefusedRecord {
 	index: number;
 	/** What is wrong with it, for people. */
 	message: string;
+}
+
+/** What is kept free of a file system, in bytes. */
+export interface NativeSpaceWatermarks {
+	/** There is a warning when less is available. */
+	warnBelow: number;
+	/** Records are refused when less is available, */
+	refuseBelow: number;
+	/** and taken again from here on. */
+	resumeFrom: number;
+	/** Size of the reserve file. */
+	reserve: number;
 }
 
 /** How a store is opened. */
@@ -377,6 +396,19 @@ export interface NativeStoreStatistics {
 	hintFailures: number;
 	/** Damage that a reader met and that could not be stored: the next start has to find it again. */
 	damageFailures: number;
+	/**
+	 * How short the disk is of space: 0 not at all, 1 so that there is a warning, 2 so that
+	 * records are refused, 3 so that the reserve is in use and every append is.
+	 */
+	spaceLevel: number;
+	/** Size of the file system in bytes. */
+	spaceTotalBytes: number;
+	/** What could still be written when it was looked at last. */
+	spaceAvailableBytes: number;
+	/** Blocks that are kept for what makes room, in bytes. */
+	reserveBytes: number;
+	/** Appends that were refused for want of space since the store was opened. */
+	spaceRefusals: number;
 }
 
 /** Something that cannot be read. */

@@ -4,12 +4,13 @@ import { mkdtemp, open, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
+import { loadNative } from "../native.ts";
+import type { NativeSpaceWatermarks } from "../native-binding.ts";
 import type { Check } from "./doctor-check.ts";
 
 const PROBE_WRITES = 100;
 const PROBE_BYTES = 4_096;
 const PROBE_ALLOCATION_BYTES = 4_194_304;
-const SPACE_WANTED_BYTES = 2 ** 30;
 
 /** Slower than this at the median, acks take visibly long. */
 const FLUSH_MS_SLOW = 20;
@@ -72,8 +73,8 @@ async function nearestDirectory(path: string): Promise<{ directory: string; exis
 }
 
 async function checkFileSystem(directory: string): Promise<Check[]> {
-	const { type, bavail, bsize } = await statfs(directory);
-	return [describeFileSystem(type), describeSpace(bavail * bsize)];
+	const { type, blocks, bavail, bsize } = await statfs(directory);
+	return [describeFileSystem(type), describeSpace(blocks * bsize, bavail * bsize)];
 }
 
 /** `type` is statfs's. */
@@ -121,16 +122,36 @@ export function describeFileSystem(type: number): Check {
 	}
 }
 
-function describeSpace(availableBytes: number): Check {
+/** What is free of a file system of `totalBytes`, and what the broker keeps free of it. */
+export function describeSpace(totalBytes: number, availableBytes: number): Check {
 	const name = "free space";
-	const found = `${(availableBytes / 2 ** 30).toFixed(1)} GiB`;
-	if (availableBytes >= SPACE_WANTED_BYTES) return { name, status: "ok", found };
-	return {
-		name,
-		status: "warn",
-		found,
-		next: "free space, or choose another place with --data-dir",
-	};
+	const available = `${inUnits(availableBytes)} of ${inUnits(totalBytes)}`;
+	let marks: NativeSpaceWatermarks;
+	try {
+		marks = loadNative().spaceWatermarks(totalBytes);
+	} catch {
+		// The core does not load, which has a line of its own.
+		return { name, status: "ok", found: available };
+	}
+	const { warnBelow, refuseBelow, resumeFrom, reserve } = marks;
+	const found =
+		`${available}; records are refused below ${inUnits(refuseBelow)}, taken again from ` +
+		`${inUnits(resumeFrom)} on, warned of below ${inUnits(warnBelow)}; ` +
+		`${inUnits(reserve)} reserve`;
+	if (availableBytes >= warnBelow) return { name, status: "ok", found };
+	const next = "free space, or choose another place with --data-dir";
+	return { name, status: "warn", found, next };
+}
+
+function inUnits(bytes: number): string {
+	const units = ["KiB", "MiB", "GiB", "TiB"];
+	let value = bytes / 1024;
+	let unit = 0;
+	while (value >= 1024 && unit < units.length - 1) {
+		value /= 1024;
+		unit += 1;
+	}
+	return `${Number(value.toFixed(1))} ${units[unit]}`;
 }
 
 /** Node has no fallocate: the program of that name is asked, where there is one. */

@@ -100,7 +100,7 @@ export const CODES = {
 	DUPLICATE_ID: entry(1004, false, "a request with this id is still waiting for its answer"),
 	UNKNOWN_ALIAS: entry(1005, false, "the topic alias was not opened on this connection"),
 	UNKNOWN_SUBSCRIPTION: entry(1006, false, "no subscription of this number on this connection"),
-	DISK_FULL: entry(1007, true, "the disk is full: free space or lower the retention; reads go on"),
+	DISK_FULL: entry(1007, true, "the disk is full, or nearly: delete topics or records, lower retention, or enlarge the disk; reads and deletions go on"),
 	DAMAGED_RANGE: entry(1008, false, "the records asked for are damaged on disk and were set aside"),
 	SHUTTING_DOWN: entry(1009, true, "the broker is shutting down; connect again"),
 	TOPIC_DELETED: entry(1010, false, "the topic was deleted"),

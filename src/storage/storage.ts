@@ -366,6 +366,14 @@ export class Storage {
 	}
 
 	/**
+	 * Gives up the blocks that are kept for what must not fail on a full disk, until there is room
+	 * for them again. Resolves to whether there may be room now.
+	 */
+	giveUpReserve(): Promise<boolean> {
+		return callAsync(() => this.#native.giveUpReserve(this.#store));
+	}
+
+	/**
 	 * The producers that numbered their records in a partition, in the order of their ids. Throws
 	 * UNKNOWN_TOPIC_OR_PARTITION.
 	 */

@@ -6,7 +6,12 @@ import { expect, test } from "vitest";
 import { describeChecks } from "../../src/cli/doctor.ts";
 import { checkClock, checkMemory } from "../../src/cli/doctor-data.ts";
 import { checkPort } from "../../src/cli/doctor-machine.ts";
-import { checkStorage, describeFileSystem, describeFlush } from "../../src/cli/doctor-storage.ts";
+import {
+	checkStorage,
+	describeFileSystem,
+	describeFlush,
+	describeSpace,
+} from "../../src/cli/doctor-storage.ts";
 
 test("what is wrong comes with the next step", () => {
 	const text = describeChecks([
@@ -24,6 +29,22 @@ test("network file systems fail, unknown ones warn", () => {
 	expect(describeFileSystem(0x6969)).toMatchObject({ status: "fail" });
 	expect(describeFileSystem(0xef53)).toMatchObject({ status: "ok" });
 	expect(describeFileSystem(1)).toMatchObject({ status: "warn", found: "type 0x1" });
+});
+
+test("free space comes with the watermarks of a disk of that size", () => {
+	expect(describeSpace(64 * 2 ** 20, 30 * 2 ** 20)).toEqual({
+		name: "free space",
+		status: "ok",
+		found:
+			"30 MiB of 64 MiB; records are refused below 2 MiB, taken again from 4 MiB on, " +
+			"warned of below 8 MiB; 512 KiB reserve",
+	});
+	expect(describeSpace(2 ** 40, 15 * 2 ** 30)).toMatchObject({
+		status: "warn",
+		found:
+			"15 GiB of 1 TiB; records are refused below 1 GiB, taken again from 2 GiB on, " +
+			"warned of below 16 GiB; 16 MiB reserve",
+	});
 });
 
 test("latencies are told by their distribution", () => {

@@ -15,5 +15,6 @@ pub mod metadata;
 pub mod produce;
 pub mod read;
 mod scratch;
+pub mod space;
 pub mod store;
 mod wake;

@@ -375,18 +375,6 @@ pub fn log_bytes(store: u32, topic: u32) -> napi::Result<Float64Array> {
     Ok(Float64Array::new(bytes.into_iter().map(|bytes| bytes as f64).collect()))
 }
 
-/// Resolves to the size of the file system that holds the data directory, and to what may still be
-/// written there, in bytes.
-#[napi(ts_return_type = "Promise<Float64Array>")]
-pub fn volume_space(store: u32) -> napi::Result<AsyncTask<Job<Float64Array>>> {
-    let store = handles::store(store)?;
-    Ok(Job::start(move || {
-        let space = store.space()?;
-        let numbers = vec![space.total_bytes as f64, space.available_bytes as f64];
-        Ok(Float64Array::new(numbers))
-    }))
-}
-
 /// The producers that numbered their records in a partition, four numbers each: id, epoch, sequence
 /// number of the last record, time of the last append.
 #[napi]
@@ -507,6 +495,17 @@ pub struct NativeStoreStatistics {
     pub hint_failures: f64,
     /// Damage that a reader met and that could not be stored: the next start has to find it again.
     pub damage_failures: f64,
+    /// How short the disk is of space: 0 not at all, 1 so that there is a warning, 2 so that
+    /// records are refused, 3 so that the reserve is in use and every append is.
+    pub space_level: u32,
+    /// Size of the file system in bytes.
+    pub space_total_bytes: f64,
+    /// What could still be written when it was looked at last.
+    pub space_available_bytes: f64,
+    /// Blocks that are kept for what makes room, in bytes.
+    pub reserve_bytes: f64,
+    /// Appends that were refused for want of space since the store was opened.
+    pub space_refusals: f64,
 }
 
 /// The figures of now.
@@ -526,6 +525,11 @@ pub fn store_statistics(store: u32, channel: u32) -> napi::Result<NativeStoreSta
         checkpoint_failures: statistics.checkpoint_failures as f64,
         hint_failures: statistics.hint_failures as f64,
         damage_failures: statistics.damage_failures as f64,
+        space_level: statistics.space_level as u32,
+        space_total_bytes: statistics.space_total_bytes as f64,
+        space_available_bytes: statistics.space_available_bytes as f64,
+        reserve_bytes: statistics.reserve_bytes as f64,
+        space_refusals: statistics.space_refusals as f64,
     })
 }
 

@@ -169,7 +169,7 @@ pub enum Code {
     UnknownAlias = 1005,
     /// no subscription of this number on this connection.
     UnknownSubscription = 1006,
-    /// the disk is full: free space or lower the retention; reads go on.
+    /// the disk is full, or nearly: delete topics or records, lower retention, or enlarge the disk; reads and deletions go on.
     DiskFull = 1007,
     /// the records asked for are damaged on disk and were set aside.
     DamagedRange = 1008,
@@ -445,7 +445,9 @@ impl Code {
             Self::DuplicateId => "a request with this id is still waiting for its answer",
             Self::UnknownAlias => "the topic alias was not opened on this connection",
             Self::UnknownSubscription => "no subscription of this number on this connection",
-            Self::DiskFull => "the disk is full: free space or lower the retention; reads go on",
+            Self::DiskFull => {
+                "the disk is full, or nearly: delete topics or records, lower retention, or enlarge the disk; reads and deletions go on"
+            }
             Self::DamagedRange => "the records asked for are damaged on disk and were set aside",
             Self::ShuttingDown => "the broker is shutting down; connect again",
             Self::TopicDeleted => "the topic was deleted",

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod segment;
 #[cfg(test)]
 mod simulation;
+pub mod space;
 
 pub use generated::layout;
 

@@ -1,7 +1,7 @@
 //! What must hold for any bytes in a file of the data directory: its decoder refuses them or gives
 //! something that is safe to go on with. Files lie in memory.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use millrace_core::{
     batch::{BatchHeader, HEADER_BYTES, header},
@@ -23,6 +23,7 @@ use millrace_core::{
         DamagedRange,
         damage::{self, KnownDamage},
     },
+    space::SpaceWatch,
 };
 
 const DIRECTORY: &str = "/data";
@@ -170,7 +171,9 @@ pub fn json(bytes: &[u8]) {
 /// The metadata file: refused, or its entries and counters can be read and changed.
 pub fn metadata(bytes: &[u8]) {
     let env = machine(metadata::FILE_NAME, bytes);
-    let Ok(file) = MetadataFile::open(&env, Path::new(DIRECTORY)) else {
+    let space = SpaceWatch::open(Arc::clone(&env.files), Path::new(DIRECTORY))
+        .expect("memory tells its space");
+    let Ok(file) = MetadataFile::open(&env, Path::new(DIRECTORY), space) else {
         return;
     };
     // What is damaged may show only when it is read; then it is an error.

@@ -37,10 +37,10 @@ impl Capacity {
         self.state.lock().limit_bytes
     }
 
-    /// The limit as total, or everything that a file can address when there is none.
+    /// The limit as total, [`Space::UNLIMITED_BYTES`] when there is none.
     pub(super) fn space(&self) -> Space {
         let state = self.state.lock();
-        let total_bytes = state.limit_bytes.unwrap_or(i64::MAX.unsigned_abs());
+        let total_bytes = state.limit_bytes.unwrap_or(Space::UNLIMITED_BYTES);
         let used_bytes = state.used_pages.saturating_mul(PAGE_BYTES);
         Space { total_bytes, available_bytes: total_bytes.saturating_sub(used_bytes) }
     }

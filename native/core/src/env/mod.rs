@@ -114,6 +114,11 @@ pub struct Space {
     pub available_bytes: u64,
 }
 
+impl Space {
+    /// Size of a file system in memory that has no limit: all that a file can address.
+    pub const UNLIMITED_BYTES: u64 = i64::MAX.unsigned_abs();
+}
+
 /// What kind of file system a path lies on, as far as it matters to the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileSystemKind {

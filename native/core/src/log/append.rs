@@ -16,6 +16,7 @@ use crate::{
         Segment,
         writer::{MappedWriter, PwriteWriter, SegmentWriter},
     },
+    space::MaySayFull,
 };
 
 /// Rate from which a topic that does not flush before its acks is stored through a mapping, where
@@ -70,7 +71,8 @@ impl Log {
     ///
     /// # Errors
     /// - [`Code::OutOfOrderSequenceNumber`], [`Code::InvalidProducerEpoch`]: idempotence.
-    /// - [`Code::DiskFull`], [`Code::KafkaStorageError`]: nothing was appended.
+    /// - [`Code::DiskFull`], also when the disk is only nearly full, and
+    ///   [`Code::KafkaStorageError`]: nothing was appended.
     /// - [`Code::TopicDeleted`].
     pub fn append(self: &Arc<Self>, batch: &[u8], max_timestamp_ms: i64) -> Result<Appended> {
         let header = BatchHeader::read(batch)?;
@@ -88,9 +90,17 @@ impl Log {
                 is_duplicate: true,
             });
         }
+        self.shared.space.check(config.is_internal)?;
         let wall_ms = self.shared.env.clock.wall_ms();
         let now_ms = wall_ms.max(tail.last_append_ms);
-        let appended = self.write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)?;
+        let appended = self
+            .write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)
+            .inspect_err(|error| {
+                if error.says_full() {
+                    self.shared.space.note_full();
+                }
+            })?;
+        self.shared.space.note_appended(batch.len() as u64);
         if let Some(active) = &tail.active {
             // By the clock as it is: a time that was wrong once must not keep segments for ever.
             active.segment.update_index(|index| index.note_append(wall_ms));
@@ -204,7 +214,8 @@ impl Log {
         if let Some(active) = &tail.active {
             let age_ms = u64::try_from(now_ms.saturating_sub(active.created_ms)).unwrap_or(0);
             let end_offset = tail.end.offset + offset_count;
-            let fits = tail.end.position + bytes <= config.segment_bytes.min(SEGMENT_SPAN_MAX)
+            let segment_bytes = self.segment_bytes_max(config);
+            let fits = tail.end.position + bytes <= segment_bytes
                 && end_offset - active.segment.base_offset <= SEGMENT_SPAN_MAX
                 && age_ms < active.lifetime_ms(config);
             if fits || tail.end.position == 0 {
@@ -212,6 +223,14 @@ impl Log {
             }
         }
         self.roll(tail, config, now_ms)
+    }
+
+    /// What a segment may take: `segment.bytes`, less where the disk is small.
+    fn segment_bytes_max(&self, config: &LogConfig) -> u64 {
+        let marks = self.shared.space.watermarks();
+        let of_disk =
+            if config.is_internal { marks.internal_segment_max } else { marks.segment_max };
+        config.segment_bytes.min(of_disk).min(SEGMENT_SPAN_MAX)
     }
 
     /// Closes the segment that is being written, if there is one, and begins the next. Where that
@@ -271,12 +290,11 @@ impl Log {
         file.truncate(0)
             .map_err(|error| Error::io(format_args!("emptying {}", path.display()), &error))?;
         self.shared.files.insert(segment.id, Arc::clone(&file));
-        let work = Arc::clone(&self.shared.work);
-        let is_mapped = wants_mapped(config, tail.rate.bytes_per_second);
+        let is_mapped = self.wants_mapped(config, tail.rate.bytes_per_second);
         let writer: Box<dyn SegmentWriter> = if is_mapped {
-            Box::new(MappedWriter::new(&file, work, 0))
+            Box::new(self.mapped_writer(&file, 0))
         } else {
-            Box::new(PwriteWriter::new(work, 0))
+            Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), 0))
         };
         tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
         tail.is_directory_dirty = true;
@@ -294,25 +312,41 @@ impl Log {
         Ok(())
     }
 
+    /// Whether appends go through a mapping, whose windows are allocated ahead of the tail.
+    fn wants_mapped(&self, config: &LogConfig, bytes_per_second: u64) -> bool {
+        let is_wanted = match config.writer {
+            WriterChoice::Pwrite => false,
+            WriterChoice::Mapped => true,
+            WriterChoice::Automatic => {
+                !config.is_flushed_before_ack() && bytes_per_second >= MAPPED_RATE_BYTES_PER_SECOND
+            }
+        };
+        is_wanted && !self.shared.space.is_short()
+    }
+
+    fn mapped_writer(&self, file: &Arc<dyn File>, position: u64) -> MappedWriter {
+        let ahead_bytes_max = self.shared.space.watermarks().ahead_max;
+        MappedWriter::new(file, Arc::clone(&self.shared.work), position, ahead_bytes_max)
+    }
+
     /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced.
     fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<Arc<dyn File>> {
-        let wants_mapped = wants_mapped(config, tail.rate.bytes_per_second);
+        let wants_mapped = self.wants_mapped(config, tail.rate.bytes_per_second);
         let position = tail.end.position;
         let file = self.note_unsynced(tail)?;
         let (Some(file), Some(active)) = (file, &mut tail.active) else {
             return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
         };
         if wants_mapped != active.is_mapped {
-            let work = Arc::clone(&self.shared.work);
             active.writer = if wants_mapped {
-                Box::new(MappedWriter::new(&file, work, position))
+                Box::new(self.mapped_writer(&file, position))
             } else {
                 // Gives back what was allocated ahead of the tail.
                 active
                     .writer
                     .cut(&*file, position)
                     .map_err(|error| Error::io(format_args!("trimming {}", self.label), &error))?;
-                Box::new(PwriteWriter::new(work, position))
+                Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), position))
             };
             active.is_mapped = wants_mapped;
         }
@@ -331,16 +365,6 @@ impl Active {
         let jitter_ms = config.segment_jitter_ms.min(lifetime_ms);
         let drawn_ms = (u128::from(self.jitter) * u128::from(jitter_ms)) >> 64;
         lifetime_ms - u64::try_from(drawn_ms).unwrap_or(0)
-    }
-}
-
-fn wants_mapped(config: &LogConfig, bytes_per_second: u64) -> bool {
-    match config.writer {
-        WriterChoice::Pwrite => false,
-        WriterChoice::Mapped => true,
-        WriterChoice::Automatic => {
-            !config.is_flushed_before_ack() && bytes_per_second >= MAPPED_RATE_BYTES_PER_SECOND
-        }
     }
 }
 

@@ -565,7 +565,9 @@ impl Log {
     }
 
     fn store_state(&self, state: &CompactionState) -> Result<()> {
-        state::store(&*self.shared.env.files, &self.directory, state).map_err(|error| {
+        let files = &*self.shared.env.files;
+        let stored = self.shared.space.with_reserve(|| state::store(files, &self.directory, state));
+        stored.map_err(|error| {
             let what = format_args!("storing how far {} is compacted", self.label);
             Error::io(what, &error)
         })

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
+use super::{Closing, Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
     error::{Code, Error, Result},
     flush::{
@@ -138,25 +138,34 @@ impl Log {
 
     /// Seals what was rolled, and stores snapshots when enough was written since the last.
     fn settle(&self, group: Group) -> Result<()> {
+        let mut settled = Ok(());
         for Unsynced { segment, closing, .. } in group.files {
             let Some(closing) = closing else { continue };
-            let coverage = Coverage {
-                sealed: true,
-                log_bytes: closing.end.position,
-                next_offset: closing.end.offset,
-            };
-            let index = segment.loaded_index().unwrap_or_default();
-            let stored = segment.store_index(&self.shared.files, &index, coverage);
-            self.shared.files.forget(segment.id);
-            stored.map_err(|error| {
-                Error::io(format_args!("storing the index of {}", self.label), &error)
-            })?;
-            self.store_producers(&closing.producers, closing.end.offset)?;
+            let sealed = self.seal(&segment, &closing);
+            // Without an index, too, it may be deleted: that may be what makes room for the others.
+            segment.set_finished();
+            settled = settled.and(sealed);
         }
+        settled?;
         group.snapshot.map_or(Ok(()), |snapshot| {
             let Snapshot { segment, index, producers } = &snapshot;
             self.store_snapshots(segment, index, producers, group.end)
         })
+    }
+
+    fn seal(&self, segment: &Segment, closing: &Closing) -> Result<()> {
+        let coverage = Coverage {
+            sealed: true,
+            log_bytes: closing.end.position,
+            next_offset: closing.end.offset,
+        };
+        let index = segment.loaded_index().unwrap_or_default();
+        let stored = segment.store_index(&self.shared.files, &index, coverage);
+        self.shared.files.forget(segment.id);
+        stored.map_err(|error| {
+            Error::io(format_args!("storing the index of {}", self.label), &error)
+        })?;
+        self.store_producers(&closing.producers, closing.end.offset)
     }
 
     /// Stores the active segment's index and the producers' state as they were at `end`.

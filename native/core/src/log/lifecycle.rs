@@ -1,11 +1,12 @@
 //! How a log ends: closed with everything durable, or deleted.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Log, Position, Vouched};
 use crate::{
     error::{Code, Error, Result},
     recovery::checkpoint::{ClosedSegments, LogMark},
+    segment::writer::PwriteWriter,
 };
 
 const OPEN: u8 = 0;
@@ -75,6 +76,26 @@ impl Log {
         }
         self.forget_caches();
         Ok(end)
+    }
+
+    /// Gives back what is allocated ahead of the tail; appends go on without it. Waits for the
+    /// disk.
+    ///
+    /// # Errors
+    /// Why the file could not be cut; then the log is as it was.
+    pub fn give_back_allocation(&self) -> Result<()> {
+        let mut tail = self.tail.lock();
+        let position = tail.end.position;
+        let Some(active) = tail.active.as_mut().filter(|active| active.is_mapped) else {
+            return Ok(());
+        };
+        let failed =
+            |error: std::io::Error| Error::io(format_args!("trimming {}", self.label), &error);
+        let file = active.segment.file(&self.shared.files).map_err(failed)?;
+        active.writer.cut(&*file, position).map_err(failed)?;
+        active.writer = Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), position));
+        active.is_mapped = false;
+        Ok(())
     }
 
     /// Ends the log for good: who waits is told, nothing is written any more, and memory and

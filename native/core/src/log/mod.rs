@@ -52,6 +52,7 @@ use crate::{
         Segment, cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache,
         writer::SegmentWriter,
     },
+    space::SpaceWatch,
 };
 use config::LogConfig;
 use waiters::{AckQueue, Acknowledge, Watch, WatchList};
@@ -75,6 +76,8 @@ pub struct LogShared {
     pub scheduler: Arc<FlushScheduler>,
     /// What is written and not synced yet.
     pub dirty: Arc<DirtyBudget>,
+    /// What the disk has left, and who may have it.
+    pub space: Arc<SpaceWatch>,
     /// Deleted segments whose files are still there.
     pub deleted: deleted::DeletedSegments,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.

@@ -320,6 +320,7 @@ impl Opener<'_> {
         if segment.store_index(&self.shared.files, &index, coverage).is_err() {
             self.note_hint_failure();
         }
+        segment.set_finished();
         Ok(())
     }
 }

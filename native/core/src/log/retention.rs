@@ -153,7 +153,7 @@ impl Log {
 
     /// Closes the segment that is being written, if it still ends at `end_offset`; otherwise it is
     /// not due any more, since something was appended.
-    fn close_active_at(&self, end_offset: u64) -> Result<bool> {
+    pub(super) fn close_active_at(&self, end_offset: u64) -> Result<bool> {
         {
             let mut tail = self.tail.lock();
             self.check_usable()?;

@@ -101,13 +101,17 @@ impl Log {
     /// [`Code::OffsetOutOfRange`] beyond the high watermark; the log's poison; why the start
     /// could not be stored, and then it is as it was. Where only files could not be removed
     /// the next start removes them. Files of whole segments go after `file.delete.delay.ms`.
-    pub fn delete_records(&self, before: Option<u64>) -> Result<u64> {
+    pub fn delete_records(self: &Arc<Self>, before: Option<u64>) -> Result<u64> {
         self.check_usable()?;
         let high_watermark = self.high_watermark();
         let target = before.unwrap_or(high_watermark);
         if target > high_watermark {
             let detail = format!("{}: {target} is behind {high_watermark}", self.label);
             return Err(Error::new(Code::OffsetOutOfRange, detail));
+        }
+        // The segment that is being written goes, too, when the disk needs what it takes.
+        if self.shared.space.is_short() && target > 0 {
+            self.shared.space.with_reserve(|| self.close_active_at(target))?;
         }
         self.raise_start(target)?;
         Ok(self.log_start.load(Ordering::Acquire))
@@ -124,13 +128,15 @@ impl Log {
         self.check_usable()?;
         if target > self.log_start.load(Ordering::Acquire) {
             let files = &*self.shared.env.files;
-            store(files, &self.directory, target).map_err(|error| {
+            let stored = self.shared.space.with_reserve(|| store(files, &self.directory, target));
+            stored.map_err(|error| {
                 Error::io(format_args!("storing the log start of {}", self.label), &error)
             })?;
             self.log_start.store(target, Ordering::Release);
         }
         let gone = self.take_segments_below(self.log_start.load(Ordering::Acquire));
-        let delay_ms = self.config().file_delete_delay_ms;
+        let is_short = self.shared.space.is_short();
+        let delay_ms = if is_short { 0 } else { self.config().file_delete_delay_ms };
         let bytes = gone.iter().map(|segment| segment.end_position()).sum();
         let taken_out = TakenOut { segments: gone.len() as u64, bytes };
         for segment in gone {
@@ -144,8 +150,9 @@ impl Log {
     fn take_segments_below(&self, log_start: u64) -> Vec<Arc<Segment>> {
         let mut segments = self.segments.write();
         let below = count_below(segments.iter().map(|segment| segment.base_offset), log_start);
-        let sealed = segments.iter().take(below).take_while(|segment| segment.is_sealed()).count();
-        let taken_out = segments.drain(..sealed).collect();
+        let finished =
+            segments.iter().take(below).take_while(|segment| segment.is_finished()).count();
+        let taken_out = segments.drain(..finished).collect();
         drop(segments);
         self.vouched.lock().take();
         taken_out

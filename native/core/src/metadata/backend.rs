@@ -1,13 +1,6 @@
 //! The metadata file as redb sees it.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{io, path::PathBuf, sync::Arc};
 
 use redb::StorageBackend;
 
@@ -19,37 +12,17 @@ use crate::{
     error::Error,
 };
 
-/// A file of the environment whose blocks are there before they are needed: a change of the
-/// metadata must not fail for want of space when it is what makes space.
-///
-/// redb writes changed pages to free ones, and doubles the file when none is left. So the file has
-/// no holes, and as many bytes again are allocated behind its end.
+/// A file of the environment, without holes.
 #[derive(Clone)]
 pub(super) struct Backend {
     file: Arc<dyn File>,
     path: PathBuf,
-    /// The room behind the end could not be had: the disk was full.
-    lacks_room: Arc<AtomicBool>,
 }
 
 impl Backend {
     /// A view of the file at `path`.
     pub(super) fn new(file: Arc<dyn File>, path: PathBuf) -> Self {
-        Self { file, path, lacks_room: Arc::new(AtomicBool::new(true)) }
-    }
-
-    /// Gets the room that could not be had before. That there is none on the disk is no error: what
-    /// the file has may do.
-    ///
-    /// # Errors
-    /// When not even the file's size can be told.
-    pub(super) fn ensure_room(&self) -> io::Result<()> {
-        if self.lacks_room.load(Ordering::Relaxed) {
-            let bytes = self.file.len()?;
-            let lacks_room = self.file.allocate(0, 2 * bytes, false).is_err();
-            self.lacks_room.store(lacks_room, Ordering::Relaxed);
-        }
-        Ok(())
+        Self { file, path }
     }
 
     /// What it is that opening the file failed with.
@@ -83,15 +56,15 @@ impl StorageBackend for Backend {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let before = self.file.len()?;
-        if len > before {
-            // Before the file grows: a hole would fail when it is written to.
-            self.file.allocate(before, len - before, false)?;
+        // Before the file grows: a hole would fail when it is written to, now or at the next start.
+        if len > before
+            && let Err(error) = self.file.allocate(before, len - before, false)
+        {
+            // What was allocated of it is of use to others.
+            self.file.truncate(before)?;
+            return Err(error);
         }
-        if len != before {
-            self.file.truncate(len)?;
-            self.lacks_room.store(true, Ordering::Relaxed);
-        }
-        self.ensure_room()
+        self.file.truncate(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -8,7 +8,10 @@ mod backend;
 use std::{
     io,
     path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -18,6 +21,7 @@ use crate::{
     env::{Env, OpenMode},
     error::{Code, Error, Result},
     recovery::rewrite::rewrite,
+    space::SpaceWatch,
 };
 use backend::Backend;
 
@@ -47,9 +51,11 @@ pub struct Content {
 ///
 /// Failure contract: a call that fails changed nothing that a later call would see, and the caller
 /// may try again. (Only where the file cannot even be opened again is it unknown.) redb itself does
-/// nothing more once a write has failed, so it is then opened anew.
+/// nothing more once a write has failed, so it is then opened anew. On a full disk a change has
+/// what is in reserve: it may be what makes room.
 pub struct MetadataFile {
     backend: Backend,
+    space: Arc<SpaceWatch>,
     state: RwLock<State>,
     /// Held by the one who changes something, until it is known what became of that.
     writing: Mutex<()>,
@@ -69,7 +75,7 @@ impl MetadataFile {
     ///
     /// # Errors
     /// [`Code::DataDamaged`] when it is not readable, or an I/O error.
-    pub fn open(env: &Env, data_directory: &Path) -> Result<Self> {
+    pub fn open(env: &Env, data_directory: &Path, space: Arc<SpaceWatch>) -> Result<Self> {
         let path = data_directory.join(FILE_NAME);
         let file = env
             .files
@@ -78,8 +84,9 @@ impl MetadataFile {
             .map_err(|error| Error::io(format_args!("opening {}", path.display()), &error))?;
         let backend = Backend::new(file, path);
         let metadata = Self {
-            state: RwLock::new(State::Open(open_database(&backend)?)),
+            state: RwLock::new(State::Open(space.with_reserve(|| open_database(&backend))?)),
             backend,
+            space,
             writing: Mutex::default(),
             producer_ids_end: AtomicU64::new(0),
         };
@@ -116,6 +123,10 @@ impl MetadataFile {
     /// [`Code::InvalidRequest`] when `expected_epoch` is not the current one: someone else wrote.
     pub fn commit(&self, expected_epoch: u64, changes: &[Change]) -> Result<u64> {
         let _writing = self.writing.lock();
+        self.space.with_reserve(|| self.commit_once(expected_epoch, changes))
+    }
+
+    fn commit_once(&self, expected_epoch: u64, changes: &[Change]) -> Result<u64> {
         let committed = self.write_once(|transaction| {
             let epoch = raise(transaction, EPOCH, 1)?;
             if epoch != expected_epoch {
@@ -184,16 +195,16 @@ impl MetadataFile {
         Ok(counters.get(name).map_err(failed)?.map_or(0, |value| value.value()))
     }
 
-    fn write<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
+    /// Makes a change that may be made twice.
+    fn write<T>(&self, change: impl Fn(&WriteTransaction) -> Result<T>) -> Result<T> {
         let _writing = self.writing.lock();
-        self.write_once(change)
+        self.space.with_reserve(|| self.write_once(&change))
     }
 
     /// To be called with `writing` locked.
     fn write_once<T>(&self, change: impl FnOnce(&WriteTransaction) -> Result<T>) -> Result<T> {
         let result = {
             let state = self.opened()?;
-            self.backend.ensure_room().map_err(|error| self.backend.opening(&error))?;
             commit(database(&state)?, change)
         };
         if result.as_ref().is_err_and(is_of_disk) {
@@ -223,9 +234,8 @@ impl MetadataFile {
 /// Opens redb on what an earlier one, of this process or another, has left.
 fn open_database(backend: &Backend) -> Result<Database> {
     let file = backend.file();
-    backend
-        .ensure_room()
-        .and_then(|()| rewrite(file, 0, file.len()?))
+    file.len()
+        .and_then(|bytes| rewrite(file, 0, bytes))
         .and_then(|()| file.sync_data())
         .map_err(|error| backend.opening(&error))?;
     Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend.clone()).map_err(

@@ -3,7 +3,7 @@
 //! ```text
 //! LOCK                          held by the broker that uses the directory
 //! format.json                   format version and cluster id
-//! metadata.redb  checkpoint
+//! metadata.redb  checkpoint  reserve
 //! logs/TOPIC_ID/PARTITION/      partition.json and the log's files
 //! set-aside/                    directories that no topic claimed
 //! ```

@@ -13,6 +13,7 @@ pub mod elsewhere;
 pub mod format;
 pub mod produce;
 pub mod scrub;
+mod space;
 pub mod statistics;
 pub mod stores;
 pub mod upkeep;
@@ -43,10 +44,12 @@ use crate::{
     metadata::MetadataFile,
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
     segment::{cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache},
+    space::SpaceWatch,
 };
 use channel::Channel;
 use directory::DataDirectory;
 use scrub::Scrubbing;
+use space::SpaceTold;
 use upkeep::{Upkeep, UpkeepReport};
 
 /// Time between two checkpoints at least.
@@ -154,6 +157,7 @@ pub struct Store {
     upkeep: Mutex<Upkeep>,
     upkeep_report: Mutex<UpkeepReport>,
     scrubbing: Mutex<Scrubbing>,
+    space_told: SpaceTold,
     /// Logs asked for and logs opened.
     logs_asked: AtomicU32,
     logs_opened: AtomicU32,
@@ -176,7 +180,8 @@ impl Store {
     /// Those of [`DataDirectory::open`] and [`MetadataFile::open`].
     pub fn open(env: Env, options: StoreOptions) -> Result<Arc<Self>> {
         let directory = DataDirectory::open(&env, &options.data_directory)?;
-        let metadata = MetadataFile::open(&env, &directory.path)?;
+        let space = SpaceWatch::open(Arc::clone(&env.files), &directory.path)?;
+        let metadata = MetadataFile::open(&env, &directory.path, Arc::clone(&space))?;
         let recovered = Checkpoint::load(&*env.files, &directory.path)?;
         let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
         let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
@@ -201,7 +206,7 @@ impl Store {
             Checkpoint::remove(&*env.files, &directory.path)?;
             checkpointed = Checkpoint::default();
         }
-        let shared = shared(env, &options);
+        let shared = shared(env, space, &options);
         let store = Arc::new(Self {
             directory,
             shared: Arc::new(shared),
@@ -226,6 +231,7 @@ impl Store {
             upkeep: Mutex::default(),
             upkeep_report: Mutex::default(),
             scrubbing: Mutex::default(),
+            space_told: SpaceTold::default(),
             logs_asked: AtomicU32::new(0),
             logs_opened: AtomicU32::new(0),
         });
@@ -541,7 +547,7 @@ impl Store {
             log.delete();
         }
         self.tell([channel::EVENT_UNMAP, f64::from(number), 0.0]);
-        self.directory.remove_topic(&self.shared.env, topic.topic_id)
+        self.remove_files_of_topic(topic.topic_id)
     }
 
     /// Removes the files of a topic that is not open: a deletion that a stop interrupted.
@@ -551,7 +557,14 @@ impl Store {
     pub fn remove_topic_files(&self, topic_id: Uuid) -> Result<()> {
         let _changing = self.change_files()?;
         self.forget_unopened(topic_id);
-        self.directory.remove_topic(&self.shared.env, topic_id)
+        self.remove_files_of_topic(topic_id)
+    }
+
+    fn remove_files_of_topic(&self, topic_id: Uuid) -> Result<()> {
+        let LogShared { space, env, .. } = &*self.shared;
+        let removed = space.with_reserve(|| self.directory.remove_topic(env, topic_id));
+        space.note_freed();
+        removed
     }
 
     fn forget_unopened(&self, topic_id: Uuid) {
@@ -727,7 +740,7 @@ fn side_by_side<J: Sync, R: Send>(
 }
 
 /// What the logs of a store share; without threads for a simulation.
-fn shared(env: Env, options: &StoreOptions) -> LogShared {
+fn shared(env: Env, space: Arc<SpaceWatch>, options: &StoreOptions) -> LogShared {
     let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
     LogShared {
         files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
@@ -736,6 +749,7 @@ fn shared(env: Env, options: &StoreOptions) -> LogShared {
         work: Arc::new(WorkPool::new("millrace-work", threads_max)),
         scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
         dirty: Arc::default(),
+        space,
         deleted: DeletedSegments::default(),
         found: FoundDamage::default(),
         hint_failures: AtomicU64::new(0),

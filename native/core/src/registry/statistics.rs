@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Store, channel::Channel};
+use crate::space::watermarks::Level;
 
 /// Figures of a store and of one event loop, each read at its own moment. Those called failures and
 /// expansions count from when the store was opened; the others are what is now.
@@ -30,6 +31,16 @@ pub struct StoreStatistics {
     pub hint_failures: u64,
     /// Damage that a reader met and that could not be stored: the next start has to find it again.
     pub damage_failures: u64,
+    /// How short the disk is of space.
+    pub space_level: Level,
+    /// Size of the file system.
+    pub space_total_bytes: u64,
+    /// What could still be written when it was looked at last, a second ago at most.
+    pub space_available_bytes: u64,
+    /// Blocks that are kept for who makes room.
+    pub reserve_bytes: u64,
+    /// Appends that were refused for want of space.
+    pub space_refusals: u64,
 }
 
 impl Store {
@@ -38,6 +49,7 @@ impl Store {
         let shared = self.shared();
         let (mapped_windows, mapped_bytes) = shared.windows.size();
         let elsewhere = channel.elsewhere().statistics();
+        let space = shared.space.status();
         StoreStatistics {
             open_descriptors: shared.files.open_count() as u64,
             mapped_windows: mapped_windows as u64,
@@ -50,6 +62,11 @@ impl Store {
             checkpoint_failures: self.checkpoint_failures.load(Ordering::Relaxed),
             hint_failures: shared.hint_failures.load(Ordering::Relaxed),
             damage_failures: shared.damage_failures.load(Ordering::Relaxed),
+            space_level: space.level,
+            space_total_bytes: space.space.total_bytes,
+            space_available_bytes: space.space.available_bytes,
+            reserve_bytes: space.reserve_bytes,
+            space_refusals: space.refusals,
         }
     }
 }

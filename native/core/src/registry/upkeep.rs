@@ -16,6 +16,7 @@ use super::{Store, channel, compact, scrub};
 use crate::{
     error::{Code, Error, Result},
     log::retention::Trimmed,
+    space::watermarks::Level,
 };
 
 /// Time between two turns of the keeper, in milliseconds.
@@ -23,6 +24,8 @@ const KEEPER_INTERVAL_MS: u64 = 1000;
 /// Time from the start to the first look for what retention does not keep, as Kafka's: a broker
 /// that is often started anew is to delete, too.
 const FIRST_CHECK_MS: u64 = 30_000;
+/// The same while records are refused: producers wait for there to be room.
+const KEEPER_HURRIED_MS: u64 = 100;
 /// What is remembered for whoever asks; further entries are only counted.
 const ENTRIES_MAX: usize = 1000;
 /// Stack of a thread: it runs shallow code only.
@@ -192,12 +195,18 @@ impl Store {
         let mut since_check_ms = options.retention_check_interval_ms.saturating_sub(FIRST_CHECK_MS);
         let keeper = move |store: &Arc<Self>, _stop: &Stop| {
             store.shared.deleted.remove_due(&store.shared);
-            since_check_ms += KEEPER_INTERVAL_MS;
+            store.watch_space();
             if since_check_ms >= options.retention_check_interval_ms {
                 since_check_ms = 0;
                 store.enforce_retention();
             }
-            Some(Duration::from_millis(KEEPER_INTERVAL_MS.min(options.retention_check_interval_ms)))
+            let interval_ms = match store.shared.space.level() {
+                Level::Ample | Level::Warn => KEEPER_INTERVAL_MS,
+                Level::Scarce | Level::Exhausted => KEEPER_HURRIED_MS,
+            };
+            let wait_ms = interval_ms.min(options.retention_check_interval_ms);
+            since_check_ms += wait_ms;
+            Some(Duration::from_millis(wait_ms))
         };
         let failed = |error: std::io::Error| Error::io("starting a thread", &error);
         upkeep.start("millrace-keeper", self, keeper).map_err(failed)?;
@@ -226,6 +235,7 @@ impl Store {
         let _changing = self.change_files()?;
         let log_start = self.log(topic, partition)?.delete_records(before)?;
         self.tell([channel::EVENT_UNMAP, f64::from(topic), 0.0]);
+        self.shared.space.note_freed();
         Ok(log_start)
     }
 

@@ -83,6 +83,8 @@ pub struct Segment {
     end_position: AtomicU64,
     sealed: AtomicBool,
     has_holes: AtomicBool,
+    /// Nothing is written to it any more, not even its index.
+    finished: AtomicBool,
     index: RwLock<IndexState>,
     /// Made with the first damage, which most segments never have.
     damage: OnceLock<Box<SegmentDamage>>,
@@ -131,6 +133,7 @@ impl Segment {
             end_position: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
             has_holes: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
             index: RwLock::new(IndexState::Loaded(Box::default())),
             damage: OnceLock::new(),
             pinned: OnceLock::new(),
@@ -235,6 +238,17 @@ impl Segment {
         }
         *kept = KeptDamage { stored: ranges, waiting: Vec::new() };
         Ok(())
+    }
+
+    /// Whether nothing touches its files any more but readers and those who hold the log's upkeep.
+    /// It may lack the index that seals it: a full disk does not take one.
+    pub fn is_finished(&self) -> bool {
+        self.is_sealed() || self.finished.load(Ordering::Acquire)
+    }
+
+    /// Tells that it is closed and synced, and its index stored as far as that could be done.
+    pub fn set_finished(&self) {
+        self.finished.store(true, Ordering::Release);
     }
 
     /// Replaces the index, for recovery.

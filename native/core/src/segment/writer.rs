@@ -21,9 +21,8 @@ use crate::{
 
 /// Written bytes after which write-back is started, so that dirty pages do not pile up.
 const WRITEBACK_STEP_BYTES: u64 = 8 << 20;
-/// First and largest size of a window that is made ready ahead of the tail.
+/// First size of a window that is made ready ahead of the tail, where there is room for it.
 const WINDOW_BYTES_MIN: u64 = 256 << 10;
-const WINDOW_BYTES_MAX: u64 = 4 << 20;
 /// Windows start at multiples of this, as `File::map_writable` asks.
 const WINDOW_ALIGNMENT_BYTES: u64 = 64 << 10;
 
@@ -91,6 +90,7 @@ pub struct MappedWriter {
     pwrite: PwriteWriter,
     shared: Arc<Shared>,
     current: Option<Ready>,
+    window_bytes_max: u64,
 }
 
 struct Shared {
@@ -124,11 +124,17 @@ impl Shared {
 }
 
 impl MappedWriter {
-    /// A writer of `file` whose tail is at `position`.
-    pub fn new(file: &Arc<dyn File>, work: Arc<WorkPool>, position: u64) -> Self {
+    /// A writer of `file` whose tail is at `position`, and whose windows take `window_bytes_max`
+    /// at most, a multiple of 64 KiB.
+    pub fn new(
+        file: &Arc<dyn File>,
+        work: Arc<WorkPool>,
+        position: u64,
+        window_bytes_max: u64,
+    ) -> Self {
         let pwrite = PwriteWriter::new(work, position);
-        let mut writer = Self { pwrite, shared: Shared::new(), current: None };
-        writer.prepare(file, position, WINDOW_BYTES_MIN);
+        let mut writer = Self { pwrite, shared: Shared::new(), current: None, window_bytes_max };
+        writer.prepare(file, position, WINDOW_BYTES_MIN.min(window_bytes_max));
         writer
     }
 
@@ -196,7 +202,8 @@ impl SegmentWriter for MappedWriter {
         };
         // The next window starts at the tail, so that no batch falls between two.
         if remaining < window_bytes / 2 && self.needs_next() {
-            self.prepare(file, end, (window_bytes * 2).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX));
+            let bytes = (window_bytes * 2).max(WINDOW_BYTES_MIN).min(self.window_bytes_max);
+            self.prepare(file, end, bytes);
         }
         Ok(())
     }

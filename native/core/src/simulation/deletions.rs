@@ -22,6 +22,12 @@ impl Simulation {
         if self.dice.one_in(2) {
             store.shared().deleted.remove_due(store.shared());
         }
+        self.settle_retention()
+    }
+
+    /// Holds what retention did against what it may do.
+    pub(super) fn settle_retention(&mut self) -> Result<(), Violation> {
+        let store = self.store();
         self.settle_starts()?;
         if self.may_fail || !self.has_power() {
             // What seems to have failed may be durable, and shows after the next start.
@@ -45,8 +51,12 @@ impl Simulation {
         let target = self.dice.within(offsets.log_start..offsets.high_watermark + 1);
         let partition = &mut self.topics[topic].partitions[index];
         partition.asked_start = partition.asked_start.max(target);
+        let had_reserve = self.has_reserve();
         let deleted = store.delete_records(number, index as u32, Some(target));
         self.note(format!("delete {topic}-{index} before {target}: {deleted:?}"));
+        if let Err(error) = &deleted {
+            self.check_deletion(had_reserve, error)?;
+        }
         if let Err(error) = deleted
             && !self.is_excused(&error)
             && store.log(number, index as u32).unwrap().poison().is_none()

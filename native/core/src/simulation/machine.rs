@@ -71,6 +71,8 @@ pub(super) struct Figures {
     pub(super) given_up: u64,
     pub(super) reads: u64,
     pub(super) faults: u64,
+    pub(super) filled_disks: u64,
+    pub(super) refused_for_space: u64,
     pub(super) power_cuts: u64,
     pub(super) kills: u64,
     pub(super) clean_stops: u64,
@@ -90,6 +92,8 @@ impl Figures {
         self.given_up += other.given_up;
         self.reads += other.reads;
         self.faults += other.faults;
+        self.filled_disks += other.filled_disks;
+        self.refused_for_space += other.refused_for_space;
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
         self.clean_stops += other.clean_stops;
@@ -149,6 +153,8 @@ pub(super) struct Simulation {
     pub(super) next_producer: i64,
     /// Faults may be waiting, or the disk may be full.
     pub(super) may_fail: bool,
+    /// Faults may be waiting.
+    pub(super) has_faults: bool,
     pub(super) figures: Figures,
     history: VecDeque<String>,
     leader_epoch: Option<u32>,
@@ -178,6 +184,7 @@ impl Simulation {
             next_batch: 1,
             next_producer: 1,
             may_fail: false,
+            has_faults: false,
             figures: Figures::default(),
             history: VecDeque::new(),
             leader_epoch: None,
@@ -344,6 +351,7 @@ impl Simulation {
         }
         self.files.clear_faults();
         self.may_fail = false;
+        self.has_faults = false;
         self.check_epoch(was_clean)?;
         self.settle_starts()?;
         self.check_all()

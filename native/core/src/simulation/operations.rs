@@ -61,17 +61,15 @@ impl Simulation {
             150..158 => {
                 let ms = self.dice.pick(&[1, 60, 1100, 70_000]);
                 self.clock.advance_ms(ms);
-                Ok(())
+                self.watch_space()
             }
-            158..170 => {
-                self.inject();
-                Ok(())
-            }
+            158..170 => self.inject(),
             170..174 => {
                 self.files.clear_faults();
                 self.files.set_capacity_bytes(None);
+                self.has_faults = false;
                 self.note("all is well again".to_owned());
-                Ok(())
+                self.watch_space()
             }
             174..178 => self.configure(),
             178..182 if self.topics.len() < TOPICS_MAX => self.create_topic(),
@@ -89,14 +87,19 @@ impl Simulation {
         }
     }
 
-    fn inject(&mut self) {
+    fn inject(&mut self) -> Result<(), Violation> {
+        if self.dice.one_in(4) {
+            return self.fill_disk();
+        }
         self.may_fail = true;
+        self.has_faults = true;
         self.figures.faults += 1;
         let fault = match self.dice.within(0..8) {
             0 => {
                 let bytes = self.dice.within(100_000..3_000_000);
                 self.note(format!("the disk holds {bytes} bytes"));
-                return self.files.set_capacity_bytes(Some(bytes));
+                self.files.set_capacity_bytes(Some(bytes));
+                return Ok(());
             }
             1 | 2 => Fault::new(Effect::PowerCut).at(self.dice.within(1..60)),
             3 => Fault::new(Effect::InputOutput).on(Call::SyncData).at(self.dice.within(1..6)),
@@ -110,6 +113,7 @@ impl Simulation {
         };
         self.note(format!("{fault:?}"));
         self.files.inject(fault);
+        Ok(())
     }
 
     fn config(&self) -> LogConfig {
@@ -124,6 +128,7 @@ impl Simulation {
             segment_jitter_ms: dice.pick(&[0, 300]),
             retention_ms,
             retention_bytes,
+            is_internal: dice.one_in(4),
             file_delete_delay_ms: dice.pick(&[0, 60_000]),
             index_interval_bytes: dice.pick(&[0, 300, 4096]),
             timestamp_type: dice.pick(&[TimestampType::CreateTime, TimestampType::LogAppendTime]),
@@ -164,6 +169,7 @@ impl Simulation {
     fn delete_topic(&mut self) -> Result<(), Violation> {
         let index = self.any_topic();
         let topic = self.topics.remove(index);
+        let had_reserve = self.has_reserve();
         let deleted = self.store().delete_topic(topic.number);
         self.note(format!("delete {}: {deleted:?}", topic.id));
         self.gone.push(topic.id);
@@ -171,6 +177,7 @@ impl Simulation {
             Err(error) if !self.is_excused(&error) => {
                 Err(Violation::Refused(format!("deleting: {error}")))
             }
+            Err(error) => self.check_deletion(had_reserve, &error),
             _ => Ok(()),
         }
     }
@@ -275,7 +282,16 @@ impl Simulation {
             .entry(spec.id)
             .or_insert(Attempt { spec, fate: Fate::Failed });
         let log = self.store().log(number, index as u32).unwrap();
+        let must_refuse = self.must_refuse(&log.config());
+        let log_end = log.offsets().log_end;
         let appended = log.append(&spec.build(), spec.timestamp_ms);
+        if must_refuse {
+            self.figures.refused_for_space += 1;
+            if log.offsets().log_end > log_end {
+                let detail = format!("{} takes what others need: {appended:?}", log.label);
+                return Err(Violation::Altered(detail));
+            }
+        }
         self.note(format!(
             "append {} to {topic_index}-{index} ({} records): {appended:?}",
             spec.id, spec.record_count

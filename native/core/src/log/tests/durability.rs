@@ -120,6 +120,7 @@ fn a_full_disk_refuses_appends_and_takes_them_again_when_there_is_room() {
         assert_eq!(refused.code(), Code::DiskFull);
         assert_eq!(offsets_of(&content(&machine.bench)), [0]);
         machine.files.set_capacity_bytes(None);
+        machine.bench.store.watch_space();
         assert_eq!(machine.bench.append(&[2; 700_000]).base_offset, 1);
         drop(log);
         let machine = machine.cut();

@@ -10,6 +10,7 @@ mod reading;
 mod recovery;
 mod retention;
 mod scrubbing;
+mod space;
 mod starts;
 
 use std::{
