@@ -258,7 +258,7 @@ fn mutated_metadata_is_refused_or_read_and_written_on() {
 #[test]
 fn mutated_directories_serve_nothing_that_was_not_written_and_tell_what_is_missing() {
     let fates: Cell<[u64; 3]> = Cell::default();
-    let originals: Vec<Vec<u8>> = (0..4u8).map(|first| vec![first; 1 + 5 * 4]).collect();
+    let originals: Vec<Vec<u8>> = (0..6u8).map(|first| vec![first; 1 + 5 * 4]).collect();
     run_rounds("directories", setting("MILLRACE_FUZZ_ROUNDS", 1_000), &originals, |input| {
         let [mut refused, mut whole, mut harmed] = fates.get();
         match directory::mutated(input) {

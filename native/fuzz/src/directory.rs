@@ -10,6 +10,7 @@ use std::{
 
 use millrace_core::{
     batch::{BatchBuilder, BatchHeader, Finish, HEADER_BYTES, Producer, Records},
+    compaction::throttle::Unpaced,
     compression::Codec,
     env::{
         Env, OpenMode,
@@ -25,6 +26,8 @@ const DIRECTORY: &str = "/data";
 const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 2;
 const RECORDS: u8 = 40;
+const KEYS: u8 = 5;
+const DEDUPE_BYTES_MAX: u64 = 1 << 20;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of the input that a change of a file takes.
 const CHANGE_BYTES: usize = 5;
@@ -33,8 +36,18 @@ const CHANGES_MAX: usize = 8;
 /// Values by partition and offset.
 type Content = BTreeMap<(u32, u64), Vec<u8>>;
 
+/// How a directory came to be as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    Stopped,
+    Killed,
+    /// Compacted, then stopped.
+    Compacted,
+}
+
 /// A directory as its files, and what was stored in it.
 struct Directory {
+    past: Past,
     files: Vec<(PathBuf, Vec<u8>)>,
     /// What was ever appended.
     written: Content,
@@ -61,17 +74,18 @@ pub fn files() -> &'static [(PathBuf, Vec<u8>)] {
 
 fn killed() -> &'static Directory {
     static KILLED: OnceLock<Directory> = OnceLock::new();
-    KILLED.get_or_init(|| filled(false))
+    KILLED.get_or_init(|| filled(Past::Killed))
 }
 
-/// Does to a directory what `input` says: its first byte chooses between one that was stopped and
-/// one that was not, and every five of the others change a file. Then opens it, reads it, writes on
+/// Does to a directory what `input` says: its first byte chooses one, and every five of the others change a file. Then opens it, reads it, writes on
 /// and opens it again.
 pub fn mutated(input: &[u8]) -> Fate {
     static STOPPED: OnceLock<Directory> = OnceLock::new();
+    static COMPACTED: OnceLock<Directory> = OnceLock::new();
     let (first, changes) = input.split_first().unwrap_or((&0, &[]));
-    let directory = match first & 1 {
-        0 => STOPPED.get_or_init(|| filled(true)),
+    let directory = match first % 3 {
+        0 => STOPPED.get_or_init(|| filled(Past::Stopped)),
+        1 => COMPACTED.get_or_init(|| filled(Past::Compacted)),
         _ => killed(),
     };
     let mut files = directory.files.clone();
@@ -131,7 +145,7 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
     }
     // Changes nothing, whatever it finds.
     let _findings = verify_data_directory(&env, Path::new(DIRECTORY));
-    let (store, topic) = match open(&env, true) {
+    let (store, topic) = match open(&env, original.past, true) {
         Ok(opened) => opened,
         Err(code) => return Fate::Refused(code),
     };
@@ -152,14 +166,14 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
     for partition in 0..PARTITIONS {
         let log = store.log(topic, partition).expect("the topic has it");
         let appended =
-            log.append(&batch(b"new", None), 7).expect("a log that is served takes more");
+            log.append(&batch(0, b"new", None), 7).expect("a log that is served takes more");
         let last = served.range((partition, 0)..(partition + 1, 0)).next_back();
         assert!(last.is_none_or(|((_, offset), _)| *offset < appended.base_offset));
         served.insert((partition, appended.base_offset), b"new".to_vec());
     }
     store.drive();
     store.close().expect("memory takes it");
-    let (store, topic) = open(&env, true).expect("what was served is served again");
+    let (store, topic) = open(&env, original.past, true).expect("what was served is served again");
     for partition in 0..PARTITIONS {
         let log = store.log(topic, partition).expect("the topic has it");
         for (offset, value) in read_all(&store, &log).0 {
@@ -207,11 +221,17 @@ fn account_for(
     missing.len()
 }
 
-fn config() -> LogConfig {
-    LogConfig { segment_bytes: 1_000, index_interval_bytes: 100, ..LogConfig::default() }
+fn config(past: Past) -> LogConfig {
+    LogConfig {
+        segment_bytes: 1_000,
+        index_interval_bytes: 100,
+        is_compacted: past == Past::Compacted,
+        dirty_ratio_min: 0.0,
+        ..LogConfig::default()
+    }
 }
 
-fn open(env: &Env, is_existing: bool) -> Result<(Arc<Store>, u32), Code> {
+fn open(env: &Env, past: Past, is_existing: bool) -> Result<(Arc<Store>, u32), Code> {
     let options = StoreOptions {
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
@@ -222,7 +242,7 @@ fn open(env: &Env, is_existing: bool) -> Result<(Arc<Store>, u32), Code> {
         name: TOPIC.to_owned(),
         topic_id: uuid_of_topic(),
         partitions: PARTITIONS,
-        config: config(),
+        config: config(past),
         is_existing,
     };
     match store.open_topics(&[spec]) {
@@ -241,27 +261,30 @@ fn uuid_of_topic() -> uuid::Uuid {
 }
 
 /// A directory with several segments of two partitions, deleted records and known damage.
-fn filled(is_stopped: bool) -> Directory {
+fn filled(past: Past) -> Directory {
     let env = Env::memory(None);
-    let (store, topic) = open(&env, false).expect("memory takes it");
+    let (store, topic) = open(&env, past, false).expect("memory takes it");
     for number in 0..RECORDS {
         let partition = u32::from(number % 4 == 3);
         let log = store.log(topic, partition).expect("the topic has it");
         let base_sequence = i32::from(number) / 2;
         let is_numbered = number % 2 == 0;
         let producer = is_numbered.then_some(Producer { id: 7, epoch: 0, base_sequence });
-        log.append(&batch(&[number; 60], producer), 7).expect("memory takes it");
+        log.append(&batch(number, &[number; 60], producer), 7).expect("memory takes it");
         store.drive();
     }
     let mut written = content_of(&store, topic);
+    while past == Past::Compacted
+        && store.compact(DEDUPE_BYTES_MAX, &Unpaced).expect("memory takes it").is_some()
+    {}
     store.log(topic, 1).expect("it is there").delete_records(Some(3)).expect("memory takes it");
     let mut content = content_of(&store, topic);
-    if is_stopped {
+    if past != Past::Killed {
         store.close().expect("memory takes it");
     } else {
         store.write_checkpoint().expect("memory takes it");
         let log = store.log(topic, 0).expect("the topic has it");
-        let last = log.append(&batch(b"behind the checkpoint", None), 7).expect("memory");
+        let last = log.append(&batch(0, b"behind the checkpoint", None), 7).expect("memory");
         store.drive();
         for content in [&mut content, &mut written] {
             content.insert((0, last.base_offset), b"behind the checkpoint".to_vec());
@@ -269,10 +292,10 @@ fn filled(is_stopped: bool) -> Directory {
     }
     let mut files = Vec::new();
     collect(&env, Path::new(DIRECTORY), &mut files);
-    if !is_stopped {
+    if past == Past::Killed {
         store.close().expect("memory takes it");
     }
-    Directory { files, written, content }
+    Directory { past, files, written, content }
 }
 
 /// All that can be read of a topic without damage.
@@ -299,10 +322,13 @@ fn collect(env: &Env, directory: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
     }
 }
 
-fn batch(value: &[u8], producer: Option<Producer>) -> Vec<u8> {
+/// A batch of one record, of one of a few keys.
+fn batch(number: u8, value: &[u8], producer: Option<Producer>) -> Vec<u8> {
     let mut output = Vec::new();
     let mut builder = BatchBuilder::new(&mut output, Codec::None, None);
-    builder.push(7, None, Some(value), std::iter::empty()).expect("a small record");
+    builder
+        .push(7, Some(&[number % KEYS]), Some(value), std::iter::empty())
+        .expect("a small record");
     builder.finish(Finish { producer, log_append_time_ms: None }).expect("a small batch");
     output
 }
