@@ -157,7 +157,11 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
         for (offset, value) in &records {
             // Deleted ones are back where `start.json` is lost.
             let written = original.written.get(&(partition, *offset));
-            assert_eq!(Some(value), written, "partition {partition}, offset {offset}");
+            // No checksum covers a base offset, and where offsets may be missing the batch before
+            // does not tell it either.
+            let is_moved = original.past == Past::Compacted
+                && original.written.values().any(|written| written == value);
+            assert!(Some(value) == written || is_moved, "partition {partition}, offset {offset}");
         }
         missing += account_for(&store, &log, partition, &original.content, &records, &gaps);
         served.extend(records.into_iter().map(|(offset, value)| ((partition, offset), value)));

@@ -180,6 +180,13 @@ impl Search<'_> {
                 }
                 break;
             }
+            let proof = self.is_proved(window, &header, next, behind)?;
+            if proof != Some(true) {
+                if first.is_some() {
+                    break;
+                }
+                return self.unproved(window, proof, (next, behind), end);
+            }
             if first.is_none() && behind.offset <= self.offset {
                 next = behind;
                 continue;
@@ -220,10 +227,45 @@ impl Search<'_> {
                 && i64::from(header.record_count) == i64::from(header.last_offset_delta) + 1
         };
         let last_offset_delta = u64::try_from(header.last_offset_delta).ok()?;
-        is_expected.then(|| Mark {
-            position: at.position + header.batch_bytes() as u64,
-            offset: base_offset + last_offset_delta + 1,
-        })
+        let offset = base_offset + last_offset_delta + 1;
+        (is_expected && offset <= self.end.offset)
+            .then(|| Mark { position: at.position + header.batch_bytes() as u64, offset })
+    }
+
+    /// Whether a batch whose header speaks of more offsets than records is one that compaction left
+    /// so: only the checksum tells it from one whose header is damaged, and which would send readers
+    /// past the batches behind it. `None` where it is not in memory.
+    fn is_proved(
+        &self,
+        window: &Window,
+        header: &BatchHeader,
+        at: Mark,
+        behind: Mark,
+    ) -> Result<Option<bool>> {
+        if i64::from(header.record_count) == i64::from(header.last_offset_delta) + 1 {
+            return Ok(Some(true));
+        }
+        let range = in_window(window, at.position)?..in_window(window, behind.position)?;
+        if !self.is_resident(window, range.clone())? {
+            return Ok(None);
+        }
+        let batch = window.mapping.slice(range).unwrap_or_default();
+        Ok(Some(header.verify_crc(batch).is_ok()))
+    }
+
+    /// What to do about a batch that is not proved.
+    fn unproved(
+        &self,
+        window: &Window,
+        proof: Option<bool>,
+        (at, behind): (Mark, Mark),
+        end: u64,
+    ) -> Result<Walk> {
+        if proof.is_none() {
+            let bytes = behind.position - at.position;
+            return Ok(Walk::Cold { position: at.position, bytes });
+        }
+        Ok(Walk::Damaged { at, behind: self.mark_at(window, behind.position, end)? })
     }
 
     /// The header at a position: `None` when it is not in memory, `Some(None)` when there is none.
