@@ -2,18 +2,16 @@
  * `millrace backup`: a copy of a data directory from which a broker can start, also while a broker
  * uses the original. Every record that was acknowledged before it began is in it.
  */
-import { access, mkdir, readdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { mkdir, readdir } from "node:fs/promises";
+import { resolve } from "node:path";
 import { Command } from "commander";
 
 import { flagName, loadConfig, OPTIONS } from "../config.ts";
-import { EmbeddedMetadataStore } from "../metadata/embedded-store.ts";
-import { MetadataWriter } from "../metadata/metadata-writer.ts";
 import { copyDataDirectory } from "../storage/backup-copy.ts";
 import type { BackupCounts } from "../storage/partition-copy.ts";
-import { type RecoveryEntry, Storage } from "../storage/storage.ts";
-import { TopicCatalogue } from "../topics/catalogue.ts";
+import type { RecoveryEntry } from "../storage/storage.ts";
 import { UsageError } from "./exit-code.ts";
+import { checkIsDataDirectory, whileOpen } from "./open-directory.ts";
 import { jsonOption } from "./options.ts";
 
 interface BackupOptions {
@@ -36,7 +34,8 @@ export function backupCommand(): Command {
 			await checkDirectories(from, to);
 			const progress = process.stderr.isTTY ? tell : () => undefined;
 			const counts = await copyDataDirectory(from, to, progress);
-			const recovered = await openOnce(to);
+			// It proves that a broker can.
+			const recovered = await whileOpen(to);
 			process.stdout.write(
 				`${json === true ? JSON.stringify({ ...counts, recovered }) : describe(counts, to, recovered)}\n`,
 			);
@@ -44,34 +43,10 @@ export function backupCommand(): Command {
 }
 
 async function checkDirectories(from: string, to: string): Promise<void> {
-	await access(join(from, "format.json")).catch((cause: unknown) => {
-		throw new UsageError(`${from} is not a data directory of Millrace`, { cause });
-	});
+	await checkIsDataDirectory(from);
 	if (`${to}/`.startsWith(`${from}/`)) throw new UsageError(`${to} is within ${from}`);
 	await mkdir(to, { recursive: true, mode: 0o700 });
 	if ((await readdir(to)).length > 0) throw new UsageError(`${to} is not empty`);
-}
-
-/**
- * Opens the copy as a broker does and closes it: it proves that a broker can, ends every log behind
- * its last whole batch and makes the next start a fast one.
- */
-async function openOnce(dataDir: string): Promise<readonly RecoveryEntry[]> {
-	const storage = await Storage.open({ dataDir, owner: true });
-	try {
-		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
-		const failures: unknown[] = [];
-		const catalogue = await TopicCatalogue.open(storage, opened, {
-			partitionsDefault: 1,
-			createsAutomatically: false,
-			onDeletionFailed: (_topic, error) => failures.push(error),
-		});
-		await catalogue.close();
-		if (failures.length > 0) throw failures[0];
-		return storage.recoveryReport;
-	} finally {
-		await storage.close();
-	}
 }
 
 function tell({ partitions, bytes }: BackupCounts): void {

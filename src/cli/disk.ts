@@ -2,7 +2,6 @@
  * `millrace disk`: what takes how much of the disk, topic by topic. It looks at the files
  * themselves, so it works while a broker runs, and where a full disk keeps one from starting.
  */
-import { access } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 
@@ -14,7 +13,7 @@ import {
 	partitionsOf,
 	sizeBelow,
 } from "../storage/data-files.ts";
-import { UsageError } from "./exit-code.ts";
+import { checkIsDataDirectory } from "./open-directory.ts";
 import { jsonOption } from "./options.ts";
 import { formatTable } from "./table.ts";
 
@@ -54,9 +53,7 @@ export function diskCommand(): Command {
 			const flags = { config: options.config, [flagName(OPTIONS.dataDir)]: options.dataDir };
 			const { config } = loadConfig({ flags, environment: process.env });
 			const dataDir = resolve(config.dataDir);
-			await access(join(dataDir, "format.json")).catch((cause: unknown) => {
-				throw new UsageError(`${dataDir} is not a data directory of Millrace`, { cause });
-			});
+			await checkIsDataDirectory(dataDir);
 			const usage = diskUsage(dataDir);
 			process.stdout.write(
 				`${options.json === true ? JSON.stringify(usage) : describeUsage(usage)}\n`,

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	bench: async () => (await import("./bench.ts")).benchCommand(),
 	disk: async () => (await import("./disk.ts")).diskCommand(),
 	backup: async () => (await import("./backup.ts")).backupCommand(),
+	downgrade: async () => (await import("./downgrade.ts")).downgradeCommand(),
 	verify: async () => (await import("./verify.ts")).verifyCommand(),
 	doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };

@@ -1,0 +1,103 @@
+/**
+ * `millrace downgrade`: gives a data directory that no broker uses the format of an earlier version
+ * back, where nothing is stored in it that the earlier version would read wrongly.
+ */
+import { readFileSync } from "node:fs";
+import { open, readFile, rename, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+
+import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { partitionsOf, unlessGone } from "../storage/data-files.ts";
+import { checkIsDataDirectory, whileOpen } from "./open-directory.ts";
+
+/** What there is a way back to: the version whose logs have no holes. */
+const FORMAT_WITHOUT_HOLES = 1;
+const FORMAT_FILE = "format.json";
+
+interface DowngradeOptions {
+	readonly config?: string;
+	readonly dataDir?: string;
+	readonly to: number;
+}
+
+export function downgradeCommand(): Command {
+	return new Command("downgrade")
+		.description("let an earlier version use a data directory again, if it can")
+		.requiredOption("--to <format>", "the format version of the earlier version: 1", formatVersion)
+		.option("--config <file>", "the broker's configuration file, for its data.dir")
+		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
+		.action(async ({ config: file, dataDir, to }: DowngradeOptions) => {
+			const flags = { config: file, [flagName(OPTIONS.dataDir)]: dataDir };
+			const { config } = loadConfig({ flags, environment: process.env });
+			const directory = resolve(config.dataDir);
+			await checkIsDataDirectory(directory);
+			let before = to;
+			await whileOpen(directory, async () => {
+				before = await lowerFormat(directory, to);
+			});
+			const verb = before > to ? "now has" : "has";
+			process.stdout.write(`${directory} ${verb} format ${Math.min(before, to)}\n`);
+		});
+}
+
+function formatVersion(text: string): number {
+	if (text === String(FORMAT_WITHOUT_HOLES)) return FORMAT_WITHOUT_HOLES;
+	throw new InvalidArgumentError(`there is a way back to ${FORMAT_WITHOUT_HOLES} only.`);
+}
+
+/** Answers the format that the directory had. Throws where something keeps it from a lower one. */
+async function lowerFormat(directory: string, to: number): Promise<number> {
+	const format = JSON.parse(await readFile(join(directory, FORMAT_FILE), "utf8"));
+	const before = Number(format.format_version);
+	if (before <= to) return before;
+	const holed = logsWithHoles(directory);
+	if (holed.length > 0) {
+		const logs = holed.join(", ");
+		throw new Error(
+			`compaction has left holes that format ${to} does not know: delete the topics, or their ` +
+				`records up to there, with this version first: ${logs}`,
+		);
+	}
+	const { format_version: _version, raised_by: _release, ...rest } = format;
+	await replaceDurably(directory, JSON.stringify({ format_version: to, ...rest }));
+	return before;
+}
+
+/** "TOPIC-PARTITION (up to OFFSET)" of every log that has been compacted and still has of that. */
+export function logsWithHoles(directory: string): string[] {
+	return [...partitionsOf(directory)].flatMap(({ path, topic, topicId, partition }) => {
+		const stored = (name: string) =>
+			unlessGone(() => readFileSync(join(directory, path, name), "utf8"));
+		const compaction = stored("compaction.json");
+		if (compaction === undefined) return [];
+		const name = `${topic ?? topicId}-${partition}`;
+		try {
+			const { holes_below: holesBelow, swap } = JSON.parse(compaction).state;
+			const start = stored("start.json");
+			const logStart = start === undefined ? 0 : Number(JSON.parse(start).log_start);
+			const isWhole = holesBelow <= logStart && swap === null;
+			return isWhole ? [] : [`${name} (up to offset ${holesBelow})`];
+		} catch {
+			// It cannot be read: then it is not known to have none.
+			return [`${name} (where is not known)`];
+		}
+	});
+}
+
+async function replaceDurably(directory: string, text: string): Promise<void> {
+	const next = join(directory, `${FORMAT_FILE}.tmp`);
+	await writeFile(next, text, { mode: 0o600 });
+	await synced(next);
+	await rename(next, join(directory, FORMAT_FILE));
+	await synced(directory);
+}
+
+async function synced(path: string): Promise<void> {
+	const file = await open(path);
+	try {
+		await file.sync();
+	} finally {
+		await file.close();
+	}
+}

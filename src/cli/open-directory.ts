@@ -1,0 +1,45 @@
+/** Opening a data directory as a broker does, for commands that need no broker. */
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+
+import { EmbeddedMetadataStore } from "../metadata/embedded-store.ts";
+import { MetadataWriter } from "../metadata/metadata-writer.ts";
+import { type RecoveryEntry, Storage } from "../storage/storage.ts";
+import { TopicCatalogue } from "../topics/catalogue.ts";
+import { UsageError } from "./exit-code.ts";
+
+/** The core would make a data directory of any: a mistyped name must not pass as one. */
+export async function checkIsDataDirectory(directory: string): Promise<void> {
+	try {
+		await access(join(directory, "format.json"));
+	} catch (cause) {
+		throw new UsageError(`${directory} is not a data directory of Millrace`, { cause });
+	}
+}
+
+/**
+ * Opens a data directory that no broker uses with all its topics, does some work and closes it in
+ * order: then every log ends behind its last whole batch and the next start is a fast one. Answers
+ * what recovery found.
+ */
+export async function whileOpen(
+	dataDir: string,
+	work: () => Promise<void> = async () => undefined,
+): Promise<readonly RecoveryEntry[]> {
+	const storage = await Storage.open({ dataDir, owner: true });
+	try {
+		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
+		const failures: unknown[] = [];
+		const catalogue = await TopicCatalogue.open(storage, opened, {
+			partitionsDefault: 1,
+			createsAutomatically: false,
+			onDeletionFailed: (_topic, error) => failures.push(error),
+		});
+		await catalogue.close();
+		if (failures.length > 0) throw failures[0];
+		await work();
+		return storage.recoveryReport;
+	} finally {
+		await storage.close();
+	}
+}
