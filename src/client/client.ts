@@ -71,7 +71,10 @@ export class Client {
 		return this.#link.hello.broker;
 	}
 
-	/** Throws INVALID_ARGUMENT; connects nothing, and returns at once. */
+	/**
+	 * Throws INVALID_ARGUMENT, and UNSUPPORTED_OPERATION where the broker does not know
+	 * `compression`; connects nothing, and returns at once.
+	 */
 	producer<Value = unknown>(options: ProducerOptions<Value> = {}): Producer<Value> {
 		this.#refuseIfClosed();
 		const producer = new Producer<Value>(

@@ -102,6 +102,12 @@ export class Producer<Value = unknown> implements BatchOwner {
 	) {
 		this.#codec = valueCodec<Value>(options.codec ?? "messagepack");
 		const compression = compressionNumber(options.compression ?? "none");
+		if (
+			compression !== BODY_COMPRESSION.none &&
+			!link.hello.features.includes("produce.compress")
+		) {
+			throw new MillraceError("UNSUPPORTED_OPERATION", "this broker compresses for no producer");
+		}
 		this.bodyFormat = this.#codec.bodyFormat + BODY_COMPRESSION_FACTOR * compression;
 		this.ack = options.durability === undefined ? null : ACK[options.durability];
 		this.deliveryTimeoutMs = positive(options.deliveryTimeoutMs ?? 120_000, "deliveryTimeoutMs");
@@ -439,8 +445,7 @@ export class Producer<Value = unknown> implements BatchOwner {
 }
 
 function compressionNumber(name: Compression): number {
-	const number: number | undefined = BODY_COMPRESSION[name];
-	if (number !== undefined) return number;
+	if (Object.hasOwn(BODY_COMPRESSION, name)) return BODY_COMPRESSION[name];
 	const names = Object.keys(BODY_COMPRESSION).join(", ");
 	throw new MillraceError("INVALID_ARGUMENT", `compression is one of ${names}, not ${name}`);
 }

@@ -134,6 +134,16 @@ describe("sending", () => {
 		});
 	});
 
+	test("compression is asked of no broker that has not said it can", () => {
+		expect(() => client.producer({ compression: "zstd" })).toThrow(
+			expect.objectContaining({ code: "UNSUPPORTED_OPERATION" }),
+		);
+		expect(() => client.producer({ compression: "toString" as "zstd" })).toThrow(
+			/one of none, gzip/,
+		);
+		expect(client.producer({ compression: "none" }).bodyFormat).toBe(1);
+	});
+
 	test("too large a record, and an impossible topic, are refused at once", async () => {
 		const producer = client.producer<Uint8Array>({ codec: "bytes" });
 		const value = new Uint8Array(broker.limits.record_bytes_max + 1);

@@ -79,7 +79,7 @@ impl Log {
     ///
     /// # Errors
     /// The log's poison or end, or why the new log start could not be stored or the last segment
-    /// not be closed; then nothing is deleted. What goes on failing is tried again at the next call.
+    /// not be closed; then nothing is deleted. What fails is tried again at the next call.
     pub fn enforce_retention(self: &Arc<Self>) -> Result<Option<Trimmed>> {
         self.check_usable()?;
         let Due { closed, all } = self.due()?;
