@@ -226,7 +226,7 @@ impl Log {
     }
 
     /// What a segment may take: `segment.bytes`, less where the disk is small.
-    fn segment_bytes_max(&self, config: &LogConfig) -> u64 {
+    pub(super) fn segment_bytes_max(&self, config: &LogConfig) -> u64 {
         let marks = self.shared.space.watermarks();
         let of_disk =
             if config.is_internal { marks.internal_segment_max } else { marks.segment_max };

@@ -293,7 +293,8 @@ impl Log {
                 !source.segment.is_damaged() && !left.contains(&source.segment.id)
             };
             let whole = rest.iter().take_while(is_whole).count();
-            let group = first_group(rest.get(..whole).unwrap_or_default(), config.segment_bytes);
+            let bytes_max = self.segment_bytes_max(&config);
+            let group = first_group(rest.get(..whole).unwrap_or_default(), bytes_max);
             match self.replace_group(group, &plan, &mut progress, options, &mut pass) {
                 Ok(Step::Done) => rest = rest.get(group.len()..).unwrap_or_default(),
                 Ok(Step::Over) | Err(Halt::Stopped) => return Ok(pass),
@@ -362,6 +363,9 @@ impl Log {
         let Some(first) = group.first() else {
             return Ok(Step::Over);
         };
+        // It makes room only when it is done: until then it must leave others theirs.
+        let bytes = group.iter().map(|source| source.segment.end_position()).sum();
+        self.shared.space.check_room(bytes).map_err(Halt::Failed)?;
         let file = self.create_cleaned(&first.segment).map_err(Halt::Failed)?;
         let pace = LogPace { log: self, pace: options.pace };
         let copied = copy_group(&self.shared.files, &*file, group, plan, progress, &pace);

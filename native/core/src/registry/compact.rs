@@ -111,6 +111,7 @@ impl Store {
         let passed = log.compact(&options);
         // Also after a failure some segments may have been replaced.
         self.tell([channel::EVENT_UNMAP, f64::from(number), 0.0]);
+        self.shared.space.note_freed();
         let pass = match passed {
             Err(_) if log.has_ended() => return Ok(None),
             passed => passed.inspect_err(|error| {

@@ -216,6 +216,18 @@ impl SpaceWatch {
         Err(Error::new(Code::DiskFull, self.describe()))
     }
 
+    /// Whether so much may be written by what makes room only when it is done.
+    ///
+    /// # Errors
+    /// [`Code::DiskFull`] where space is short and there is not that much.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        if self.is_short() && self.status().space.available_bytes < bytes {
+            let detail = format!("{bytes} bytes may be needed; {}", self.describe());
+            return Err(Error::new(Code::DiskFull, detail));
+        }
+        Ok(())
+    }
+
     /// The figures, for people.
     pub fn describe(&self) -> String {
         let SpaceStatus { space, reserve_bytes, .. } = self.status();

@@ -40,6 +40,8 @@ fn records_are_refused_before_the_disk_is_full_and_taken_again_by_themselves() {
     fill(&files, 7 * MEBIBYTE);
     watch.look().unwrap();
     assert_eq!((watch.level(), watch.check(false)), (Level::Warn, Ok(())));
+    assert_eq!(watch.check_room(7 * MEBIBYTE), Ok(()));
+    assert_eq!(watch.check_room(8 * MEBIBYTE).unwrap_err().code(), Code::DiskFull);
     fill(&files, MEBIBYTE);
     watch.look().unwrap();
     let refusal = watch.check(false).unwrap_err();
