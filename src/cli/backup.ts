@@ -36,9 +36,9 @@ export function backupCommand(): Command {
 			const counts = await copyDataDirectory(from, to, progress);
 			// It proves that a broker can.
 			const recovered = await whileOpen(to);
-			process.stdout.write(
-				`${json === true ? JSON.stringify({ ...counts, recovered }) : describe(counts, to, recovered)}\n`,
-			);
+			const told = { ...counts, recovered };
+			const text = json === true ? JSON.stringify(told) : describe(counts, to, recovered);
+			process.stdout.write(`${text}\n`);
 		});
 }
 

@@ -131,7 +131,8 @@ function describeUsage({ topics, others, allocatedBytes }: DiskUsage): string {
 		"",
 		formatTable(["beside topics", "size", "on disk"], rest),
 		"",
-		`${kibibytes(allocatedBytes)} KiB on disk; all sizes in KiB, ahead: allocated for what is to come`,
+		`${kibibytes(allocatedBytes)} KiB on disk; all sizes in KiB, ` +
+			"ahead: allocated for what is to come",
 	].join("\n");
 }
 

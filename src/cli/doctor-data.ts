@@ -7,7 +7,7 @@ import type { Check } from "./doctor-check.ts";
 
 /** Clocks that are kept by NTP are nearer than this to each other. */
 const CLOCK_STEP_MS_MAX = 5_000;
-/** What a broker under full load has of its own, and as much again for what it may need at times. */
+/** What a broker under full load has of its own, and as much again for what it needs at times. */
 const MEMORY_LIMIT_WANTED_BYTES = 2 ** 29;
 
 /** Whether the clock has gone back behind what was written last. */
@@ -56,7 +56,7 @@ export async function checkMemory(dataDir: string): Promise<Check> {
 	};
 }
 
-/** What the broker of a data directory has; undefined where none runs or the system does not say. */
+/** What the broker of a data directory has; undefined where none runs or nobody says. */
 async function brokerMemory(dataDir: string): Promise<string | undefined> {
 	const file = filesIn(dataDir).find(({ name }) => name === "addresses.json");
 	if (file === undefined) return undefined;

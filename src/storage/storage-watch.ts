@@ -1,7 +1,7 @@
 /**
- * Tells of what storage does by itself - deletes, compacts, finds damaged, goes short of space - and
- * of what it goes on without: files that only cost something later when they are missing. Nobody
- * is refused for those, so nobody would hear of it.
+ * Tells of what storage does by itself - deletes, compacts, finds damaged, goes short of space -
+ * and of what it goes on without: files that only cost something later when they are missing.
+ * Nobody is refused for those, so nobody would hear of it.
  */
 import type { Clock } from "../clock.ts";
 import type { Storage, StoreStatistics } from "./storage.ts";

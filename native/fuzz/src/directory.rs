@@ -77,8 +77,8 @@ fn killed() -> &'static Directory {
     KILLED.get_or_init(|| filled(Past::Killed))
 }
 
-/// Does to a directory what `input` says: its first byte chooses one, and every five of the others change a file. Then opens it, reads it, writes on
-/// and opens it again.
+/// Does to a directory what `input` says: its first byte chooses one, and every five of the others
+/// change a file. Then opens it, reads it, writes on and opens it again.
 pub fn mutated(input: &[u8]) -> Fate {
     static STOPPED: OnceLock<Directory> = OnceLock::new();
     static COMPACTED: OnceLock<Directory> = OnceLock::new();

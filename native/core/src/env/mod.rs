@@ -147,8 +147,8 @@ pub trait FileSystem: Send + Sync + 'static {
     fn create_directory(&self, path: &Path) -> io::Result<()>;
     /// The names in `path`, sorted. `NotFound` when it does not exist.
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryEntry>>;
-    /// As [`list`](Self::list), but only files whose names end in `ending` have to have their sizes;
-    /// others may have 0. Asking for the sizes is what takes the time.
+    /// As [`list`](Self::list), but only files whose names end in `ending` have to have their
+    /// sizes; others may have 0. Asking for the sizes is what takes the time.
     fn list_with_sizes_of(&self, path: &Path, ending: &str) -> io::Result<Vec<DirectoryEntry>> {
         let _all_have_their_sizes = ending;
         self.list(path)

@@ -327,7 +327,8 @@ impl Log {
         note_keys(files, sources, cleanable.dirty_from, offsets, &pace, &mut damaged)
     }
 
-    /// Leaves a segment out that turned out not to be whole, and sets aside what readers of it would.
+    /// Leaves a segment out that turned out not to be whole, and sets aside what readers of it
+    /// would.
     fn note_damaged(
         self: &Arc<Self>,
         source: &Source,

@@ -71,7 +71,8 @@ impl Log {
     /// Returns the bytes read, and whether the segment is through. Waits for the disk.
     ///
     /// # Errors
-    /// [`crate::error::Code::KafkaStorageError`] where the disk cannot be read: there is no going on.
+    /// [`crate::error::Code::KafkaStorageError`] where the disk cannot be read: there is no going
+    /// on.
     pub(crate) fn scrub(
         self: &Arc<Self>,
         scrub: &mut SegmentScrub,

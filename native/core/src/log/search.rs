@@ -233,8 +233,8 @@ impl Search<'_> {
     }
 
     /// Whether a batch whose header speaks of more offsets than records is one that compaction left
-    /// so: only the checksum tells it from one whose header is damaged, and which would send readers
-    /// past the batches behind it. `None` where it is not in memory.
+    /// so: only the checksum tells it from one whose header is damaged, and which would send
+    /// readers past the batches behind it. `None` where it is not in memory.
     fn is_proved(
         &self,
         window: &Window,

@@ -1,5 +1,5 @@
-//! What a start takes from the checkpoint without opening files: closed segments that it vouches for,
-//! and a log to which nothing was appended since.
+//! What a start takes from the checkpoint without opening files: closed segments that it vouches
+//! for, and a log to which nothing was appended since.
 
 use std::sync::Arc;
 
@@ -28,8 +28,9 @@ impl Opener<'_> {
         damage::load(self.files(), &path).map_err(self.failed(&path))
     }
 
-    /// Below which base offset the checkpoint vouches for all segments. It does where they are those
-    /// that it was written about, each of the same length: any other is found out about one by one.
+    /// Below which base offset the checkpoint vouches for all segments. It does where they are
+    /// those that it was written about, each of the same length: any other is found out about one
+    /// by one.
     pub(super) fn vouched_below(&self, bases: &[u64]) -> u64 {
         let Some(LogMark { flushed, closed }) = self.open.checkpoint else {
             return 0;
@@ -61,8 +62,8 @@ impl Opener<'_> {
         Ok(Some(Opened { segment: Arc::new(segment), end, is_index_stale: false }))
     }
 
-    /// The log as its checkpoint, its last index and the snapshot at its end describe it, where those
-    /// agree with each other and with the files. `None` where anything is to be found out.
+    /// The log as its checkpoint, its last index and the snapshot at its end describe it, where
+    /// those agree with each other and with the files. `None` where anything is to be found out.
     pub(super) fn untouched(&self, bases: &[u64]) -> Result<Option<Recovered>> {
         let Some((&last, closed)) = bases.split_last() else {
             return Ok(None);

@@ -50,8 +50,9 @@ pub struct LogMark {
     pub closed: ClosedSegments,
 }
 
-/// Names the closed segments of a log by where each begins and how long its file is: where the files
-/// are still these, none of them has to be opened to know where it ends. The default vouches for none.
+/// Names the closed segments of a log by where each begins and how long its file is: where the
+/// files are still these, none of them has to be opened to know where it ends. The default vouches
+/// for none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClosedSegments {
     count: u32,

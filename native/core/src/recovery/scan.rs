@@ -107,9 +107,9 @@ pub struct ScanState<'a> {
 /// Reads batches one behind the other until one is not whole and none follows it.
 ///
 /// A batch counts if its base offset is the expected one (or later, where there may be holes), its
-/// length and count are in bounds and, from the believed position on, its checksum holds. Behind the first that does not count, a
-/// whole batch with a later base offset is looked for where the length field or a mark points,
-/// never by searching bytes: a record may contain a forged batch.
+/// length and count are in bounds and, from the believed position on, its checksum holds. Behind
+/// the first that does not count, a whole batch with a later base offset is looked for where the
+/// length field or a mark points, never by searching bytes: a record may contain a forged batch.
 ///
 /// # Errors
 /// An I/O error while reading.

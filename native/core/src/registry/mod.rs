@@ -186,8 +186,8 @@ impl Store {
         let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
         let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
         let last_epoch = u32::try_from(metadata.leader_epoch()?).ok();
-        // Else the run that wrote it is not the last: another began to recover, and may have changed
-        // files without living to sync them.
+        // Else the run that wrote it is not the last: another began to recover, and may have
+        // changed files without living to sync them.
         let is_settled = last_epoch.is_some()
             && recovered.as_ref().is_some_and(|checkpoint| checkpoint.leader_epoch == last_epoch);
         // After anything but a clean stop a tail may have been cut: clients notice by the epoch.
@@ -711,8 +711,8 @@ fn recovery_threads() -> usize {
     wanted.clamp(*RECOVERY_THREADS.start(), *RECOVERY_THREADS.end())
 }
 
-/// Does one piece of work for each job, on up to `threads_max` threads of which the caller's is one.
-/// Results are in the order of the jobs.
+/// Does one piece of work for each job, on up to `threads_max` threads of which the caller's is
+/// one. Results are in the order of the jobs.
 fn side_by_side<J: Sync, R: Send>(
     threads_max: usize,
     jobs: &[J],

@@ -27,7 +27,8 @@ use crate::{
 use cache::FileCache;
 use damage::DamageList;
 
-/// Log between two entries of an index that is made anew: Kafka's default of `index.interval.bytes`.
+/// Log between two entries of an index that is made anew: Kafka's default of
+/// `index.interval.bytes`.
 const REBUILT_INTERVAL_BYTES: u64 = 4096;
 
 /// Names a segment within the process: never reused, so that caches cannot confuse two.
@@ -320,8 +321,8 @@ impl Segment {
         Ok(marks)
     }
 
-    /// The index of a closed segment by the headers of its batches, stored for the next time. A start
-    /// does not look at indexes of segments that the checkpoint vouches for, and they are not
+    /// The index of a closed segment by the headers of its batches, stored for the next time. A
+    /// start does not look at indexes of segments that the checkpoint vouches for, and they are not
     /// synced: a power cut may have taken this one.
     fn rebuild_index(&self, files: &FileCache) -> io::Result<SegmentIndex> {
         let file = self.file(files)?;
@@ -352,7 +353,8 @@ impl Segment {
         // Held meanwhile: the path does not become another segment's.
         let state = self.index.write();
         if matches!(*state, IndexState::Stored) {
-            // A hint: where the disk does not take it, it is made once more when it is needed again.
+            // A hint: where the disk does not take it, it is made once more when it is needed
+            // again.
             let (offsets, times) = (self.path("index"), self.path("timeindex"));
             drop(index_file::store(files.file_system(), &offsets, &times, &index, coverage));
         }
