@@ -18,7 +18,7 @@ use millrace_core::{
     },
     error::Code,
     log::{Log, config::LogConfig, read::Read},
-    recovery::{RecoveryEvent, verify::verify_data_directory},
+    recovery::{RecoveryEntry, RecoveryEvent, verify::verify_data_directory},
     registry::{Store, StoreOptions, TopicSpec},
 };
 
@@ -151,6 +151,7 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
     };
     let mut missing = 0;
     let mut served = Content::new();
+    let report = store.take_report();
     for partition in 0..PARTITIONS {
         let log = store.log(topic, partition).expect("the topic has it");
         let (records, gaps) = read_all(&store, &log);
@@ -163,7 +164,7 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
                 && original.written.values().any(|written| written == value);
             assert!(Some(value) == written || is_moved, "partition {partition}, offset {offset}");
         }
-        missing += account_for(&store, &log, partition, &original.content, &records, &gaps);
+        missing += account_for(&report, &log, partition, &original.content, &records, &gaps);
         served.extend(records.into_iter().map(|(offset, value)| ((partition, offset), value)));
     }
     // It goes on: what is appended now comes behind everything, and is there after a stop.
@@ -191,14 +192,13 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
 
 /// Counts what is not served, and sees that somebody was told of each.
 fn account_for(
-    store: &Store,
+    report: &[RecoveryEntry],
     log: &Log,
     partition: u32,
     content: &Content,
     records: &BTreeMap<u64, Vec<u8>>,
     gaps: &[(u64, u64)],
 ) -> usize {
-    let report = store.take_report();
     let subject = format!("{TOPIC}-{partition}");
     let mut told: Vec<(u64, u64)> = gaps.to_vec();
     for entry in report.iter().filter(|entry| entry.subject == subject) {

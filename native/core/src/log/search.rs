@@ -71,6 +71,7 @@ impl Search<'_> {
         let Some(mut place) = self.starting_place()? else {
             return Ok(Some(self.cold(0, 0)));
         };
+        let mut hinted = (!place.is_from_index).then_some(place.next.position).filter(|at| *at > 0);
         loop {
             if place.next.position + HEADER_BYTES as u64 > self.end.position {
                 if place.is_from_index {
@@ -95,6 +96,13 @@ impl Search<'_> {
                 }
                 Walk::Cold { position, bytes } => return Ok(Some(self.cold(position, bytes))),
                 Walk::On(further) => place = further,
+                // The batch before it may have a wrong length: from further back that is seen.
+                Walk::Damaged { at, .. } if hinted.take() == Some(at.position) => {
+                    let Some(indexed) = self.indexed_place()? else {
+                        return Ok(Some(self.cold(0, 0)));
+                    };
+                    place = indexed;
+                }
                 Walk::Damaged { at, .. }
                     if place.is_from_index && at.position == place.next.position =>
                 {
@@ -113,6 +121,11 @@ impl Search<'_> {
             let next = Mark { position: hint.position, offset: hint.offset };
             return Ok(Some(Place { next, is_from_index: false, wanted: self.bytes_max }));
         }
+        self.indexed_place()
+    }
+
+    /// Where the index knows of a batch; `None` when it has to be loaded first.
+    fn indexed_place(&self) -> Result<Option<Place>> {
         let files = &self.log.shared.files;
         if !self.segment.has_index(files) {
             return Ok(None);
@@ -155,7 +168,7 @@ impl Search<'_> {
         let end = damage.map_or(self.end.position, |damage| damage.from_position);
         let end = end.min(self.end.position);
         let window_end = end.min(window.start + window.bytes());
-        let mut first = None;
+        let (mut first, mut last) = (None, None);
         let mut record_count = 0u32;
         while next.position + HEADER_BYTES as u64 <= window_end {
             let Some(header) = self.header(window, next.position)? else {
@@ -168,6 +181,14 @@ impl Search<'_> {
             let Some((header, behind)) =
                 header.and_then(|header| Some((header, self.behind(&header, next)?)))
             else {
+                if let Some((before, count)) = self.misleading(window, last)? {
+                    if first.is_none_or(|first| first == before.position) {
+                        return Ok(Walk::Damaged { at: before, behind: None });
+                    }
+                    next = before;
+                    record_count = record_count.saturating_sub(count);
+                    break;
+                }
                 if first.is_some() {
                     break;
                 }
@@ -187,6 +208,7 @@ impl Search<'_> {
                 }
                 return self.unproved(window, proof, (next, behind), end);
             }
+            last = Some((next, header));
             if first.is_none() && behind.offset <= self.offset {
                 next = behind;
                 continue;
@@ -210,11 +232,35 @@ impl Search<'_> {
             let wanted = HEADER_BYTES as u64;
             return Ok(Walk::On(Place { next, is_from_index: false, wanted }));
         };
+        self.walked(window, first, next, record_count)
+    }
+
+    fn walked(&self, window: &Window, first: u64, next: Mark, record_count: u32) -> Result<Walk> {
         let range = in_window(window, first)?..in_window(window, next.position)?;
         if !self.is_resident(window, range.clone())? {
             return Ok(Walk::Cold { position: first, bytes: next.position - first });
         }
         Ok(Walk::Batches { range, next, record_count })
+    }
+
+    /// The batch whose length, which no checksum covers, led to where no batch is, and its records:
+    /// where its checksum does not hold it is the one that is damaged.
+    fn misleading(
+        &self,
+        window: &Window,
+        last: Option<(Mark, BatchHeader)>,
+    ) -> Result<Option<(Mark, u32)>> {
+        let Some((at, header)) = last else {
+            return Ok(None);
+        };
+        let start = in_window(window, at.position)?;
+        let range = start..start + header.batch_bytes();
+        if !self.is_resident(window, range.clone())? {
+            return Ok(None);
+        }
+        let batch = window.mapping.slice(range).unwrap_or_default();
+        let count = u32::try_from(header.record_count).unwrap_or(0);
+        Ok(header.verify_crc(batch).is_err().then_some((at, count)))
     }
 
     /// Where the batch of `header`, met at `at`, ends; `None` when it is not the expected one.
@@ -228,8 +274,9 @@ impl Search<'_> {
         };
         let last_offset_delta = u64::try_from(header.last_offset_delta).ok()?;
         let offset = base_offset + last_offset_delta + 1;
-        (is_expected && offset <= self.end.offset)
-            .then(|| Mark { position: at.position + header.batch_bytes() as u64, offset })
+        let position = at.position + header.batch_bytes() as u64;
+        let is_within = offset <= self.end.offset && position <= self.end.position;
+        (is_expected && is_within).then_some(Mark { position, offset })
     }
 
     /// Whether a batch whose header speaks of more offsets than records is one that compaction left
