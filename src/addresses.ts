@@ -1,6 +1,6 @@
 /** Where a running broker can be reached, in its data directory, for scripts that started it. */
 import { constants } from "node:fs";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { type Address, formatAddress } from "./config.ts";
@@ -32,6 +32,24 @@ function reachable({ host, port }: Address): Address {
 	if (host === "0.0.0.0") return { host: "127.0.0.1", port };
 	if (host === "::") return { host: "::1", port };
 	return { host, port };
+}
+
+/**
+ * Where the broker that uses a data directory says it can be reached; null: there is no such file,
+ * or none that can be believed.
+ */
+export async function readAddresses(dataDir: string): Promise<BrokerAddresses | null> {
+	try {
+		const content: unknown = JSON.parse(await readFile(join(dataDir, FILE), "utf8"));
+		const { websocket, http, kafka } = content as BrokerAddresses;
+		const isAddress = typeof websocket === "string" && typeof http === "string";
+		return isAddress ? { websocket, http, kafka: kafka ?? null } : null;
+	} catch (error) {
+		if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") {
+			return null;
+		}
+		throw error;
+	}
 }
 
 /**

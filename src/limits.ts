@@ -36,6 +36,10 @@ export const LIMITS = {
 	aliasesMax: 1_024,
 	/** One delivery in bytes, unless a single batch is larger. */
 	deliveryBytesMax: 262_144,
+	/** What one step of checking a partition reads, in bytes: a thread is busy with it for tens of milliseconds. */
+	verifyStepBytesMax: 16_777_216,
+	/** Checks of partitions that wait for one another in an event loop. */
+	verifyWaitingMax: 64,
 	/** A cached read window in bytes; windows start at every half of it, so that they overlap. */
 	readWindowBytes: 16_777_216,
 	/** Address space of all cached read windows of a process in bytes. */

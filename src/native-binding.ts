@@ -94,6 +94,18 @@ export interface NativeBinding {
 	 * has.
 	 */
 	watch(store: number, channel: number, topic: number, partition: number, offset: number): boolean;
+	/** Reads every batch of a data directory that no broker uses, or of one topic of it. */
+	verifyDataDirectory(
+		dataDirectory: string,
+		topic?: string | undefined | null,
+	): Promise<NativeVerifyReport>;
+	/** Looks at what tells the topics of a data directory that no broker uses. */
+	dataDirectoryInventory(dataDirectory: string): Promise<NativeInventory>;
+	/** Repairs a data directory that no broker uses, or says what a repair would do. */
+	repairDataDirectory(
+		dataDirectory: string,
+		options: NativeRepairOptions,
+	): Promise<NativeRepairReport>;
 	/**
 	 * Resolves to the size of the file system that holds the data directory, and to what may still be
 	 * written there, in bytes.
@@ -194,6 +206,13 @@ export interface NativeBinding {
 	 * once it is durable.
 	 */
 	deleteRecords(store: number, topic: number, partition: number, before: number): Promise<number>;
+	/** Checks a partition of an open store from about an offset on, a bounded step of it. */
+	verifyStep(
+		store: number,
+		topic: number,
+		partition: number,
+		fromOffset: number,
+	): Promise<NativeVerifyStep>;
 	/**
 	 * Starts what the store does by itself: retention, compaction, scrubbing. To be called once all
 	 * topics are open.
@@ -203,8 +222,6 @@ export interface NativeBinding {
 	takeUpkeepReport(store: number): Array<NativeUpkeepEntry>;
 	/** The figures of now. */
 	storeStatistics(store: number, channel: number): NativeStoreStatistics;
-	/** Reads every batch of a data directory that no broker uses. */
-	verifyDataDirectory(dataDirectory: string): Promise<NativeVerifyReport>;
 }
 
 /** One key and its value. */
@@ -243,6 +260,112 @@ export interface NativeSpaceWatermarks {
 	resumeFrom: number;
 	/** Size of the reserve file. */
 	reserve: number;
+/** Something that cannot be read, or was not repaired. */
+export interface NativeFinding {
+	/** The partition or file. */
+	subject: string;
+	/** What is wrong and where, for people. */
+	detail: string;
+}
+
+/** What a check of a data directory found. */
+export interface NativeVerifyReport {
+	/** Logs read. */
+	logCount: number;
+	/** Records in whole batches. */
+	recordCount: number;
+	/** Bytes of whole batches. */
+	bytes: number;
+	/** Damage. */
+	findings: Array<NativeFinding>;
+}
+
+/** A topic's directory. */
+export interface NativeTopicDirectory {
+	/** The topic's name; absent where no `partition.json` tells. */
+	topic?: string;
+	/** The topic's id. */
+	topicId: string;
+	/** Numbers of the partitions that are there, rising. */
+	partitions: Array<number>;
+	/** Its name below `set-aside/`, if it lies there. */
+	setAside?: string;
+}
+
+/** What a data directory says about its topics. */
+export interface NativeInventory {
+	/** Every entry of the metadata file; absent: it is lost or does not open. */
+	entries?: Array<NativeMetadataEntry>;
+	/** Why not. */
+	problem?: string;
+	/** Directories of topics. */
+	directories: Array<NativeTopicDirectory>;
+}
+
+/** A partition without a directory. */
+export interface NativeMissingPartition {
+	/** Its topic's name. */
+	topic: string;
+	/** Its topic's id. */
+	topicId: string;
+	/** Its number. */
+	partition: number;
+}
+
+/** What a repair is to do beside what it finds in the logs. */
+export interface NativeRepairOptions {
+	/** Only say what would be done. */
+	isDryRun: boolean;
+	/** Name of the directory below `salvage/`. */
+	salvageName: string;
+	/** Names of directories below `set-aside/` that are to be served again. */
+	bringBack: Array<string>;
+	/** The metadata file gets these entries. */
+	entries: Array<NativeMetadataEntry>;
+	/** A new metadata file takes the place of the one that is lost. */
+	isMetadataLost: boolean;
+	/** Partitions of known topics whose directories are missing. */
+	missing: Array<NativeMissingPartition>;
+	/** What the caller has decided, for the report. */
+	notes: Array<NativeFinding>;
+}
+
+/** One thing that was done, or would be. */
+export interface NativeRepairAction {
+	/** The partition or topic, or the file that all share. */
+	subject: string;
+	/** What is wrong and what is done about it, for people. */
+	detail: string;
+	/** The file concerned. */
+	file: string;
+	/** First offset that is given up, where records are. */
+	fromOffset?: number;
+	/** First offset behind those. */
+	toOffset?: number;
+	/** Position of the first byte that is cut out. */
+	position?: number;
+	/** Bytes that are cut out. */
+	bytes: number;
+	/** Where they, or the file as it was, are kept. */
+	salvagedTo?: string;
+}
+
+/** What a repair found and did. */
+export interface NativeRepairReport {
+	/** Nothing was done, only found. */
+	isDryRun: boolean;
+	/** Logs read. */
+	logCount: number;
+	/** Records in whole batches: they stay. */
+	recordCount: number;
+	/** Bytes of those batches. */
+	bytes: number;
+	/** What was done, or would be, in the order in which it was. */
+	actions: Array<NativeRepairAction>;
+	/** What is wrong and was not repaired. */
+	problems: Array<NativeFinding>;
+	/** The directory that has what was cut out, and the report. */
+	salvage?: string;
 }
 
 /** How a store is opened. */
@@ -343,6 +466,18 @@ export interface NativeOpeningProgress {
 	asked: number;
 }
 
+/** What a step of checking a partition found. */
+export interface NativeVerifyStep {
+	/** Where the next step goes on; -1: everything was checked. */
+	nextOffset: number;
+	/** Records in whole batches. */
+	recordCount: number;
+	/** Bytes of whole batches. */
+	bytes: number;
+	/** What is wrong and where, for people. */
+	findings: Array<string>;
+}
+
 /** How a store keeps itself in order. Numbers beyond 2^53 mean no bound. */
 export interface NativeUpkeepOptions {
 	/** `log.retention.check.interval.ms`. */
@@ -409,24 +544,4 @@ export interface NativeStoreStatistics {
 	reserveBytes: number;
 	/** Appends that were refused for want of space since the store was opened. */
 	spaceRefusals: number;
-}
-
-/** Something that cannot be read. */
-export interface NativeFinding {
-	/** The partition. */
-	subject: string;
-	/** What is wrong and where, for people. */
-	detail: string;
-}
-
-/** What a check of a data directory found. */
-export interface NativeVerifyReport {
-	/** Logs read. */
-	logCount: number;
-	/** Records in whole batches. */
-	recordCount: number;
-	/** Bytes of whole batches. */
-	bytes: number;
-	/** Damage. */
-	findings: Array<NativeFinding>;
 }

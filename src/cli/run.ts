@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	backup: async () => (await import("./backup.ts")).backupCommand(),
 	downgrade: async () => (await import("./downgrade.ts")).downgradeCommand(),
 	verify: async () => (await import("./verify.ts")).verifyCommand(),
+	repair: async () => (await import("./repair.ts")).repairCommand(),
 	doctor: async () => (await import("./doctor.ts")).doctorCommand(),
 };
 

@@ -4,6 +4,7 @@ import { Argument, Command } from "commander";
 import type { TopicDescription } from "../client/index.ts";
 import { LIMITS } from "../limits.ts";
 import { withClient } from "./broker-connection.ts";
+import { confirm } from "./confirm.ts";
 import { UsageError } from "./exit-code.ts";
 import { configOption, jsonOption, urlOption, wholeNumber } from "./options.ts";
 import { formatTable } from "./table.ts";
@@ -143,18 +144,6 @@ function deleteCommand(): Command {
 				);
 			});
 		});
-}
-
-/** Asks a person; without a terminal nobody is asked and the answer is no. */
-async function confirm(question: string): Promise<boolean> {
-	if (!process.stdin.isTTY || !process.stderr.isTTY) return false;
-	const { createInterface } = await import("node:readline/promises");
-	const terminal = createInterface({ input: process.stdin, output: process.stderr });
-	try {
-		return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
-	} finally {
-		terminal.close();
-	}
 }
 
 /**

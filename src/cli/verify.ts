@@ -1,46 +1,102 @@
-/** `millrace verify`: checks every log of a data directory that no broker uses. */
-import { access } from "node:fs/promises";
-import { join, resolve } from "node:path";
+/**
+ * `millrace verify`: checks every log of a data directory, in this process while no broker uses it,
+ * else by asking the broker.
+ */
 import { Command } from "commander";
 
-import { flagName, loadConfig, OPTIONS } from "../config.ts";
-import { type VerifyReport, verifyDataDirectory } from "../storage/verify.ts";
+import { readAddresses } from "../addresses.ts";
+import type { TopicSummary } from "../client/index.ts";
+import { flagName, OPTIONS } from "../config.ts";
+import { MillraceError } from "../errors.ts";
+import { type VerifyFinding, type VerifyReport, verifyDataDirectory } from "../storage/verify.ts";
+import { withClient } from "./broker-connection.ts";
+import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
-import { jsonOption } from "./options.ts";
+import { jsonOption, urlOption } from "./options.ts";
+import { Progress } from "./progress.ts";
 
 interface VerifyOptions {
 	readonly config?: string;
 	readonly dataDir?: string;
+	readonly url?: string;
+	readonly topic?: string;
 	readonly json?: boolean;
 }
 
 export function verifyCommand(): Command {
 	return new Command("verify")
-		.description("check every log of a data directory while no broker uses it; changes nothing")
+		.description(
+			"check every log of a data directory; while a broker uses it, through that broker. Changes " +
+				"nothing, but a broker serves around what is found damaged",
+		)
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
+		.addOption(urlOption().default(undefined, "checks the data directory"))
+		.option("--topic <name>", "only this topic")
 		.addOption(jsonOption())
-		.action(async ({ config: file, dataDir, json }: VerifyOptions) => {
-			const flags = { config: file, [flagName(OPTIONS.dataDir)]: dataDir };
-			const { config } = loadConfig({ flags, environment: process.env });
-			const directory = resolve(config.dataDir);
-			await checkIsDataDirectory(directory);
-			if (process.stderr.isTTY) process.stderr.write(`checking ${directory} ...\n`);
-			const report = await verifyDataDirectory(directory);
+		.action(async ({ config, dataDir, url, topic, json }: VerifyOptions) => {
+			if (url !== undefined && (config !== undefined || dataDir !== undefined)) {
+				throw new UsageError("--url asks a broker, which knows its data directory itself");
+			}
+			const { report, isOnline } =
+				url === undefined
+					? await verifyDirectory(directoryOf(config, dataDir), topic)
+					: { report: await verifyOnline(url, topic), isOnline: true };
 			process.stdout.write(`${json === true ? JSON.stringify(report) : describe(report)}\n`);
 			if (report.findings.length > 0) {
-				throw new DamageFoundError("a broker that starts here sets aside what cannot be read");
+				throw new DamageFoundError(
+					isOnline
+						? "the broker serves around it; `millrace repair` cuts it out once the broker is stopped"
+						: "a broker that starts here serves around it; `millrace repair` cuts it out",
+				);
 			}
 		});
 }
 
-/** The core would make one of any directory: a mistyped name must not pass as an undamaged one. */
-async function checkIsDataDirectory(directory: string): Promise<void> {
+async function verifyDirectory(
+	directory: string,
+	topic: string | undefined,
+): Promise<{ report: VerifyReport; isOnline: boolean }> {
+	await checkIsDataDirectory(directory);
 	try {
-		await access(join(directory, "format.json"));
-	} catch (cause) {
-		throw new UsageError(`${directory} is not a data directory of Millrace`, { cause });
+		if (process.stderr.isTTY) process.stderr.write(`checking ${directory} ...\n`);
+		return { report: await verifyDataDirectory(directory, topic), isOnline: false };
+	} catch (error) {
+		const isInUse = error instanceof MillraceError && error.code === "DATA_DIRECTORY_IN_USE";
+		const addresses = isInUse ? await readAddresses(directory) : null;
+		if (addresses === null) throw error;
+		return { report: await verifyOnline(addresses.websocket, topic), isOnline: true };
 	}
+}
+
+/** Has a broker check its partitions, one after the other. */
+async function verifyOnline(url: string, topic: string | undefined): Promise<VerifyReport> {
+	return await withClient(url, async (client) => {
+		const progress = new Progress("checked");
+		const findings: VerifyFinding[] = [];
+		let logCount = 0;
+		const onStep = ({ records, bytes }: { records: number; bytes: number }) => {
+			progress.records += records;
+			progress.bytes += bytes;
+		};
+		try {
+			const topics: Pick<TopicSummary, "name" | "partitions">[] =
+				topic === undefined
+					? await client.topics.list({ internal: true })
+					: [await client.topics.describe(topic)];
+			for (const { name, partitions } of topics) {
+				for (let partition = 0; partition < partitions; partition++) {
+					const verified = await client.topics.verify(name, partition, { onStep });
+					logCount++;
+					const subject = `${name}-${partition}`;
+					findings.push(...verified.findings.map((detail) => ({ subject, detail })));
+				}
+			}
+		} finally {
+			progress.end();
+		}
+		return { logCount, recordCount: progress.records, bytes: progress.bytes, findings };
+	});
 }
 
 function describe({ logCount, recordCount, bytes, findings }: VerifyReport): string {

@@ -33,6 +33,20 @@ export interface RequestOptions {
 	readonly signal?: AbortSignal;
 }
 
+export interface VerifyOptions extends RequestOptions {
+	/** Called after each step with what it checked. */
+	readonly onStep?: (step: { records: number; bytes: number }) => void;
+}
+
+/** What checking a partition found. */
+export interface VerifiedPartition {
+	/** Records and bytes of the batches that are whole. */
+	records: number;
+	bytes: number;
+	/** What is wrong and where, for people; empty: nothing is. */
+	findings: string[];
+}
+
 export interface CreateTopicOptions extends RequestOptions {
 	/** Default: the broker's `num.partitions`. */
 	readonly partitions?: number;
@@ -84,9 +98,15 @@ export class Topics {
 	}
 
 	/** All topics, in the order of their names. */
-	async list(options: RequestOptions = {}): Promise<TopicSummary[]> {
+	async list(
+		options: RequestOptions & {
+			/** Also those that the broker keeps for itself. */
+			internal?: boolean;
+		} = {},
+	): Promise<TopicSummary[]> {
 		const itemsOf = ({ topics }: CallAnswer<"topics.list">): TopicSummary[] => topics;
-		return await listAll(this.#link, "topics.list", itemsOf, ({ name }) => name, options);
+		const internal = options.internal === undefined ? {} : { internal: options.internal };
+		return await listAll(this.#link, "topics.list", internal, itemsOf, ({ name }) => name, options);
 	}
 
 	async describe(name: string, options: RequestOptions = {}): Promise<TopicDescription> {
@@ -112,6 +132,38 @@ export class Topics {
 	): Promise<TopicDescription> {
 		const takes = { name, partitions };
 		return (await call(this.#link, "topics.add_partitions", takes, options)).topic;
+	}
+
+	/**
+	 * Has the broker read all of a partition from its disk and check it, step by step. What is damaged
+	 * is served around from then on.
+	 */
+	async verify(
+		name: string,
+		partition: number,
+		options: VerifyOptions = {},
+	): Promise<VerifiedPartition> {
+		const verified: VerifiedPartition = { records: 0, bytes: 0, findings: [] };
+		let from: number | null = 0;
+		while (from !== null) {
+			const takes: CallArguments<"verify.partition"> = {
+				topic: name,
+				partition,
+				from_offset: from,
+			};
+			const step: CallAnswer<"verify.partition"> = await call(
+				this.#link,
+				"verify.partition",
+				takes,
+				options,
+			);
+			verified.records += step.records;
+			verified.bytes += step.bytes;
+			verified.findings.push(...step.findings);
+			options.onStep?.({ records: step.records, bytes: step.bytes });
+			from = step.next_offset;
+		}
+		return verified;
 	}
 
 	/** Deletes a topic with its records; its name is free when this resolves. */
@@ -181,7 +233,7 @@ export class Groups {
 	/** All groups, in the order of their names. */
 	async list(options: RequestOptions = {}): Promise<GroupSummary[]> {
 		const itemsOf = ({ groups }: CallAnswer<"groups.list">): GroupSummary[] => groups;
-		return await listAll(this.#link, "groups.list", itemsOf, ({ group }) => group, options);
+		return await listAll(this.#link, "groups.list", {}, itemsOf, ({ group }) => group, options);
 	}
 
 	/** Members, committed offsets, and how far behind the group is, in records and in time. */
@@ -218,6 +270,7 @@ export class Groups {
 async function listAll<Name extends "topics.list" | "groups.list", Item>(
 	link: Link,
 	list: Name,
+	always: CallArguments<Name>,
 	itemsOf: (answer: CallAnswer<Name>) => Item[],
 	nameOf: (item: Item) => string,
 	options: RequestOptions,
@@ -225,7 +278,8 @@ async function listAll<Name extends "topics.list" | "groups.list", Item>(
 	const all: Item[] = [];
 	for (;;) {
 		const last = all.at(-1);
-		const takes: CallArguments<Name> = last === undefined ? {} : { after: nameOf(last) };
+		const takes: CallArguments<Name> =
+			last === undefined ? always : { ...always, after: nameOf(last) };
 		const answer = await call(link, list, takes, options);
 		const items = itemsOf(answer);
 		all.push(...items);

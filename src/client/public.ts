@@ -15,6 +15,8 @@ export type {
 	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,
+	VerifiedPartition,
+	VerifyOptions,
 } from "./admin.ts";
 export type { Client, ConnectOptions } from "./client.ts";
 export type { Codec, CodecName } from "./codecs.ts";

@@ -45,7 +45,7 @@ export type AppendDone = (error: MillraceError | undefined, baseOffset: number) 
  * What the topic is created with. As Kafka does it but for two: records may be as large as a batch
  * may be, and segments are small, as only whole ones are deleted when a log is rolled up.
  */
-const TOPIC_CONFIG: readonly (readonly [string, string])[] = [
+export const OFFSETS_TOPIC_CONFIG: readonly (readonly [string, string])[] = [
 	["cleanup.policy", "compact"],
 	["compression.type", "producer"],
 	["max.message.bytes", String(LIMITS.batchBytesMax)],
@@ -97,7 +97,7 @@ export class OffsetsLog {
 			.create({
 				name: OFFSETS_TOPIC,
 				partitions: this.#partitionsDefault,
-				config: TOPIC_CONFIG,
+				config: OFFSETS_TOPIC_CONFIG,
 				ifNotExists: true,
 				isInternal: true,
 			})

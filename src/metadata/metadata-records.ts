@@ -17,6 +17,16 @@ export function decodeRecord(
 	key: string,
 	value: Uint8Array,
 ): Record<string, unknown> {
+	const fields = parseRecord(key, value);
+	if (typeof fields.format === "number" && fields.format > format) {
+		throw new MillraceError("DATA_DIRECTORY_NEWER", `metadata entry ${key}`);
+	}
+	if (fields.format !== format) throw damaged(key, "has no known format");
+	return fields;
+}
+
+/** The fields of a record of any format. Throws DATA_DAMAGED for what is no record. */
+export function parseRecord(key: string, value: Uint8Array): Record<string, unknown> {
 	let fields: unknown;
 	try {
 		fields = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
@@ -24,10 +34,6 @@ export function decodeRecord(
 		throw damaged(key, "is not JSON", cause);
 	}
 	if (!isObject(fields)) throw damaged(key, "is no object");
-	if (typeof fields.format === "number" && fields.format > format) {
-		throw new MillraceError("DATA_DIRECTORY_NEWER", `metadata entry ${key}`);
-	}
-	if (fields.format !== format) throw damaged(key, "has no known format");
 	return fields;
 }
 

@@ -292,6 +292,27 @@ export interface Calls {
 			controller_id: number;
 		};
 	};
+	/**
+	 * Checks a partition from about an offset on, a bounded step of it. What is damaged is served
+	 * around from then on.
+	 */
+	"verify.partition": {
+		takes: {
+			topic: string | number;
+			partition: number;
+			/** Default: the log start; then where the step before ended. */
+			from_offset?: number;
+		};
+		answers: {
+			/** nil: everything was checked. */
+			next_offset: number | null;
+			/** Records and bytes of the batches that are whole. */
+			records: number;
+			bytes: number;
+			/** What is wrong and where, for people. */
+			findings: string[];
+		};
+	};
 	"verify.status": {
 		takes: Record<string, never>;
 		answers: { clean: boolean; findings: RecoveryFinding[] };

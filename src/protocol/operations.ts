@@ -77,5 +77,6 @@ export const FEATURES = [
 	"produce.compress",
 	"subscribe.batch",
 	"verify.status",
+	"verify.partition",
 	"groups",
 ] as const;

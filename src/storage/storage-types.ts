@@ -45,6 +45,18 @@ export interface TopicSpec {
 	readonly existing: boolean;
 }
 
+/** What a step of checking a partition found. */
+export interface VerifyStep {
+	/** Where the next step goes on; null: everything was checked. */
+	readonly nextOffset: number | null;
+	/** Records in whole batches. */
+	readonly recordCount: number;
+	/** Bytes of whole batches. */
+	readonly bytes: number;
+	/** What is wrong and where, for people. */
+	readonly findings: readonly string[];
+}
+
 /** What recovery did to one partition or directory. */
 export interface RecoveryEntry {
 	readonly subject: string;

@@ -56,6 +56,7 @@ import type {
 	TopicSpec,
 	UpkeepEntry,
 	UpkeepOptions,
+	VerifyStep,
 } from "./storage-types.ts";
 import { nativeConfig, type TopicLogConfig } from "./topic-log-config.ts";
 
@@ -109,6 +110,9 @@ export class Storage {
 	readonly #envelope: ProduceEnvelope = { id: 0, ack: -1, entryCount: 0 };
 	readonly #tokens = new Map<number, (code: number) => void>();
 	readonly #hold: LoopHold;
+	/** Steps of checks that are under way or wait, and the end of the last of them. */
+	#verifying = 0;
+	#verified: Promise<void> = Promise.resolve();
 	readonly #watches: PartitionWatches;
 	readonly #windows: ReadWindows;
 	readonly #recovered: RecoveryEntry[] = [];
@@ -334,6 +338,32 @@ export class Storage {
 				scrubBytesPerSecond: options.scrubMaxBytesPerSecond,
 			}),
 		);
+	}
+
+	/**
+	 * Checks a partition from about an offset on, a bounded step of it, on another thread; what is
+	 * damaged is served around from then on. One step at a time: others wait. Rejects with
+	 * LIMIT_EXCEEDED where too many do, and with KAFKA_STORAGE_ERROR where the disk cannot be read.
+	 */
+	async verifyStep(topic: TopicHandle, partition: number, fromOffset: number): Promise<VerifyStep> {
+		if (this.#verifying >= LIMITS.verifyWaitingMax) {
+			throw new MillraceError("LIMIT_EXCEEDED", `${this.#verifying} checks wait already`);
+		}
+		this.#verifying++;
+		const before = this.#verified;
+		const check = async (): Promise<VerifyStep> => {
+			await before;
+			const { nextOffset, ...step } = await callAsync(() =>
+				this.#native.verifyStep(this.#store, topic, partition, fromOffset),
+			);
+			return { ...step, nextOffset: nextOffset < 0 ? null : nextOffset };
+		};
+		const checked = check().finally(() => this.#verifying--);
+		this.#verified = checked.then(
+			() => undefined,
+			() => undefined,
+		);
+		return await checked;
 	}
 
 	/** What the store did by itself since the last call; each entry is told once. */

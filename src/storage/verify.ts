@@ -1,4 +1,4 @@
-/** Checking a data directory that no broker uses. */
+/** Checking stored data. */
 import { loadNative } from "../native.ts";
 import { callAsync } from "./native-error.ts";
 
@@ -20,10 +20,10 @@ export interface VerifyReport {
 }
 
 /**
- * Reads every batch of every log in `dataDir` and changes nothing. Rejects with
- * DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER, DATA_DAMAGED (the directory itself) or
- * KAFKA_STORAGE_ERROR.
+ * Reads every batch of every log in `dataDir`, or of one topic's, and changes nothing. Rejects with
+ * DATA_DIRECTORY_IN_USE, DATA_DIRECTORY_NEWER, DATA_DAMAGED (the directory itself),
+ * UNKNOWN_TOPIC_OR_PARTITION or KAFKA_STORAGE_ERROR.
  */
-export function verifyDataDirectory(dataDir: string): Promise<VerifyReport> {
-	return callAsync(() => loadNative().verifyDataDirectory(dataDir));
+export function verifyDataDirectory(dataDir: string, topic?: string): Promise<VerifyReport> {
+	return callAsync(() => loadNative().verifyDataDirectory(dataDir, topic));
 }

@@ -27,6 +27,7 @@ export type SessionStorage = Pick<
 	| "release"
 	| "spread"
 	| "takeAppended"
+	| "verifyStep"
 	| "watch"
 >;
 

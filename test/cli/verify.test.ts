@@ -52,6 +52,54 @@ test("a changed byte in the middle: 4, with the topic, and nothing is changed", 
 	}
 });
 
+test("while a broker runs it checks itself, a topic or all, and serves around what it finds", async () => {
+	const log = await storeRecords();
+	const file = openSync(log, "r+");
+	writeSync(file, Buffer.from([1]), 0, 1, 20_000);
+	closeSync(file);
+	const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0" });
+	try {
+		const { websocket } = broker.addresses;
+		const client = await connect(websocket);
+		await client.topics.create("sound");
+		await client.producer().send({ topic: "sound", value: 1 });
+		for (const flags of [
+			["--data-dir", dataDir],
+			["--url", websocket],
+		]) {
+			const result = await runCommand(["verify", ...flags, "--json"]);
+			expect(result.code).toBe(4);
+			expect(result.stderr).toContain("the broker serves around it");
+			const report = JSON.parse(result.stdout.toString());
+			expect(report).toMatchObject({ logCount: 2, recordCount: 100 });
+			expect(report.findings).toMatchObject([{ subject: "orders-0" }]);
+		}
+		const sound = await runCommand(["verify", "--url", websocket, "--topic", "sound"]);
+		expect(sound).toMatchObject({ code: 0, stderr: "" });
+		const unknown = await runCommand(["verify", "--url", websocket, "--topic", "unknown"]);
+		expect(unknown.code).toBe(1);
+		const gaps: number[] = [];
+		const consumer = client.consumer({
+			topics: "orders",
+			codec: "bytes",
+			from: "earliest",
+			until: "end",
+			onGap: ({ from, to }) => gaps.push(to - from),
+		});
+		let count = 0;
+		for await (const _ of consumer) count++;
+		expect({ count, gaps }).toEqual({ count: 99, gaps: [1] });
+		await client.close();
+	} finally {
+		await broker.close();
+	}
+	const options = ["--data-dir", dataDir, "--url", "ws://127.0.0.1:1"];
+	expect((await runCommand(["verify", ...options])).code).toBe(2);
+	expect((await runCommand(["verify", "--url", "ws://127.0.0.1:1"])).code).toBe(3);
+	const other = await runCommand(["verify", "--data-dir", dataDir, "--topic", "sound"]);
+	expect(other).toMatchObject({ code: 0 });
+});
+
 test("what is no data directory stays none: 2", async () => {
 	expect((await runCommand(["verify", "--data-dir", dataDir])).code).toBe(2);
 	expect(readdirSync(dataDir)).toEqual([]);

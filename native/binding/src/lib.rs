@@ -14,6 +14,7 @@ pub mod job;
 pub mod metadata;
 pub mod produce;
 pub mod read;
+pub mod repair;
 mod scratch;
 pub mod space;
 pub mod store;

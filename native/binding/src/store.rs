@@ -5,7 +5,6 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use millrace_core::{
     batch::TimestampType,
     compression::Codec,
-    env::Env as CoreEnv,
     error::{Code, Error},
     log::{
         config::{LogConfig, WriterChoice},
@@ -13,7 +12,6 @@ use millrace_core::{
         time::TimedOffset,
     },
     pattern,
-    recovery::verify::{self, Finding},
     registry::{
         StoreOptions, TopicSpec,
         channel::{Channel, long_work_threads},
@@ -414,6 +412,39 @@ pub fn delete_records(
     Ok(Job::start(move || Ok(store.delete_records(topic, partition, before)? as f64)))
 }
 
+/// What a step of checking a partition found.
+#[napi(object)]
+pub struct NativeVerifyStep {
+    /// Where the next step goes on; -1: everything was checked.
+    pub next_offset: f64,
+    /// Records in whole batches.
+    pub record_count: f64,
+    /// Bytes of whole batches.
+    pub bytes: f64,
+    /// What is wrong and where, for people.
+    pub findings: Vec<String>,
+}
+
+/// Checks a partition of an open store from about an offset on, a bounded step of it.
+#[napi(ts_return_type = "Promise<NativeVerifyStep>")]
+pub fn verify_step(
+    store: u32,
+    topic: u32,
+    partition: u32,
+    from_offset: f64,
+) -> napi::Result<AsyncTask<Job<NativeVerifyStep>>> {
+    let store = handles::store(store)?;
+    Ok(Job::start(move || {
+        let step = store.verify_step(topic, partition, from_offset as u64)?;
+        Ok(NativeVerifyStep {
+            next_offset: step.next_offset.map_or(-1.0, |offset| offset as f64),
+            record_count: step.record_count as f64,
+            bytes: step.bytes as f64,
+            findings: step.findings,
+        })
+    }))
+}
+
 /// How a store keeps itself in order. Numbers beyond 2^53 mean no bound.
 #[napi(object)]
 pub struct NativeUpkeepOptions {
@@ -533,46 +564,6 @@ pub fn store_statistics(store: u32, channel: u32) -> napi::Result<NativeStoreSta
     })
 }
 
-/// Something that cannot be read.
-#[napi(object)]
-pub struct NativeFinding {
-    /// The partition.
-    pub subject: String,
-    /// What is wrong and where, for people.
-    pub detail: String,
-}
-
-/// What a check of a data directory found.
-#[napi(object)]
-pub struct NativeVerifyReport {
-    /// Logs read.
-    pub log_count: f64,
-    /// Records in whole batches.
-    pub record_count: f64,
-    /// Bytes of whole batches.
-    pub bytes: f64,
-    /// Damage.
-    pub findings: Vec<NativeFinding>,
-}
-
-/// Reads every batch of a data directory that no broker uses.
-#[napi(ts_return_type = "Promise<NativeVerifyReport>")]
-pub fn verify_data_directory(data_directory: String) -> AsyncTask<Job<NativeVerifyReport>> {
-    Job::start(move || {
-        let report = verify::verify_data_directory(&CoreEnv::system(), data_directory.as_ref())?;
-        let findings = report
-            .findings
-            .into_iter()
-            .map(|Finding { subject, detail }| NativeFinding { subject, detail });
-        Ok(NativeVerifyReport {
-            log_count: report.log_count as f64,
-            record_count: report.record_count as f64,
-            bytes: report.bytes as f64,
-            findings: findings.collect(),
-        })
-    })
-}
-
 fn spec(spec: NativeTopicSpec) -> napi::Result<TopicSpec> {
     Ok(TopicSpec {
         topic_id: uuid(&spec.topic_id)?,
@@ -583,7 +574,7 @@ fn spec(spec: NativeTopicSpec) -> napi::Result<TopicSpec> {
     })
 }
 
-fn uuid(text: &str) -> napi::Result<uuid::Uuid> {
+pub(crate) fn uuid(text: &str) -> napi::Result<uuid::Uuid> {
     uuid::Uuid::parse_str(text).map_err(|error| invalid(&format!("topic id {text}: {error}")))
 }
 

@@ -524,6 +524,12 @@ pub const ALIASES_MAX: u64 = 1_024;
 /// One delivery in bytes, unless a single batch is larger.
 pub const DELIVERY_BYTES_MAX: u64 = 262_144;
 
+/// What one step of checking a partition reads, in bytes: a thread is busy with it for tens of milliseconds.
+pub const VERIFY_STEP_BYTES_MAX: u64 = 16_777_216;
+
+/// Checks of partitions that wait for one another in an event loop.
+pub const VERIFY_WAITING_MAX: u64 = 64;
+
 /// A cached read window in bytes; windows start at every half of it, so that they overlap.
 pub const READ_WINDOW_BYTES: u64 = 16_777_216;
 

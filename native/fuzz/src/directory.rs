@@ -144,7 +144,7 @@ fn check(files: &[(PathBuf, Vec<u8>)], original: &Directory) -> Fate {
         write_full(&*file, &[bytes], 0).expect("memory takes it");
     }
     // Changes nothing, whatever it finds.
-    let _findings = verify_data_directory(&env, Path::new(DIRECTORY));
+    let _findings = verify_data_directory(&env, Path::new(DIRECTORY), None);
     let (store, topic) = match open(&env, original.past, true) {
         Ok(opened) => opened,
         Err(code) => return Fate::Refused(code),

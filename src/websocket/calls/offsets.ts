@@ -45,7 +45,8 @@ export function describeOffsets(session: Session, parameters: Arguments): Answer
 	} satisfies CallAnswer<"offsets.describe">;
 }
 
-function topicOf(session: Session, parameters: Arguments): LiveTopic {
+/** Takes `topic`: a name or an alias. */
+export function topicOf(session: Session, parameters: Arguments): LiveTopic {
 	const topic = parameters.value("topic");
 	if (typeof topic === "string" || typeof topic === "number")
 		return session.aliases.existing(topic);

@@ -6,7 +6,7 @@ import type { CallName } from "../../protocol/calls.ts";
 import type { Arguments } from "../arguments.ts";
 import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
-import { describeCluster, verifyStatus } from "./cluster.ts";
+import { describeCluster } from "./cluster.ts";
 import {
 	acknowledgeRevocation,
 	commitOffsets,
@@ -25,6 +25,7 @@ import {
 	describeTopic,
 	listTopics,
 } from "./topics.ts";
+import { verifyPartition, verifyStatus } from "./verify.ts";
 
 export type Call = (session: Session, parameters: Arguments) => AnswerMap | Promise<AnswerMap>;
 
@@ -48,6 +49,7 @@ const BY_NAME: Record<CallName, Call> = {
 	"groups.committed": committedOffsets,
 	"groups.leave": leaveGroup,
 	"cluster.describe": describeCluster,
+	"verify.partition": verifyPartition,
 	"verify.status": verifyStatus,
 };
 

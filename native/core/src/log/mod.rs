@@ -21,6 +21,7 @@ mod search;
 pub mod set_aside;
 pub mod start;
 pub mod time;
+pub mod verify;
 mod vouched;
 pub mod waiters;
 mod walk;

@@ -182,6 +182,21 @@ impl MetadataFile {
         self.write(|transaction| Ok(raise(transaction, LEADER_EPOCH, 1)? + 1))
     }
 
+    /// Has a new file go on where a lost one stopped: the next leader epoch and producer id are these
+    /// or larger ones.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub fn go_on_from(&self, leader_epoch: u64, producer_id: u64) -> Result<()> {
+        self.write(|transaction| {
+            for (name, least) in [(LEADER_EPOCH, leader_epoch), (NEXT_PRODUCER_ID, producer_id)] {
+                let before = raise(transaction, name, 0)?;
+                raise(transaction, name, least.saturating_sub(before))?;
+            }
+            Ok(())
+        })
+    }
+
     /// Closes the file, after what is being written; later calls fail with
     /// [`Code::ShuttingDown`].
     pub fn close(&self) {

@@ -54,6 +54,8 @@ pub struct ScanStart {
     pub now_ms: i64,
     /// Where the scan stops for now, at the first batch that begins there or later.
     pub stop_position: u64,
+    /// What the disk does not read is damage, for a repair; for anybody else it is an error.
+    pub is_unread_damage: bool,
 }
 
 impl ScanStart {
@@ -70,6 +72,7 @@ impl ScanStart {
             producers_from: base_offset,
             now_ms,
             stop_position: u64::MAX,
+            is_unread_damage: false,
         }
     }
 
@@ -116,6 +119,7 @@ pub struct ScanState<'a> {
 pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io::Result<Scanned> {
     let mut reader = BatchReader::new(file)?;
     reader.read_ahead_end = start.stop_position;
+    reader.is_unread_damage = start.is_unread_damage;
     let mut next = start.from;
     let mut damaged = Vec::new();
     loop {
@@ -210,13 +214,22 @@ struct BatchReader<'f> {
     buffer_position: u64,
     /// Nothing from here on is read before it is asked for.
     read_ahead_end: u64,
+    /// See [`ScanStart::is_unread_damage`].
+    is_unread_damage: bool,
 }
 
 impl<'f> BatchReader<'f> {
     fn new(file: &'f dyn File) -> io::Result<Self> {
         let file_bytes = file.len()?;
         let buffer = Vec::new();
-        Ok(Self { file, file_bytes, buffer, buffer_position: 0, read_ahead_end: file_bytes })
+        Ok(Self {
+            file,
+            file_bytes,
+            buffer,
+            buffer_position: 0,
+            read_ahead_end: file_bytes,
+            is_unread_damage: false,
+        })
     }
 
     /// The batch at `position`, if it is there whole.
@@ -272,8 +285,16 @@ impl<'f> BatchReader<'f> {
             let wanted = usize::try_from(wanted_end - position).map_err(io::Error::other)?;
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.resize(wanted, 0);
-            let read = read_full(self.file, &mut buffer, position)?;
-            buffer.truncate(read);
+            let mut read = read_full(self.file, &mut buffer, position);
+            if read.is_err() && self.is_unread_damage {
+                // What cannot be read may lie behind what was asked for.
+                buffer.truncate(length);
+                read = read_full(self.file, &mut buffer, position);
+                if read.is_err() {
+                    return Ok(None);
+                }
+            }
+            buffer.truncate(read?);
             (self.buffer, self.buffer_position) = (buffer, position);
         }
         let start = usize::try_from(position - self.buffer_position).map_err(io::Error::other)?;

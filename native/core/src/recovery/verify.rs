@@ -48,13 +48,13 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
 }
 
-/// Reads every batch of every log and checks its checksum, its place, its length and its records,
+/// Reads every batch of every log, or of one topic's, and checks its checksum, its place, its length and its records,
 /// and every index. Holds the directory's lock meanwhile and changes nothing. Waits for the disk.
 ///
 /// # Errors
-/// [`Code::InvalidArgument`] for what is no data directory, those of [`DataDirectory::open`], and
-/// any I/O error.
-pub fn verify_data_directory(env: &Env, path: &Path) -> Result<VerifyReport> {
+/// [`Code::InvalidArgument`] for what is no data directory, [`Code::UnknownTopicOrPartition`], those
+/// of [`DataDirectory::open`], and any I/O error.
+pub fn verify_data_directory(env: &Env, path: &Path, topic: Option<&str>) -> Result<VerifyReport> {
     let entries = list(env, path)?;
     if !entries.iter().any(|entry| entry.name == FORMAT_FILE) {
         let detail = format!("{} is no data directory", path.display());
@@ -62,25 +62,47 @@ pub fn verify_data_directory(env: &Env, path: &Path) -> Result<VerifyReport> {
     }
     let directory = DataDirectory::open(env, path)?;
     let mut report = VerifyReport::default();
-    for (label, partition) in partitions(env, &directory)? {
-        verify_log(env, &label, &partition, &mut report)?;
-        report.log_count += 1;
+    for Partition { name, label, path } in partitions(env, &directory)? {
+        if topic.is_none() || topic == name.as_deref() {
+            verify_log(env, &label, &path, &mut report)?;
+            report.log_count += 1;
+        }
     }
-    Ok(report)
+    match topic {
+        Some(topic) if report.log_count == 0 => {
+            Err(Error::new(Code::UnknownTopicOrPartition, topic))
+        }
+        _ => Ok(report),
+    }
 }
 
-/// Every partition directory with its name for people, in the order of names.
-fn partitions(env: &Env, directory: &DataDirectory) -> Result<Vec<(String, PathBuf)>> {
+/// A partition's directory.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Partition {
+    /// Topic and partition, for people.
+    pub(crate) label: String,
+    /// The topic's name, where `partition.json` tells it.
+    pub(crate) name: Option<String>,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+}
+
+/// Every partition directory, in the order of names.
+///
+/// # Errors
+/// An I/O error.
+pub(crate) fn partitions(env: &Env, directory: &DataDirectory) -> Result<Vec<Partition>> {
     let mut found = Vec::new();
     for topic_id in directory.topic_ids(env)? {
         let topic = directory.topic(topic_id);
         for entry in list(env, &topic)?.iter().filter(|entry| entry.is_directory) {
             let path = topic.join(&entry.name);
-            let label = match PartitionFile::load(env, &path)? {
-                Some(file) => format!("{}-{}", file.topic, file.partition),
-                None => path.display().to_string(),
-            };
-            found.push((label, path));
+            let file = PartitionFile::load(env, &path)?;
+            let label = file.as_ref().map_or_else(
+                || path.display().to_string(),
+                |file| format!("{}-{}", file.topic, file.partition),
+            );
+            found.push(Partition { label, name: file.map(|file| file.topic), path });
         }
     }
     found.sort();
@@ -170,10 +192,8 @@ fn verify_segment(
         base_offset,
     };
     let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
-    let mut damaged_bytes = 0;
     for range in &scanned.damaged {
         let bytes = range.to_position - range.from_position;
-        damaged_bytes += bytes;
         let (from, to, position) = (range.from_offset, range.to_offset, range.from_position);
         let is_known = known.ranges().any(|other| other.covers(range));
         let known = if is_known { " (known: the broker serves around it)" } else { "" };
@@ -182,9 +202,10 @@ fn verify_segment(
         ));
     }
     report_wrong_damage(segment, &known, &scanned, &mut finding);
-    let (batches, record_count) = check_records(&*file, &scanned, &mut finding).map_err(failed)?;
-    let is_wrong =
-        |mark: &Mark| mark.position < scanned.end_position && batches.binary_search(mark).is_err();
+    let checked = check_records(&*file, start.from, &scanned, &mut finding).map_err(failed)?;
+    let is_wrong = |mark: &Mark| {
+        mark.position < scanned.end_position && checked.marks.binary_search(mark).is_err()
+    };
     if let Some(wrong) = indexed.iter().find(|mark| is_wrong(mark)) {
         let (offset, position) = (wrong.offset, wrong.position);
         finding(format!(
@@ -200,8 +221,8 @@ fn verify_segment(
         let end = scanned.next_offset;
         finding(format!("{behind} bytes behind offset {end} are no whole batch in {shown}"));
     }
-    report.record_count += record_count;
-    report.bytes += scanned.end_position - damaged_bytes;
+    report.record_count += checked.record_count;
+    report.bytes += checked.bytes;
     Ok(scanned.next_offset)
 }
 
@@ -237,15 +258,34 @@ fn load_index(env: &Env, segment: &Segment) -> Result<Option<SegmentIndex>> {
     Ok(loaded.map(|(index, _)| index))
 }
 
-/// Takes every whole batch apart; returns where they begin, rising, and how many records they say
-/// that they have.
-fn check_records(
+/// The whole batches of a part of a segment.
+#[derive(Default)]
+pub(crate) struct CheckedBatches {
+    /// Where they begin, rising.
+    pub(crate) marks: Vec<Mark>,
+    /// Their records.
+    pub(crate) record_count: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+    /// The newest leader epoch; 0 for none.
+    pub(crate) leader_epoch_max: i32,
+    /// The largest producer id; 0 for none.
+    pub(crate) producer_id_max: i64,
+}
+
+/// Takes apart every whole batch of what was scanned from a mark's position on that ends at its offset
+/// or later.
+///
+/// # Errors
+/// An I/O error while reading.
+pub(crate) fn check_records(
     file: &dyn File,
+    from: Mark,
     scanned: &Scanned,
     finding: &mut impl FnMut(String),
-) -> std::io::Result<(Vec<Mark>, u64)> {
-    let (mut batches, mut record_count) = (Vec::new(), 0);
-    let (mut position, mut batch, mut decompressed) = (0, Vec::new(), Vec::new());
+) -> std::io::Result<CheckedBatches> {
+    let mut checked = CheckedBatches::default();
+    let (mut position, mut batch, mut decompressed) = (from.position, Vec::new(), Vec::new());
     while position < scanned.end_position {
         let mut damaged = scanned.damaged.iter();
         if let Some(range) =
@@ -259,19 +299,27 @@ fn check_records(
         // The scan has just read it.
         let Ok(header) = BatchHeader::read(&head) else {
             finding(format!("the batch at {position} changed while it was read"));
-            return Ok((batches, record_count));
+            return Ok(checked);
         };
+        if u64::try_from(header.last_offset()).is_ok_and(|last| last < from.offset) {
+            position += header.batch_bytes() as u64;
+            continue;
+        }
         batch.resize(header.batch_bytes(), 0);
         read_full(file, &mut batch, position)?;
         let section = batch.get(HEADER_BYTES..).unwrap_or_default();
         if let Err(error) = take_apart(&header, section, &mut decompressed) {
             finding(format!("the records of the batch at {position}: {error}"));
         }
-        batches.push(Mark { position, offset: u64::try_from(header.base_offset).unwrap_or(0) });
-        record_count += u64::try_from(header.record_count).unwrap_or(0);
+        let offset = u64::try_from(header.base_offset).unwrap_or(0);
+        checked.marks.push(Mark { position, offset });
+        checked.record_count += u64::try_from(header.record_count).unwrap_or(0);
+        checked.bytes += header.batch_bytes() as u64;
+        checked.leader_epoch_max = checked.leader_epoch_max.max(header.leader_epoch);
+        checked.producer_id_max = checked.producer_id_max.max(header.producer_id);
         position += header.batch_bytes() as u64;
     }
-    Ok((batches, record_count))
+    Ok(checked)
 }
 
 fn take_apart(header: &BatchHeader, section: &[u8], decompressed: &mut Vec<u8>) -> Result<()> {

@@ -20,16 +20,16 @@ use uuid::Uuid;
 use super::format::{FORMAT_VERSION_NEWEST, Format};
 use crate::{
     env::{
-        Env, FileSystemKind,
+        Env, FileSystemKind, OpenMode,
         transfer::{read_whole, replace_durably},
     },
     error::{Code, Error, Result},
 };
 
 const LOCK_FILE: &str = "LOCK";
-const PARTITION_FILE: &str = "partition.json";
-pub(super) const LOGS: &str = "logs";
-const SET_ASIDE: &str = "set-aside";
+pub(crate) const PARTITION_FILE: &str = "partition.json";
+pub(crate) const LOGS: &str = "logs";
+pub(crate) const SET_ASIDE: &str = "set-aside";
 const JSON_BYTES_MAX: u64 = 64 << 10;
 
 /// `partition.json`: whose directory this is, so that the catalogue can be rebuilt.
@@ -198,6 +198,30 @@ impl DataDirectory {
             .list(&logs)
             .map_err(|error| Error::io(format_args!("listing {}", logs.display()), &error))?;
         Ok(entries.iter().filter_map(|entry| Uuid::parse_str(&entry.name).ok()).collect())
+    }
+
+    /// Refuses a directory that has topics and has lost what tells of them: they would be taken for
+    /// nobody's.
+    ///
+    /// # Errors
+    /// [`Code::DataDamaged`], or an I/O error.
+    pub fn check_metadata(&self, env: &Env) -> Result<()> {
+        let path = self.path.join(crate::metadata::FILE_NAME);
+        match env.files.open(&path, OpenMode::Read) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if self.topic_ids(env)?.is_empty() {
+                    return Ok(());
+                }
+                let detail = format!(
+                    "{} is gone, and topics are there: put it back from a backup, or have `millrace \
+                     repair` make it again",
+                    path.display()
+                );
+                Err(Error::new(Code::DataDamaged, detail))
+            }
+            Err(error) => Err(Error::io(format_args!("opening {}", path.display()), &error)),
+        }
     }
 
     /// Removes a topic's directory and everything in it. A missing one is fine.

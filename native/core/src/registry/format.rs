@@ -12,7 +12,7 @@
 //! | version | what raises to it |
 //! |---|---|
 //! | 1 | |
-//! | 2 | the first compaction: segments have holes that version 1 takes for damage |
+//! | 2 | the first compaction, or repair that cuts: holes that version 1 takes for damage |
 
 use std::{io::ErrorKind, path::Path};
 

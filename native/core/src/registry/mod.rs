@@ -158,6 +158,8 @@ pub struct Store {
     upkeep_report: Mutex<UpkeepReport>,
     scrubbing: Mutex<Scrubbing>,
     space_told: SpaceTold,
+    /// Held by whoever checks a partition.
+    verifying: Mutex<()>,
     /// Logs asked for and logs opened.
     logs_asked: AtomicU32,
     logs_opened: AtomicU32,
@@ -180,6 +182,7 @@ impl Store {
     /// Those of [`DataDirectory::open`] and [`MetadataFile::open`].
     pub fn open(env: Env, options: StoreOptions) -> Result<Arc<Self>> {
         let directory = DataDirectory::open(&env, &options.data_directory)?;
+        directory.check_metadata(&env)?;
         let space = SpaceWatch::open(Arc::clone(&env.files), &directory.path)?;
         let metadata = MetadataFile::open(&env, &directory.path, Arc::clone(&space))?;
         let recovered = Checkpoint::load(&*env.files, &directory.path)?;
@@ -232,6 +235,7 @@ impl Store {
             upkeep_report: Mutex::default(),
             scrubbing: Mutex::default(),
             space_told: SpaceTold::default(),
+            verifying: Mutex::default(),
             logs_asked: AtomicU32::new(0),
             logs_opened: AtomicU32::new(0),
         });

@@ -15,7 +15,8 @@ use parking_lot::{Condvar, Mutex};
 use super::{Store, channel, compact, scrub};
 use crate::{
     error::{Code, Error, Result},
-    log::retention::Trimmed,
+    limits,
+    log::{retention::Trimmed, verify::VerifyStep},
     space::watermarks::Level,
 };
 
@@ -263,6 +264,17 @@ impl Store {
                 self.report_upkeep(entry);
             }
         }
+    }
+
+    /// Checks about a step of a partition from an offset on; one at a time. Waits for the disk.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`], and those of
+    /// [`Log::verify_step`](crate::log::Log::verify_step).
+    pub fn verify_step(&self, topic: u32, partition: u32, from_offset: u64) -> Result<VerifyStep> {
+        let _one_at_a_time = self.verifying.lock();
+        let _changing = self.change_files()?;
+        self.log(topic, partition)?.verify_step(from_offset, limits::VERIFY_STEP_BYTES_MAX)
     }
 
     /// Takes what the store did by itself, and what was found damaged, since the last call.

@@ -138,7 +138,7 @@ fn left(all: &Table, end: u64, with_tombstones: bool) -> Table {
 /// What a check finds after the power has failed.
 fn findings(machine: Simulated) -> Vec<String> {
     let files = machine.files.crash_keeping_nothing().unwrap();
-    let report = verify_data_directory(&files.env(), Path::new(DIRECTORY)).unwrap();
+    let report = verify_data_directory(&files.env(), Path::new(DIRECTORY), None).unwrap();
     report.findings.into_iter().map(|finding| finding.detail).collect()
 }
 

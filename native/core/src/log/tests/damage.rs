@@ -81,7 +81,7 @@ fn damage_that_a_reader_meets_is_known_to_every_later_start() {
     assert_eq!(content(&machine.bench).1, [(2, 3)]);
 
     machine.bench.store.close().unwrap();
-    let verified = verify_data_directory(&machine.files.env(), Path::new(DIRECTORY)).unwrap();
+    let verified = verify_data_directory(&machine.files.env(), Path::new(DIRECTORY), None).unwrap();
     let details: Vec<_> = verified.findings.iter().map(|finding| &finding.detail).collect();
     assert_eq!(details.len(), 1, "{details:?}");
     assert!(details[0].contains("offsets 2 to 3") && details[0].contains("known"), "{details:?}");
@@ -143,7 +143,7 @@ fn a_damage_file_that_says_too_much_is_told_of() {
     let bytes = batch(&[0; 100], None).len() as u64;
     // The file system has given the byte back.
     flip(&files, &segment_path(0, "log"), 2 * bytes + 90);
-    let verified = verify_data_directory(&files.env(), Path::new(DIRECTORY)).unwrap();
+    let verified = verify_data_directory(&files.env(), Path::new(DIRECTORY), None).unwrap();
     let details: Vec<_> = verified.findings.iter().map(|finding| &finding.detail).collect();
     assert!(details.len() == 1 && details[0].contains("and they are not"), "{details:?}");
 }

@@ -260,11 +260,11 @@ fn a_check_finds_damage_and_changes_nothing() {
     }
     let env = machine.files.env();
     let directory = Path::new(DIRECTORY);
-    let busy = verify_data_directory(&env, directory).unwrap_err();
+    let busy = verify_data_directory(&env, directory, None).unwrap_err();
     assert_eq!(busy.code(), Code::DataDirectoryInUse);
     machine.bench.store.close().unwrap();
     drop(machine.bench);
-    let sound = verify_data_directory(&env, directory).unwrap();
+    let sound = verify_data_directory(&env, directory, None).unwrap();
     assert_eq!((sound.log_count, sound.record_count), (2, 6));
     assert_eq!(sound.findings, []);
     let bytes = batch(&[0; 100], None).len() as u64;
@@ -272,11 +272,11 @@ fn a_check_finds_damage_and_changes_nothing() {
     flip(&machine.files, &path, 2 * bytes + 90);
     write_behind(&machine.files, &path, b"torn");
     for _ in 0..2 {
-        let report = verify_data_directory(&env, directory).unwrap();
+        let report = verify_data_directory(&env, directory, None).unwrap();
         assert_eq!((report.record_count, report.bytes), (5, 5 * bytes));
         assert!(report.findings.len() >= 2, "{:?}", report.findings);
     }
-    let nowhere = verify_data_directory(&env, Path::new("/data/logs")).unwrap_err();
+    let nowhere = verify_data_directory(&env, Path::new("/data/logs"), None).unwrap_err();
     assert_eq!(nowhere.code(), Code::InvalidArgument);
     assert!(machine.files.list(Path::new("/data/logs")).unwrap().len() == 1);
 }

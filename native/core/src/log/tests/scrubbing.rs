@@ -153,3 +153,45 @@ fn a_log_that_ends_while_it_is_read_is_nobodys_loss() {
     scrub(&machine, 1 << 20);
     assert_eq!(report(&machine), []);
 }
+
+/// Checks a partition step by step as a broker is asked to; what was found, and the steps it took.
+fn verify(machine: &Simulated, bytes_max: u64) -> (u64, Vec<String>, u64) {
+    let log = machine.bench.log(0);
+    let (mut records, mut findings, mut steps) = (0, Vec::new(), 0);
+    let mut next = Some(0);
+    while let Some(offset) = next {
+        let step = log.verify_step(offset, bytes_max).unwrap();
+        assert!(step.next_offset.is_none_or(|next| next > offset), "{step:?}");
+        records += step.record_count;
+        findings.extend(step.findings);
+        steps += 1;
+        next = step.next_offset;
+    }
+    (records, findings, steps)
+}
+
+#[test]
+fn an_open_log_is_checked_to_its_flushed_end_in_steps_that_go_on_where_one_ended() {
+    let segment_bytes = BATCHES_PER_SEGMENT * batch_bytes();
+    let config = LogConfig { segment_bytes, index_interval_bytes: 0, ..LogConfig::default() };
+    let machine = Simulated::new(&config);
+    for value in 0..14u8 {
+        machine.bench.append(&[value; 100]);
+    }
+    for bytes_max in [1, batch_bytes() + 1, 1 << 20] {
+        let (records, findings, steps) = verify(&machine, bytes_max);
+        assert_eq!((records, findings), (14, vec![]), "steps of {bytes_max} bytes");
+        assert!(if bytes_max == 1 { steps >= 14 } else { steps >= 4 }, "{steps}");
+    }
+    // The active segment is checked, too, and what is not flushed is nobody's business yet.
+    flip(&machine.files, &segment_path(12, "log"), 90);
+    flip(&machine.files, &segment_path(4, "log"), 3 * batch_bytes() + 10);
+    for bytes_max in [1, 1 << 20] {
+        let (records, findings, _) = verify(&machine, bytes_max);
+        assert_eq!((records, findings.len()), (12, 2), "{findings:?}");
+        assert!(findings[0].contains("offsets 7 to 8 are damaged"), "{findings:?}");
+        assert!(findings[1].contains("offsets 12 to 13 are damaged"), "{findings:?}");
+    }
+    assert_eq!(report(&machine).len(), 2, "and told of once");
+    assert_eq!(content(&machine.bench).1, [(7, 8), (12, 13)]);
+}

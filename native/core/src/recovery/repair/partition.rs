@@ -1,0 +1,251 @@
+//! Repairing one partition: its small files, then segment by segment.
+
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use super::{Repair, RepairAction};
+use crate::{
+    compaction::state::{self, CompactionState, Stored},
+    env::OpenMode,
+    error::{Error, Result},
+    log::{Position, start},
+    producer::snapshot,
+    recovery::verify::Partition,
+    registry::directory::{PARTITION_FILE, PartitionFile},
+    segment::Segment,
+};
+
+/// A partition that is being repaired.
+pub(super) struct Place {
+    /// Topic and partition, for people.
+    pub(super) label: String,
+    /// Its directory.
+    pub(super) path: PathBuf,
+    /// How far it was compacted, and from where on a missing offset is damage.
+    pub(super) compaction: CompactionState,
+    /// How far the checkpoint says that it was flushed.
+    pub(super) checkpoint: Option<Position>,
+}
+
+impl Place {
+    /// An action about one of its files.
+    pub(super) fn action(&self, file: &Path, detail: impl Into<String>) -> RepairAction {
+        RepairAction {
+            subject: self.label.clone(),
+            detail: detail.into(),
+            file: file.display().to_string(),
+            ..RepairAction::default()
+        }
+    }
+}
+
+impl Repair<'_> {
+    pub(super) fn partition(&mut self, partition: &Partition) -> Result<()> {
+        let path = &partition.path;
+        self.partition_file(partition)?;
+        let mut place = Place {
+            label: partition.label.clone(),
+            path: path.clone(),
+            compaction: CompactionState::default(),
+            checkpoint: self.checkpoint_of(path),
+        };
+        self.start_file(&place)?;
+        self.compaction_file(&mut place)?;
+        let names = self.names(path)?;
+        let mut bases: Vec<u64> = numbers(&names, "log").collect();
+        bases.sort_unstable();
+        if let Some(swap) = place.compaction.swap {
+            bases.retain(|base| *base <= swap.base || *base >= swap.end);
+        }
+        for (index, base_offset) in bases.iter().enumerate() {
+            let next_base = bases.get(index + 1).copied();
+            self.segment(&mut place, *base_offset, next_base)?;
+        }
+        for offset in numbers(&names, "snapshot") {
+            let file = path.join(Segment::file_name(offset, "snapshot"));
+            let loaded = snapshot::load(&*self.env.files, &file)
+                .map_err(|error| Error::io(format_args!("reading {}", file.display()), &error))?;
+            if loaded.is_none_or(|(_, at)| at != offset) {
+                let detail = "cannot be believed: removed, and made again from the log";
+                self.remove_file(&place, &file, detail)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(&self, path: &Path) -> Result<Vec<String>> {
+        let entries = self
+            .env
+            .files
+            .list(path)
+            .map_err(|error| Error::io(format_args!("listing {}", path.display()), &error))?;
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// What the checkpoint says of the partition in a directory.
+    fn checkpoint_of(&self, path: &Path) -> Option<Position> {
+        let (topic_id, partition) = ids(path)?;
+        let checkpoint = self.checkpoint.as_ref()?;
+        checkpoint.logs.get(&(*topic_id.as_bytes(), partition)).map(|mark| mark.flushed)
+    }
+
+    /// Writes `partition.json` again where it cannot be read and a partition beside this one tells
+    /// the topic's name.
+    fn partition_file(&mut self, partition: &Partition) -> Result<()> {
+        if partition.name.is_some() {
+            return Ok(());
+        }
+        let Some((topic_id, number)) = ids(&partition.path) else { return Ok(()) };
+        let topic_path = self.directory.topic(topic_id);
+        let mut topic = None;
+        for name in self.names(&topic_path)? {
+            if let Some(file) = PartitionFile::load(self.env, &topic_path.join(name))? {
+                topic = Some(file.topic);
+                break;
+            }
+        }
+        let file = partition.path.join(PARTITION_FILE);
+        let subject = partition.label.clone();
+        let Some(topic) = topic else {
+            let detail =
+                format!("{} cannot be read, and no other tells the topic's name", file.display());
+            self.report.problems.push(super::Problem { subject, detail });
+            return Ok(());
+        };
+        let salvaged_to = match self.env.files.open(&file, OpenMode::Read) {
+            Ok(_) => self.keep_file(&subject, &file)?,
+            Err(_) => None,
+        };
+        if self.is_for_real() {
+            let one = number..number.saturating_add(1);
+            self.directory.create_partitions(self.env, &topic, topic_id, one)?;
+        }
+        self.tell(RepairAction {
+            subject,
+            detail: format!("cannot be read: written again for partition {number} of {topic}"),
+            file: file.display().to_string(),
+            salvaged_to,
+            ..RepairAction::default()
+        });
+        Ok(())
+    }
+
+    fn start_file(&mut self, place: &Place) -> Result<()> {
+        let file = place.path.join(start::FILE_NAME);
+        let failed = |error| Error::io(format_args!("reading {}", file.display()), &error);
+        let is_believed = start::load(&*self.env.files, &place.path).map_err(failed)?.is_some();
+        if is_believed || !self.is_there(&file)? {
+            return Ok(());
+        }
+        let detail = "cannot be believed: removed; the log starts at its first segment, so deleted \
+                      records of that segment may be read again";
+        self.remove_file(place, &file, detail)
+    }
+
+    fn compaction_file(&mut self, place: &mut Place) -> Result<()> {
+        let file = place.path.join(state::FILE_NAME);
+        let failed =
+            |error: std::io::Error| Error::io(format_args!("replacing {}", file.display()), &error);
+        match state::load(&*self.env.files, &place.path).map_err(failed)? {
+            Stored::State(stored) => place.compaction = stored,
+            Stored::Unreadable => {
+                // As every start takes it.
+                place.compaction = CompactionState {
+                    holes_below: crate::log::OFFSET_MAX,
+                    ..CompactionState::default()
+                };
+                let salvaged_to = self.keep_file(&place.label, &file)?;
+                if self.is_for_real() {
+                    state::store(&*self.env.files, &place.path, &place.compaction)
+                        .map_err(failed)?;
+                }
+                let detail = "cannot be believed: written again, saying that offsets may be missing \
+                              in every segment and that nothing is compacted yet";
+                self.tell(RepairAction { salvaged_to, ..place.action(&file, detail) });
+            }
+        }
+        let Some(swap) = place.compaction.swap else { return Ok(()) };
+        if self.is_for_real() {
+            let names = self.names(&place.path)?;
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            state::roll_forward(&*self.env.files, &place.path, &names, swap).map_err(failed)?;
+            place.compaction.swap = None;
+            state::store(&*self.env.files, &place.path, &place.compaction).map_err(failed)?;
+        }
+        let detail = format!(
+            "a compaction was interrupted: segment {} takes the place of those before {}, as at a \
+             start",
+            swap.base, swap.end
+        );
+        self.tell(place.action(&file, detail));
+        Ok(())
+    }
+
+    /// Has `holes_below` cover a segment, durably: from then on missing offsets in it, and in those
+    /// before it, are no damage.
+    pub(super) fn allow_holes(&mut self, place: &mut Place, base_offset: u64) -> Result<()> {
+        if base_offset < place.compaction.holes_below {
+            return Ok(());
+        }
+        self.directory
+            .require_format(self.env, crate::registry::format::FORMAT_VERSION_COMPACTED)?;
+        let raised =
+            CompactionState { holes_below: base_offset.saturating_add(1), ..place.compaction };
+        state::store(&*self.env.files, &place.path, &raised)
+            .map_err(|error| Error::io(format_args!("storing {}", state::FILE_NAME), &error))?;
+        place.compaction = raised;
+        Ok(())
+    }
+
+    pub(super) fn is_there(&self, file: &Path) -> Result<bool> {
+        match self.env.files.open(file, OpenMode::Read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io(format_args!("opening {}", file.display()), &error)),
+        }
+    }
+
+    /// Removes a file, durably, after a copy of it was kept.
+    pub(super) fn remove_file(&mut self, place: &Place, file: &Path, detail: &str) -> Result<()> {
+        let salvaged_to = self.keep_file(&place.label, file)?;
+        if self.is_for_real() {
+            self.unlink(&place.path, &[file.to_owned()])?;
+        }
+        self.tell(RepairAction { salvaged_to, ..place.action(file, detail) });
+        Ok(())
+    }
+
+    /// Removes files of a directory, durably; those that are not there are fine.
+    pub(super) fn unlink(&self, directory: &Path, files: &[PathBuf]) -> Result<()> {
+        for file in files {
+            match self.env.files.remove_file(file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io(format_args!("removing {}", file.display()), &error));
+                }
+                _ => {}
+            }
+        }
+        self.env
+            .files
+            .sync_directory(directory)
+            .map_err(|error| Error::io(format_args!("fsync of {}", directory.display()), &error))
+    }
+}
+
+/// Topic id and number of the partition whose directory this is.
+fn ids(path: &Path) -> Option<(uuid::Uuid, u32)> {
+    let number = path.file_name()?.to_str()?.parse().ok()?;
+    let topic_id = path.parent()?.file_name()?.to_str()?.parse().ok()?;
+    Some((topic_id, number))
+}
+
+/// Numbers in the names of files with an extension.
+fn numbers<'n>(names: &'n [String], extension: &'n str) -> impl Iterator<Item = u64> + 'n {
+    names
+        .iter()
+        .filter_map(move |name| name.strip_suffix(extension)?.strip_suffix('.'))
+        .filter(|stem| stem.len() == 20)
+        .filter_map(|stem| stem.parse().ok())
+}

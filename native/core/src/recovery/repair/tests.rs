@@ -1,0 +1,353 @@
+use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+
+use super::*;
+use crate::{
+    batch::{BatchBuilder, BatchHeader, Finish, HEADER_BYTES, Producer, Records},
+    compression::Codec,
+    env::{
+        FileSystem, OpenMode,
+        simulated::SimulatedFileSystem,
+        transfer::{read_whole, write_full},
+    },
+    log::{Log, config::LogConfig, read::Read},
+    recovery::verify::verify_data_directory,
+    registry::{Store, StoreOptions, TopicSpec},
+    segment::Segment,
+};
+
+const DIRECTORY: &str = "/data";
+const TOPIC_ID: Uuid = Uuid::from_u128(0x11);
+const KEY: &str = "topics/orders";
+
+fn batch(value: u8) -> Vec<u8> {
+    let mut output = Vec::new();
+    let mut builder = BatchBuilder::new(&mut output, Codec::None, None);
+    builder.push(7, None, Some(&[value; 100]), std::iter::empty()).unwrap();
+    let producer = Some(Producer { id: 40, epoch: 0, base_sequence: i32::from(value) });
+    builder.finish(Finish { producer, log_append_time_ms: None }).unwrap();
+    output
+}
+
+fn batch_bytes() -> u64 {
+    batch(0).len() as u64
+}
+
+fn open(files: &SimulatedFileSystem, is_existing: bool) -> (Arc<Store>, Arc<Log>) {
+    let options = StoreOptions {
+        data_directory: PathBuf::from(DIRECTORY),
+        flush_threads_max: 0,
+        descriptors_max: NonZeroUsize::new(8).unwrap(),
+    };
+    let store = Store::open(files.env(), options).unwrap();
+    let segment_bytes = 4 * batch_bytes();
+    let spec = TopicSpec {
+        name: "orders".to_owned(),
+        topic_id: TOPIC_ID,
+        partitions: 1,
+        config: LogConfig { segment_bytes, ..LogConfig::default() },
+        is_existing,
+    };
+    let topic = store.open_topics(&[spec]).unwrap()[0];
+    let log = store.log(topic, 0).unwrap();
+    (store, log)
+}
+
+/// A stopped broker's directory: three closed segments of four records, and two in the last.
+fn directory() -> SimulatedFileSystem {
+    let files = SimulatedFileSystem::new(1);
+    let (store, log) = open(&files, false);
+    store.metadata().commit(0, &[(KEY.to_owned(), Some(b"{}".to_vec()))]).unwrap();
+    for value in 0..14 {
+        log.append(&batch(value), 7).unwrap();
+        store.drive();
+    }
+    store.close().unwrap();
+    files
+}
+
+fn partition_path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(format!("logs/{TOPIC_ID}/0")).join(name)
+}
+
+fn path(base_offset: u64, extension: &str) -> PathBuf {
+    partition_path(&Segment::file_name(base_offset, extension))
+}
+
+fn flip(files: &SimulatedFileSystem, path: &Path, position: u64) {
+    let file = files.open(path, OpenMode::ReadWrite).unwrap();
+    let mut byte = [0];
+    assert_eq!(file.read_at(&mut byte, position).unwrap(), 1);
+    byte[0] ^= 0x10;
+    write_full(&*file, &[&byte], position).unwrap();
+    file.sync_data().unwrap();
+}
+
+fn options() -> RepairOptions {
+    RepairOptions { salvage_name: "now".to_owned(), ..RepairOptions::default() }
+}
+
+fn run(files: &SimulatedFileSystem) -> RepairReport {
+    repair(&files.env(), Path::new(DIRECTORY), &options()).unwrap()
+}
+
+fn findings(files: &SimulatedFileSystem) -> Vec<String> {
+    let report = verify_data_directory(&files.env(), Path::new(DIRECTORY), None).unwrap();
+    report.findings.into_iter().map(|finding| finding.detail).collect()
+}
+
+/// Every file and its content, but for those that a repair adds.
+fn content_of(files: &SimulatedFileSystem, directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in files.list(directory).unwrap() {
+        let path = directory.join(&entry.name);
+        if entry.is_directory {
+            all.extend(content_of(files, &path));
+        } else {
+            let bytes = read_whole(files, &path, 1 << 30).unwrap().unwrap();
+            all.push((path, bytes));
+        }
+    }
+    all
+}
+
+/// The values that are read from a log, by offset, its gaps, and where it ends.
+fn read(store: &Store, log: &Arc<Log>) -> (Vec<(u64, u8)>, Vec<(u64, u64)>, u64) {
+    let mut next = log.offsets().log_start;
+    let (mut records, mut gaps) = (Vec::new(), Vec::new());
+    loop {
+        match log.read(next, 1 << 20).unwrap() {
+            Read::Batches(batches) => {
+                let mut bytes = batches.bytes();
+                while !bytes.is_empty() {
+                    let header = BatchHeader::read(bytes).unwrap();
+                    let (batch, rest) = bytes.split_at(header.batch_bytes());
+                    for record in Records::new(&batch[HEADER_BYTES..], header.record_count) {
+                        let offset = u64::try_from(header.base_offset).unwrap();
+                        records.push((offset, record.unwrap().value.unwrap()[0]));
+                    }
+                    bytes = rest;
+                }
+                next = batches.next_offset;
+            }
+            Read::Gap { to_offset } => {
+                gaps.push((next, to_offset));
+                next = to_offset;
+            }
+            Read::Cold(range) => range.load(store.shared()).unwrap(),
+            Read::AtEnd { .. } => return (records, gaps, log.offsets().log_end),
+            Read::OutOfRange { .. } => panic!("offset {next} is out of range"),
+        }
+    }
+}
+
+/// What a broker serves of a directory: the offsets that are there, the gaps, and the end.
+fn served(files: &SimulatedFileSystem) -> (Vec<u64>, Vec<(u64, u64)>, u64) {
+    let (store, log) = open(files, true);
+    let (records, gaps, end) = read(&store, &log);
+    assert!(records.iter().all(|(offset, value)| *offset == u64::from(*value)), "{records:?}");
+    store.close().unwrap();
+    (records.into_iter().map(|(offset, _)| offset).collect(), gaps, end)
+}
+
+fn all_but(missing: &[u64]) -> Vec<u64> {
+    (0..14).filter(|offset| !missing.contains(offset)).collect()
+}
+
+#[test]
+fn an_undamaged_directory_stays_as_it_is() {
+    let files = directory();
+    let before = content_of(&files, Path::new(DIRECTORY));
+    let report = run(&files);
+    assert_eq!((report.actions, report.problems, report.salvage), (vec![], vec![], None));
+    assert_eq!((report.log_count, report.record_count), (1, 14));
+    assert_eq!(content_of(&files, Path::new(DIRECTORY)), before);
+}
+
+#[test]
+fn a_flipped_bit_is_cut_out_with_its_batch_and_kept() {
+    for (base, index, at) in [(0, 0, 90), (4, 1, 7), (4, 3, 10), (8, 3, 60), (12, 0, 16)] {
+        let files = directory();
+        flip(&files, &path(base, "log"), index * batch_bytes() + at);
+        let damaged = read_whole(&files, &path(base, "log"), 1 << 20).unwrap().unwrap();
+        let before = content_of(&files, Path::new(DIRECTORY));
+        let dry = RepairOptions { is_dry_run: true, ..options() };
+        let planned = repair(&files.env(), Path::new(DIRECTORY), &dry).unwrap();
+        assert_eq!(content_of(&files, Path::new(DIRECTORY)), before, "a dry run changes nothing");
+        let report = run(&files);
+        let told = |report: &RepairReport| -> Vec<String> {
+            report.actions.iter().map(|action| action.detail.clone()).collect()
+        };
+        assert_eq!(told(&planned), told(&report));
+        let cut = report.actions.iter().find(|action| action.from_offset.is_some()).unwrap();
+        let (from, position) = (base + index, index * batch_bytes());
+        assert_eq!((cut.from_offset, cut.to_offset), (Some(from), Some(from + 1)), "{report:?}");
+        assert_eq!((cut.position, cut.bytes), (Some(position), batch_bytes()));
+        let kept = Path::new(cut.salvaged_to.as_deref().unwrap());
+        let range = usize::try_from(position).unwrap()..;
+        let kept = read_whole(&files, kept, 1 << 20).unwrap().unwrap();
+        assert_eq!(kept, damaged[range][..kept.len()]);
+        assert_eq!(findings(&files), Vec::<String>::new());
+        assert_eq!(served(&files), (all_but(&[from]), vec![], 14), "byte {at} of {from}");
+        assert_eq!(run(&files).actions, []);
+        let json = Path::new(DIRECTORY).join("salvage/now/report.json");
+        assert!(read_whole(&files, &json, 1 << 20).unwrap().is_some());
+    }
+}
+
+#[test]
+fn what_was_acked_at_the_end_of_a_log_and_is_lost_is_not_given_to_others() {
+    let files = directory();
+    flip(&files, &path(12, "log"), batch_bytes() + 90);
+    run(&files);
+    assert_eq!(findings(&files), Vec::<String>::new());
+    assert_eq!(served(&files), (all_but(&[13]), vec![], 14));
+}
+
+#[test]
+fn segments_without_a_whole_batch_are_served_as_nothing() {
+    for base in [0, 4, 12] {
+        let files = directory();
+        let file = files.open(&path(base, "log"), OpenMode::ReadWrite).unwrap();
+        let bytes = usize::try_from(file.len().unwrap()).unwrap();
+        write_full(&*file, &[&vec![0xa5; bytes]], 0).unwrap();
+        run(&files);
+        assert_eq!(findings(&files), Vec::<String>::new(), "{base}");
+        let lost: Vec<u64> = (base..(base + 4).min(14)).collect();
+        assert_eq!(served(&files), (all_but(&lost), vec![], 14), "{base}");
+    }
+}
+
+#[test]
+fn a_tail_that_is_no_whole_batch_is_kept_and_cut() {
+    let files = directory();
+    let file = files.open(&path(12, "log"), OpenMode::ReadWrite).unwrap();
+    let end = file.len().unwrap();
+    write_full(&*file, &[b"half a batch"], end).unwrap();
+    assert_eq!(findings(&files).len(), 1);
+    let report = run(&files);
+    assert_eq!(report.actions.len(), 1, "{report:?}");
+    assert_eq!((report.actions[0].position, report.actions[0].bytes), (Some(end), 12));
+    let kept = Path::new(report.actions[0].salvaged_to.as_deref().unwrap());
+    assert_eq!(read_whole(&files, kept, 100).unwrap().unwrap(), b"half a batch");
+    assert_eq!(findings(&files), Vec::<String>::new());
+    assert_eq!(served(&files), (all_but(&[]), vec![], 14));
+}
+
+#[test]
+fn hints_that_cannot_be_believed_are_made_again_or_removed_with_a_line() {
+    let names = ["4.index", "4.timeindex", "12.index", "14.snapshot", "partition.json"];
+    for name in names {
+        let files = directory();
+        let file = match name.split_once('.') {
+            Some((base, extension)) if base != "partition" => {
+                path(base.parse().unwrap(), extension)
+            }
+            _ => partition_path(name),
+        };
+        flip(&files, &file, 5);
+        let report = run(&files);
+        let what_is_said = report.actions.len() + report.problems.len();
+        assert_eq!(what_is_said, 1, "{name}: {report:?}");
+        assert_eq!(findings(&files), Vec::<String>::new(), "{name}");
+        assert_eq!(served(&files), (all_but(&[]), vec![], 14), "{name}");
+    }
+}
+
+#[test]
+fn files_that_say_what_is_not_so_are_kept_and_removed() {
+    let files = directory();
+    let store = |name: PathBuf, bytes: &[u8]| {
+        let file = files.open(&name, OpenMode::OpenOrCreate).unwrap();
+        write_full(&*file, &[bytes], 0).unwrap();
+    };
+    store(path(4, "damage"), b"{}");
+    store(partition_path("start.json"), b"{\"crc\":1,\"log_start\":3}");
+    flip(&files, &Path::new(DIRECTORY).join("checkpoint"), 5);
+    let report = run(&files);
+    assert_eq!(report.actions.len(), 3, "{report:?}");
+    assert!(report.actions.iter().all(|action| action.salvaged_to.is_some()), "{report:?}");
+    assert_eq!(findings(&files), Vec::<String>::new());
+    assert_eq!(served(&files), (all_but(&[]), vec![], 14));
+}
+
+#[test]
+fn metadata_that_is_lost_is_made_again_and_gives_nothing_twice() {
+    let files = directory();
+    let (store, log) = open(&files, true);
+    let epoch = log.offsets().leader_epoch;
+    store.close().unwrap();
+    let metadata = Path::new(DIRECTORY).join(crate::metadata::FILE_NAME);
+    for is_lost in [true, false] {
+        if is_lost {
+            files.remove_file(&metadata).unwrap();
+        } else {
+            let file = files.open(&metadata, OpenMode::ReadWrite).unwrap();
+            write_full(&*file, &[&[7; 9000]], 0).unwrap();
+        }
+        let found = inventory(&files.env(), Path::new(DIRECTORY)).unwrap();
+        assert!(found.entries.is_none() && found.problem.is_some(), "{found:?}");
+        let [ref orders] = found.directories[..] else { panic!("{found:?}") };
+        assert_eq!(orders.topic.as_deref(), Some("orders"));
+        assert_eq!((orders.topic_id, &orders.partitions), (TOPIC_ID, &vec![0]));
+        let changes = vec![(KEY.to_owned(), Some(b"{}".to_vec()))];
+        let metadata = MetadataRepair::Rebuild(changes);
+        let options = RepairOptions { metadata, ..options() };
+        let report = repair(&files.env(), Path::new(DIRECTORY), &options).unwrap();
+        let [ref action] = report.actions[..] else { panic!("{report:?}") };
+        assert_eq!(action.salvaged_to.is_some(), !is_lost);
+        let found = inventory(&files.env(), Path::new(DIRECTORY)).unwrap();
+        assert_eq!(found.entries, Some(vec![(KEY.to_owned(), b"{}".to_vec())]));
+        let (store, log) = open(&files, true);
+        assert!(log.offsets().leader_epoch >= epoch);
+        assert!(store.metadata().allocate_producer_ids(1).unwrap() > 40);
+        store.close().unwrap();
+    }
+    assert_eq!(served(&files), (all_but(&[]), vec![], 14));
+}
+
+#[test]
+fn directories_are_brought_back_and_missing_ones_created() {
+    let files = directory();
+    let logs = Path::new(DIRECTORY).join("logs");
+    let aside = Path::new(DIRECTORY).join("set-aside");
+    files.create_directory(&aside).unwrap();
+    let name = format!("{TOPIC_ID}-1700000000000");
+    files.rename(&logs.join(TOPIC_ID.to_string()), &aside.join(&name)).unwrap();
+    let found = inventory(&files.env(), Path::new(DIRECTORY)).unwrap();
+    assert_eq!(found.directories[0].set_aside.as_deref(), Some(name.as_str()));
+    let missing = MissingPartition { topic: "orders".to_owned(), topic_id: TOPIC_ID, partition: 1 };
+    let options = RepairOptions { bring_back: vec![name], missing: vec![missing], ..options() };
+    let report = repair(&files.env(), Path::new(DIRECTORY), &options).unwrap();
+    assert_eq!((report.actions.len(), report.log_count), (2, 1), "{report:?}");
+    assert_eq!(served(&files), (all_but(&[]), vec![], 14));
+}
+
+#[test]
+fn a_repair_that_is_cut_short_anywhere_loses_nothing_and_is_done_again() {
+    let damaged = || {
+        let files = directory();
+        flip(&files, &path(4, "log"), batch_bytes() + 90);
+        flip(&files, &path(12, "log"), batch_bytes() + 90);
+        files
+    };
+    let whole = damaged();
+    let before = whole.calls();
+    run(&whole);
+    let calls = whole.calls() - before;
+    assert!(calls > 50, "{calls}");
+    for call in 1..=calls {
+        let files = damaged();
+        files.cut_power_at_call(call);
+        let cut = repair(&files.env(), Path::new(DIRECTORY), &options());
+        assert!(cut.is_err() || cut.is_ok_and(|report| !report.problems.is_empty()), "{call}");
+        // What a broker would serve now: headers of damaged batches may be believed.
+        let copy = files.crash().unwrap();
+        let (offsets, _, _) = served(&copy);
+        let is_there = |offset: &u64| offsets.contains(offset);
+        assert!(all_but(&[5, 13]).iter().all(is_there), "call {call}: {offsets:?}");
+        let files = files.crash().unwrap();
+        run(&files);
+        assert_eq!(findings(&files), Vec::<String>::new(), "call {call}");
+        assert_eq!(served(&files), (all_but(&[5, 13]), vec![], 14), "call {call}");
+    }
+}
