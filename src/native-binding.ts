@@ -250,16 +250,6 @@ export interface NativeRefusedRecord {
 	message: string;
 }
 
-/** What is kept free of a file system, in bytes. */
-export interface NativeSpaceWatermarks {
-	/** There is a warning when less is available. */
-	warnBelow: number;
-	/** Records are refused when less is available, */
-	refuseBelow: number;
-	/** and taken again from here on. */
-	resumeFrom: number;
-	/** Size of the reserve file. */
-	reserve: number;
 /** Something that cannot be read, or was not repaired. */
 export interface NativeFinding {
 	/** The partition or file. */
@@ -366,6 +356,18 @@ export interface NativeRepairReport {
 	problems: Array<NativeFinding>;
 	/** The directory that has what was cut out, and the report. */
 	salvage?: string;
+}
+
+/** What is kept free of a file system, in bytes. */
+export interface NativeSpaceWatermarks {
+	/** There is a warning when less is available. */
+	warnBelow: number;
+	/** Records are refused when less is available, */
+	refuseBelow: number;
+	/** and taken again from here on. */
+	resumeFrom: number;
+	/** Size of the reserve file. */
+	reserve: number;
 }
 
 /** How a store is opened. */

@@ -26,8 +26,8 @@ interface RepairCommandOptions {
 export function repairCommand(): Command {
 	return new Command("repair")
 		.description(
-			"cut what cannot be read out of a data directory while no broker uses it, after copying it to " +
-				"salvage/ there, and make again what tells of topics and offsets",
+			"cut what cannot be read out of a data directory while no broker uses it, after copying it " +
+				"to salvage/ there, and make again what tells of topics and offsets",
 		)
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")

@@ -46,7 +46,7 @@ export function verifyCommand(): Command {
 			if (report.findings.length > 0) {
 				throw new DamageFoundError(
 					isOnline
-						? "the broker serves around it; `millrace repair` cuts it out once the broker is stopped"
+						? "the broker serves around it; `millrace repair` cuts it out once it is stopped"
 						: "a broker that starts here serves around it; `millrace repair` cuts it out",
 				);
 			}

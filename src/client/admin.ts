@@ -135,8 +135,8 @@ export class Topics {
 	}
 
 	/**
-	 * Has the broker read all of a partition from its disk and check it, step by step. What is damaged
-	 * is served around from then on.
+	 * Has the broker read all of a partition from its disk and check it, step by step. What is
+	 * damaged is served around from then on.
 	 */
 	async verify(
 		name: string,

@@ -1,6 +1,6 @@
 /**
- * Making the catalogue of topics fit the directories that are there: when the metadata is lost, when
- * directories were set aside, and when directories of topics are missing.
+ * Making the catalogue of topics fit the directories that are there: when the metadata is lost,
+ * when directories were set aside, and when directories of topics are missing.
  */
 import { MillraceError } from "../errors.ts";
 import { OFFSETS_TOPIC_CONFIG } from "../groups/offsets-log.ts";

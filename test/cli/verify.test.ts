@@ -52,7 +52,7 @@ test("a changed byte in the middle: 4, with the topic, and nothing is changed", 
 	}
 });
 
-test("while a broker runs it checks itself, a topic or all, and serves around what it finds", async () => {
+test("a running broker checks itself and serves around what it finds damaged", async () => {
 	const log = await storeRecords();
 	const file = openSync(log, "r+");
 	writeSync(file, Buffer.from([1]), 0, 1, 20_000);

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Log, LogShared, search::Search, set_aside::Suspect};
+use super::{Log, LogShared, Position, search::Search, set_aside::Suspect};
 use crate::{
     error::{Code, Error, Result},
     limits,
@@ -154,17 +154,11 @@ impl Log {
         let Some((segment, next_base)) = self.segment_of(offset) else {
             return Ok(Read::AtEnd { high_watermark });
         };
-        let end = if segment.base_offset >= visible.segment_base {
-            visible.position
-        } else {
-            segment.end_position()
-        };
-        let end_offset = next_base.unwrap_or(high_watermark).min(high_watermark);
         let search = Search {
             log: self,
             segment: &segment,
             offset,
-            end: Mark { position: end, offset: end_offset },
+            end: end_of(&segment, next_base, visible),
             bytes_max,
             high_watermark,
             has_holes: segment.has_holes(),
@@ -180,12 +174,27 @@ impl Log {
         })
     }
 
+    /// Where the visible part of a segment ends, and the offset behind it.
+    pub(super) fn visible_end(&self, segment: &Segment) -> Mark {
+        let visible = *self.visible.read();
+        let next_base = self.segment_of(segment.base_offset).and_then(|(_, next_base)| next_base);
+        end_of(segment, next_base, visible)
+    }
+
     /// The segment that an offset falls into, and the base offset of the one behind it.
     pub(super) fn segment_of(&self, offset: u64) -> Option<(Arc<Segment>, Option<u64>)> {
         let segments = self.segments.read();
         let count = segments.partition_point(|segment| segment.base_offset <= offset);
         let segment = segments.get(count.saturating_sub(1))?;
         Some((Arc::clone(segment), segments.get(count).map(|next| next.base_offset)))
+    }
+}
+
+fn end_of(segment: &Segment, next_base: Option<u64>, visible: Position) -> Mark {
+    let is_last_visible = segment.base_offset >= visible.segment_base;
+    Mark {
+        position: if is_last_visible { visible.position } else { segment.end_position() },
+        offset: next_base.unwrap_or(visible.offset).min(visible.offset),
     }
 }
 

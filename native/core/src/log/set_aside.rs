@@ -8,7 +8,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Log, read::Batches};
+use super::{
+    Log,
+    read::{Batches, ColdRange},
+};
 use crate::{
     error::Code,
     index::SegmentIndex,
@@ -113,23 +116,26 @@ impl Suspect {
 }
 
 impl Log {
-    /// Sets a batch aside that turned out damaged when it was read: later reads answer a gap.
-    /// `from_offset` and `to_offset` are what the batch claimed to hold. Does not wait for the
-    /// disk.
-    pub fn set_aside(
+    /// What is to be loaded where a batch turned out damaged when it was read: the file is asked,
+    /// and from then on reads answer a gap. `from_offset` and `to_offset` are what the batch at
+    /// `at` claims to hold, which may be wrong like everything else of it.
+    pub fn suspect(
         self: &Arc<Self>,
         batches: &Batches,
         at: Range<usize>,
         from_offset: u64,
         to_offset: u64,
-    ) {
-        let range = DamagedRange {
-            from_offset,
-            to_offset,
-            from_position: batches.window.start + at.start as u64,
-            to_position: batches.window.start + at.end as u64,
+    ) -> ColdRange {
+        let position = batches.window.start + at.start as u64;
+        let behind = Mark { position: batches.window.start + at.end as u64, offset: to_offset };
+        let suspect = Suspect {
+            log: Arc::clone(self),
+            at: Mark { position, offset: from_offset },
+            behind: Some(behind),
+            end: self.visible_end(&batches.segment),
         };
-        self.set_range_aside(&batches.segment, range);
+        let segment = Arc::clone(&batches.segment);
+        ColdRange { segment, position, bytes: 0, suspect: Some(suspect) }
     }
 
     fn set_range_aside(self: &Arc<Self>, segment: &Arc<Segment>, range: DamagedRange) {

@@ -41,8 +41,8 @@ struct Piece {
 
 impl Log {
     /// Checks what is flushed from about an offset on, about `bytes_max` of it or, where a segment
-    /// has no index, all of the segment. Sets aside what is damaged, as scrubbing does. Waits for the
-    /// disk.
+    /// has no index, all of the segment. Sets aside what is damaged, as scrubbing does. Waits for
+    /// the disk.
     ///
     /// # Errors
     /// The log's end, or [`crate::error::Code::KafkaStorageError`] where the disk cannot be read.

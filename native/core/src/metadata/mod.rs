@@ -182,8 +182,8 @@ impl MetadataFile {
         self.write(|transaction| Ok(raise(transaction, LEADER_EPOCH, 1)? + 1))
     }
 
-    /// Has a new file go on where a lost one stopped: the next leader epoch and producer id are these
-    /// or larger ones.
+    /// Has a new file go on where a lost one stopped: the next leader epoch and producer id are
+    /// these or larger ones.
     ///
     /// # Errors
     /// An I/O error.

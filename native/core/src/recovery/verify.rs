@@ -48,12 +48,13 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
 }
 
-/// Reads every batch of every log, or of one topic's, and checks its checksum, its place, its length and its records,
-/// and every index. Holds the directory's lock meanwhile and changes nothing. Waits for the disk.
+/// Reads every batch of every log, or of one topic's, and checks its checksum, its place, its
+/// length and its records, and every index. Holds the directory's lock meanwhile and changes
+/// nothing. Waits for the disk.
 ///
 /// # Errors
-/// [`Code::InvalidArgument`] for what is no data directory, [`Code::UnknownTopicOrPartition`], those
-/// of [`DataDirectory::open`], and any I/O error.
+/// [`Code::InvalidArgument`] for what is no data directory, [`Code::UnknownTopicOrPartition`],
+/// those of [`DataDirectory::open`], and any I/O error.
 pub fn verify_data_directory(env: &Env, path: &Path, topic: Option<&str>) -> Result<VerifyReport> {
     let entries = list(env, path)?;
     if !entries.iter().any(|entry| entry.name == FORMAT_FILE) {
@@ -273,8 +274,8 @@ pub(crate) struct CheckedBatches {
     pub(crate) producer_id_max: i64,
 }
 
-/// Takes apart every whole batch of what was scanned from a mark's position on that ends at its offset
-/// or later.
+/// Takes apart every whole batch of what was scanned from a mark's position on that ends at its
+/// offset or later.
 ///
 /// # Errors
 /// An I/O error while reading.

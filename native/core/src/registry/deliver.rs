@@ -131,7 +131,10 @@ impl Store {
                 Ok(None) => {
                     return self.deliver_elsewhere(channel, &log, request, offset, batches);
                 }
-                Err(damaged) => return set_aside(&log, &batches, damaged, offset),
+                Err(damaged) => {
+                    let read = damaged_read(&log, &batches, damaged, offset)?;
+                    return Ok(self.without_batches(channel, read));
+                }
             }
         }
     }
@@ -293,7 +296,11 @@ impl DeliveryElsewhere {
                 Ok(())
             }
             Ok(None) => Err(Error::new(Code::UnknownServerError, "a delivery was left to nobody")),
-            Err(damaged) => set_aside(&self.log, batches, damaged, *offset).map(drop),
+            // The next read of it has the gap.
+            Err(damaged) => match damaged_read(&self.log, batches, damaged, *offset)? {
+                Read::Cold(range) => range.load(&self.shared),
+                _ => Ok(()),
+            },
         }
     }
 }
@@ -354,11 +361,12 @@ impl OpenBatches for CachedBatches<'_> {
     }
 }
 
-/// Sets a batch aside that cannot be delivered, so that readers go on behind it.
+/// What becomes of a batch that cannot be delivered: the file is to be asked first, so that readers
+/// go on behind it and nothing else.
 ///
 /// # Errors
 /// Why it cannot be delivered where that says nothing about what is stored.
-fn set_aside(log: &Arc<Log>, batches: &Batches, damaged: Damaged, offset: u64) -> Result<Outcome> {
+fn damaged_read(log: &Arc<Log>, batches: &Batches, damaged: Damaged, offset: u64) -> Result<Read> {
     if damaged.error.code() == Code::UnknownServerError {
         return Err(damaged.error);
     }
@@ -373,9 +381,8 @@ fn set_aside(log: &Arc<Log>, batches: &Batches, damaged: Damaged, offset: u64) -
     });
     // What the header claims cannot be relied upon; where the batches end can.
     let Some((end, from_offset, to_offset)) = claimed else {
-        return Ok(Outcome::Gap { to_offset: batches.next_offset });
+        return Ok(Read::Gap { to_offset: batches.next_offset });
     };
     let range = batches.range.start + damaged.position..batches.range.start + end;
-    log.set_aside(batches, range, from_offset, to_offset);
-    Ok(Outcome::Gap { to_offset })
+    Ok(Read::Cold(log.suspect(batches, range, from_offset, to_offset)))
 }

@@ -214,8 +214,8 @@ impl DataDirectory {
                     return Ok(());
                 }
                 let detail = format!(
-                    "{} is gone, and topics are there: put it back from a backup, or have `millrace \
-                     repair` make it again",
+                    "{} is gone, and topics are there: put it back from a backup, or have \
+                     `millrace repair` make it again",
                     path.display()
                 );
                 Err(Error::new(Code::DataDamaged, detail))

@@ -161,8 +161,8 @@ impl Repair<'_> {
                     state::store(&*self.env.files, &place.path, &place.compaction)
                         .map_err(failed)?;
                 }
-                let detail = "cannot be believed: written again, saying that offsets may be missing \
-                              in every segment and that nothing is compacted yet";
+                let detail = "cannot be believed: written again, saying that offsets may be \
+                              missing in every segment and that nothing is compacted yet";
                 self.tell(RepairAction { salvaged_to, ..place.action(&file, detail) });
             }
         }

@@ -58,8 +58,8 @@ impl Salvage {
         self.keep(env, label, &name.unwrap_or_default(), &*file, 0..bytes)
     }
 
-    /// Keeps a copy of part of a file as `name`, durably; returns where. What the disk does not read
-    /// is zeros in it.
+    /// Keeps a copy of part of a file as `name`, durably; returns where. What the disk does not
+    /// read is zeros in it.
     pub(super) fn keep(
         &self,
         env: &Env,

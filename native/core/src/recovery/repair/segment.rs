@@ -1,5 +1,5 @@
-//! Repairing one segment: what is no whole batch is cut out, and hints that are wrong are made again
-//! or removed.
+//! Repairing one segment: what is no whole batch is cut out, and hints that are wrong are made
+//! again or removed.
 //!
 //! The segment is written anew beside itself (`BASE.cleaned`, which a start removes), and takes its
 //! own place by a rename. Before that its holes are allowed, and its old hints removed: whatever of

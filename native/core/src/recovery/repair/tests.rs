@@ -110,8 +110,11 @@ fn content_of(files: &SimulatedFileSystem, directory: &Path) -> Vec<(PathBuf, Ve
     all
 }
 
-/// The values that are read from a log, by offset, its gaps, and where it ends.
-fn read(store: &Store, log: &Arc<Log>) -> (Vec<(u64, u8)>, Vec<(u64, u64)>, u64) {
+/// Values by offset, and gaps.
+type Content = (Vec<(u64, u8)>, Vec<(u64, u64)>);
+
+/// What is read from a log.
+fn read(store: &Store, log: &Arc<Log>) -> Content {
     let mut next = log.offsets().log_start;
     let (mut records, mut gaps) = (Vec::new(), Vec::new());
     loop {
@@ -134,7 +137,7 @@ fn read(store: &Store, log: &Arc<Log>) -> (Vec<(u64, u8)>, Vec<(u64, u64)>, u64)
                 next = to_offset;
             }
             Read::Cold(range) => range.load(store.shared()).unwrap(),
-            Read::AtEnd { .. } => return (records, gaps, log.offsets().log_end),
+            Read::AtEnd { .. } => return (records, gaps),
             Read::OutOfRange { .. } => panic!("offset {next} is out of range"),
         }
     }
@@ -143,7 +146,8 @@ fn read(store: &Store, log: &Arc<Log>) -> (Vec<(u64, u8)>, Vec<(u64, u64)>, u64)
 /// What a broker serves of a directory: the offsets that are there, the gaps, and the end.
 fn served(files: &SimulatedFileSystem) -> (Vec<u64>, Vec<(u64, u64)>, u64) {
     let (store, log) = open(files, true);
-    let (records, gaps, end) = read(&store, &log);
+    let (records, gaps) = read(&store, &log);
+    let end = log.offsets().log_end;
     assert!(records.iter().all(|(offset, value)| *offset == u64::from(*value)), "{records:?}");
     store.close().unwrap();
     (records.into_iter().map(|(offset, _)| offset).collect(), gaps, end)
