@@ -121,7 +121,11 @@ test.for(
 
 	raw.close();
 	await client.close();
-	expect(await broker.stop()).toMatchObject({ code: 0, signal: null });
+	const stopped = await broker.stop();
+	expect(stopped).toMatchObject({ code: 0, signal: null });
+	// It said how short the disk was when it started, and that records are taken again.
+	expect(stopped.stderr).toMatch(/disk space: .*bytes are available to/);
+	expect(stopped.stderr).toMatch(/disk space: .*records are taken/);
 	expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
 	broker = await BrokerProcess.start({ dataDir });
 	const again = await connect(broker.url);

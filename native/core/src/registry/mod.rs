@@ -529,6 +529,7 @@ impl Store {
         for log in &*topic.logs.read() {
             log.configure(Arc::clone(&config));
         }
+        self.space_told.note_reconfigured();
         Ok(())
     }
 

@@ -1,14 +1,22 @@
 //! What a store does about the space of its disk.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use parking_lot::Mutex;
 
 use super::{Store, upkeep::UpkeepEntry};
 use crate::{error::Error, log::Log, space::watermarks::Level};
 
-/// What was told last.
-pub(super) struct SpaceTold(Mutex<Told>);
+/// What was told last, and what somebody did about it.
+#[derive(Default)]
+pub(super) struct SpaceTold {
+    told: Mutex<Told>,
+    /// A topic's configuration has changed: it may be its retention that was lowered.
+    is_reconfigured: AtomicBool,
+}
 
 struct Told {
     level: Level,
@@ -16,9 +24,16 @@ struct Told {
     has_no_reserve: bool,
 }
 
-impl Default for SpaceTold {
+impl Default for Told {
     fn default() -> Self {
-        Self(Mutex::new(Told { level: Level::Ample, has_failed: false, has_no_reserve: false }))
+        Self { level: Level::Ample, has_failed: false, has_no_reserve: false }
+    }
+}
+
+impl SpaceTold {
+    /// Has retention not wait for its turn where space is short.
+    pub(super) fn note_reconfigured(&self) {
+        self.is_reconfigured.store(true, Ordering::Release);
     }
 }
 
@@ -35,7 +50,7 @@ impl Store {
             space.note_freed();
         }
         let (level, before) = {
-            let mut told = self.space_told.0.lock();
+            let mut told = self.space_told.told.lock();
             let before = std::mem::replace(&mut told.level, space.level());
             if let Err(error) = &looked
                 && !told.has_failed
@@ -49,15 +64,18 @@ impl Store {
             }
             (told.level, before)
         };
-        if level == before {
-            return;
+        if level != before {
+            let change = format!("{}: {}", change(before, level), space.describe());
+            self.report_upkeep(self.about_space(level != Level::Ample, &change));
         }
-        let change = format!("{}: {}", change(before, level), space.describe());
-        self.report_upkeep(self.about_space(level != Level::Ample, &change));
         drop(changing);
         if level > before {
             self.give_back_allocations();
+        }
+        let is_reconfigured = self.space_told.is_reconfigured.swap(false, Ordering::AcqRel);
+        if level > before || (is_reconfigured && level != Level::Ample) {
             self.enforce_retention();
+            space.note_freed();
         }
     }
 

@@ -124,6 +124,23 @@ fn segments_and_what_is_allocated_ahead_shrink_with_the_disk() {
 }
 
 #[test]
+fn retention_that_is_lowered_on_a_short_disk_makes_room_at_once() {
+    let config = LogConfig { segment_bytes: 1_000_000, ..LogConfig::default() };
+    let machine = on_disk(&config);
+    for _ in 0..8 {
+        machine.bench.append(&[1; 700_000]);
+    }
+    leave(&machine, 1 << 20);
+    let store = &machine.bench.store;
+    store.watch_space();
+    let lowered = LogConfig { retention_bytes: Some(1_000_000), ..config };
+    store.configure_topic(machine.bench.topic, lowered).unwrap();
+    store.watch_space();
+    assert_eq!(machine.bench.log(0).offsets().log_start, 6);
+    assert_eq!(file_bytes(&machine, 0), None);
+}
+
+#[test]
 fn what_was_deleted_before_space_became_short_goes_when_it_does() {
     let config = LogConfig {
         segment_bytes: 1_000_000,
