@@ -8,6 +8,7 @@ import { MillraceError } from "../errors.ts";
 import { Turns } from "../kafka/turns.ts";
 import { NIL_UUID } from "../kafka/wire/uuid.ts";
 import { LIMITS } from "../limits.ts";
+import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import { ClassicGroup, type ClassicGroupHost } from "./classic-group.ts";
 import { StateBudget } from "./committed-offsets.ts";
@@ -35,7 +36,8 @@ export interface GroupLog {
 export interface GroupStoreOptions {
 	readonly options: GroupOptions;
 	readonly configs: GroupConfigs;
-	readonly storage: OffsetsStorage & { readonly matchNames: MatchNames };
+	readonly storage: OffsetsStorage &
+		Pick<Storage, "spaceWatermarks"> & { readonly matchNames: MatchNames };
 	readonly catalogue: LookupCatalogue & Pick<TopicCatalogue, "create">;
 	readonly clock: Clock;
 	readonly log: GroupLog;
@@ -75,7 +77,8 @@ export class GroupStore {
 			storage.matchNames(pattern, names),
 		);
 		this.#host = this.#makeHost(options, configs);
-		this.#rollUps = new RollUps(this.#offsetsLog, this, log);
+		const { refuseBelow } = storage.spaceWatermarks();
+		this.#rollUps = new RollUps(this.#offsetsLog, this, log, refuseBelow);
 		const partitions = this.#offsetsLog.topic?.partitions ?? 0;
 		for (let partition = 0; partition < partitions; partition++) {
 			this.#partitions.set(partition, "loading");

@@ -27,6 +27,8 @@ export interface RollUpLog {
 
 /** A log shorter than this is left alone, in bytes: it is read in no time. */
 const LOG_BYTES_MIN = 4_194_304;
+/** Also where that would be much: the part of what records may not have of a small disk. */
+const SPACE_SHARE = 4;
 /** How many times what its groups need a log may be long. */
 const GROWTH_FACTOR = 4;
 /** What one offset takes in the log beside its metadata, in bytes, about. */
@@ -46,15 +48,18 @@ export class RollUps {
 	readonly #offsetsLog: OffsetsLog;
 	readonly #source: RollUpSource;
 	readonly #log: RollUpLog;
+	readonly #logBytesMin: number;
 	readonly #sizes = new Map<number, PartitionSize>();
 	/** Partitions to roll up, one after the other. */
 	readonly #due = new Set<number>();
 	#isRunning = false;
 
-	constructor(offsetsLog: OffsetsLog, source: RollUpSource, log: RollUpLog) {
+	/** `keptFreeBytes`: what of the disk is not for records, in which the logs have to do. */
+	constructor(offsetsLog: OffsetsLog, source: RollUpSource, log: RollUpLog, keptFreeBytes: number) {
 		this.#offsetsLog = offsetsLog;
 		this.#source = source;
 		this.#log = log;
+		this.#logBytesMin = Math.min(LOG_BYTES_MIN, Math.floor(keptFreeBytes / SPACE_SHARE));
 	}
 
 	/** A partition was read. */
@@ -75,7 +80,7 @@ export class RollUps {
 	#size(partition: number): PartitionSize {
 		let size = this.#sizes.get(partition);
 		if (size === undefined) {
-			size = { logBytes: 0, lookAtBytes: LOG_BYTES_MIN, hasForeignRecords: false };
+			size = { logBytes: 0, lookAtBytes: this.#logBytesMin, hasForeignRecords: false };
 			this.#sizes.set(partition, size);
 		}
 		return size;
@@ -120,7 +125,7 @@ export class RollUps {
 				this.#log.warn({ err: error, partition }, "groups could not be rolled up");
 				size.logBytes = Math.max(size.logBytes, bytesBefore);
 			}
-			size.lookAtBytes = Math.max(LOG_BYTES_MIN, size.logBytes * GROWTH_FACTOR);
+			size.lookAtBytes = Math.max(this.#logBytesMin, size.logBytes * GROWTH_FACTOR);
 			this.#due.delete(partition);
 		}
 		this.#isRunning = false;

@@ -1,9 +1,12 @@
 /** What the storage tells and is told: the plain data of its interface. */
-import type { NativeStoreStatistics } from "../native-binding.ts";
+import type { NativeSpaceWatermarks, NativeStoreStatistics } from "../native-binding.ts";
 import type { TopicLogConfig } from "./topic-log-config.ts";
 
 /** What the store and this event loop hold and have met: see `NativeStoreStatistics`. */
 export type StoreStatistics = Readonly<NativeStoreStatistics>;
+
+/** What is kept free of a file system, in bytes: see `NativeSpaceWatermarks`. */
+export type SpaceWatermarks = Readonly<NativeSpaceWatermarks>;
 
 /** A topic of the core's registry: a small number, the same in every thread. */
 export type TopicHandle = number & { readonly topicHandle: unique symbol };

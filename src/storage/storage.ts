@@ -49,6 +49,7 @@ import type {
 	ReadResult,
 	ReadStatus,
 	RecoveryEntry,
+	SpaceWatermarks,
 	StorageOptions,
 	StoreStatistics,
 	TimedOffset,
@@ -393,6 +394,11 @@ export class Storage {
 			this.#native.volumeSpace(this.#store),
 		);
 		return { totalBytes, usableBytes };
+	}
+
+	/** What is kept free of the file system that holds the data, by its size. */
+	spaceWatermarks(): SpaceWatermarks {
+		return this.#native.spaceWatermarks(this.statistics().spaceTotalBytes);
 	}
 
 	/**

@@ -113,6 +113,25 @@ describe("rolling up", () => {
 		expect(again.complaints).toEqual([]);
 	});
 
+	test("on a small disk a log is rolled up sooner", async () => {
+		const deletions: number[] = [];
+		const seen = deleting(deletions);
+		const harness = await start({
+			options,
+			storage: (storage) =>
+				new Proxy(seen(storage), {
+					get(target, name) {
+						if (name !== "spaceWatermarks") return Reflect.get(target, name) as unknown;
+						return () => ({ ...storage.spaceWatermarks(), refuseBelow: 2 * 1_048_576 });
+					},
+				}),
+		});
+		await harness.catalogue.create({ name: "orders", partitions: PARTITIONS });
+		for (let round = 0; round < 6; round++) await commitRound(harness, round);
+		await expect.poll(() => deletions.length).toBe(1);
+		expect(harness.complaints).toEqual([]);
+	});
+
 	test("what happens meanwhile counts, before and behind what is written", async () => {
 		const dataDir = await temporaryDataDir();
 		const deletions: number[] = [];
