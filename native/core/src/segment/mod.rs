@@ -436,16 +436,18 @@ impl Segment {
             None => {
                 // The later one: what was noted may be a correction by a clock that was behind.
                 let times_ms = [appended_ms, self.file(files)?.modified_ms()?];
-                let Some(last_ms) = times_ms.into_iter().flatten().filter(is_past).max() else {
-                    self.correct_last_append(files, now_ms)?;
-                    // Not remembered: it may be now that the clock is wrong, and once it is right
-                    // again the timestamps count.
-                    return Ok(now_ms);
-                };
-                last_ms
+                match times_ms.into_iter().flatten().filter(is_past).max() {
+                    Some(last_ms) => last_ms,
+                    None => {
+                        self.correct_last_append(files, now_ms)?;
+                        now_ms
+                    }
+                }
             }
         };
-        if self.is_sealed() {
+        // Where the largest lies in the future it may be now that the clock is wrong: once it is
+        // right again, the timestamp counts.
+        if self.is_sealed() && largest_ms.is_none_or(|largest_ms| is_past(&largest_ms)) {
             self.newest_ms.store(newest_ms, Ordering::Relaxed);
         }
         Ok(newest_ms)

@@ -155,7 +155,8 @@ fn a_clock_that_is_behind_for_a_while_deletes_nothing() {
     for _ in 0..2 {
         machine.fill_segment(NOW_MS);
     }
-    for wall_ms in [NOW_MS - 1_000 * HOUR_MS, NOW_MS, NOW_MS + HOUR_MS] {
+    let behind_ms = NOW_MS - 1_000 * HOUR_MS;
+    for wall_ms in [behind_ms, behind_ms + 1, NOW_MS, NOW_MS + HOUR_MS] {
         machine.clock.set_wall_ms(wall_ms);
         assert_eq!(machine.bench.log(0).enforce_retention().unwrap(), None, "at {wall_ms}");
     }
