@@ -336,7 +336,13 @@ impl<'a> Opener<'a> {
             bases.pop();
         }
         let is_changed = bases.len() < self.segment_bases().len();
-        if is_changed || bases.last().is_some_and(|last| !self.is_name_durable(*last)) {
+        // A process before this one may have stored a log start and not lived, or failed, to sync
+        // its name: what is told now must not go back with a power cut.
+        let may_start_earlier = !self.open.was_clean && self.entry(start::FILE_NAME).is_some();
+        if is_changed
+            || may_start_earlier
+            || bases.last().is_some_and(|last| !self.is_name_durable(*last))
+        {
             self.sync_directory()?;
         }
         Ok(bases)
