@@ -27,6 +27,9 @@ use crate::{
 
 /// Bytes written at once.
 const WRITE_BYTES: usize = 1 << 20;
+/// So many times the size of a segment is read for one at most, so that a stop in between does not
+/// cost all that was done.
+const READ_FOR_ONE_MAX: u64 = 8;
 /// Offsets and positions within a segment fit 31 bits, as in Kafka's index.
 pub const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
 
@@ -188,6 +191,15 @@ pub struct Progress {
     pub are_tombstones_settled: bool,
 }
 
+/// How large a file may become that takes the place of several.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// By what is likely to be left of each.
+    pub bytes_likely_max: u64,
+    /// Whatever is left of each.
+    pub bytes_max: u64,
+}
+
 /// What was written of a group of segments; durable, but for the file's name.
 pub struct Cleaned {
     /// Its index.
@@ -196,44 +208,37 @@ pub struct Cleaned {
     pub counts: Counts,
     /// Something in it is not as in the segments.
     pub is_changed: bool,
+    /// How many segments it is of.
+    pub source_count: usize,
 }
 
-/// Writes what is left of a group of segments, one behind the other, to `file`, an empty one that
-/// is to take their place, and makes that durable. `progress` tells where the group begins and,
-/// when it is done, where it ends.
+/// Writes what is left of the first of `sources`, one behind the other, to `file`, an empty one
+/// that is to take their place, and makes that durable: of as many as are likely to be together no
+/// larger than there is `room` for. `progress` tells where they begin and, when it is done, where
+/// they end.
 ///
 /// # Errors
 /// Any [`Halt`]; the file may then be there in part.
 pub fn copy_group(
     files: &FileCache,
     file: &dyn File,
-    group: &[Source],
+    sources: &[Source],
+    room: Room,
     plan: &Plan<'_>,
     progress: &mut Progress,
     pace: &dyn Pace,
 ) -> std::result::Result<Cleaned, Halt> {
-    let (Some(first), Some(last)) = (group.first(), group.last()) else {
+    let Some(first) = sources.first() else {
         return Err(Halt::Stopped);
     };
     let failed = |error: &std::io::Error| {
         let path = first.segment.path(CLEANED);
         Halt::Failed(Error::io(format_args!("compacting into {}", path.display()), error))
     };
-    let mut copy = Copy {
-        plan,
-        progress: *progress,
-        group_end: last.end_offset,
-        base_offset: first.segment.base_offset,
-        output: Vec::new(),
-        position: 0,
-        cleaned: Cleaned {
-            index: SegmentIndex::default(),
-            counts: Counts::default(),
-            is_changed: group.len() > 1,
-        },
-    };
+    let mut copy = Copy::new(plan, *progress, first, room);
     let mut buffer = Vec::new();
-    for source in group {
+    for (index, source) in sources.iter().enumerate() {
+        copy.begin_source(source, sources.get(index + 1));
         let mut batches = Batches::new(source, open(files, &source.segment)?, buffer);
         loop {
             match batches.next() {
@@ -255,10 +260,15 @@ pub fn copy_group(
         }
         buffer = batches.into_buffer();
         copy.note_appends(files, &source.segment)?;
+        copy.cleaned.source_count += 1;
+        copy.cleaned.counts.bytes_before += source.segment.end_position();
+        if copy.is_last_source {
+            break;
+        }
+        copy.cleaned.is_changed = true;
     }
     copy.write(file).map_err(|error| failed(&error))?;
     let Copy { progress: reached, position, mut cleaned, .. } = copy;
-    cleaned.counts.bytes_before = group.iter().map(|source| source.segment.end_position()).sum();
     cleaned.counts.bytes_after = position;
     if cleaned.is_changed {
         file.sync_data().map_err(|error| failed(&error))?;
@@ -271,7 +281,15 @@ pub fn copy_group(
 struct Copy<'a> {
     plan: &'a Plan<'a>,
     progress: Progress,
-    group_end: u64,
+    /// The source that is being copied ends there.
+    source_end: u64,
+    /// Bytes of the source behind it, if that may follow in the same file.
+    next_bytes: Option<u64>,
+    /// None follows: known when its last batch was met.
+    is_last_source: bool,
+    room: Room,
+    /// Bytes of the sources so far.
+    bytes_read: u64,
     base_offset: u64,
     /// Not written yet.
     output: Vec<u8>,
@@ -280,17 +298,60 @@ struct Copy<'a> {
     cleaned: Cleaned,
 }
 
-impl Copy<'_> {
+impl<'a> Copy<'a> {
+    fn new(plan: &'a Plan<'a>, progress: Progress, first: &Source, room: Room) -> Self {
+        Self {
+            plan,
+            progress,
+            source_end: first.end_offset,
+            next_bytes: None,
+            is_last_source: true,
+            room,
+            bytes_read: 0,
+            base_offset: first.segment.base_offset,
+            output: Vec::new(),
+            position: 0,
+            cleaned: Cleaned {
+                index: SegmentIndex::default(),
+                counts: Counts::default(),
+                is_changed: false,
+                source_count: 0,
+            },
+        }
+    }
+
     fn end_position(&self) -> u64 {
         self.position + self.output.len() as u64
     }
 
+    fn begin_source(&mut self, source: &Source, next: Option<&Source>) {
+        let fits = |next: &&Source| next.end_offset - self.base_offset <= SEGMENT_SPAN_MAX;
+        self.source_end = source.end_offset;
+        self.bytes_read += source.segment.end_position();
+        self.next_bytes = next.filter(fits).map(|next| next.segment.end_position());
+        self.is_last_source = true;
+    }
+
+    /// Whether a source of so many bytes may follow in the same file: with as much left of it as of
+    /// those before, that is no larger than it should be, and in any case no larger than it can be.
+    fn may_follow(&self, bytes: u64, next: u64) -> bool {
+        let left = u128::from(next) * u128::from(bytes) / u128::from(self.bytes_read.max(1));
+        u128::from(bytes) + left <= u128::from(self.room.bytes_likely_max)
+            && bytes + next <= self.room.bytes_max.min(SEGMENT_SPAN_MAX)
+            && self.bytes_read <= self.room.bytes_likely_max.saturating_mul(READ_FOR_ONE_MAX)
+    }
+
     fn add(&mut self, header: &BatchHeader, batch: &[u8]) {
         let last_offset = u64::try_from(header.last_offset()).unwrap_or(0);
+        let is_last_of_source = last_offset + 1 == self.source_end;
+        if is_last_of_source {
+            let bytes = self.end_position() + batch.len() as u64;
+            self.is_last_source = !self.next_bytes.is_some_and(|next| self.may_follow(bytes, next));
+        }
         // The header stays that tells where an epoch begins, where the segment ends, and what a
         // producer wrote last.
         let must_stay = self.progress.leader_epoch != Some(header.leader_epoch)
-            || last_offset + 1 == self.group_end
+            || (is_last_of_source && self.is_last_source)
             || (header.producer_id >= 0 && self.plan.producer_offsets.contains(&last_offset));
         let codec = header.attributes.codec().ok();
         let is_meant = |(of, _): &(Codec, i32)| Some(*of) == codec;
@@ -362,20 +423,4 @@ fn open(files: &FileCache, segment: &Segment) -> std::result::Result<Arc<dyn Fil
 
 fn unreadable(segment: &Segment, error: &std::io::Error) -> Halt {
     Halt::Failed(Error::io(format_args!("reading {}", segment.log_path().display()), error))
-}
-
-/// The first segments of `sources` that are written into one: as Kafka groups them, as many as
-/// together are no larger than a segment may be.
-pub fn first_group(sources: &[Source], segment_bytes: u64) -> &[Source] {
-    let bytes_max = segment_bytes.min(SEGMENT_SPAN_MAX);
-    let base_offset = sources.first().map_or(0, |first| first.segment.base_offset);
-    let mut bytes = 0u64;
-    let count = sources
-        .iter()
-        .take_while(|source| {
-            bytes += source.segment.end_position();
-            bytes <= bytes_max && source.end_offset - base_offset <= SEGMENT_SPAN_MAX
-        })
-        .count();
-    sources.get(..count.max(1)).unwrap_or(sources)
 }

@@ -23,7 +23,10 @@ use hashbrown::HashSet;
 use super::{Log, LogConfig, set_aside::Suspect, walk::failure};
 use crate::{
     compaction::{
-        copy::{Cleaned, Counts, Halt, Noted, Plan, Progress, copy_group, first_group, note_keys},
+        copy::{
+            Cleaned, Counts, Halt, Noted, Plan, Progress, Room, SEGMENT_SPAN_MAX, copy_group,
+            note_keys,
+        },
         offset_map::OffsetMap,
         source::Source,
         state::{self, CLEANED, CompactionState, Swap, remove_replaced},
@@ -127,8 +130,8 @@ impl Pace for LogPace<'_> {
 
 /// How a group's way ended.
 enum Step {
-    /// It was replaced, or there was nothing to change.
-    Done,
+    /// So many segments were replaced, or there was nothing to change.
+    Done(usize),
     /// What it was about has changed meanwhile.
     Over,
 }
@@ -293,10 +296,9 @@ impl Log {
                 !source.segment.is_damaged() && !left.contains(&source.segment.id)
             };
             let whole = rest.iter().take_while(is_whole).count();
-            let bytes_max = self.segment_bytes_max(&config);
-            let group = first_group(rest.get(..whole).unwrap_or_default(), bytes_max);
-            match self.replace_group(group, &plan, &mut progress, options, &mut pass) {
-                Ok(Step::Done) => rest = rest.get(group.len()..).unwrap_or_default(),
+            let whole = rest.get(..whole).unwrap_or_default();
+            match self.replace_group(whole, &plan, &mut progress, options, &mut pass) {
+                Ok(Step::Done(count)) => rest = rest.get(count..).unwrap_or_default(),
                 Ok(Step::Over) | Err(Halt::Stopped) => return Ok(pass),
                 Err(Halt::Damaged(source, at)) => self.note_damaged(&source, at, &mut left),
                 Err(Halt::TooLarge(segment)) => {
@@ -352,35 +354,44 @@ impl Log {
         batches.filter_map(|batch| batch.next_offset.checked_sub(1)).collect()
     }
 
-    /// Writes a group anew and swaps it in.
+    /// Writes the first of some segments anew and swaps them in.
     fn replace_group(
         &self,
-        group: &[Source],
+        sources: &[Source],
         plan: &Plan<'_>,
         progress: &mut Progress,
         options: &PassOptions<'_>,
         pass: &mut Pass,
     ) -> std::result::Result<Step, Halt> {
-        let Some(first) = group.first() else {
+        let Some(first) = sources.first() else {
             return Ok(Step::Over);
         };
         // It makes room only when it is done: until then it must leave others theirs.
-        let bytes = group.iter().map(|source| source.segment.end_position()).sum();
+        let segment_bytes = self.config().segment_bytes;
+        let bytes_max = self.segment_bytes_max(&self.config());
+        let room = Room {
+            bytes_likely_max: bytes_max,
+            bytes_max: if bytes_max < segment_bytes { bytes_max } else { SEGMENT_SPAN_MAX },
+        };
+        let bytes: u64 = sources.iter().map(|source| source.segment.end_position()).sum();
+        let bytes = bytes.min(bytes_max.max(first.segment.end_position()));
         self.shared.space.check_room(bytes).map_err(Halt::Failed)?;
         let file = self.create_cleaned(&first.segment).map_err(Halt::Failed)?;
         let pace = LogPace { log: self, pace: options.pace };
-        let copied = copy_group(&self.shared.files, &*file, group, plan, progress, &pace);
+        let files = &self.shared.files;
+        let copied = copy_group(files, &*file, sources, room, plan, progress, &pace);
         drop(file);
         let replaced = match copied {
             Ok(cleaned) if !cleaned.is_changed => {
                 self.remove_cleaned(&first.segment);
-                return Ok(Step::Done);
+                return Ok(Step::Done(cleaned.source_count));
             }
             Ok(cleaned) => {
-                let counts = cleaned.counts;
+                let replaced = (cleaned.counts, cleaned.source_count);
+                let group = sources.get(..cleaned.source_count).unwrap_or_default();
                 (options.before_swap)()
                     .and_then(|()| self.swap(group, cleaned))
-                    .map(|is_swapped| is_swapped.then_some(counts))
+                    .map(|is_swapped| is_swapped.then_some(replaced))
                     .map_err(Halt::Failed)
             }
             Err(halt) => Err(halt),
@@ -388,13 +399,13 @@ impl Log {
         if !matches!(replaced, Ok(Some(_))) && self.compaction.lock().pending == Pending::Nothing {
             self.remove_cleaned(&first.segment);
         }
-        let Some(counts) = replaced? else {
+        let Some((counts, source_count)) = replaced? else {
             return Ok(Step::Over);
         };
         pass.counts.add(&counts);
-        pass.segments_before += group.len() as u64;
+        pass.segments_before += source_count as u64;
         pass.segments_after += 1;
-        Ok(Step::Done)
+        Ok(Step::Done(source_count))
     }
 
     /// The empty file that a group is written to.

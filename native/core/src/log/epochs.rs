@@ -61,8 +61,19 @@ impl Log {
             }
             found = Some(header.leader_epoch);
         }
-        let end = segments.get(count).map_or(self.offsets().log_end, |next| next.base_offset);
+        let end =
+            segments.get(count).map_or(Ok(self.offsets().log_end), |next| self.start_of(next))?;
         Ok(found.map(|leader_epoch| (leader_epoch, end)))
+    }
+
+    /// Where a segment starts: at its base offset, but behind what compaction took away in front.
+    fn start_of(&self, segment: &Segment) -> Result<u64> {
+        if !segment.has_holes() {
+            return Ok(segment.base_offset);
+        }
+        let first = self.walk(segment, 0)?.next().transpose()?;
+        let base_offset = first.and_then(|met| u64::try_from(met.header.base_offset).ok());
+        Ok(base_offset.unwrap_or(segment.base_offset))
     }
 
     /// The last position of which the index says that a batch begins there that is not later.

@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use super::{Log, LogShared, Position, search::Search, set_aside::Suspect};
+use super::{
+    Log, LogShared, Position,
+    search::{Search, Searched},
+    set_aside::Suspect,
+};
 use crate::{
     error::{Code, Error, Result},
     limits,
@@ -151,27 +155,48 @@ impl Log {
         if offset >= high_watermark {
             return Ok(Read::AtEnd { high_watermark });
         }
-        let Some((segment, next_base)) = self.segment_of(offset) else {
-            return Ok(Read::AtEnd { high_watermark });
-        };
-        let search = Search {
-            log: self,
-            segment: &segment,
-            offset,
-            end: end_of(&segment, next_base, visible),
-            bytes_max,
-            high_watermark,
-            has_holes: segment.has_holes(),
-        };
-        if let Some(read) = search.run()? {
-            return Ok(read);
+        // Clients take an answer without a record for one that was cut off, and ask for more bytes.
+        match self.read_batches(offset, bytes_max, visible, true)? {
+            Read::AtEnd { .. } => self.read_batches(offset, bytes_max, visible, false),
+            read => Ok(read),
         }
-        // Nothing more in this segment, whose last batch compaction leaves: offsets between two
-        // segments are missing because a tail was lost.
-        Ok(match next_base.filter(|base| *base < high_watermark) {
-            Some(to_offset) => Read::Gap { to_offset },
-            None => Read::AtEnd { high_watermark },
-        })
+    }
+
+    fn read_batches(
+        self: &Arc<Self>,
+        offset: u64,
+        bytes_max: u64,
+        visible: Position,
+        passes_over_empty: bool,
+    ) -> Result<Read> {
+        let high_watermark = visible.offset;
+        let mut from = offset;
+        loop {
+            let Some((segment, next_base)) = self.segment_of(from) else {
+                return Ok(Read::AtEnd { high_watermark });
+            };
+            let search = Search {
+                log: self,
+                segment: &segment,
+                offset: from,
+                end: end_of(&segment, next_base, visible),
+                bytes_max,
+                high_watermark,
+                has_holes: segment.has_holes(),
+                passes_over_empty: passes_over_empty && segment.has_holes(),
+            };
+            let to_offset = match search.run()? {
+                Searched::Found(read) => return Ok(read),
+                Searched::Nothing { to_offset } => to_offset,
+            };
+            match next_base.filter(|base| *base < high_watermark) {
+                Some(base) if to_offset >= base => from = base,
+                // Compaction leaves the last batch of a segment: offsets between two are missing
+                // because a tail was lost.
+                Some(to_offset) => return Ok(Read::Gap { to_offset }),
+                None => return Ok(Read::AtEnd { high_watermark }),
+            }
+        }
     }
 
     /// Where the visible part of a segment ends, and the offset behind it.

@@ -31,6 +31,17 @@ pub(super) struct Search<'a> {
     pub(super) high_watermark: u64,
     /// Compaction may have taken offsets out between two batches.
     pub(super) has_holes: bool,
+    /// Batches that compaction has left no record of are passed over in front of others.
+    pub(super) passes_over_empty: bool,
+}
+
+/// What there is in a segment.
+pub(super) enum Searched {
+    Found(Read),
+    /// Nothing from the offset on, up to an offset.
+    Nothing {
+        to_offset: u64,
+    },
 }
 
 /// Where the search is.
@@ -63,13 +74,13 @@ enum Walk {
 }
 
 impl Search<'_> {
-    /// The batches from the offset on; `None` when the segment has none.
+    /// The batches from the offset on.
     ///
     /// # Errors
     /// An I/O error while mapping.
-    pub(super) fn run(&self) -> Result<Option<Read>> {
+    pub(super) fn run(&self) -> Result<Searched> {
         let Some(mut place) = self.starting_place()? else {
-            return Ok(Some(self.cold(0, 0)));
+            return Ok(Searched::Found(self.cold(0, 0)));
         };
         let mut hinted = (!place.is_from_index).then_some(place.next.position).filter(|at| *at > 0);
         loop {
@@ -78,13 +89,13 @@ impl Search<'_> {
                     place = self.without_index();
                     continue;
                 }
-                return Ok(None);
+                return Ok(Searched::Nothing { to_offset: place.next.offset });
             }
             if let Some(damage) = self.segment.damage_at_or_behind(place.next.position)
                 && damage.from_position <= place.next.position
             {
                 if self.offset < damage.to_offset {
-                    return Ok(Some(Read::Gap { to_offset: damage.to_offset }));
+                    return Ok(Searched::Found(Read::Gap { to_offset: damage.to_offset }));
                 }
                 place.next = Mark { position: damage.to_position, offset: damage.to_offset };
                 continue;
@@ -92,14 +103,16 @@ impl Search<'_> {
             let window = self.window(&place)?;
             match self.walk(&window, &place)? {
                 Walk::Batches { range, next, record_count } => {
-                    return Ok(Some(self.found(window, range, next, record_count)));
+                    return Ok(Searched::Found(self.found(window, range, next, record_count)));
                 }
-                Walk::Cold { position, bytes } => return Ok(Some(self.cold(position, bytes))),
+                Walk::Cold { position, bytes } => {
+                    return Ok(Searched::Found(self.cold(position, bytes)));
+                }
                 Walk::On(further) => place = further,
                 // The batch before it may have a wrong length: from further back that is seen.
                 Walk::Damaged { at, .. } if hinted.take() == Some(at.position) => {
                     let Some(indexed) = self.indexed_place()? else {
-                        return Ok(Some(self.cold(0, 0)));
+                        return Ok(Searched::Found(self.cold(0, 0)));
                     };
                     place = indexed;
                 }
@@ -108,7 +121,9 @@ impl Search<'_> {
                 {
                     place = self.without_index();
                 }
-                Walk::Damaged { at, behind } => return Ok(Some(self.suspect(at, behind))),
+                Walk::Damaged { at, behind } => {
+                    return Ok(Searched::Found(self.suspect(at, behind)));
+                }
             }
         }
     }
@@ -161,6 +176,11 @@ impl Search<'_> {
             .map_err(|error| self.failed(&error))
     }
 
+    /// Whether a batch lies before what is wanted, or has nothing of it.
+    fn is_passed_over(&self, header: &BatchHeader, behind: Mark) -> bool {
+        behind.offset <= self.offset || (self.passes_over_empty && header.record_count == 0)
+    }
+
     /// Walks the batch headers of one window.
     fn walk(&self, window: &Window, place: &Place) -> Result<Walk> {
         let mut next = place.next;
@@ -209,7 +229,7 @@ impl Search<'_> {
                 return self.unproved(window, proof, (next, behind), end);
             }
             last = Some((next, header));
-            if first.is_none() && behind.offset <= self.offset {
+            if first.is_none() && self.is_passed_over(&header, behind) {
                 next = behind;
                 continue;
             }

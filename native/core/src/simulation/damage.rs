@@ -98,7 +98,10 @@ impl Simulation {
             let told = offsets_told(detail);
             told.contains(&offsets.start)
                 && told.contains(&(offsets.end - 1))
-                && told.clone().all(|offset| partition.is_harmed(offset))
+                // What was lost with a tail before may lie beside it.
+                && told.clone().all(|offset| {
+                    partition.is_harmed(offset) || !partition.is_known(offset)
+                })
         };
         match &found[..] {
             [entry] if entry.subject == label && is_right(&entry.detail) => Ok(()),
@@ -129,7 +132,10 @@ fn place_of(store: &Store, log: &Arc<Log>, offset: u64) -> Option<Place> {
     loop {
         match log.read(offset, 1).unwrap() {
             Read::Cold(range) => range.load(store.shared()).unwrap(),
-            Read::Batches(batches) if batches.segment.is_sealed() => {
+            // Where there are holes, what is found ends at other offsets than what was harmed.
+            Read::Batches(batches)
+                if batches.segment.is_sealed() && !batches.segment.has_holes() =>
+            {
                 let range = &batches.range;
                 return Some(Place {
                     path: batches.segment.log_path(),

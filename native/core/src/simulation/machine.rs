@@ -76,6 +76,8 @@ pub(super) struct Figures {
     pub(super) power_cuts: u64,
     pub(super) kills: u64,
     pub(super) clean_stops: u64,
+    pub(super) compactions: u64,
+    pub(super) compacted_records: u64,
     pub(super) deletions: u64,
     pub(super) deleted_records: u64,
     pub(super) scrubbed_bytes: u64,
@@ -97,6 +99,8 @@ impl Figures {
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
         self.clean_stops += other.clean_stops;
+        self.compactions += other.compactions;
+        self.compacted_records += other.compacted_records;
         self.deletions += other.deletions;
         self.deleted_records += other.deleted_records;
         self.scrubbed_bytes += other.scrubbed_bytes;
@@ -111,6 +115,8 @@ pub(super) struct Topic {
     pub(super) config: LogConfig,
     pub(super) number: u32,
     pub(super) partitions: Vec<Partition>,
+    /// Its records have keys: it may be compacted.
+    pub(super) is_keyed: bool,
     /// It did not promise flushed visibility all the time since it was opened.
     pub(super) was_relaxed: bool,
 }

@@ -7,6 +7,7 @@
 //! `MILLRACE_SIMULATION_SEED` repeats one run, `MILLRACE_SIMULATION_RUNS` sets their number.
 
 mod batches;
+mod compactions;
 mod damage;
 mod deletions;
 mod dice;
@@ -91,6 +92,7 @@ fn no_acked_record_is_lost_or_altered_whatever_fails() {
     assert!(total.acked_batches > 10 * runs, "{total:?}");
     assert!(total.power_cuts > runs && total.kills > runs / 4, "{total:?}");
     assert!(total.flipped_bits > runs / 6 && total.scrubbed_bytes > 1000 * runs, "{total:?}");
+    assert!(total.compactions > runs && total.compacted_records > 2 * runs, "{total:?}");
     assert!(total.duplicates > runs / 4 && total.failed_appends > runs / 4, "{total:?}");
     assert!(total.filled_disks > runs && total.refused_for_space > runs, "{total:?}");
     assert!(total.deletions > runs && total.deleted_records > 10 * runs, "{total:?}");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    batches::{BatchId, BatchSpec, RecordId},
+    batches::{BatchId, BatchSpec, RecordId, is_tombstone, key_of},
     machine::Violation,
 };
 use crate::batch::Producer;
@@ -74,6 +74,8 @@ pub(super) struct Partition {
     pub(super) log_start: u64,
     /// The furthest start that somebody asked for.
     pub(super) asked_start: u64,
+    /// Where the part ends that may have been compacted.
+    pub(super) compacted_below: u64,
     /// Offsets of batches in which a bit was flipped: gone, or whole.
     harmed: Vec<Range<u64>>,
 }
@@ -85,6 +87,20 @@ impl Partition {
 
     pub(super) fn is_harmed(&self, offset: u64) -> bool {
         self.harmed.iter().any(|offsets| offsets.contains(&offset))
+    }
+
+    /// Whether a record was promised to be at an offset.
+    pub(super) fn is_known(&self, offset: u64) -> bool {
+        let is_acked_there = |attempt: &Attempt| match attempt.fate {
+            Fate::Acked { base_offset } => {
+                let count = u64::from(attempt.spec.record_count);
+                (base_offset..base_offset + count).contains(&offset)
+            }
+            _ => false,
+        };
+        self.firm.contains_key(&offset)
+            || self.weak.contains_key(&offset)
+            || self.attempts.values().any(is_acked_there)
     }
 
     /// Notes what a reader saw when the log was flushed up to `flushed`.
@@ -112,7 +128,9 @@ impl Partition {
     pub(super) fn check(&self, content: &BTreeMap<u64, RecordId>) -> Result<(), Violation> {
         for (offset, record) in self.firm.iter().chain(&self.weak) {
             let found = content.get(offset);
-            if found != Some(record) && !(found.is_none() && self.is_harmed(*offset)) {
+            let is_gone = found.is_none()
+                && (self.is_harmed(*offset) || self.is_compacted(*offset, *record, content));
+            if found != Some(record) && !is_gone {
                 let detail =
                     format!("a reader saw {record:?} at {offset}: {:?}", content.get(offset));
                 return Err(Violation::Lost(detail));
@@ -126,7 +144,9 @@ impl Partition {
                         continue;
                     }
                     let found = content.get(&offset);
-                    let is_gone = found.is_none() && self.is_harmed(offset);
+                    let is_gone = found.is_none()
+                        && (self.is_harmed(offset)
+                            || self.is_compacted(offset, (*id, index), content));
                     if found != Some(&(*id, index)) && !is_gone {
                         let detail = format!(
                             "acked {id} record {index} at {offset}: {:?}",
@@ -137,7 +157,73 @@ impl Partition {
                 }
             }
         }
+        self.check_tombstones(content)?;
         self.check_foreign(content)
+    }
+
+    /// Whether compaction may have taken a record away: there is a later one of its key, or the
+    /// last one was a tombstone.
+    fn is_compacted(
+        &self,
+        offset: u64,
+        record: RecordId,
+        content: &BTreeMap<u64, RecordId>,
+    ) -> bool {
+        let key = key_of(record);
+        let is_later = |(at, other): (&u64, &RecordId)| *at > offset && key_of(*other) == key;
+        offset < self.compacted_below
+            && (is_tombstone(record)
+                || content.range(offset..).any(is_later)
+                || self.tombstones().any(|(at, other)| at > offset && key_of(other) == key))
+    }
+
+    /// Whether compaction may have taken a record away, whatever else is gone by now.
+    fn may_be_compacted(&self, offset: u64, record: RecordId) -> bool {
+        let is_later = |(at, other): (u64, RecordId)| {
+            at > offset && at < self.compacted_below && key_of(other) == key_of(record)
+        };
+        offset < self.compacted_below && (is_tombstone(record) || self.known().any(is_later))
+    }
+
+    /// Tombstones that were there, with their offsets.
+    fn tombstones(&self) -> impl Iterator<Item = (u64, RecordId)> {
+        self.known().filter(|(_, record)| is_tombstone(*record))
+    }
+
+    /// Records that were there, with their offsets.
+    fn known(&self) -> impl Iterator<Item = (u64, RecordId)> {
+        let seen = self.firm.iter().chain(&self.weak).map(|(offset, record)| (*offset, *record));
+        let acked = self.attempts.iter().flat_map(|(id, attempt)| {
+            let base_offset = match attempt.fate {
+                Fate::Acked { base_offset } => Some(base_offset),
+                _ => None,
+            };
+            let indexes = 0..attempt.spec.record_count;
+            base_offset.into_iter().flat_map(move |base_offset| {
+                indexes.clone().map(move |index| (base_offset + u64::from(index), (*id, index)))
+            })
+        });
+        seen.chain(acked)
+    }
+
+    /// Where a tombstone is gone that compaction dropped, nothing may be there that it hid.
+    fn check_tombstones(&self, content: &BTreeMap<u64, RecordId>) -> Result<(), Violation> {
+        let dropped = self.tombstones().filter(|(offset, _)| {
+            let is_gone = *offset >= self.log_start && !content.contains_key(offset);
+            is_gone && *offset < self.compacted_below && !self.is_harmed(*offset)
+        });
+        for (offset, record) in dropped {
+            let is_of_key = |(_, other): &(&u64, &RecordId)| key_of(**other) == key_of(record);
+            // What comes later is the key's value now.
+            if content.range(offset..).any(|entry| is_of_key(&entry)) {
+                continue;
+            }
+            if let Some((at, other)) = content.iter().find(is_of_key) {
+                let detail = format!("{other:?} at {at}, which {record:?} at {offset} had deleted");
+                return Err(Violation::Altered(detail));
+            }
+        }
+        Ok(())
     }
 
     /// The first known record within a range of offsets that is not from before a time.
@@ -149,8 +235,9 @@ impl Partition {
             }
             _ => None,
         });
-        let mut known = seen.map(|(offset, record)| (offset, *record)).chain(acked);
-        known.find_map(|(offset, record)| {
+        let known = seen.map(|(offset, record)| (offset, *record)).chain(acked);
+        let mut kept = known.filter(|(offset, record)| !self.may_be_compacted(**offset, *record));
+        kept.find_map(|(offset, record)| {
             let newest_ms = self.attempts.get(&record.0)?.newest_ms();
             (newest_ms >= from_ms).then(|| format!("{record:?} at {offset} of {newest_ms}"))
         })
@@ -184,10 +271,13 @@ impl Partition {
             }
         }
         for (id, base_offset) in places {
-            let count = self.attempts[&id].spec.record_count;
-            let end = base_offset + u64::from(count);
-            if content.range(base_offset..end).count() != count as usize {
-                return Err(Violation::Altered(format!("batch {id} is not whole")));
+            for index in 0..self.attempts[&id].spec.record_count {
+                let offset = base_offset + u64::from(index);
+                let is_there = content.contains_key(&offset)
+                    || self.is_compacted(offset, (id, index), content);
+                if !is_there {
+                    return Err(Violation::Altered(format!("batch {id} is not whole")));
+                }
             }
         }
         Ok(())

@@ -47,7 +47,9 @@ impl Simulation {
         if self.topics.is_empty() {
             return self.create_topic();
         }
-        match self.dice.within(0..216) {
+        match self.dice.within(0..230) {
+            216..226 => self.compact(),
+            226..230 => self.flip_a_bit(),
             200..207 => self.retain(),
             207..210 => self.delete_records(),
             210..213 => self.scrub(),
@@ -116,10 +118,18 @@ impl Simulation {
         Ok(())
     }
 
-    fn config(&self) -> LogConfig {
+    fn config(&self, is_keyed: bool) -> LogConfig {
         let dice = &self.dice;
-        let (retention_ms, retention_bytes) =
-            dice.pick(&[(None, None), (Some(0), None), (Some(60_000), None), (None, Some(5_000))]);
+        // What is compacted is rarely deleted, too.
+        let (retention_ms, retention_bytes) = match is_keyed && !dice.one_in(4) {
+            true => (None, None),
+            false => dice.pick(&[
+                (None, None),
+                (Some(0), None),
+                (Some(60_000), None),
+                (None, Some(5_000)),
+            ]),
+        };
         LogConfig {
             flush_messages: dice.pick(&[1, 1, 1, 5, 1000]),
             flush_ms: dice.pick(&[u64::MAX, u64::MAX, 50]),
@@ -130,6 +140,10 @@ impl Simulation {
             retention_bytes,
             is_internal: dice.one_in(4),
             file_delete_delay_ms: dice.pick(&[0, 60_000]),
+            is_compacted: is_keyed && !dice.one_in(4),
+            delete_retention_ms: dice.pick(&[0, 1000, 100_000]),
+            dirty_ratio_min: dice.pick(&[0.0, 0.0, 0.3]),
+            compaction_lag_ms_min: dice.pick(&[0, 0, 0, 1000]),
             index_interval_bytes: dice.pick(&[0, 300, 4096]),
             timestamp_type: dice.pick(&[TimestampType::CreateTime, TimestampType::LogAppendTime]),
             writer: dice.pick(&[
@@ -144,10 +158,12 @@ impl Simulation {
     fn create_topic(&mut self) -> Result<(), Violation> {
         let id = Uuid::from_u64_pair(self.dice.next(), self.dice.next());
         let partitions = self.dice.within(1..3);
+        let is_keyed = self.dice.one_in(2);
         let mut topic = Topic {
             id,
             name: format!("topic-{}", self.topics.len()),
-            config: self.config(),
+            config: self.config(is_keyed),
+            is_keyed,
             number: 0,
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             was_relaxed: false,
@@ -203,7 +219,7 @@ impl Simulation {
 
     fn configure(&mut self) -> Result<(), Violation> {
         let index = self.any_topic();
-        let config = self.config();
+        let config = self.config(self.topics[index].is_keyed);
         self.note(format!("topic {index} gets {config:?}"));
         let store = self.store();
         let topic = &mut self.topics[index];
@@ -249,7 +265,7 @@ impl Simulation {
         }
     }
 
-    fn new_batch(&mut self, with_sequence: Option<(&Client, i32)>) -> BatchSpec {
+    fn new_batch(&mut self, topic: usize, with_sequence: Option<(&Client, i32)>) -> BatchSpec {
         let value_bytes = match self.dice.within(0..40) {
             0 => self.dice.within(60_000..140_000),
             1..5 => self.dice.within(500..5_000),
@@ -262,13 +278,14 @@ impl Simulation {
             value_bytes: value_bytes as u32,
             timestamp_ms: self.dice.pick(&[-1, 0, self.clock.wall_ms()]),
             producer: with_sequence.map(|(client, sequence)| client.producer(sequence)),
+            is_keyed: self.topics[topic].is_keyed,
         }
     }
 
     fn append(&mut self) -> Result<(), Violation> {
         let (topic_index, index) = self.any_partition();
         let spec = if self.dice.one_in(2) {
-            self.new_batch(None)
+            self.new_batch(topic_index, None)
         } else {
             match self.next_of_client(topic_index, index) {
                 Some(spec) => spec,
@@ -328,7 +345,7 @@ impl Simulation {
             *again = false;
             spec = Some(*waiting);
         } else if client.waiting.len() < WAITING_MAX {
-            let made = self.new_batch(Some((&client, client.next_sequence)));
+            let made = self.new_batch(topic, Some((&client, client.next_sequence)));
             client.next_sequence += made.record_count as i32;
             client.waiting.push_back((made, false));
             spec = Some(made);

@@ -28,15 +28,14 @@ pub(super) fn read(
     loop {
         match log.read(offset, bytes_max)? {
             Read::Batches(batches) => {
-                let records = match records_of(batches.bytes()) {
+                let (records, last) = match records_of(batches.bytes()) {
                     Ok(records) => records,
                     Err(detail) => {
                         let detail = format!("{} from {offset} on: {detail}", log.label);
                         return Ok(Err(Violation::Altered(detail)));
                     }
                 };
-                let last = records.last().map(|(offset, _)| offset + 1);
-                if last != Some(batches.next_offset) || batches.next_offset <= offset {
+                if last != batches.next_offset || batches.next_offset <= offset {
                     let detail = format!("{last:?} but next offset {}", batches.next_offset);
                     return Ok(Err(Violation::Altered(detail)));
                 }
