@@ -269,7 +269,12 @@ fn mutated_directories_serve_nothing_that_was_not_written_and_tell_what_is_missi
         fates.set([refused, whole, harmed]);
     });
     // What a fuzzer once found.
-    for input in [b"\xd7\x5b\x30\xd1\xff\x00", b"\x05\xfe\xff\x6b\x43\x00"] {
+    for input in [
+        b"\xd7\x5b\x30\xd1\xff\x00",
+        b"\x05\xfe\xff\x6b\x43\x00",
+        b"\x00\x2f\x28\x87\x28\xf4",
+        b"\x28\x31\x29\x29\x01\x00",
+    ] {
         directory::mutated(input);
     }
     println!("refused, whole, harmed: {:?}", fates.get());

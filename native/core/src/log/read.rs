@@ -156,10 +156,15 @@ impl Log {
             return Ok(Read::AtEnd { high_watermark });
         }
         // Clients take an answer without a record for one that was cut off, and ask for more bytes.
-        match self.read_batches(offset, bytes_max, visible, true)? {
-            Read::AtEnd { .. } => self.read_batches(offset, bytes_max, visible, false),
-            read => Ok(read),
+        let mut read = self.read_batches(offset, bytes_max, visible, true)?;
+        if matches!(read, Read::AtEnd { .. }) {
+            read = self.read_batches(offset, bytes_max, visible, false)?;
         }
+        // What is visible and not there was lost with a tail.
+        Ok(match read {
+            Read::AtEnd { high_watermark } => Read::Gap { to_offset: high_watermark },
+            read => read,
+        })
     }
 
     fn read_batches(
