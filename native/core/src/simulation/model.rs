@@ -226,7 +226,8 @@ impl Partition {
         Ok(())
     }
 
-    /// The first known record within a range of offsets that is not from before a time.
+    /// The first known record within a range of offsets that is not from before a time. What is
+    /// harmed is nobody's any more: an index that is made anew does not know how old it was.
     pub(super) fn first_from(&self, range: Range<u64>, from_ms: i64) -> Option<String> {
         let seen = self.firm.range(range.clone()).chain(self.weak.range(range.clone()));
         let acked = self.attempts.iter().filter_map(|(id, attempt)| match &attempt.fate {
@@ -236,7 +237,9 @@ impl Partition {
             _ => None,
         });
         let known = seen.map(|(offset, record)| (offset, *record)).chain(acked);
-        let mut kept = known.filter(|(offset, record)| !self.may_be_compacted(**offset, *record));
+        let mut kept = known.filter(|(offset, record)| {
+            !self.may_be_compacted(**offset, *record) && !self.is_harmed(**offset)
+        });
         kept.find_map(|(offset, record)| {
             let newest_ms = self.attempts.get(&record.0)?.newest_ms();
             (newest_ms >= from_ms).then(|| format!("{record:?} at {offset} of {newest_ms}"))
