@@ -57,6 +57,7 @@ const ACKS_NONE = 0;
 const ACK_OF_TOPIC = -1;
 
 /** Where a batch's header keeps its attributes, whose lowest three bits name the codec. */
+const BATCH_MAGIC = 16;
 const BATCH_ATTRIBUTES_LOW_BYTE = 22;
 const CODEC_BITS = 0b111;
 const CODEC_ZSTD = 4;
@@ -176,7 +177,9 @@ function refusal(
 	if (partition < 0 || partition >= topic.partitions) return CODES.UNKNOWN_TOPIC_OR_PARTITION.code;
 	if (records === null || records.length === 0) return CODES.INVALID_RECORD.code;
 	const codec = (records[BATCH_ATTRIBUTES_LOW_BYTE] ?? 0) & CODEC_BITS;
-	if (codec === CODEC_ZSTD && apiVersion < ZSTD_VERSION_MIN) {
+	// In what is no batch of format 2 something else lies there, which the core refuses.
+	const isZstd = records[BATCH_MAGIC] === 2 && codec === CODEC_ZSTD;
+	if (isZstd && apiVersion < ZSTD_VERSION_MIN) {
 		return CODES.UNSUPPORTED_COMPRESSION_TYPE.code;
 	}
 	return CODES.NONE.code;

@@ -51,7 +51,8 @@ export const oldMessage = (): Uint8Array =>
 		const message = Buffer.alloc(12 + 22 + 5);
 		message.writeInt32BE(message.length - 12, 8);
 		message.writeInt8(1, 16);
-		message.writeBigInt64BE(BigInt(Date.now()), 18);
+		// Where a batch of format 2 has its codec, this has that of zstd.
+		message.writeBigInt64BE(0x018f_0400_0000n, 18);
 		message.writeInt32BE(-1, 26);
 		message.writeInt32BE(5, 30);
 		message.write("value", 34);
