@@ -17,7 +17,7 @@ import { produceOverWebSocket } from "./history/websocket-load.ts";
 
 const PARTITIONS = 2;
 /** Brokers, and how often each is killed; the first is for every run. */
-const ROUNDS = [{ kills: 3 }, ...Array.from({ length: 8 }, () => ({ kills: 15 }))];
+const ROUNDS = [{ kills: 3 }, ...Array.from({ length: 4 }, () => ({ kills: 15 }))];
 const ACKS_MIN = 300;
 const LATER_MS_MAX = 400;
 const RATE_PER_SECOND_MAX = 1_500;

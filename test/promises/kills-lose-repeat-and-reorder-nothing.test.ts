@@ -25,7 +25,7 @@ import {
 
 const PARTITIONS = 3;
 /** Brokers, and how often each is killed; the first is for every run. */
-const ROUNDS = [{ kills: 3 }, ...Array.from({ length: 10 }, () => ({ kills: 12 }))];
+const ROUNDS = [{ kills: 3 }, ...Array.from({ length: 7 }, () => ({ kills: 12 }))];
 /** Acknowledgements that every producer has between two kills, and time behind them at most. */
 const ACKS_MIN = 20;
 const LATER_MS_MAX = 250;

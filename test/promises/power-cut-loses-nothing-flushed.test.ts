@@ -32,7 +32,7 @@ import {
 
 const IMAGE_BYTES = 256 * 1_048_576;
 const PARTITIONS = 3;
-const CUTS = 20;
+const CUTS = 15;
 /** Those that every run makes. */
 const CUTS_SHORT = 2;
 

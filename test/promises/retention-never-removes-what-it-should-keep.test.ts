@@ -20,7 +20,7 @@ import { produceOverWebSocket } from "./history/websocket-load.ts";
 
 const PARTITIONS = 2;
 /** Brokers, and how often each is killed; the first is for every run. */
-const ROUNDS = [{ kills: 2 }, ...Array.from({ length: 6 }, () => ({ kills: 12 }))];
+const ROUNDS = [{ kills: 2 }, ...Array.from({ length: 3 }, () => ({ kills: 12 }))];
 const ACKS_MIN = 500;
 const LATER_MS_MAX = 400;
 const SETTLE_MS_MAX = 10_000;
