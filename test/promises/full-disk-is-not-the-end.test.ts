@@ -98,7 +98,7 @@ test.for(
 		await fillByBoth(raw, kafka, stored);
 		await expectServed(client, stored);
 
-		// Something else takes the disk to its last block. The broker is killed, starts and stops there.
+		// Something else takes the disk to its last block. The broker is killed, starts, stops there.
 		const otherFile = join(directory, "other");
 		takeAll(directory, otherFile);
 		await expectServed(client, stored);

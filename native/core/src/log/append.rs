@@ -281,6 +281,9 @@ impl Log {
         let base_offset = tail.end.offset;
         let segment = Arc::new(Segment::of(&self.directory, base_offset));
         let path = segment.log_path();
+        // Also when what follows fails: a later start finds the file, and takes its name for
+        // durable.
+        tail.is_directory_dirty = true;
         let file = self
             .shared
             .env
@@ -297,7 +300,6 @@ impl Log {
             Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), 0))
         };
         tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
-        tail.is_directory_dirty = true;
         let active_segment = Arc::clone(&segment);
         tail.active = Some(Active {
             segment: active_segment,

@@ -130,6 +130,9 @@ impl Log {
             let files = &*self.shared.env.files;
             let stored = self.shared.space.with_reserve(|| store(files, &self.directory, target));
             stored.map_err(|error| {
+                // It may be there under a name that is not durable: a clean stop is to make it so,
+                // or the next start would tell of it and a power cut take it back.
+                self.tail.lock().is_directory_dirty = true;
                 Error::io(format_args!("storing the log start of {}", self.label), &error)
             })?;
             self.log_start.store(target, Ordering::Release);

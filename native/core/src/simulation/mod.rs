@@ -4,7 +4,8 @@
 //! power cuts at any file-system call, killed processes, failing and full disks and clean stops. A
 //! run that breaks a promise fails with its seed.
 //!
-//! `MILLRACE_SIMULATION_SEED` repeats one run, `MILLRACE_SIMULATION_RUNS` sets their number.
+//! `MILLRACE_SIMULATION_SEED` repeats one run, `MILLRACE_SIMULATION_RUNS` sets their number, from
+//! `MILLRACE_SIMULATION_FIRST` on or from anywhere.
 
 mod batches;
 mod compactions;
@@ -61,9 +62,10 @@ fn no_acked_record_is_lost_or_altered_whatever_fails() {
         println!("seed {seed}: {:?}", simulation.figures());
         return;
     }
+    let first = from_environment("MILLRACE_SIMULATION_FIRST");
     let (first, runs) = match from_environment("MILLRACE_SIMULATION_RUNS") {
-        Some(runs) => (uuid::Uuid::new_v4().as_u64_pair().0 >> 16, runs),
-        None => (SMOKE_SEED, SMOKE_RUNS),
+        Some(runs) => (first.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 16), runs),
+        None => (first.unwrap_or(SMOKE_SEED), SMOKE_RUNS),
     };
     println!("runs {runs} from seed {first}");
     let total = Mutex::new(machine::Figures::default());

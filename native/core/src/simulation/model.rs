@@ -161,8 +161,8 @@ impl Partition {
         self.check_foreign(content)
     }
 
-    /// Whether compaction may have taken a record away: there is a later one of its key, or the
-    /// last one was a tombstone.
+    /// Whether compaction may have taken a record away: there is a later one of its key, or there
+    /// was one that was harmed since, or the last one was a tombstone.
     fn is_compacted(
         &self,
         offset: u64,
@@ -170,11 +170,13 @@ impl Partition {
         content: &BTreeMap<u64, RecordId>,
     ) -> bool {
         let key = key_of(record);
-        let is_later = |(at, other): (&u64, &RecordId)| *at > offset && key_of(*other) == key;
+        let is_later = |at: u64, other: RecordId| at > offset && key_of(other) == key;
+        let is_excuse =
+            |(at, other)| is_later(at, other) && (is_tombstone(other) || self.is_harmed(at));
         offset < self.compacted_below
             && (is_tombstone(record)
-                || content.range(offset..).any(is_later)
-                || self.tombstones().any(|(at, other)| at > offset && key_of(other) == key))
+                || content.range(offset..).any(|(at, other)| is_later(*at, *other))
+                || self.known().any(is_excuse))
     }
 
     /// Whether compaction may have taken a record away, whatever else is gone by now.

@@ -195,3 +195,19 @@ fn an_exhausted_dirty_budget_has_the_dirtiest_logs_flushed_whatever_their_topic_
     after_a_second();
     assert!(!dirty.is_exhausted());
 }
+
+#[test]
+fn the_file_that_a_failed_append_left_has_a_durable_name_before_anything_in_it_is_acked() {
+    let config = LogConfig::default();
+    let machine = Simulated::new(&config);
+    machine.files.inject(Fault::new(Effect::NoSpace).on(Call::Truncate));
+    let error = machine.bench.log(0).append(&batch(b"refused", None), 7).unwrap_err();
+    assert_eq!(error.code(), Code::DiskFull);
+    machine.files.clear_faults();
+    machine.bench.store.close().unwrap();
+    let machine = Simulated::reopened(machine.files.clone(), &config);
+    machine.bench.append(b"acked");
+    assert_eq!(machine.bench.log(0).offsets().flushed, 1);
+    let machine = machine.cut();
+    assert_eq!(offsets_of(&content(&machine.bench)), [0]);
+}
