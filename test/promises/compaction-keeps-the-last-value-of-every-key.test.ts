@@ -5,19 +5,19 @@
  */
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 
 import { type Client, connect } from "../../src/client/index.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
-import { RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { noteFinalState } from "./history/final-state.ts";
 import { type Ack, type FinalLog, History } from "./history/history.ts";
 import { kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
+import { killAgainAndAgain, moreAcks, testBrokers } from "./history/kills.ts";
 import { produceOverWebSocket } from "./history/websocket-load.ts";
 
 const PARTITIONS = 2;
 /** Brokers, and how often each is killed; the first is for every run. */
-const ROUNDS = [{ kills: 3 }, ...Array.from({ length: 4 }, () => ({ kills: 15 }))];
+const KILLS = [3, 15, 15, 15, 15];
 const ACKS_MIN = 300;
 const LATER_MS_MAX = 400;
 const RATE_PER_SECOND_MAX = 1_500;
@@ -39,59 +39,49 @@ const placeOf = ({ partition, offset }: { partition: number; offset: number }) =
 const nameOf = ({ producer, number }: { producer: string; number: number }) =>
 	`${producer}/${number}`;
 
-test.for(ROUNDS.map((round, index) => ({ ...round, number: index + 1 })))(
-	"broker $number, $kills kills",
-	{ timeout: 180_000 },
-	async ({ kills, number }, context) => {
-		if (number > 1 && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
-		const dataDir = temporaryDirectory();
-		let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
-		const { port, kafka } = broker;
-		const client = await connect(broker.url, { reconnectMsMax: 100 });
-		await client.topics.create("state", { partitions: PARTITIONS, configs: CONFIGS });
-		await client.topics.create("gone", { configs: CONFIGS });
-		const history = new History();
-		const ended = new AbortController();
-		const { signal } = ended;
-		const load = { history, topic: "state", partitions: PARTITIONS, signal };
-		const limits = { ratePerSecondMax: RATE_PER_SECOND_MAX };
-		const producers = [
-			produceOverWebSocket(client, { ...load, ...limits, name: "websocket" }),
-			produceOverKafka(kafkaClient(kafka as string), {
-				...load,
-				name: "kafka",
-				isIdempotent: true,
-			}),
-		];
-		const running = Promise.all(producers);
+testBrokers(KILLS, 180_000, async (kills) => {
+	const dataDir = temporaryDirectory();
+	let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
+	const { port, kafka } = broker;
+	const client = await connect(broker.url, { reconnectMsMax: 100 });
+	await client.topics.create("state", { partitions: PARTITIONS, configs: CONFIGS });
+	await client.topics.create("gone", { configs: CONFIGS });
+	const history = new History();
+	const ended = new AbortController();
+	const { signal } = ended;
+	const load = { history, topic: "state", partitions: PARTITIONS, signal };
+	const limits = { ratePerSecondMax: RATE_PER_SECOND_MAX };
+	const producers = [
+		produceOverWebSocket(client, { ...load, ...limits, name: "websocket" }),
+		produceOverKafka(kafkaClient(kafka as string), {
+			...load,
+			name: "kafka",
+			isIdempotent: true,
+		}),
+	];
+	const running = Promise.all(producers);
 
-		await sendTombstones(client);
-		for (let kill = 0; kill < kills; kill++) {
-			const enough = history.acks.length + ACKS_MIN;
-			while (history.acks.length < enough) await Promise.race([sleep(20), running]);
-			await sleep(randomInt(LATER_MS_MAX));
-			await broker.kill();
-			const flags = [...FLAGS, "--kafka", kafka as string];
-			broker = await BrokerProcess.start({ dataDir, port, flags });
-		}
-		ended.abort();
-		await running;
+	await sendTombstones(client);
+	const enough = () => moreAcks(history, ACKS_MIN, running);
+	const killing = { kills, dataDir, flags: FLAGS, enough, laterMsMax: LATER_MS_MAX };
+	broker = await killAgainAndAgain(broker, killing);
+	ended.abort();
+	await running;
 
-		for (const isLast of [false, true]) {
-			const removed = await compactedCount(client, history);
-			expect(removed, "most of what was sent is gone").toBeGreaterThan(history.acks.length / 2);
-			await expectLastValues(client, history);
-			await expectNoDeletedKeys(client);
-			if (isLast) break;
-			// Once more after an orderly end.
-			expect(await broker.stop()).toMatchObject({ code: 0 });
-			expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
-			broker = await BrokerProcess.start({ dataDir, port, flags: FLAGS });
-		}
-		await client.close();
+	for (const isLast of [false, true]) {
+		const removed = await compactedCount(client, history);
+		expect(removed, "most of what was sent is gone").toBeGreaterThan(history.acks.length / 2);
+		await expectLastValues(client, history);
+		await expectNoDeletedKeys(client);
+		if (isLast) break;
+		// Once more after an orderly end.
 		expect(await broker.stop()).toMatchObject({ code: 0 });
-	},
-);
+		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
+		broker = await BrokerProcess.start({ dataDir, port, flags: FLAGS });
+	}
+	await client.close();
+	expect(await broker.stop()).toMatchObject({ code: 0 });
+});
 
 /** Waits until compaction has taken most of what it can, and counts that. */
 async function compactedCount(client: Client, history: History): Promise<number> {

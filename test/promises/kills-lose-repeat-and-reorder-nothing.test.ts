@@ -1,20 +1,13 @@
-/**
- * The promise: however often the broker is killed by `kill -9` under load from both protocols, the
- * log stays one sequence. Nothing acknowledged is lost or moves, nothing of an idempotent producer
- * is there twice, nobody's records change places, readers see a beginning of the log each time and
- * go on where they were, groups go on where they have committed.
- */
-import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 
 import { type Client, connect } from "../../src/client/index.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
-import { RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { drain, noteFinalState } from "./history/final-state.ts";
 import { LOAD_FLAGS } from "./history/flags.ts";
 import { History } from "./history/history.ts";
 import { joinOverKafka, kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
+import { killAgainAndAgain, testBrokers } from "./history/kills.ts";
 import { describeViolations, violationsIn } from "./history/violations.ts";
 import {
 	joinOverWebSocket,
@@ -25,7 +18,7 @@ import {
 
 const PARTITIONS = 3;
 /** Brokers, and how often each is killed; the first is for every run. */
-const ROUNDS = [{ kills: 3 }, ...Array.from({ length: 7 }, () => ({ kills: 12 }))];
+const KILLS = [3, 12, 12, 12, 12, 12, 12, 12];
 /** Acknowledgements that every producer has between two kills, and time behind them at most. */
 const ACKS_MIN = 20;
 const LATER_MS_MAX = 250;
@@ -94,51 +87,42 @@ async function progress({ producers, acks, sightings }: History): Promise<void> 
 	}
 }
 
-test.for(ROUNDS.map((round, index) => ({ ...round, number: index + 1 })))(
-	"broker $number, $kills kills",
-	{ timeout: 180_000 },
-	async ({ kills, number }, context) => {
-		if (number > 1 && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
-		const dataDir = temporaryDirectory();
-		let broker = await BrokerProcess.start({ dataDir, flags: LOAD_FLAGS });
-		const { port, kafka } = broker;
-		const client = await connect(broker.url, { reconnectMsMax: 100 });
-		for (const { topic, configs } of TOPICS) {
-			await client.topics.create(topic, { partitions: PARTITIONS, configs });
-		}
-		const history = new History();
-		const loads = TOPICS.map(({ topic }) => start(history, client, kafka as string, topic));
-		const all = loads.flatMap(({ producers, readers }) => [...producers, ...readers]);
+testBrokers(KILLS, 180_000, async (kills) => {
+	const dataDir = temporaryDirectory();
+	let broker = await BrokerProcess.start({ dataDir, flags: LOAD_FLAGS });
+	const { kafka } = broker;
+	const client = await connect(broker.url, { reconnectMsMax: 100 });
+	for (const { topic, configs } of TOPICS) {
+		await client.topics.create(topic, { partitions: PARTITIONS, configs });
+	}
+	const history = new History();
+	const loads = TOPICS.map(({ topic }) => start(history, client, kafka as string, topic));
+	const all = loads.flatMap(({ producers, readers }) => [...producers, ...readers]);
 
-		for (let kill = 0; kill < kills; kill++) {
-			await beside(all, progress(history));
-			await sleep(randomInt(LATER_MS_MAX));
-			await broker.kill();
-			const flags = [...LOAD_FLAGS, "--kafka", kafka as string];
-			broker = await BrokerProcess.start({ dataDir, port, flags });
-		}
-		await beside(all, progress(history));
-		for (const { producing } of loads) producing.abort();
-		await Promise.all(loads.flatMap(({ producers }) => producers));
-		for (const [index, { topic }] of TOPICS.entries()) {
-			const groups = topic === "flushed" ? GROUPS : [];
-			const readers = [loads[index]?.reader as string, ...groups];
-			await beside(all, drain(client, history, topic, readers));
-		}
-		for (const { reading } of loads) reading.abort();
-		await Promise.all(all);
+	const enough = () => beside(all, progress(history));
+	const killing = { kills, dataDir, flags: LOAD_FLAGS, enough, laterMsMax: LATER_MS_MAX };
+	broker = await killAgainAndAgain(broker, killing);
+	await enough();
+	for (const { producing } of loads) producing.abort();
+	await Promise.all(loads.flatMap(({ producers }) => producers));
+	for (const [index, { topic }] of TOPICS.entries()) {
+		const groups = topic === "flushed" ? GROUPS : [];
+		const readers = [loads[index]?.reader as string, ...groups];
+		await beside(all, drain(client, history, topic, readers));
+	}
+	for (const { reading } of loads) reading.abort();
+	await Promise.all(all);
 
-		const topics = TOPICS.map(({ topic }) => topic);
-		await noteFinalState(client, history, topics, GROUPS);
-		await client.close();
-		expect(await broker.stop()).toMatchObject({ code: 0 });
-		const { acks, sends, sightings, commits, ends, sessions } = history;
-		process.stdout.write(
-			`${sends.length} sent, ${acks.length} acked, ${sightings.length} seen, ` +
-				`${commits.length} commits, ${sessions.length} sessions, ${ends.length} ends\n`,
-		);
-		expect(history.finalCommits).toHaveLength(GROUPS.length * PARTITIONS);
-		expect(describeViolations(violationsIn(history))).toBe("");
-		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
-	},
-);
+	const topics = TOPICS.map(({ topic }) => topic);
+	await noteFinalState(client, history, topics, GROUPS);
+	await client.close();
+	expect(await broker.stop()).toMatchObject({ code: 0 });
+	const { acks, sends, sightings, commits, ends, sessions } = history;
+	process.stdout.write(
+		`${sends.length} sent, ${acks.length} acked, ${sightings.length} seen, ` +
+			`${commits.length} commits, ${sessions.length} sessions, ${ends.length} ends\n`,
+	);
+	expect(history.finalCommits).toHaveLength(GROUPS.length * PARTITIONS);
+	expect(describeViolations(violationsIn(history))).toBe("");
+	expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
+});

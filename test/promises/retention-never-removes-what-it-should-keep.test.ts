@@ -1,26 +1,19 @@
-/**
- * The promise: retention never removes what it should keep. Under load from both protocols, with
- * the broker killed meanwhile, nothing goes before its time, and never so much that less is left
- * than `retention.bytes` allows; what is left is there as it was acknowledged, from the log start
- * on without a hole. And what should go goes.
- */
-import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { expect } from "vitest";
 
 import { type Client, connect } from "../../src/client/index.ts";
 import { MillraceError } from "../../src/protocol/error.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
-import { RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { noteFinalState } from "./history/final-state.ts";
 import { History, recordValue } from "./history/history.ts";
 import { kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
+import { killAgainAndAgain, moreAcks, testBrokers } from "./history/kills.ts";
 import { describeViolations, violationsIn } from "./history/violations.ts";
 import { produceOverWebSocket } from "./history/websocket-load.ts";
 
 const PARTITIONS = 2;
 /** Brokers, and how often each is killed; the first is for every run. */
-const ROUNDS = [{ kills: 2 }, ...Array.from({ length: 3 }, () => ({ kills: 12 }))];
+const KILLS = [2, 12, 12, 12];
 const ACKS_MIN = 500;
 const LATER_MS_MAX = 400;
 const SETTLE_MS_MAX = 10_000;
@@ -52,65 +45,55 @@ interface Start {
 	readonly toldMs: number;
 }
 
-test.for(ROUNDS.map((round, index) => ({ ...round, number: index + 1 })))(
-	"broker $number, $kills kills",
-	{ timeout: 120_000 },
-	async ({ kills, number }, context) => {
-		if (number > 1 && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
-		const dataDir = temporaryDirectory();
-		let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
-		const { port, kafka } = broker;
-		const client = await connect(broker.url, { reconnectMsMax: 100 });
-		const history = new History();
-		const [ended, watched] = [new AbortController(), new AbortController()];
-		const tasks = await Promise.all(
-			TOPICS.map(async ({ topic, configs }) => {
-				await client.topics.create(topic, { partitions: PARTITIONS, configs });
-				const load = { history, topic, partitions: PARTITIONS, signal: ended.signal };
-				const name = `kafka-${topic}`;
-				return [
-					produceOverWebSocket(client, { ...load, name: `websocket-${topic}` }),
-					produceOverKafka(kafkaClient(kafka as string), { ...load, name, isIdempotent: true }),
-				];
-			}),
-		);
-		const running = Promise.all(tasks.flat());
-		const starts: Start[] = [];
-		const watching = watchStarts(client, starts, watched.signal);
+testBrokers(KILLS, 120_000, async (kills) => {
+	const dataDir = temporaryDirectory();
+	let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
+	const { kafka } = broker;
+	const client = await connect(broker.url, { reconnectMsMax: 100 });
+	const history = new History();
+	const [ended, watched] = [new AbortController(), new AbortController()];
+	const tasks = await Promise.all(
+		TOPICS.map(async ({ topic, configs }) => {
+			await client.topics.create(topic, { partitions: PARTITIONS, configs });
+			const load = { history, topic, partitions: PARTITIONS, signal: ended.signal };
+			const name = `kafka-${topic}`;
+			return [
+				produceOverWebSocket(client, { ...load, name: `websocket-${topic}` }),
+				produceOverKafka(kafkaClient(kafka as string), { ...load, name, isIdempotent: true }),
+			];
+		}),
+	);
+	const running = Promise.all(tasks.flat());
+	const starts: Start[] = [];
+	const watching = watchStarts(client, starts, watched.signal);
 
-		for (let kill = 0; kill < kills; kill++) {
-			const enough = history.acks.length + ACKS_MIN;
-			while (history.acks.length < enough) await Promise.race([sleep(20), running]);
-			await sleep(randomInt(LATER_MS_MAX));
-			await broker.kill();
-			const flags = [...FLAGS, "--kafka", kafka as string];
-			broker = await BrokerProcess.start({ dataDir, port, flags });
-		}
-		const isLarge = () => storedBytes(history, "by-size") > 2 * PARTITIONS * RETENTION_BYTES;
-		while (!isLarge()) await Promise.race([sleep(20), running]);
-		ended.abort();
-		await running;
-		await settled(client);
-		watched.abort();
-		await watching;
+	const enough = () => moreAcks(history, ACKS_MIN, running);
+	const killing = { kills, dataDir, flags: FLAGS, enough, laterMsMax: LATER_MS_MAX };
+	broker = await killAgainAndAgain(broker, killing);
+	const isLarge = () => storedBytes(history, "by-size") > 2 * PARTITIONS * RETENTION_BYTES;
+	while (!isLarge()) await Promise.race([sleep(20), running]);
+	ended.abort();
+	await running;
+	await settled(client);
+	watched.abort();
+	await watching;
 
-		await noteFinalState(client, history, ["by-age", "by-size"]);
-		await client.close();
-		expect(await broker.stop()).toMatchObject({ code: 0 });
-		expect(describeViolations(violationsIn(history))).toBe("");
-		expectOldGone(history, starts);
-		for (const { topic, logStart, end, records } of history.finalLogs) {
-			if (topic !== "by-size") continue;
-			expect(logStart).toBeGreaterThan(0);
-			expect(records).toHaveLength(end - logStart);
-			const valueBytes = records.reduce((sum, name) => sum + recordValue(name).length, 0);
-			const bytesMax = valueBytes + records.length * RECORD_OVERHEAD_BYTES;
-			expect(bytesMax).toBeGreaterThanOrEqual(RETENTION_BYTES);
-			expect(valueBytes).toBeLessThan(RETENTION_BYTES + SEGMENT_BYTES);
-		}
-		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
-	},
-);
+	await noteFinalState(client, history, ["by-age", "by-size"]);
+	await client.close();
+	expect(await broker.stop()).toMatchObject({ code: 0 });
+	expect(describeViolations(violationsIn(history))).toBe("");
+	expectOldGone(history, starts);
+	for (const { topic, logStart, end, records } of history.finalLogs) {
+		if (topic !== "by-size") continue;
+		expect(logStart).toBeGreaterThan(0);
+		expect(records).toHaveLength(end - logStart);
+		const valueBytes = records.reduce((sum, name) => sum + recordValue(name).length, 0);
+		const bytesMax = valueBytes + records.length * RECORD_OVERHEAD_BYTES;
+		expect(bytesMax).toBeGreaterThanOrEqual(RETENTION_BYTES);
+		expect(valueBytes).toBeLessThan(RETENTION_BYTES + SEGMENT_BYTES);
+	}
+	expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
+});
 
 /** Bytes of the values that were acknowledged in a topic. */
 function storedBytes({ acks }: History, topic: string): number {

@@ -91,22 +91,17 @@ impl Log {
             });
         }
         self.shared.space.check(config.is_internal)?;
-        let wall_ms = self.shared.env.clock.wall_ms();
-        let now_ms = wall_ms.max(tail.last_append_ms);
         let appended = self
-            .write(&mut tail, &config, &header, batch, max_timestamp_ms, now_ms)
+            .write(&mut tail, &config, &header, batch, max_timestamp_ms)
             .inspect_err(|error| {
                 if error.says_full() {
                     self.shared.space.note_full();
                 }
             })?;
         self.shared.space.note_appended(batch.len() as u64);
-        if let Some(active) = &tail.active {
-            // By the clock as it is: a time that was wrong once must not keep segments for ever.
-            active.segment.update_index(|index| index.note_append(wall_ms));
-        }
         if let Some(producer) = &producer {
-            tail.producers.note(producer, appended.base_offset, appended.next_offset, now_ms);
+            let Appended { base_offset, next_offset, append_time_ms, .. } = appended;
+            tail.producers.note(producer, base_offset, next_offset, append_time_ms);
         }
         let must_flush = self.note_unflushed(&mut tail, &config, u64::from(record_count(&header)));
         let end = tail.end;
@@ -128,8 +123,9 @@ impl Log {
         header: &BatchHeader,
         batch: &[u8],
         max_timestamp_ms: i64,
-        now_ms: i64,
     ) -> Result<Appended> {
+        let wall_ms = self.shared.env.clock.wall_ms();
+        let now_ms = wall_ms.max(tail.last_append_ms);
         let bytes = batch.len() as u64;
         let offset_count = u64::from(record_count(header));
         self.roll_if_needed(tail, config, bytes, offset_count, now_ms)?;
@@ -170,6 +166,8 @@ impl Log {
         active.segment.update_index(|index| {
             let interval = config.index_interval_bytes;
             index.note(relative_offset, relative_position, bytes, timestamp_ms, interval);
+            // By the clock as it is: a time that was wrong once must not keep segments for ever.
+            index.note_append(wall_ms);
         });
         active.segment.set_end_position(position + bytes);
         tail.end.position = position + bytes;

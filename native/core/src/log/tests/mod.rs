@@ -148,10 +148,14 @@ fn batch(value: &[u8], producer: Option<Producer>) -> Vec<u8> {
 }
 
 /// Everything that can be read, by offset, and the gaps.
-type Content = (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>);
+pub(crate) type Content = (Vec<(u64, Vec<u8>)>, Vec<(u64, u64)>);
 
 fn content(bench: &Bench) -> Content {
-    let log = bench.log(0);
+    content_of(&bench.store, &bench.log(0))
+}
+
+/// What can be read from a log.
+pub(crate) fn content_of(store: &Store, log: &Arc<Log>) -> Content {
     let mut next = log.offsets().log_start;
     let (mut records, mut gaps) = (Vec::new(), Vec::new());
     loop {
@@ -175,7 +179,7 @@ fn content(bench: &Bench) -> Content {
                 gaps.push((next, to_offset));
                 next = to_offset;
             }
-            Read::Cold(range) => range.load(bench.store.shared()).unwrap(),
+            Read::Cold(range) => range.load(store.shared()).unwrap(),
             Read::AtEnd { .. } => return (records, gaps),
             Read::OutOfRange { .. } => panic!("offset {next} is out of range"),
         }

@@ -2,14 +2,14 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use super::*;
 use crate::{
-    batch::{BatchBuilder, BatchHeader, Finish, HEADER_BYTES, Producer, Records},
+    batch::{BatchBuilder, Finish, Producer},
     compression::Codec,
     env::{
         FileSystem, OpenMode,
         simulated::SimulatedFileSystem,
         transfer::{read_whole, write_full},
     },
-    log::{Log, config::LogConfig, read::Read},
+    log::{Log, config::LogConfig, tests},
     recovery::verify::verify_data_directory,
     registry::{Store, StoreOptions, TopicSpec},
     segment::Segment,
@@ -115,32 +115,8 @@ type Content = (Vec<(u64, u8)>, Vec<(u64, u64)>);
 
 /// What is read from a log.
 fn read(store: &Store, log: &Arc<Log>) -> Content {
-    let mut next = log.offsets().log_start;
-    let (mut records, mut gaps) = (Vec::new(), Vec::new());
-    loop {
-        match log.read(next, 1 << 20).unwrap() {
-            Read::Batches(batches) => {
-                let mut bytes = batches.bytes();
-                while !bytes.is_empty() {
-                    let header = BatchHeader::read(bytes).unwrap();
-                    let (batch, rest) = bytes.split_at(header.batch_bytes());
-                    for record in Records::new(&batch[HEADER_BYTES..], header.record_count) {
-                        let offset = u64::try_from(header.base_offset).unwrap();
-                        records.push((offset, record.unwrap().value.unwrap()[0]));
-                    }
-                    bytes = rest;
-                }
-                next = batches.next_offset;
-            }
-            Read::Gap { to_offset } => {
-                gaps.push((next, to_offset));
-                next = to_offset;
-            }
-            Read::Cold(range) => range.load(store.shared()).unwrap(),
-            Read::AtEnd { .. } => return (records, gaps),
-            Read::OutOfRange { .. } => panic!("offset {next} is out of range"),
-        }
-    }
+    let (records, gaps) = tests::content_of(store, log);
+    (records.into_iter().map(|(offset, value)| (offset, value[0])).collect(), gaps)
 }
 
 /// What a broker serves of a directory: the offsets that are there, the gaps, and the end.
