@@ -9,6 +9,8 @@ import type { Reporter, SerializedError, TestModule } from "vitest/node";
 interface Summary {
 	passed: number;
 	failed: number;
+	/** Which failed, and the first line of why. */
+	failures: string[];
 	/** Reason to number of tests. */
 	skipped: Record<string, number>;
 }
@@ -17,14 +19,21 @@ export default class SummaryReporter implements Reporter {
 	onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
 		const file = process.env.MILLRACE_TEST_SUMMARY;
 		if (file === undefined) return;
-		const summary: Summary = { passed: 0, failed: unhandled.length, skipped: {} };
+		const summary: Summary = { passed: 0, failed: 0, failures: [], skipped: {} };
+		const fail = (name: string, errors: readonly SerializedError[]): void => {
+			summary.failed += 1;
+			summary.failures.push(`${name}: ${errors[0]?.message.split("\n", 1)[0] ?? "no error"}`);
+		};
+		for (const error of unhandled) fail("outside of any test", [error]);
 		for (const module of modules) {
 			// A file that cannot be loaded has errors and no tests.
-			summary.failed += module.errors().length;
+			for (const error of module.errors()) fail(module.relativeModuleId, [error]);
 			for (const test of module.children.allTests()) {
 				const result = test.result();
 				if (result.state === "passed") summary.passed += 1;
-				if (result.state === "failed") summary.failed += 1;
+				if (result.state === "failed") {
+					fail(`${module.relativeModuleId} > ${test.fullName}`, result.errors);
+				}
 				if (result.state !== "skipped") continue;
 				const reason = result.note ?? `${module.relativeModuleId}: skipped without a reason`;
 				summary.skipped[reason] = (summary.skipped[reason] ?? 0) + 1;

@@ -1,5 +1,6 @@
 // `npm test`: brings both builds up to date, runs the TypeScript and the Rust tests, then says
-// which optional parts were skipped and why, and ends with one plain line: "N passed, N failed".
+// which optional parts were skipped and why and which tests failed, and ends with one plain line:
+// "N passed, N failed".
 // Arguments go to vitest, and the Rust tests are then left out: `npm test -- test/topics`.
 // With MILLRACE_TEST_NOTHING_SKIPPED=1 a skipped test is a failure.
 import { spawn } from "node:child_process";
@@ -44,7 +45,13 @@ async function build() {
 	);
 }
 
-/** Each of these returns { passed, failed, skipped: { reason: count } }. */
+/** A run that ended badly although no test of it failed is a failure too. */
+function withStatus(summary, status, program) {
+	if (status === 0 || summary.failed > 0) return summary;
+	return { ...summary, failed: 1, failures: [`${program} ended with status ${status}`] };
+}
+
+/** Each of these returns { passed, failed, failures: [what failed], skipped: { reason: count } }. */
 async function testTypeScript(node = process.execPath, files = vitestArguments) {
 	const directory = mkdtempSync(join(tmpdir(), "millrace-test-"));
 	const summaryFile = join(directory, "summary.json");
@@ -52,10 +59,10 @@ async function testTypeScript(node = process.execPath, files = vitestArguments) 
 		const status = await run(node, [binOf("vitest"), "run", ...files], {
 			env: { MILLRACE_TEST_SUMMARY: summaryFile },
 		});
-		if (!existsSync(summaryFile)) return { passed: 0, failed: 1, skipped: {} };
-		const summary = JSON.parse(readFileSync(summaryFile, "utf8"));
-		if (status !== 0 && summary.failed === 0) summary.failed = 1;
-		return summary;
+		const summary = existsSync(summaryFile)
+			? JSON.parse(readFileSync(summaryFile, "utf8"))
+			: { passed: 0, failed: 0, failures: [], skipped: {} };
+		return withStatus(summary, status, "vitest");
 	} finally {
 		rmSync(directory, { recursive: true });
 	}
@@ -80,7 +87,8 @@ async function testOtherNodes() {
 		for (const [reason, count] of Object.entries(summary.skipped)) {
 			process.stdout.write(`  Node ${major}: ${count} tests left out: ${reason}\n`);
 		}
-		summaries.push({ ...summary, skipped: {} });
+		const failures = summary.failures.map((failure) => `Node ${major}: ${failure}`);
+		summaries.push({ ...summary, failures, skipped: {} });
 	}
 	return summaries;
 }
@@ -90,7 +98,7 @@ const SIMULATION_LONG = { MILLRACE_SIMULATION_FIRST: "1000253", MILLRACE_SIMULAT
 
 // The core alone: the binding holds no logic, and its functions need a Node around them.
 async function testRust() {
-	const summary = { passed: 0, failed: 0, skipped: {} };
+	const summary = { passed: 0, failed: 0, failures: [], skipped: {} };
 	const status = await run(
 		"cargo",
 		[
@@ -110,6 +118,8 @@ async function testRust() {
 					summary.passed += Number(result[1]);
 					summary.failed += Number(result[2]);
 				}
+				const failed = /^test (.*) \.\.\. FAILED$/.exec(line);
+				if (failed) summary.failures.push(failed[1]);
 				const ignored = /^test (.*) \.\.\. ignored(?:, (.*))?$/.exec(line);
 				if (!ignored) return;
 				const reason = ignored[2] ?? `${ignored[1]}: ignored without a reason`;
@@ -118,8 +128,7 @@ async function testRust() {
 		},
 	);
 	// It did not compile, or a test process died.
-	if (status !== 0 && summary.failed === 0) summary.failed = 1;
-	return summary;
+	return withStatus(summary, status, "cargo test");
 }
 
 if (!(await build())) {
@@ -138,6 +147,9 @@ process.stdout.write(skipped.length === 0 ? "\nskipped: nothing\n" : "\nskipped:
 for (const [reason, count] of skipped) {
 	process.stdout.write(`  ${count} ${count === 1 ? "test" : "tests"}: ${reason}\n`);
 }
+const failures = summaries.flatMap((summary) => summary.failures);
+if (failures.length > 0) process.stdout.write("\nfailed:\n");
+for (const failure of failures) process.stdout.write(`  ${failure}\n`);
 const skippingFails = process.env.MILLRACE_TEST_NOTHING_SKIPPED === "1" && skipped.length > 0;
 if (skippingFails) process.stdout.write("nothing may be skipped here\n");
 process.stdout.write(`${total("passed")} passed, ${total("failed")} failed\n`);
