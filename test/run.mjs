@@ -51,7 +51,7 @@ function withStatus(summary, status, program) {
 	return { ...summary, failed: 1, failures: [`${program} ended with status ${status}`] };
 }
 
-/** Each of these returns { passed, failed, failures: [what failed], skipped: { reason: count } }. */
+/** Each returns { passed, failed, failures: [what failed], skipped: { reason: count } }. */
 async function testTypeScript(node = process.execPath, files = vitestArguments) {
 	const directory = mkdtempSync(join(tmpdir(), "millrace-test-"));
 	const summaryFile = join(directory, "summary.json");
