@@ -105,25 +105,75 @@ function versionsOf({ api, from = 0, to = Number.MAX_SAFE_INTEGER }: Scenario): 
 	return versions.filter((version) => version >= from && version <= to);
 }
 
-async function runScenario(it: Scenario, { kafka, millrace }: Sides): Promise<Difference[]> {
-	const run = async (session: Session) => {
+/** What both answered, and how that differs. */
+interface Comparison {
+	readonly millrace: readonly Answer[];
+	readonly differences: readonly Difference[];
+}
+
+/** Whatever `it` prepares, for runs of it. */
+async function prepare(it: Scenario, session: Session): Promise<unknown> {
+	await session.close();
+	session.start("");
+	return it.prepare?.(session);
+}
+
+/** `groups`: the beginning of the ids, so that another run finds nothing that this one left. */
+async function runScenario(
+	it: Scenario,
+	{ kafka, millrace }: Sides,
+	contexts: readonly [kafka: unknown, millrace: unknown],
+	groups: string,
+): Promise<Comparison> {
+	const run = async (session: Session, context: unknown) => {
 		await session.close();
-		session.start("");
-		const context = await it.prepare?.(session);
 		const answers: Answer[] = [];
 		for (const version of versionsOf(it)) {
 			session.start(`${it.api} v${version}, ${it.name}`);
-			const id = `${it.api}-${it.name}-${version}`.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-");
-			await it.run(session, version, id, context);
+			const id = `${groups}${it.api}-${it.name}-${version}`.toLowerCase();
+			await it.run(session, version, id.replaceAll(/[^a-z0-9]+/g, "-"), context);
 			answers.push(...session.answers);
 		}
 		return answers;
 	};
 	// Both to their end, so that neither goes on during the next scenario.
-	const [theirs, ours] = await Promise.allSettled([run(kafka), run(millrace)]);
+	const [theirs, ours] = await Promise.allSettled([
+		run(kafka, contexts[0]),
+		run(millrace, contexts[1]),
+	]);
 	if (theirs.status === "rejected") throw theirs.reason;
 	if (ours.status === "rejected") throw ours.reason;
-	return compare(theirs.value, ours.value);
+	return { millrace: ours.value, differences: compare(theirs.value, ours.value) };
+}
+
+/** Those differences that nobody knows of. */
+function unknownOf(differences: readonly Difference[]): Difference[] {
+	return differences.filter((difference) => {
+		const entry = comparesMillrace
+			? known.find((candidate) => isKnown(difference, candidate))
+			: undefined;
+		if (entry !== undefined) used.add(entry);
+		return entry === undefined;
+	});
+}
+
+/**
+ * The differences that are Millrace's. A timer of Kafka's may raise an epoch in the midst of a
+ * scenario, so an answer that differs is asked for again of both: where Kafka then answers as
+ * Millrace did both times, it was Kafka that had changed its answer.
+ */
+async function unknownDifferences(it: Scenario, both: Sides): Promise<Difference[]> {
+	const contexts = [await prepare(it, both.kafka), await prepare(it, both.millrace)] as const;
+	const first = await runScenario(it, both, contexts, "");
+	const unknown = unknownOf(first.differences);
+	if (unknown.length === 0) return unknown;
+	const second = await runScenario(it, both, contexts, "again-");
+	const remaining = unknownOf(second.differences);
+	if (remaining.length > 0) return remaining;
+	const own = compare(first.millrace, second.millrace);
+	return unknown.filter(({ label, path }) =>
+		own.some((changed) => changed.label === label && changed.path === path),
+	);
 }
 
 /** A line for each difference, with all versions that have it. */
@@ -141,13 +191,7 @@ function textsOf(differences: readonly Difference[]): string[] {
 describe("the same is asked of Apache Kafka and of Millrace", () => {
 	test.for(scenarios)("$api: $name", { timeout: SCENARIO_MS_MAX }, async (it, context) => {
 		const both = sides ?? context.skip(MISSING_KAFKA_JAVA);
-		const unknown = (await runScenario(it, both)).filter((difference) => {
-			const entry = comparesMillrace
-				? known.find((candidate) => isKnown(difference, candidate))
-				: undefined;
-			if (entry !== undefined) used.add(entry);
-			return entry === undefined;
-		});
+		const unknown = await unknownDifferences(it, both);
 		expect(textsOf(unknown)).toEqual([]);
 	});
 
