@@ -76,7 +76,7 @@ impl Log {
             return Ok(());
         }
         let mut group = self.take_group();
-        for Unsynced { segment, file, closing } in &mut group.files {
+        for Unsynced { segment, file, closing, .. } in &mut group.files {
             if let Some(closing) = closing {
                 // Trims what was allocated ahead, so that a sealed file is exactly its batches.
                 closing.writer.cut(&**file, closing.end.position).map_err(|error| {
@@ -165,7 +165,8 @@ impl Log {
         stored.map_err(|error| {
             Error::io(format_args!("storing the index of {}", self.label), &error)
         })?;
-        self.store_producers(&closing.producers, closing.end.offset)
+        let next_base = closing.end.offset;
+        self.store_producers(&closing.producers, next_base, next_base)
     }
 
     /// Stores the active segment's index and the producers' state as they were at `end`.
@@ -180,10 +181,16 @@ impl Log {
         segment.store_index(&self.shared.files, index, coverage).map_err(|error| {
             Error::io(format_args!("storing the index of {}", self.label), &error)
         })?;
-        self.store_producers(producers, end.offset)
+        self.store_producers(producers, end.offset, segment.base_offset)
     }
 
-    fn store_producers(&self, producers: &ProducerStates, offset: u64) -> Result<()> {
+    /// Stores the producers as they were at `offset`, in the segment that begins at `base_offset`.
+    fn store_producers(
+        &self,
+        producers: &ProducerStates,
+        offset: u64,
+        base_offset: u64,
+    ) -> Result<()> {
         let files = &*self.shared.env.files;
         let failed = |error: std::io::Error| {
             Error::io(format_args!("storing the producers of {}", self.label), &error)
@@ -198,9 +205,14 @@ impl Log {
         let name = Segment::file_name(offset, "snapshot");
         // Stored even when no producer is known, so that recovery can tell this from a lost one.
         snapshot::store(files, &self.directory.join(&name), producers, offset).map_err(failed)?;
-        // The last one stays: it is still good should the new one turn out torn.
+        // The last one stays: it is still good should the new one turn out torn. So does the last one
+        // in front of the segment: without it the closed segments would all have to be read.
         older.retain(|other| *other != name);
         older.pop();
+        let base_name = Segment::file_name(base_offset, "snapshot");
+        if let Some(in_front) = older.iter().rposition(|other| *other <= base_name) {
+            older.remove(in_front);
+        }
         for name in older {
             files.remove_file(&self.directory.join(name)).map_err(failed)?;
         }

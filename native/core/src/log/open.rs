@@ -442,9 +442,13 @@ impl<'a> Opener<'a> {
         if stale.is_empty() { Ok(()) } else { self.sync_directory() }
     }
 
-    /// Producer state where the last segment begins, or the newest stored before that.
+    /// Producer state where the last segment is going to be read from, or the newest stored before
+    /// that segment.
     fn producers_before(&self, bases: &[u64]) -> Result<Stored> {
         let last_base = bases.last().copied().unwrap_or(0);
+        if let Some(producers) = self.producers_of_tail(last_base)? {
+            return Ok(producers);
+        }
         let mut offsets = self.numbers("snapshot");
         offsets.retain(|offset| *offset <= last_base);
         while let Some(offset) = offsets.pop() {

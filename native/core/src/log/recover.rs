@@ -10,6 +10,7 @@ use crate::{
     env::{File, OpenMode, transfer::read_full},
     error::Result,
     index::{SegmentIndex, file as index_file, file::Coverage},
+    producer::ProducerStates,
     recovery::{
         RecoveryEntry, RecoveryEvent,
         checkpoint::LogMark,
@@ -194,6 +195,25 @@ impl Opener<'_> {
         *producers = Stored { states, offset: coverage.next_offset };
         let from = Mark { position: coverage.log_bytes, offset: coverage.next_offset };
         Ok(Some((index, from)))
+    }
+
+    /// The producers as they were where the last segment is going to be read from, if it can be
+    /// [resumed](Self::resume): then nothing in front of it has to be read for their sake.
+    pub(super) fn producers_of_tail(&self, last_base: u64) -> Result<Option<Stored>> {
+        let segment = Segment::of(&self.open.directory, last_base);
+        if !self.is_listed(last_base, "index") {
+            return Ok(None);
+        }
+        let path = segment.path("index");
+        let found = index_file::load(self.files(), &path, &segment.path("timeindex"))
+            .map_err(self.failed(&path))?;
+        let file_bytes = self.file_bytes(last_base);
+        let stored = found.filter(|(_, coverage)| coverage.log_bytes <= file_bytes);
+        let durable = self.durable_mark(last_base, stored.as_ref().map(|(_, coverage)| *coverage));
+        let mut producers = Stored { states: ProducerStates::default(), offset: 0 };
+        let known = self.known_damage(&segment)?;
+        let resumed = self.resume(stored, durable, &known, &mut producers)?;
+        Ok(resumed.map(|_| producers))
     }
 
     /// How far the segment was durable by the checkpoint or by its seal.

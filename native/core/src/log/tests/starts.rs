@@ -57,6 +57,24 @@ fn a_start_after_a_kill_opens_no_closed_segment_that_the_checkpoint_knows() {
 }
 
 #[test]
+fn stops_and_starts_without_a_new_segment_do_not_have_the_closed_ones_read_after_a_kill() {
+    let calls = SEGMENTS.map(|segments| {
+        let mut machine = filled(segments);
+        for _ in 0..3 {
+            machine = calls_of_start(stopped(machine)).1;
+            machine.bench.store.configure_topic(machine.bench.topic, LogConfig::default()).unwrap();
+            machine.bench.append(b"fits");
+        }
+        let mut before = 0;
+        let machine = machine.killed(|files| before = files.calls());
+        let calls = machine.files.calls() - before;
+        assert_eq!(content(&machine.bench).0.len(), usize::from(segments) + 3);
+        calls
+    });
+    assert_eq!(calls[0], calls[1]);
+}
+
+#[test]
 fn a_closed_segment_that_has_lost_its_end_is_found_out_at_the_start() {
     let files = stopped(filled(4));
     let path = segment_path(1, "log");
