@@ -8,7 +8,10 @@ import type { Check } from "./doctor-check.ts";
 
 const NODE_MAJORS = [20, 22, 24];
 
-/** One descriptor a segment that is in use, and one a connection: enough for thousands of both. */
+/**
+ * One descriptor a segment that is in use, of which the broker takes half of the limit at most, and
+ * one a connection: enough for thousands of both.
+ */
 const OPEN_FILES_WANTED = 65_536;
 
 /**

@@ -81,7 +81,8 @@ const EVENTS_DRAINED_MAX = 1024;
  */
 const SCRATCH_BYTES = LIMITS.deliveryBytesMax + 65_536;
 const FLUSH_THREADS_MAX = 16;
-const DESCRIPTORS_MAX = 4096;
+/** Files of segments that are kept open: these, or half of what the process may have open. */
+const DESCRIPTORS_MAX = 16_384;
 
 /**
  * Logs, as one event loop uses them. Any number of threads may open the same directory: they share

@@ -36,7 +36,7 @@ use machine::{Usage, device_bytes_written, drop_page_cache};
 use millrace_core::{
     batch::{BatchBuilder, Finish},
     compression::Codec,
-    env::{Env, SystemClock, SystemRandom},
+    env::{Env, ProcessLimits, SystemClock, SystemRandom},
     log::config::LogConfig,
     registry::{Store, StoreOptions, TopicSpec},
 };
@@ -83,6 +83,7 @@ fn env(syncs: bool) -> (Env, Arc<Calls>) {
         files: Arc::new(files),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
+        limits: ProcessLimits::of_this_process(),
     };
     (env, calls)
 }

@@ -9,6 +9,7 @@ mod capacity;
 mod conformance;
 mod descriptor;
 mod disk;
+mod limits;
 mod lock;
 mod mapping;
 mod memory;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use disk::DiskFileSystem;
+pub use limits::ProcessLimits;
 pub use mapping::Mapping;
 pub use memory::MemoryFileSystem;
 pub use system::{SystemClock, SystemRandom};
@@ -38,6 +40,8 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     /// Randomness for identifiers.
     pub random: Arc<dyn Random>,
+    /// How many descriptors and maps there may be.
+    pub limits: ProcessLimits,
 }
 
 impl Env {
@@ -53,7 +57,12 @@ impl Env {
     }
 
     fn with_files(files: Arc<dyn FileSystem>) -> Self {
-        Self { files, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        Self {
+            files,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            limits: ProcessLimits::of_this_process(),
+        }
     }
 }
 

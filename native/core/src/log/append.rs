@@ -198,6 +198,7 @@ impl Log {
         tail.records_unflushed >= config.flush_messages
             || tail.bytes_since_snapshot >= SNAPSHOT_INTERVAL_BYTES
             || tail.unsynced.len() > 1
+            || self.shared.dirty.has_too_many_files()
     }
 
     /// Closes the active segment when the batch does not fit or it is old, and opens the next.
@@ -271,8 +272,12 @@ impl Log {
         let file = segment.file(&self.shared.files).map_err(|error| {
             Error::io(format_args!("opening {}", segment.log_path().display()), &error)
         })?;
-        tail.unsynced.push(Unsynced { segment, file: Arc::clone(&file), closing: None });
+        tail.unsynced.push(self.unsynced(segment, Arc::clone(&file)));
         Ok(Some(file))
+    }
+
+    fn unsynced(&self, segment: Arc<Segment>, file: Arc<dyn File>) -> Unsynced {
+        Unsynced { segment, file, _counted: self.shared.dirty.file(), closing: None }
     }
 
     fn create_segment(&self, tail: &mut Tail, config: &LogConfig, now_ms: i64) -> Result<()> {
@@ -306,7 +311,7 @@ impl Log {
             created_ms: now_ms,
             jitter: self.shared.env.random.next_u64(),
         });
-        tail.unsynced.push(Unsynced { segment: Arc::clone(&segment), file, closing: None });
+        tail.unsynced.push(self.unsynced(Arc::clone(&segment), file));
         self.segments.write().push(segment);
         self.vouched.lock().take();
         Ok(())

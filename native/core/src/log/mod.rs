@@ -43,7 +43,7 @@ use crate::{
     env::{Env, File},
     error::{Code, Error, Result},
     flush::{
-        budget::{DirtyBudget, DirtyBytes},
+        budget::{DirtyBudget, DirtyBytes, DirtyFile},
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
     },
@@ -205,6 +205,7 @@ struct Active {
 struct Unsynced {
     segment: Arc<Segment>,
     file: Arc<dyn File>,
+    _counted: DirtyFile,
     /// Set when the segment was rolled: what the flusher needs to seal it.
     closing: Option<Closing>,
 }

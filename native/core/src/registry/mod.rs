@@ -35,7 +35,7 @@ use uuid::Uuid;
 use crate::{
     env::{Env, Space},
     error::{Code, Error, Result},
-    flush::{scheduler::FlushScheduler, work::WorkPool},
+    flush::{budget::DirtyBudget, scheduler::FlushScheduler, work::WorkPool},
     limits,
     log::{
         Log, LogOffsets, LogShared, Position, config::LogConfig, deleted::DeletedSegments,
@@ -747,13 +747,16 @@ fn side_by_side<J: Sync, R: Send>(
 /// What the logs of a store share; without threads for a simulation.
 fn shared(env: Env, space: Arc<SpaceWatch>, options: &StoreOptions) -> LogShared {
     let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
+    // Half of the files may be unsynced, so that the cache can hold others, too.
+    let files_max = env.limits.descriptors_for_files(options.descriptors_max.get());
+    let descriptors_max = NonZeroUsize::new(files_max).unwrap_or(NonZeroUsize::MIN);
     LogShared {
-        files: FileCache::new(Arc::clone(&env.files), options.descriptors_max),
-        windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX),
+        files: FileCache::new(Arc::clone(&env.files), descriptors_max),
+        windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX, env.limits),
         open_batches: OpenBatchCache::new(limits::OPEN_BATCHES_BYTES_MAX),
         work: Arc::new(WorkPool::new("millrace-work", threads_max)),
         scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
-        dirty: Arc::default(),
+        dirty: Arc::new(DirtyBudget::new(files_max.div_ceil(2))),
         space,
         deleted: DeletedSegments::default(),
         found: FoundDamage::default(),

@@ -10,14 +10,17 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{Segment, SegmentId, cache::FileCache};
-use crate::{env::Mapping, limits};
+use crate::{
+    env::{Mapping, ProcessLimits},
+    limits,
+};
 
 /// Distance between the starts of two windows.
 pub const WINDOW_STEP_BYTES: u64 = limits::READ_WINDOW_BYTES / 2;
 /// The smallest window: what an idle partition costs in address space.
 const WINDOW_BYTES_MIN: u64 = 64 << 10;
 /// Windows kept at most; their number matters because the kernel bounds the maps of a process.
-const WINDOWS_MAX: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");
+const WINDOWS_MAX: usize = 4096;
 
 const _: () = assert!(limits::BATCH_BYTES_MAX <= WINDOW_STEP_BYTES);
 const _: () = assert!(WINDOW_STEP_BYTES.is_multiple_of(64 << 10));
@@ -54,9 +57,12 @@ struct Inner {
 }
 
 impl WindowCache {
-    /// A cache of at most `bytes_max` of address space (but always one window).
-    pub fn new(bytes_max: u64) -> Self {
-        let inner = Inner { windows: LruCache::new(WINDOWS_MAX), bytes: 0, next_id: 1 };
+    /// A cache of at most `bytes_max` of address space (but always one window), with no more windows
+    /// than the process may have.
+    pub fn new(bytes_max: u64, limits: ProcessLimits) -> Self {
+        let windows_max = NonZeroUsize::new(limits.maps_for_windows(WINDOWS_MAX));
+        let windows = LruCache::new(windows_max.unwrap_or(NonZeroUsize::MIN));
+        let inner = Inner { windows, bytes: 0, next_id: 1 };
         Self { inner: Mutex::new(inner), bytes_max }
     }
 

@@ -11,7 +11,7 @@ use crate::{
     batch::{BatchHeader, HEADER_BYTES, Records},
     compression::{Codec, decompress},
     env::{
-        Env,
+        Env, ProcessLimits,
         simulated::{SimulatedClock, SimulatedFileSystem, SimulatedRandom},
     },
     layout, limits,
@@ -55,6 +55,7 @@ impl Run {
             files: Arc::new(SimulatedFileSystem::new(dice.next())),
             clock: Arc::new(SimulatedClock::new(1_700_000_000_000)),
             random: Arc::new(SimulatedRandom::new(dice.next())),
+            limits: ProcessLimits::UNBOUNDED,
         };
         let options = StoreOptions {
             data_directory: PathBuf::from("/var/lib/millrace"),

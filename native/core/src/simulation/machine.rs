@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{batches::BatchId, dice::Dice, model::Partition, reading::read_all};
 use crate::{
     env::{
-        Env, FileSystem,
+        Env, FileSystem, ProcessLimits,
         simulated::{
             Effect, Fault, SimulatedClock, SimulatedFileSystem, SimulatedRandom, is_power_cut,
         },
@@ -384,6 +384,7 @@ impl Simulation {
             files: Arc::new(self.files.clone()),
             clock: Arc::clone(&self.clock) as _,
             random: Arc::clone(&self.random) as _,
+            limits: ProcessLimits::UNBOUNDED,
         };
         let options = StoreOptions {
             data_directory: PathBuf::from("/var/lib/millrace"),

@@ -35,7 +35,7 @@ use time::Generator;
 pub use time::{SimulatedClock, SimulatedRandom};
 
 use super::{
-    DirectoryEntry, Env, File, FileSystem, FileSystemKind, OpenMode, Space,
+    DirectoryEntry, Env, File, FileSystem, FileSystemKind, OpenMode, ProcessLimits, Space,
     capacity::Capacity,
     namespace::{Namespace, Node},
 };
@@ -155,6 +155,7 @@ impl SimulatedFileSystem {
             files: Arc::new(self.clone()),
             clock: Arc::new(SimulatedClock::new(1_700_000_000_000)),
             random: Arc::new(SimulatedRandom::new(1)),
+            limits: ProcessLimits::UNBOUNDED,
         }
     }
 

@@ -75,6 +75,35 @@ fn stops_and_starts_without_a_new_segment_do_not_have_the_closed_ones_read_after
 }
 
 #[test]
+fn logs_that_nobody_flushes_do_not_hold_more_files_open_than_the_process_may_have() {
+    let files = SimulatedFileSystem::new(1);
+    let relaxed = LogConfig { flush_messages: u64::MAX, ..LogConfig::default() };
+    let options = StoreOptions {
+        data_directory: PathBuf::from(DIRECTORY),
+        flush_threads_max: 0,
+        descriptors_max: NonZeroUsize::new(64).unwrap(),
+    };
+    let limits = crate::env::ProcessLimits { descriptors: 40, maps: 1000 };
+    let store = Store::open(Env { limits, ..files.env() }, options).unwrap();
+    let spec = TopicSpec {
+        name: "orders".to_owned(),
+        topic_id: TOPIC_ID,
+        partitions: 100,
+        config: relaxed,
+        is_existing: false,
+    };
+    let topic = store.open_topics(&[spec]).unwrap()[0];
+    for partition in 0..100 {
+        let log = store.log(topic, partition).unwrap();
+        log.append(&batch(&[7; 100], None), 7).unwrap();
+        store.drive();
+    }
+    // 40 descriptors: 20 for files, of which half may be unsynced.
+    assert_eq!(store.shared().files.open_count(), 20);
+    assert_eq!(store.shared().dirty.files(), 10);
+}
+
+#[test]
 fn a_closed_segment_that_has_lost_its_end_is_found_out_at_the_start() {
     let files = stopped(filled(4));
     let path = segment_path(1, "log");
