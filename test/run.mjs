@@ -4,6 +4,7 @@
 // Arguments go to vitest, and the Rust tests are then left out: `npm test -- test/topics`.
 // With MILLRACE_TEST_NOTHING_SKIPPED=1 a skipped test is a failure.
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -93,8 +94,19 @@ async function testOtherNodes() {
 	return summaries;
 }
 
-/** The seeds of the long run's simulated machines; those of every `cargo test` are others. */
-const SIMULATION_LONG = { MILLRACE_SIMULATION_FIRST: "1000253", MILLRACE_SIMULATION_RUNS: "460" };
+/** Simulated machines of the long run, from any seed on: two to three minutes of CPU. */
+const SIMULATION_RUNS_LONG = 4000;
+/** Leaves room for the seeds behind it; any number would do. */
+const SIMULATION_SEED_MAX = 2 ** 47;
+
+function simulationSeeds() {
+	const first = randomInt(SIMULATION_SEED_MAX);
+	process.stdout.write(`\n${SIMULATION_RUNS_LONG} simulated machines from seed ${first}\n`);
+	return {
+		MILLRACE_SIMULATION_FIRST: `${first}`,
+		MILLRACE_SIMULATION_RUNS: `${SIMULATION_RUNS_LONG}`,
+	};
+}
 
 // The core alone: the binding holds no logic, and its functions need a Node around them.
 async function testRust() {
@@ -110,7 +122,7 @@ async function testRust() {
 			"--no-fail-fast",
 		],
 		{
-			env: isLong ? SIMULATION_LONG : {},
+			env: isLong ? simulationSeeds() : {},
 			onLine(line) {
 				process.stdout.write(`${line}\n`);
 				const result = /^test result: .* (\d+) passed; (\d+) failed;/.exec(line);

@@ -1,12 +1,15 @@
 //! Bits that flip in what is durable, and scrubbing, which has to find them.
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
 
 use super::{
+    batches::RecordId,
     machine::{Simulation, Violation},
     model::Fate,
+    reading::read_all,
 };
 use crate::{
+    batch::BatchHeader,
     env::{FileSystem, OpenMode, transfer::write_full},
     log::{Log, read::Read},
     registry::Store,
@@ -15,11 +18,22 @@ use crate::{
 /// Bytes of a header that no checksum covers and nothing can tell to be wrong: the leader epoch.
 const LEADER_EPOCH: Range<u64> = 12..16;
 
+/// Where compaction may have taken offsets out, a base offset that is wrong but fits is believed.
+const BASE_OFFSET: Range<u64> = 0..8;
+
 /// Where a batch lies in a closed segment.
 struct Place {
     path: PathBuf,
     position: u64,
     bytes: u64,
+    has_holes: bool,
+}
+
+/// What was harmed, where, and what there was to read before.
+struct Harm<'a> {
+    label: &'a str,
+    offsets: Range<u64>,
+    content: BTreeMap<u64, RecordId>,
 }
 
 impl Simulation {
@@ -59,9 +73,10 @@ impl Simulation {
             return Ok(());
         };
         let at = self.dice.within(0..place.bytes);
-        if LEADER_EPOCH.contains(&at) {
+        if LEADER_EPOCH.contains(&at) || (place.has_holes && BASE_OFFSET.contains(&at)) {
             return Ok(());
         }
+        let content = read_all(&log, store.shared()).unwrap()?;
         let bit = self.dice.within(0..8);
         let offsets = base_offset..base_offset + u64::from(record_count);
         self.note(format!("bit {bit} of byte {at} of the batch at {offsets:?} flips"));
@@ -74,17 +89,12 @@ impl Simulation {
         file.sync_data().unwrap();
         self.topics[topic_index].partitions[index].harm(offsets.clone());
         self.check_nothing_is_found()?;
-        self.find((topic_index, index), &log.label, &offsets)
+        self.find(&Harm { label: &log.label, offsets, content })
     }
 
-    /// Scrubs a whole round, which has to report exactly what was harmed: batches that are damaged
-    /// one behind the other are one range.
-    fn find(
-        &mut self,
-        (topic, index): (usize, usize),
-        label: &str,
-        offsets: &Range<u64>,
-    ) -> Result<(), Violation> {
+    /// Scrubs a whole round, which has to report what was harmed and nothing else that was there:
+    /// batches that are damaged one behind the other are one range, with the holes between them.
+    fn find(&mut self, Harm { label, offsets, content }: &Harm<'_>) -> Result<(), Violation> {
         let mut rounds = 0;
         // The one that is under way may be past it.
         while rounds < 2 {
@@ -93,18 +103,14 @@ impl Simulation {
             rounds += u32::from(step.is_round_over);
         }
         let found = self.store().take_upkeep_report();
-        let partition = &self.topics[topic].partitions[index];
         let is_right = |detail: &str| {
             let told = offsets_told(detail);
             told.contains(&offsets.start)
                 && told.contains(&(offsets.end - 1))
-                // What was lost with a tail before may lie beside it.
-                && told.clone().all(|offset| {
-                    partition.is_harmed(offset) || !partition.is_known(offset)
-                })
+                && content.range(told).all(|(offset, _)| offsets.contains(offset))
         };
         match &found[..] {
-            [entry] if entry.subject == label && is_right(&entry.detail) => Ok(()),
+            [entry] if entry.subject == *label && is_right(&entry.detail) => Ok(()),
             _ => Err(Violation::Altered(format!("{label} {offsets:?} harmed, found: {found:?}"))),
         }
     }
@@ -127,20 +133,20 @@ fn offsets_told(detail: &str) -> Range<u64> {
     }
 }
 
-/// Where the batch at an offset lies, if that is in a closed segment.
+/// Where the batch that begins at an offset lies, if that is in a closed segment. Compaction may
+/// have left nothing of it to read: what is found then is a later one.
 fn place_of(store: &Store, log: &Arc<Log>, offset: u64) -> Option<Place> {
     loop {
         match log.read(offset, 1).unwrap() {
             Read::Cold(range) => range.load(store.shared()).unwrap(),
-            // Where there are holes, what is found ends at other offsets than what was harmed.
-            Read::Batches(batches)
-                if batches.segment.is_sealed() && !batches.segment.has_holes() =>
-            {
+            Read::Batches(batches) if batches.segment.is_sealed() => {
                 let range = &batches.range;
-                return Some(Place {
+                let header = BatchHeader::read(batches.bytes()).unwrap();
+                return (u64::try_from(header.base_offset) == Ok(offset)).then(|| Place {
                     path: batches.segment.log_path(),
                     position: batches.window.start + range.start as u64,
                     bytes: (range.end - range.start) as u64,
+                    has_holes: batches.segment.has_holes(),
                 });
             }
             _ => return None,

@@ -38,6 +38,19 @@ fn from_environment(name: &str) -> Option<u64> {
     Some(value.parse().expect("a simulation variable is a number"))
 }
 
+/// The first seed and the number of runs: the environment's, of which one in so many is made, or
+/// those of every `cargo test`.
+fn first_and_runs(smoke_seed: u64, smoke_runs: u64, one_in: u64) -> (u64, u64) {
+    let first = from_environment("MILLRACE_SIMULATION_FIRST");
+    match from_environment("MILLRACE_SIMULATION_RUNS") {
+        Some(runs) => {
+            let anywhere = || uuid::Uuid::new_v4().as_u64_pair().0 >> 16;
+            (first.unwrap_or_else(anywhere), runs.div_ceil(one_in))
+        }
+        None => (first.unwrap_or(smoke_seed), smoke_runs),
+    }
+}
+
 fn explain(seed: u64, violation: &Violation, simulation: &Simulation) -> String {
     let mut text = format!(
         "seed {seed}: {violation}\nrepeat with MILLRACE_SIMULATION_SEED={seed}\nlast operations:"
@@ -62,11 +75,7 @@ fn no_acked_record_is_lost_or_altered_whatever_fails() {
         println!("seed {seed}: {:?}", simulation.figures());
         return;
     }
-    let first = from_environment("MILLRACE_SIMULATION_FIRST");
-    let (first, runs) = match from_environment("MILLRACE_SIMULATION_RUNS") {
-        Some(runs) => (first.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0 >> 16), runs),
-        None => (first.unwrap_or(SMOKE_SEED), SMOKE_RUNS),
-    };
+    let (first, runs) = first_and_runs(SMOKE_SEED, SMOKE_RUNS, 1);
     println!("runs {runs} from seed {first}");
     let total = Mutex::new(machine::Figures::default());
     let next = AtomicU64::new(first);

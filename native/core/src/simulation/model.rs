@@ -89,20 +89,6 @@ impl Partition {
         self.harmed.iter().any(|offsets| offsets.contains(&offset))
     }
 
-    /// Whether a record was promised to be at an offset.
-    pub(super) fn is_known(&self, offset: u64) -> bool {
-        let is_acked_there = |attempt: &Attempt| match attempt.fate {
-            Fate::Acked { base_offset } => {
-                let count = u64::from(attempt.spec.record_count);
-                (base_offset..base_offset + count).contains(&offset)
-            }
-            _ => false,
-        };
-        self.firm.contains_key(&offset)
-            || self.weak.contains_key(&offset)
-            || self.attempts.values().any(is_acked_there)
-    }
-
     /// Notes what a reader saw when the log was flushed up to `flushed`.
     pub(super) fn see(
         &mut self,
