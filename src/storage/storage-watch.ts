@@ -13,7 +13,8 @@ const REPEAT_MS = 60_000;
 
 const FAILURES = {
 	checkpointFailures: "checkpoints cannot be written: a start after a crash reads more",
-	hintFailures: "indexes or snapshots cannot be stored: they are made again at the next start",
+	hintFailures:
+		"indexes or snapshots cannot be stored: as long as they are missing a start reads more",
 	damageFailures: "damage that was met cannot be noted: the next start has to find it again",
 } as const satisfies Partial<Record<keyof StoreStatistics, string>>;
 

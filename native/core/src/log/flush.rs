@@ -144,6 +144,9 @@ impl Log {
             let sealed = self.seal(&segment, &closing);
             // Without an index, too, it may be deleted: that may be what makes room for the others.
             segment.set_finished();
+            if sealed.is_err() {
+                self.shared.is_sealing_due.store(true, Ordering::Release);
+            }
             settled = settled.and(sealed);
         }
         settled?;

@@ -17,6 +17,7 @@ pub mod read;
 pub(crate) mod recover;
 pub mod retention;
 pub(crate) mod scrub;
+mod sealing;
 mod search;
 pub mod set_aside;
 pub mod start;
@@ -25,6 +26,7 @@ pub mod verify;
 mod vouched;
 pub mod waiters;
 mod walk;
+pub mod warnings;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,7 +35,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -83,10 +85,21 @@ pub struct LogShared {
     pub deleted: deleted::DeletedSegments,
     /// Indexes and snapshots that could not be stored; they are rebuilt at the next start.
     pub hint_failures: AtomicU64,
-    /// Damage that was met and is yet to be told of.
-    pub found: set_aside::FoundDamage,
+    /// Set as soon as the store is being closed.
+    pub is_closing: AtomicBool,
+    /// A closed segment has no index on disk yet that seals it.
+    pub is_sealing_due: AtomicBool,
+    /// What people are yet to be told of.
+    pub warnings: warnings::Warnings,
     /// Damage that a reader met and that could not be stored; the next start has to find it again.
     pub damage_failures: AtomicU64,
+}
+
+impl LogShared {
+    /// Whether the store is being closed: long work for it is given up.
+    pub fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
 }
 
 /// A point in a log: behind the batches before it.
@@ -322,7 +335,15 @@ impl Log {
         // Whatever it was, a full disk included, does not go away by itself.
         let code = Code::KafkaStorageError;
         let poison = Error::new(code, error.detail());
-        self.poison.write().get_or_insert(poison);
+        {
+            let mut known = self.poison.write();
+            if known.is_none() {
+                // Whoever waits is told; often nobody does.
+                let detail = format!("refuses records until the next start: {}", poison.detail());
+                self.shared.warnings.add(&self.label, detail);
+            }
+            known.get_or_insert(poison);
+        }
         self.acks.fail(code);
     }
 

@@ -1,6 +1,6 @@
 //! Recovering one segment: what of it is whole, what is damaged, and what has to be erased.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     OFFSET_MAX, Position,
@@ -336,9 +336,10 @@ impl Opener<'_> {
         file.sync_data().map_err(self.failed(&path))?;
         let coverage = Coverage { sealed: true, log_bytes: end.position, next_offset: end.offset };
         let index = segment.loaded_index().unwrap_or_default();
-        // A hint: without it the next start reads the segment once more.
+        // A hint: as long as there is none, a start reads the segment once more.
         if segment.store_index(&self.shared.files, &index, coverage).is_err() {
             self.note_hint_failure();
+            self.shared.is_sealing_due.store(true, Ordering::Release);
         }
         segment.set_finished();
         Ok(())

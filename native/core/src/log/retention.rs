@@ -11,7 +11,10 @@ use std::{
 };
 
 use super::{Log, start::TakenOut, walk::failure};
-use crate::{error::Result, segment::Segment};
+use crate::{
+    error::{Code, Error, Result},
+    segment::Segment,
+};
 
 /// What retention deleted of one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +121,10 @@ impl Log {
         let mut bytes_over = sizes.sum::<u64>().saturating_sub(retained);
         let mut due = Due::default();
         for (index, segment) in segments.iter().enumerate() {
+            // There may be many, and the index of each may have to be read.
+            if self.shared.is_closing() {
+                return Err(Error::new(Code::ShuttingDown, self.label.clone()));
+            }
             let next = segments.get(index + 1);
             let end_offset = next.map_or(log_end, |next| next.base_offset);
             let bytes = segment.end_position();

@@ -144,6 +144,6 @@ impl Log {
             Err(error) => format!("cannot be believed, nor made again: {error}"),
         };
         let path = segment.path("index");
-        self.shared.found.add(&self.label, format!("the index {} {found}", path.display()));
+        self.shared.warnings.add(&self.label, format!("the index {} {found}", path.display()));
     }
 }

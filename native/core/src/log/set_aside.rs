@@ -6,8 +6,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use parking_lot::Mutex;
-
 use super::{
     Log,
     read::{Batches, ColdRange},
@@ -19,40 +17,6 @@ use crate::{
     recovery::scan::{Mark, ScanStart, ScanState, is_whole, scan},
     segment::{DamagedRange, Segment},
 };
-
-/// Findings remembered until somebody takes them; further ones are only counted.
-const FOUND_MAX: usize = 1000;
-
-/// What was found damaged while the store runs, for whoever tells people of it.
-#[derive(Default)]
-pub struct FoundDamage(Mutex<Found>);
-
-#[derive(Default)]
-struct Found {
-    entries: Vec<(String, String)>,
-    left_out: u64,
-}
-
-impl FoundDamage {
-    pub(crate) fn add(&self, label: &str, detail: String) {
-        let mut found = self.0.lock();
-        if found.entries.len() < FOUND_MAX {
-            found.entries.push((label.to_owned(), detail));
-        } else {
-            found.left_out += 1;
-        }
-    }
-
-    /// What was found since the last call: partitions and what is wrong there, for people.
-    pub fn take(&self) -> Vec<(String, String)> {
-        let Found { mut entries, left_out } = std::mem::take(&mut *self.0.lock());
-        if left_out > 0 {
-            let detail = format!("{left_out} more damaged places than are remembered");
-            entries.push(("millrace verify".to_owned(), detail));
-        }
-        entries
-    }
-}
 
 /// A place where a reader met something else than the batch that has to be there.
 pub(super) struct Suspect {
@@ -196,7 +160,7 @@ impl Log {
              from {from_position} on in {}",
             path.display()
         );
-        self.shared.found.add(&self.label, detail);
+        self.shared.warnings.add(&self.label, detail);
     }
 
     /// Whether recovery would find the damage, too. What only cannot be taken apart, or was wrong

@@ -99,8 +99,8 @@ impl Log {
     ///
     /// # Errors
     /// [`Code::OffsetOutOfRange`] beyond the high watermark; the log's poison; why the start
-    /// could not be stored, and then it is as it was. Where only files could not be removed
-    /// the next start removes them. Files of whole segments go after `file.delete.delay.ms`.
+    /// could not be stored, and then it is as it was. Files of whole segments go after
+    /// `file.delete.delay.ms`; where one cannot be removed that is tried again.
     pub fn delete_records(self: &Arc<Self>, before: Option<u64>) -> Result<u64> {
         self.check_usable()?;
         let high_watermark = self.high_watermark();
@@ -142,10 +142,10 @@ impl Log {
         let delay_ms = if is_short { 0 } else { self.config().file_delete_delay_ms };
         let bytes = gone.iter().map(|segment| segment.end_position()).sum();
         let taken_out = TakenOut { segments: gone.len() as u64, bytes };
-        for segment in gone {
+        for segment in &gone {
             self.shared.windows.forget(segment.id);
-            self.shared.deleted.remove_later(&self.shared, segment, delay_ms);
         }
+        self.shared.deleted.remove_later(&self.shared, gone, delay_ms);
         Ok(taken_out)
     }
 

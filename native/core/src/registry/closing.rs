@@ -37,7 +37,7 @@ impl Store {
     /// The first log that could not be flushed; the checkpoint then does not say clean, and the
     /// directory is unlocked all the same.
     pub fn close(&self) -> Result<()> {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
+        if self.shared.is_closing.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         self.upkeep.lock().close();

@@ -1,10 +1,6 @@
 //! Compaction of a store's logs, the dirtiest first.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     Store, channel,
@@ -63,7 +59,7 @@ struct StorePace<'a> {
 
 impl Pace for StorePace<'_> {
     fn spent(&self, bytes: u64) -> bool {
-        self.pace.spent(bytes) || self.store.is_closed.load(Ordering::Acquire)
+        self.pace.spent(bytes) || self.store.shared.is_closing()
     }
 }
 
@@ -85,6 +81,7 @@ impl Store {
                 continue;
             };
             for log in topic.logs.read().clone() {
+                self.check_open()?;
                 match log.cleanable() {
                     Ok(Some(cleanable))
                         if cleanable.is_due && cleanable.dirty_ratio > ratio_max =>

@@ -12,6 +12,7 @@ pub mod directory;
 pub mod elsewhere;
 pub mod format;
 pub mod produce;
+mod retention;
 pub mod scrub;
 mod space;
 pub mod statistics;
@@ -39,7 +40,7 @@ use crate::{
     limits,
     log::{
         Log, LogOffsets, LogShared, Position, config::LogConfig, deleted::DeletedSegments,
-        open::OpenLog, set_aside::FoundDamage,
+        open::OpenLog, warnings::Warnings,
     },
     metadata::MetadataFile,
     recovery::{RecoveryEntry, RecoveryEvent, checkpoint::Checkpoint},
@@ -50,7 +51,7 @@ use channel::Channel;
 use directory::DataDirectory;
 use scrub::Scrubbing;
 use space::SpaceTold;
-use upkeep::{Upkeep, UpkeepReport};
+use upkeep::{Stop, Upkeep, UpkeepReport};
 
 /// Time between two checkpoints at least.
 const CHECKPOINT_INTERVAL_MS: u64 = 1000;
@@ -152,12 +153,13 @@ pub struct Store {
     /// Of the event loops that use the store.
     channels: Mutex<Vec<Weak<Channel>>>,
     checkpoint_failures: AtomicU64,
-    is_closed: AtomicBool,
     recovery_threads_max: usize,
     upkeep: Mutex<Upkeep>,
     upkeep_report: Mutex<UpkeepReport>,
     scrubbing: Mutex<Scrubbing>,
     space_told: SpaceTold,
+    /// Ends the thread that deletes, or wakes it.
+    retention_stop: Arc<Stop>,
     /// Held by whoever checks a partition.
     verifying: Mutex<()>,
     /// Logs asked for and logs opened.
@@ -226,7 +228,6 @@ impl Store {
             changing_files: RwLock::default(),
             channels: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
-            is_closed: AtomicBool::new(false),
             recovery_threads_max: match options.flush_threads_max {
                 0 => 1,
                 _ => recovery_threads(),
@@ -235,6 +236,7 @@ impl Store {
             upkeep_report: Mutex::default(),
             scrubbing: Mutex::default(),
             space_told: SpaceTold::default(),
+            retention_stop: Arc::default(),
             verifying: Mutex::default(),
             logs_asked: AtomicU32::new(0),
             logs_opened: AtomicU32::new(0),
@@ -621,7 +623,7 @@ impl Store {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.is_closed.load(Ordering::Acquire) {
+        if self.shared.is_closing() {
             return Err(Error::new(Code::ShuttingDown, "the store is closed"));
         }
         Ok(())
@@ -631,7 +633,7 @@ impl Store {
         let store = Arc::downgrade(self);
         let write = move || {
             let Some(store) = store.upgrade() else { return };
-            if store.is_closed.load(Ordering::Acquire) {
+            if store.shared.is_closing() {
                 return;
             }
             store.shared.open_batches.sweep();
@@ -695,7 +697,7 @@ impl Store {
         }
         let mut last = self.checkpointed.lock();
         // Nothing replaces the one that a clean stop wrote.
-        if *last == current || self.is_closed.load(Ordering::Acquire) {
+        if *last == current || self.shared.is_closing() {
             return Ok(());
         }
         current.store(&*self.shared.env.files, &self.directory.path)?;
@@ -759,7 +761,9 @@ fn shared(env: Env, space: Arc<SpaceWatch>, options: &StoreOptions) -> LogShared
         dirty: Arc::new(DirtyBudget::new(files_max.div_ceil(2))),
         space,
         deleted: DeletedSegments::default(),
-        found: FoundDamage::default(),
+        is_closing: AtomicBool::new(false),
+        is_sealing_due: AtomicBool::new(false),
+        warnings: Warnings::default(),
         hint_failures: AtomicU64::new(0),
         damage_failures: AtomicU64::new(0),
         env,

@@ -1,19 +1,18 @@
-//! What a store does about the space of its disk.
+//! What a store tells about the space of its disk.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::{Store, upkeep::UpkeepEntry};
-use crate::{error::Error, log::Log, space::watermarks::Level};
+use crate::space::watermarks::Level;
 
 /// What was told last, and what somebody did about it.
 #[derive(Default)]
 pub(super) struct SpaceTold {
     told: Mutex<Told>,
+    /// It has become shorter since somebody made room.
+    is_shorter: AtomicBool,
     /// A topic's configuration has changed: it may be its retention that was lowered.
     is_reconfigured: AtomicBool,
 }
@@ -35,20 +34,32 @@ impl SpaceTold {
     pub(super) fn note_reconfigured(&self) {
         self.is_reconfigured.store(true, Ordering::Release);
     }
+
+    fn is_reconfigured(&self) -> bool {
+        self.is_reconfigured.load(Ordering::Acquire)
+    }
+
+    /// Whether it has become shorter, or a topic was configured, since this was asked last.
+    pub(super) fn take(&self) -> (bool, bool) {
+        let is_shorter = self.is_shorter.swap(false, Ordering::AcqRel);
+        (is_shorter, self.is_reconfigured.swap(false, Ordering::AcqRel))
+    }
 }
 
 impl Store {
-    /// Looks at the space of the disk and does what follows: where it is short, what was deleted
-    /// goes at once, nothing stays allocated ahead, and retention does not wait for its turn. A
-    /// change is reported. Waits for the disk.
+    /// Looks at the space of the disk and [makes room](Self::make_room) where it is short: what the
+    /// threads of a store do. Waits for the disk.
     pub fn watch_space(&self) {
-        let Ok(changing) = self.change_files() else { return };
+        self.look_at_space();
+        self.make_room();
+    }
+
+    /// Looks at the space of the disk. A change is reported. Returns whether there is something to
+    /// do about it. Asks the system for little more than its figures.
+    pub(super) fn look_at_space(&self) -> bool {
+        let Ok(_changing) = self.change_files() else { return false };
         let space = &self.shared.space;
         let looked = space.look();
-        if space.is_short() && self.shared.deleted.waiting().0 > 0 {
-            self.shared.deleted.remove_all(&self.shared);
-            space.note_freed();
-        }
         let (level, before) = {
             let mut told = self.space_told.told.lock();
             let before = std::mem::replace(&mut told.level, space.level());
@@ -68,40 +79,15 @@ impl Store {
             let change = format!("{}: {}", change(before, level), space.describe());
             self.report_upkeep(self.about_space(level != Level::Ample, &change));
         }
-        drop(changing);
         if level > before {
-            self.give_back_allocations();
+            self.space_told.is_shorter.store(true, Ordering::Release);
         }
-        let is_reconfigured = self.space_told.is_reconfigured.swap(false, Ordering::AcqRel);
-        if level > before || (is_reconfigured && level != Level::Ample) {
-            self.enforce_retention();
-            space.note_freed();
-        }
-    }
-
-    /// Gives back what fast topics have allocated ahead of their tails.
-    fn give_back_allocations(&self) {
-        for topic in self.topics.read().clone().into_iter().flatten() {
-            let logs: Vec<Arc<Log>> = topic.logs.read().clone();
-            for log in logs {
-                let Ok(_changing) = self.change_files() else { return };
-                if let Err(error) = log.give_back_allocation() {
-                    self.report_upkeep(UpkeepEntry::warning(&log.label, &error));
-                }
-            }
-        }
+        level > before || (level != Level::Ample && self.space_told.is_reconfigured())
     }
 
     fn about_space(&self, is_warning: bool, detail: &str) -> UpkeepEntry {
         let subject = self.directory.path.display().to_string();
         UpkeepEntry { subject, detail: format!("disk space: {detail}"), is_warning }
-    }
-}
-
-impl UpkeepEntry {
-    fn warning(subject: &str, error: &Error) -> Self {
-        let subject = subject.to_owned();
-        Self { subject, detail: error.to_string(), is_warning: true }
     }
 }
 

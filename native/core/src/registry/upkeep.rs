@@ -1,5 +1,5 @@
-//! What a store does by itself: short work by one thread once a second, long work by threads of
-//! their own, so that it never has to wait for it.
+//! What a store does by itself: a look at the space of its disk once a second, and work that may
+//! take long by threads of their own, so that the look never has to wait for it.
 //!
 //! Everything here is a plain method of [`Store`], which a simulation calls when it likes.
 
@@ -12,21 +12,18 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Store, channel, compact, scrub};
+use super::{Store, channel, compact, retention, scrub};
 use crate::{
-    error::{Code, Error, Result},
+    error::{Error, Result},
     limits,
-    log::{retention::Trimmed, verify::VerifyStep},
+    log::verify::VerifyStep,
     space::watermarks::Level,
 };
 
-/// Time between two turns of the keeper, in milliseconds.
-const KEEPER_INTERVAL_MS: u64 = 1000;
-/// Time from the start to the first look for what retention does not keep, as Kafka's: a broker
-/// that is often started anew is to delete, too.
-const FIRST_CHECK_MS: u64 = 30_000;
+/// Time between two looks at the space of the disk, in milliseconds.
+const INTERVAL_MS: u64 = 1000;
 /// The same while records are refused: producers wait for there to be room.
-const KEEPER_HURRIED_MS: u64 = 100;
+const INTERVAL_HURRIED_MS: u64 = 100;
 /// What is remembered for whoever asks; further entries are only counted.
 const ENTRIES_MAX: usize = 1000;
 /// Stack of a thread: it runs shallow code only.
@@ -49,30 +46,43 @@ pub struct UpkeepOptions {
     pub scrub_bytes_per_second: u64,
 }
 
-/// Tells threads to end, and wakes those that wait.
+/// Tells a thread to end, or not to wait any longer.
 #[derive(Default)]
 pub struct Stop {
-    is_set: Mutex<bool>,
+    told: Mutex<Told>,
     changed: Condvar,
 }
 
+#[derive(Default)]
+struct Told {
+    to_end: bool,
+    to_wake: bool,
+}
+
 impl Stop {
-    /// Waits; `true` when it is time to end.
+    /// Waits, unless it was woken since it did last; `true` when it is time to end.
     pub fn wait(&self, time: Duration) -> bool {
-        let mut is_set = self.is_set.lock();
-        let _timed_out =
-            self.changed.wait_while_for(&mut is_set, |is_set| !*is_set, time).timed_out();
-        *is_set
+        let mut told = self.told.lock();
+        let is_told_nothing = |told: &mut Told| !told.to_end && !told.to_wake;
+        let _timed_out = self.changed.wait_while_for(&mut told, is_told_nothing, time).timed_out();
+        told.to_wake = false;
+        told.to_end
     }
 
     /// Whether it is time to end.
     pub fn is_set(&self) -> bool {
-        *self.is_set.lock()
+        self.told.lock().to_end
     }
 
     /// Has everybody end.
     pub fn set(&self) {
-        *self.is_set.lock() = true;
+        self.told.lock().to_end = true;
+        self.changed.notify_all();
+    }
+
+    /// Has the one thread that waits wait no longer.
+    pub(super) fn wake(&self) {
+        self.told.lock().to_wake = true;
         self.changed.notify_all();
     }
 }
@@ -89,18 +99,9 @@ pub struct UpkeepEntry {
 }
 
 impl UpkeepEntry {
-    fn trimmed(subject: &str, trimmed: &Trimmed) -> Self {
-        Self { subject: subject.to_owned(), detail: trimmed.to_string(), is_warning: false }
-    }
-
     /// What scrubbing could not read.
     pub(super) fn unread(subject: &str, error: &Error) -> Self {
         let detail = format!("could not be checked for damage: {}", error.detail());
-        Self { subject: subject.to_owned(), detail, is_warning: true }
-    }
-
-    fn failed(subject: &str, error: &Error) -> Self {
-        let detail = format!("old segments could not be deleted: {error}");
         Self { subject: subject.to_owned(), detail, is_warning: true }
     }
 }
@@ -140,15 +141,16 @@ impl UpkeepReport {
 /// The threads of a store.
 #[derive(Default)]
 pub(super) struct Upkeep {
-    stop: Arc<Stop>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<(Arc<Stop>, JoinHandle<()>)>,
 }
 
 impl Upkeep {
     /// Ends the threads and waits for them.
     pub(super) fn close(&mut self) {
-        self.stop.set();
-        for thread in self.threads.drain(..) {
+        for (stop, _) in &self.threads {
+            stop.set();
+        }
+        for (_, thread) in self.threads.drain(..) {
             if thread.thread().id() != std::thread::current().id() {
                 drop(thread.join());
             }
@@ -160,22 +162,23 @@ impl Upkeep {
     fn start(
         &mut self,
         name: &str,
-        store: &Arc<Store>,
+        (store, stop): (&Arc<Store>, Arc<Stop>),
         mut turn: impl FnMut(&Arc<Store>, &Stop) -> Option<Duration> + Send + 'static,
     ) -> std::io::Result<()> {
-        let (store, stop): (Weak<Store>, _) = (Arc::downgrade(store), Arc::clone(&self.stop));
+        let store: Weak<Store> = Arc::downgrade(store);
+        let waits = Arc::clone(&stop);
         let run = move || {
             loop {
                 let Some(store) = store.upgrade() else { return };
-                let Some(wait) = turn(&store, &stop) else { return };
+                let Some(wait) = turn(&store, &waits) else { return };
                 drop(store);
-                if stop.wait(wait) {
+                if waits.wait(wait) {
                     return;
                 }
             }
         };
         let thread = Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
-        self.threads.push(thread);
+        self.threads.push((stop, thread));
         Ok(())
     }
 }
@@ -193,28 +196,22 @@ impl Store {
         if !upkeep.threads.is_empty() {
             return Ok(());
         }
-        let mut since_check_ms = options.retention_check_interval_ms.saturating_sub(FIRST_CHECK_MS);
         let keeper = move |store: &Arc<Self>, _stop: &Stop| {
-            store.shared.deleted.remove_due(&store.shared);
-            store.watch_space();
-            if since_check_ms >= options.retention_check_interval_ms {
-                since_check_ms = 0;
-                store.enforce_retention();
+            if store.look_at_space() {
+                store.retention_stop.wake();
             }
-            let interval_ms = match store.shared.space.level() {
-                Level::Ample | Level::Warn => KEEPER_INTERVAL_MS,
-                Level::Scarce | Level::Exhausted => KEEPER_HURRIED_MS,
-            };
-            let wait_ms = interval_ms.min(options.retention_check_interval_ms);
-            since_check_ms += wait_ms;
-            Some(Duration::from_millis(wait_ms))
+            Some(store.interval())
         };
         let failed = |error: std::io::Error| Error::io("starting a thread", &error);
-        upkeep.start("millrace-keeper", self, keeper).map_err(failed)?;
+        upkeep.start("millrace-keeper", (self, Arc::default()), keeper).map_err(failed)?;
+        let mut due = retention::Due::new(&*self.shared.env.clock, &options);
+        let retention = move |store: &Arc<Self>, _stop: &Stop| Some(due.turn(store));
+        let stop = Arc::clone(&self.retention_stop);
+        upkeep.start("millrace-retention", (self, stop), retention).map_err(failed)?;
         if options.is_cleaner_enabled {
             let cleaner =
                 move |store: &Arc<Self>, stop: &Stop| Some(compact::turn(store, stop, &options));
-            upkeep.start("millrace-cleaner", self, cleaner).map_err(failed)?;
+            upkeep.start("millrace-cleaner", (self, Arc::default()), cleaner).map_err(failed)?;
         }
         let bytes_per_second = options.scrub_bytes_per_second;
         if bytes_per_second == 0 {
@@ -223,14 +220,20 @@ impl Store {
         let mut round = scrub::Round::default();
         let scrubber =
             move |store: &Arc<Self>, _stop: &Stop| scrub::pace(store, bytes_per_second, &mut round);
-        upkeep.start("millrace-scrub", self, scrubber).map_err(failed)
+        upkeep.start("millrace-scrub", (self, Arc::default()), scrubber).map_err(failed)
+    }
+
+    /// Time until somebody looks again at what changes by itself.
+    pub(super) fn interval(&self) -> Duration {
+        let is_hurried = self.shared.space.level() >= Level::Scarce;
+        Duration::from_millis(if is_hurried { INTERVAL_HURRIED_MS } else { INTERVAL_MS })
     }
 
     /// Deletes the records of a partition before an offset, or every visible one (`None`); returns
     /// the new log start, durable. Waits for the disk.
     ///
     /// # Errors
-    /// [`Code::UnknownTopicOrPartition`], and those of
+    /// [`crate::error::Code::UnknownTopicOrPartition`], and those of
     /// [`Log::delete_records`](crate::log::Log::delete_records).
     pub fn delete_records(&self, topic: u32, partition: u32, before: Option<u64>) -> Result<u64> {
         let _changing = self.change_files()?;
@@ -240,36 +243,10 @@ impl Store {
         Ok(log_start)
     }
 
-    /// Deletes what retention does not keep, in all topics. What fails in one log harms no other
-    /// and is reported. Waits for the disk.
-    pub fn enforce_retention(&self) {
-        let topics: Vec<_> = (0..).zip(self.topics.read().clone()).collect();
-        for (number, topic) in topics {
-            let Some(topic) = topic else { continue };
-            let logs = topic.logs.read().clone();
-            for log in logs {
-                // Taken anew for each log: whoever closes the store does not wait for all of them.
-                let Ok(_changing) = self.change_files() else { return };
-                let entry = match log.enforce_retention() {
-                    Ok(None) => continue,
-                    Ok(Some(trimmed)) => {
-                        self.tell([channel::EVENT_UNMAP, f64::from(number), 0.0]);
-                        UpkeepEntry::trimmed(&log.label, &trimmed)
-                    }
-                    Err(error) if error.code() == Code::TopicDeleted => continue,
-                    // Poison was told to everybody who writes.
-                    Err(_) if log.poison().is_some() => continue,
-                    Err(error) => UpkeepEntry::failed(&log.label, &error),
-                };
-                self.report_upkeep(entry);
-            }
-        }
-    }
-
     /// Checks about a step of a partition from an offset on; one at a time. Waits for the disk.
     ///
     /// # Errors
-    /// [`Code::UnknownTopicOrPartition`], and those of
+    /// [`crate::error::Code::UnknownTopicOrPartition`], and those of
     /// [`Log::verify_step`](crate::log::Log::verify_step).
     pub fn verify_step(&self, topic: u32, partition: u32, from_offset: u64) -> Result<VerifyStep> {
         let _one_at_a_time = self.verifying.lock();
@@ -277,13 +254,14 @@ impl Store {
         self.log(topic, partition)?.verify_step(from_offset, limits::VERIFY_STEP_BYTES_MAX)
     }
 
-    /// Takes what the store did by itself, and what was found damaged, since the last call.
+    /// Takes what the store did by itself, and what went wrong without anybody being told, since
+    /// the last call.
     pub fn take_upkeep_report(&self) -> Vec<UpkeepEntry> {
-        let found = self.shared.found.take().into_iter();
-        let damage =
-            found.map(|(subject, detail)| UpkeepEntry { subject, detail, is_warning: true });
+        let warnings = self.shared.warnings.take().into_iter();
+        let warnings =
+            warnings.map(|(subject, detail)| UpkeepEntry { subject, detail, is_warning: true });
         let mut entries = self.upkeep_report.lock().take();
-        entries.extend(damage);
+        entries.extend(warnings);
         entries
     }
 

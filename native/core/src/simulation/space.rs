@@ -44,6 +44,7 @@ impl Simulation {
     pub(super) fn watch_space(&mut self) -> Result<(), Violation> {
         let store = self.store();
         store.watch_space();
+        store.seal_left();
         for entry in store.take_upkeep_report() {
             self.note(format!("upkeep: {entry:?}"));
         }

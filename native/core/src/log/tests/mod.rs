@@ -12,6 +12,7 @@ mod retention;
 mod scrubbing;
 mod space;
 mod starts;
+mod upkeep;
 
 use std::{
     num::NonZeroUsize,
