@@ -22,6 +22,7 @@ import type { CallAnswer } from "./protocol/calls.ts";
 import { type OpeningProgress, Storage } from "./storage/storage.ts";
 import { StorageWatch } from "./storage/storage-watch.ts";
 import { TopicCatalogue } from "./topics/catalogue.ts";
+import { TopicDefaults } from "./topics/topic-defaults.ts";
 import { VERSION } from "./version.ts";
 import { healthHandler } from "./websocket/http.ts";
 import { WebSocketServer } from "./websocket/server.ts";
@@ -154,6 +155,7 @@ function openCatalogue(
 	return TopicCatalogue.open(storage, opened, {
 		partitionsDefault: config.numPartitions,
 		createsAutomatically: config.autoCreateTopicsEnable,
+		defaults: new TopicDefaults(config.topicDefaults),
 		onDeletionFailed: (topic, error) => {
 			logger.error({ err: error, topic }, "a deleted topic's files could not be removed yet");
 		},

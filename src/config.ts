@@ -15,6 +15,13 @@ import { type GroupOptions, MIGRATION_POLICIES } from "./groups/options.ts";
 import { LIMITS } from "./limits.ts";
 import { didYouMean } from "./nearest-name.ts";
 import type { UpkeepOptions } from "./storage/storage-types.ts";
+import { InvalidValueError } from "./topics/configuration-value.ts";
+import {
+	DEFAULT_OPTIONS,
+	type DefaultOption,
+	defaultDoc,
+	parseDefault,
+} from "./topics/topic-defaults.ts";
 
 /** A host and a port to listen on; port 0 picks a free one. */
 export interface Address {
@@ -39,7 +46,12 @@ export interface BrokerConfig extends GroupOptions, UpkeepOptions {
 	readonly allowedOrigins: readonly string[];
 	readonly websocketTransport: (typeof TRANSPORTS)[number];
 	readonly logLevel: (typeof LOG_LEVELS)[number];
+	/** Defaults of topics that were given, in canonical form by the names of their options. */
+	readonly topicDefaults: ReadonlyMap<string, string>;
 }
+
+/** What has an option of its own in the table below. */
+type OptionKey = Exclude<keyof BrokerConfig, "topicDefaults">;
 
 /**
  * A value that an option does not take, a file that cannot be read, an unknown name: exit code 2.
@@ -48,7 +60,8 @@ export class ConfigError extends Error {
 	override readonly name = "ConfigError";
 }
 
-interface Option<Value> {
+/** One option of the broker. */
+export interface Option<Value> {
 	/** In the file; flag and environment variable follow from it. */
 	readonly name: string;
 	/** What the value looks like, for the help text. */
@@ -60,12 +73,12 @@ interface Option<Value> {
 	readonly parse: (text: string) => Value;
 }
 
-type Options = { readonly [Key in keyof BrokerConfig]: Option<BrokerConfig[Key]> };
+type Options = { readonly [Key in OptionKey]: Option<BrokerConfig[Key]> };
 
 /** Kafka's INT ends here. */
 const INT_MAX = 2_147_483_647;
 
-/** By the name that the code uses. */
+/** By the name that the code uses; the defaults of topics are in a table of their own. */
 export const OPTIONS: Options = {
 	dataDir: {
 		name: "data.dir",
@@ -307,6 +320,23 @@ export const OPTIONS: Options = {
 	},
 };
 
+/** The defaults of topics, generated from the table of their configuration. */
+export const TOPIC_DEFAULT_OPTIONS: readonly Option<string>[] = [...DEFAULT_OPTIONS.values()]
+	.filter(({ isFixed }) => !isFixed)
+	.map((option) => ({
+		name: option.name,
+		placeholder: placeholderOf(option),
+		default: option.default ?? "",
+		doc: defaultDoc(option.setting),
+		parse: (text) => parseTopicDefault(option, text),
+	}));
+
+/** Every option there is. */
+export const ALL_OPTIONS: readonly Option<unknown>[] = [
+	...Object.values(OPTIONS),
+	...TOPIC_DEFAULT_OPTIONS,
+];
+
 /** `num.partitions` -> `num-partitions`, to stand behind `--`. */
 export const flagName = (option: { readonly name: string }) => option.name.replaceAll(".", "-");
 
@@ -316,7 +346,7 @@ export const environmentName = (option: { readonly name: string }) =>
 
 /** Throws ConfigError for a name that no option has. */
 export function checkOptionNames(given: readonly string[]): void {
-	const names = Object.values(OPTIONS).map(({ name }) => name);
+	const names = ALL_OPTIONS.map(({ name }) => name);
 	for (const name of given) {
 		if (names.includes(name)) continue;
 		throw new ConfigError(`there is no option ${name}${didYouMean(name, names)}`);
@@ -345,32 +375,35 @@ export interface LoadedConfig {
 export function loadConfig({ flags = {}, environment = {} }: ConfigSources): LoadedConfig {
 	const file = flags.config ?? environment.MILLRACE_CONFIG;
 	const fromFile = file === undefined ? new Map<string, string>() : readConfigFile(file);
-	const values: Partial<Record<keyof BrokerConfig, unknown>> = {};
-	const given = new Set<keyof BrokerConfig>();
-	for (const [key, option] of Object.entries(OPTIONS) as [keyof BrokerConfig, Option<unknown>][]) {
+	const given = (option: Option<unknown>): Given | undefined => {
 		const flag = flags[flagName(option)];
+		if (flag !== undefined) return { source: `--${flagName(option)}`, text: flag };
 		const variable = environment[environmentName(option)];
+		if (variable !== undefined) return { source: environmentName(option), text: variable };
 		const line = fromFile.get(option.name);
-		if (flag !== undefined || variable !== undefined || line !== undefined) given.add(key);
-		if (flag !== undefined) {
-			values[key] = parseFrom(`--${flagName(option)}`, option, flag);
-		} else if (variable !== undefined) {
-			values[key] = parseFrom(environmentName(option), option, variable);
-		} else if (line !== undefined) {
-			values[key] = parseFrom(`${option.name} in ${file}`, option, line);
-		} else {
-			values[key] = option.parse(option.default);
-		}
+		return line === undefined ? undefined : { source: `${option.name} in ${file}`, text: line };
+	};
+	const values: Partial<Record<OptionKey, unknown>> = {};
+	for (const [key, option] of Object.entries(OPTIONS) as [OptionKey, Option<unknown>][]) {
+		const { source, text } = given(option) ?? { source: option.name, text: option.default };
+		values[key] = parseFrom(source, option, text);
 	}
-	const known = new Set(Object.values(OPTIONS).map(environmentName));
+	const topicDefaults = new Map<string, string>();
+	for (const option of TOPIC_DEFAULT_OPTIONS) {
+		const found = given(option);
+		if (found === undefined) continue;
+		topicDefaults.set(option.name, parseFrom(found.source, option, found.text));
+	}
+	const known = new Set(ALL_OPTIONS.map(environmentName));
 	const unknownEnvironment = Object.keys(environment).filter(
 		(name) => name.startsWith("MILLRACE_") && !known.has(name) && !OTHER_ENVIRONMENT.has(name),
 	);
-	// The loop above has filled in every key of OPTIONS, whose type has exactly those of
-	// BrokerConfig.
-	const config = values as unknown as BrokerConfig;
+	// The first loop has filled in every key of OPTIONS, whose type has exactly those of BrokerConfig
+	// but for the defaults of topics.
+	const config = { ...values, topicDefaults } as BrokerConfig;
 	checkRelations(config);
-	return { config: given.has("kafka") ? config : besideFreePort(config), unknownEnvironment };
+	const isKafkaGiven = given(OPTIONS.kafka) !== undefined;
+	return { config: isKafkaGiven ? config : besideFreePort(config), unknownEnvironment };
 }
 
 /** Throws ConfigError where options that are valid by themselves do not go together. */
@@ -412,7 +445,13 @@ function besideFreePort(config: BrokerConfig): BrokerConfig {
 	return { ...config, kafka: { ...config.kafka, port: 0 } };
 }
 
-function parseFrom(source: string, option: Option<unknown>, text: string): unknown {
+/** A value as it was given to the broker, and by what name. */
+interface Given {
+	readonly source: string;
+	readonly text: string;
+}
+
+function parseFrom<Value>(source: string, option: Option<Value>, text: string): Value {
 	try {
 		return option.parse(text.trim());
 	} catch (error) {
@@ -439,7 +478,7 @@ function readConfigFile(path: string): Map<string, string> {
  * the message.
  */
 export function parseConfigFile(text: string, path: string): Map<string, string> {
-	const names = Object.values(OPTIONS).map(({ name }) => name);
+	const names = ALL_OPTIONS.map(({ name }) => name);
 	const lines = new Map<string, string>();
 	for (const [index, line] of text
 		.replace(/^\uFEFF/, "")
@@ -502,6 +541,30 @@ function parseChoice<Choice extends string>(text: string, choices: readonly Choi
 		throw new ConfigError(`${text || "nothing"} is not one of ${choices.join(", ")}`);
 	}
 	return choice;
+}
+
+function parseTopicDefault(option: DefaultOption, text: string): string {
+	try {
+		return parseDefault(option, text);
+	} catch (cause) {
+		if (cause instanceof InvalidValueError) throw new ConfigError(cause.message, { cause });
+		throw cause;
+	}
+}
+
+function placeholderOf({ name, value }: DefaultOption): string {
+	switch (value.kind) {
+		case "boolean":
+			return "true|false";
+		case "choice":
+			return value.choices.join("|");
+		case "choices":
+			return `${value.choices.join("|")},...`;
+		case "double":
+			return "RATIO";
+		case "integer":
+			return /\.(ms|minutes|hours|bytes|level)$/.exec(name)?.[1]?.toUpperCase() ?? "N";
+	}
 }
 
 function parseNonEmpty(text: string): string {

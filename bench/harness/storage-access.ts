@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { PLAN_CODE, PLAN_TOPIC_HANDLE } from "#dist/storage/layout.js";
 import type { Storage, TopicHandle } from "#dist/storage/storage.js";
 import { checkOverrides, topicLogConfig } from "#dist/topics/configuration.js";
+import { BUILT_IN_DEFAULTS } from "#dist/topics/topic-defaults.js";
 
 import { recordsFrame } from "./produce-frames.ts";
 
@@ -16,7 +17,7 @@ export async function openTopic(
 	settings: Readonly<Record<string, string>> = {},
 ): Promise<TopicHandle> {
 	const overrides = { "flush.messages": "9223372036854775807", ...settings };
-	const config = topicLogConfig(checkOverrides(Object.entries(overrides)));
+	const config = topicLogConfig(checkOverrides(Object.entries(overrides)), BUILT_IN_DEFAULTS);
 	const topicId = randomUUID();
 	const [handle] = await storage.openTopics([
 		{ name, topicId, partitions: 1, config, existing: false },

@@ -1,16 +1,27 @@
 /** The broker's options as flags of a command. */
-import { type Command, Option } from "commander";
+import { type Command, Option as Flag } from "commander";
 
-import { environmentName, flagName, OPTIONS } from "../config.ts";
+import {
+	environmentName,
+	flagName,
+	OPTIONS,
+	type Option,
+	TOPIC_DEFAULT_OPTIONS,
+} from "../config.ts";
 
 /** Adds `--config FILE` and one flag for every option of the broker. */
 export function addConfigOptions(command: Command): void {
 	command.option("--config <file>", "name=value lines; also MILLRACE_CONFIG");
-	for (const option of Object.values(OPTIONS)) {
-		const known = option.default === "" ? "" : ` (default: ${option.default})`;
-		const doc = `${option.doc} ${environmentName(option)}${known}`;
-		command.addOption(new Option(`--${flagName(option)} <${option.placeholder}>`, doc));
+	for (const option of Object.values(OPTIONS)) command.addOption(flagOf(option));
+	for (const option of TOPIC_DEFAULT_OPTIONS) {
+		command.addOption(flagOf(option).helpGroup("Defaults of topics:"));
 	}
+}
+
+function flagOf(option: Option<unknown>): Flag {
+	const known = option.default === "" ? "" : ` (default: ${option.default})`;
+	const doc = `${option.doc} ${environmentName(option)}${known}`;
+	return new Flag(`--${flagName(option)} <${option.placeholder}>`, doc);
 }
 
 /** The flags that were given, by their names, for `loadConfig`. */

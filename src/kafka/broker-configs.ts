@@ -7,15 +7,15 @@ import { resolve } from "node:path";
 
 import { type BrokerConfig, formatAddress, OPTIONS } from "../config.ts";
 import { LIMITS } from "../limits.ts";
-import { describeConfiguration } from "../topics/configuration.ts";
-import { CONFIG_SOURCE, type ConfigEntry, TOPIC_DEFAULTS } from "./config-entries.ts";
+import { DEFAULT_OPTIONS, defaultDoc, type TopicDefaults } from "../topics/topic-defaults.ts";
+import { CONFIG_SOURCE, type ConfigEntry, defaultSynonym, sourceOf } from "./config-entries.ts";
 import type { Exchange } from "./exchange.ts";
 import { brokerAddress } from "./node.ts";
 
 type TypeName = ConfigEntry["type"];
 
 /** Kafka's types of the options that are Kafka's; null: an option of Millrace's own. */
-const OPTION_TYPES: Readonly<Record<keyof BrokerConfig, TypeName | null>> = {
+const OPTION_TYPES: Readonly<Record<keyof typeof OPTIONS, TypeName | null>> = {
 	dataDir: null,
 	websocket: null,
 	kafka: null,
@@ -56,7 +56,7 @@ const OPTION_TYPES: Readonly<Record<keyof BrokerConfig, TypeName | null>> = {
 export function brokerConfigs(exchange: Exchange): ConfigEntry[] {
 	const entries = [
 		...optionConfigs(exchange.host.config),
-		...topicDefaultConfigs(),
+		...topicDefaultConfigs(exchange.host.catalogue.defaults),
 		...facts(exchange),
 	];
 	return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
@@ -64,7 +64,7 @@ export function brokerConfigs(exchange: Exchange): ConfigEntry[] {
 
 function optionConfigs(config: BrokerConfig): ConfigEntry[] {
 	const entries: ConfigEntry[] = [];
-	for (const key of Object.keys(OPTION_TYPES) as (keyof BrokerConfig)[]) {
+	for (const key of Object.keys(OPTION_TYPES) as (keyof typeof OPTIONS)[]) {
 		const type = OPTION_TYPES[key];
 		if (type === null) continue;
 		const { name, default: defaultValue, doc } = OPTIONS[key];
@@ -74,11 +74,19 @@ function optionConfigs(config: BrokerConfig): ConfigEntry[] {
 }
 
 /** What topics have that do not set it themselves. */
-function topicDefaultConfigs(): ConfigEntry[] {
-	return describeConfiguration(new Map()).flatMap(({ name, type, value }) => {
-		const brokerName = TOPIC_DEFAULTS.get(name);
-		if (brokerName === undefined) return [];
-		return [entry(brokerName, type, value, `What topics have that do not set ${name}.`)];
+function topicDefaultConfigs(defaults: TopicDefaults): ConfigEntry[] {
+	return [...DEFAULT_OPTIONS.values()].map((option) => {
+		const { name, setting, type } = option;
+		const synonyms = defaults.valuesOf(option).map(defaultSynonym);
+		return {
+			name,
+			value: synonyms[0]?.value ?? null,
+			type,
+			source: sourceOf(synonyms),
+			readOnly: true,
+			documentation: defaultDoc(setting),
+			synonyms,
+		};
 	});
 }
 

@@ -8,6 +8,7 @@ import { CODES } from "../protocol/codes.ts";
 import { effectiveValue, type TopicOverrides } from "../topics/configuration.ts";
 import { CONFIGURATION } from "../topics/configuration-table.ts";
 import { checkTopicName } from "../topics/names.ts";
+import type { TopicDefaults } from "../topics/topic-defaults.ts";
 import { type Failure, failed, reportedFailure } from "./codes.ts";
 import { RESOURCE } from "./config-entries.ts";
 import { checkBrokerName, type Resource, unknownType } from "./config-resources.ts";
@@ -103,7 +104,9 @@ async function alterTopic(
 	if (resourceName === "") throw invalid("topics have no defaults that can be set");
 	checkTopicName(resourceName);
 	const config = (present: TopicOverrides) => {
-		const changes = overrideChanges(present, configs, changedList);
+		const changes = overrideChanges(present, configs, (...list) =>
+			changedList(catalogue.defaults, ...list),
+		);
 		return replacesAll ? replacement(present, changes) : changes;
 	};
 	if (validateOnly) catalogue.checkAlteration(resourceName, { config });
@@ -130,11 +133,19 @@ async function alterGroup(
 type Overrides = ReadonlyMap<string, string>;
 type OverrideChange = readonly [name: string, value: string | null];
 
+/** Makes a list longer or shorter by one of CONFIG_OPERATION. */
+type ListChange = (
+	present: Overrides,
+	name: string,
+	configOperation: number,
+	value: string,
+) => string;
+
 /** Changes of a resource's own settings. `change` tells a list that is to grow or shrink. */
 function overrideChanges(
 	present: Overrides,
 	configs: readonly ConfigChange[],
-	change: typeof changedList,
+	change: ListChange,
 ): OverrideChange[] {
 	const changes: OverrideChange[] = [];
 	for (const { name, configOperation, value } of configs) {
@@ -155,6 +166,7 @@ function overrideChanges(
  * INVALID_CONFIG.
  */
 function changedList(
+	defaults: TopicDefaults,
 	present: Overrides,
 	name: string,
 	configOperation: number,
@@ -164,7 +176,7 @@ function changedList(
 	if (entry === undefined || entry.class === "refused" || entry.type !== "LIST") {
 		throw noList(name);
 	}
-	const elements = new Set(elementsOf(effectiveValue(present, name)));
+	const elements = new Set(elementsOf(effectiveValue(present, name, defaults)));
 	for (const element of elementsOf(value)) {
 		if (configOperation === CONFIG_OPERATION.append) elements.add(element);
 		else elements.delete(element);

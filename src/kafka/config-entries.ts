@@ -4,6 +4,7 @@ import {
 	describeConfiguration,
 	type TopicOverrides,
 } from "../topics/configuration.ts";
+import type { DefaultValue, TopicDefaults } from "../topics/topic-defaults.ts";
 
 /** What can have a configuration, by Kafka's numbers. */
 export const RESOURCE = {
@@ -21,6 +22,16 @@ export const CONFIG_SOURCE = {
 	default: 5,
 	group: 8,
 } as const;
+
+/**
+ * Where a topic's value comes from. CreateTopics tells it so; DescribeConfigs has Kafka's own idea
+ * of it (`sourceOf`).
+ */
+export const CONFIG_SOURCE_OF: Readonly<Record<ConfigurationDescription["source"], number>> = {
+	topic: CONFIG_SOURCE.topic,
+	broker: CONFIG_SOURCE.staticBroker,
+	default: CONFIG_SOURCE.default,
+};
 
 /** What a value is, by Kafka's numbers. */
 export const CONFIG_TYPE = {
@@ -51,62 +62,30 @@ export interface ConfigSynonym {
 	readonly source: number;
 }
 
-/**
- * The broker's names for the defaults of topics, as in Kafka; those that are not here have none.
- */
-export const TOPIC_DEFAULTS: ReadonlyMap<string, string> = new Map([
-	["cleanup.policy", "log.cleanup.policy"],
-	["compression.gzip.level", "compression.gzip.level"],
-	["compression.lz4.level", "compression.lz4.level"],
-	["compression.type", "compression.type"],
-	["compression.zstd.level", "compression.zstd.level"],
-	["delete.retention.ms", "log.cleaner.delete.retention.ms"],
-	["file.delete.delay.ms", "log.segment.delete.delay.ms"],
-	["flush.messages", "log.flush.interval.messages"],
-	["flush.ms", "log.flush.interval.ms"],
-	["index.interval.bytes", "log.index.interval.bytes"],
-	["local.retention.bytes", "log.local.retention.bytes"],
-	["local.retention.ms", "log.local.retention.ms"],
-	["max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"],
-	["max.message.bytes", "message.max.bytes"],
-	["message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms"],
-	["message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms"],
-	["message.timestamp.type", "log.message.timestamp.type"],
-	["min.cleanable.dirty.ratio", "log.cleaner.min.cleanable.ratio"],
-	["min.compaction.lag.ms", "log.cleaner.min.compaction.lag.ms"],
-	["min.insync.replicas", "min.insync.replicas"],
-	["preallocate", "log.preallocate"],
-	["retention.bytes", "log.retention.bytes"],
-	["retention.ms", "log.retention.ms"],
-	["segment.bytes", "log.segment.bytes"],
-	["segment.index.bytes", "log.index.size.max.bytes"],
-	["segment.jitter.ms", "log.roll.jitter.ms"],
-	["segment.ms", "log.roll.ms"],
-	["unclean.leader.election.enable", "unclean.leader.election.enable"],
-]);
-
 /** The whole configuration of a topic, by name. */
-export function topicConfigs(overrides: TopicOverrides): ConfigEntry[] {
-	return describeConfiguration(overrides).map(topicConfig);
+export function topicConfigs(overrides: TopicOverrides, defaults: TopicDefaults): ConfigEntry[] {
+	return describeConfiguration(overrides, defaults).map((description) => {
+		const { name, value, type, readOnly, doc, pending } = description;
+		const synonyms = defaults.valuesFor(name).map(defaultSynonym);
+		if (overrides.has(name)) synonyms.unshift({ name, value, source: CONFIG_SOURCE.topic });
+		return {
+			name,
+			value,
+			type,
+			source: sourceOf(synonyms),
+			readOnly,
+			documentation: pending === null ? doc : `${doc} (${pending})`,
+			synonyms,
+		};
+	});
 }
 
-function topicConfig(description: ConfigurationDescription): ConfigEntry {
-	const { name, value, type, readOnly, doc, pending } = description;
-	const isOverride = description.source === "topic";
-	const synonyms: ConfigSynonym[] = [];
-	if (isOverride) synonyms.push({ name, value, source: CONFIG_SOURCE.topic });
-	synonyms.push({
-		name: TOPIC_DEFAULTS.get(name) ?? name,
-		value: description.default,
-		source: CONFIG_SOURCE.default,
-	});
-	return {
-		name,
-		value,
-		type,
-		source: isOverride ? CONFIG_SOURCE.topic : CONFIG_SOURCE.default,
-		readOnly,
-		documentation: pending === null ? doc : `${doc} (${pending})`,
-		synonyms,
-	};
+/** A default of topics as one of an entry's synonyms. */
+export function defaultSynonym({ name, value, isGiven }: DefaultValue): ConfigSynonym {
+	return { name, value, source: isGiven ? CONFIG_SOURCE.staticBroker : CONFIG_SOURCE.default };
+}
+
+/** Where a value comes from: as in Kafka it is a default where no synonym says otherwise. */
+export function sourceOf([first]: readonly ConfigSynonym[]): number {
+	return first?.source ?? CONFIG_SOURCE.default;
 }

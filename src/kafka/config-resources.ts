@@ -20,9 +20,10 @@ export function configsOf({ resourceType, resourceName }: Resource, exchange: Ex
 	switch (resourceType) {
 		case RESOURCE.topic: {
 			checkTopicName(resourceName);
-			const topic = exchange.host.catalogue.get(resourceName);
+			const { catalogue } = exchange.host;
+			const topic = catalogue.get(resourceName);
 			if (topic === undefined) throw new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", resourceName);
-			return topicConfigs(topic.overrides);
+			return topicConfigs(topic.overrides, catalogue.defaults);
 		}
 		case RESOURCE.broker:
 			return configsOfBroker(resourceName, exchange);

@@ -9,8 +9,8 @@ export interface TopicConfigEntry {
 	value: string;
 	/** "boolean", "int", "long", "string" and the like, as Kafka calls them. */
 	type: string;
-	/** Who says so: the topic itself, or the built-in default. */
-	source: "topic" | "default";
+	/** Who says so: the topic itself, an option of the broker, or the built-in default. */
+	source: "topic" | "broker" | "default";
 	/** Only the present value is accepted. */
 	read_only: boolean;
 	doc: string;

@@ -25,6 +25,7 @@ import {
 } from "./configuration.ts";
 import { isInternalTopic } from "./internal-topics.ts";
 import { checkTopicName, collisionKey } from "./names.ts";
+import { BUILT_IN_DEFAULTS, type TopicDefaults } from "./topic-defaults.ts";
 import {
 	decodeRecords,
 	deletedTopicKey,
@@ -75,6 +76,8 @@ export interface CatalogueOptions {
 	readonly partitionsDefault: number;
 	/** Whether `resolve` creates a topic that is not there. */
 	readonly createsAutomatically: boolean;
+	/** What topics have that do not set it themselves. Default: what is built in. */
+	readonly defaults?: TopicDefaults;
 	/** How many topics there may be, and partitions of all of them. Defaults: those of `LIMITS`. */
 	readonly topicsMax?: number;
 	readonly partitionsMax?: number;
@@ -117,6 +120,8 @@ export type TopicChange =
 	| { readonly kind: "deleted"; readonly topic: Topic };
 
 export class TopicCatalogue {
+	/** What topics have that do not set it themselves. */
+	readonly defaults: TopicDefaults;
 	readonly #storage: TopicStorage;
 	readonly #metadata: MetadataWriter;
 	readonly #options: CatalogueOptions;
@@ -139,6 +144,7 @@ export class TopicCatalogue {
 		this.#storage = storage;
 		this.#metadata = metadata;
 		this.#options = options;
+		this.defaults = options.defaults ?? BUILT_IN_DEFAULTS;
 	}
 
 	/**
@@ -158,12 +164,12 @@ export class TopicCatalogue {
 				name: topic.name,
 				topicId: topic.topicId,
 				partitions: topic.partitions,
-				config: topicLogConfig(topic.overrides, isInternalTopic(topic.name)),
+				config: catalogue.#logConfig(topic),
 				existing: true,
 			})),
 		);
 		for (const [index, topic] of topics.entries()) {
-			catalogue.#put(openedTopic(topic, handles[index]));
+			catalogue.#put(catalogue.#opened(topic, handles[index]));
 		}
 		// What is deleted must be gone first: files that are still there would be set aside for people.
 		const isCleared = await catalogue.#finishDeletions(deleted);
@@ -222,7 +228,7 @@ export class TopicCatalogue {
 			name,
 			topicId: topic.topicId,
 			partitions: topic.partitions,
-			configuration: describeConfiguration(topic.overrides),
+			configuration: describeConfiguration(topic.overrides, this.defaults),
 		};
 	}
 
@@ -294,17 +300,16 @@ export class TopicCatalogue {
 	}
 
 	async #createNow(record: TopicRecord): Promise<Topic> {
-		const config = topicLogConfig(record.overrides, isInternalTopic(record.name));
 		const handles = await this.#storage.openTopics([
 			{
 				name: record.name,
 				topicId: record.topicId,
 				partitions: record.partitions,
-				config,
+				config: this.#logConfig(record),
 				existing: false,
 			},
 		]);
-		const topic = openedTopic(record, handles[0]);
+		const topic = this.#opened(record, handles[0]);
 		try {
 			await this.#metadata.commit([{ key: topicKey(topic.name), value: encodeTopic(topic) }]);
 		} catch (error) {
@@ -343,7 +348,8 @@ export class TopicCatalogue {
 	}
 
 	#alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
-		const topic = alteredTopic(before, alteration);
+		const record = alteredRecord(before, alteration);
+		const topic = { ...before, ...record, logConfig: this.#logConfig(record) };
 		const added = topic.partitions - before.partitions;
 		if (added > 0) this.#checkRoom(before.name, added);
 		return topic;
@@ -402,6 +408,17 @@ export class TopicCatalogue {
 		await this.#lastMutation;
 	}
 
+	#logConfig({ name, overrides }: TopicRecord): TopicLogConfig {
+		return topicLogConfig(overrides, this.defaults, isInternalTopic(name));
+	}
+
+	#opened(record: TopicRecord, handle: TopicHandle | undefined): Topic {
+		if (handle === undefined) {
+			throw new MillraceError("UNKNOWN_SERVER_ERROR", `storage gave no handle for ${record.name}`);
+		}
+		return { ...record, handle, logConfig: this.#logConfig(record) };
+	}
+
 	#existing(name: string): Topic {
 		const topic = this.#topics.get(name);
 		if (topic === undefined) throw unknownTopic(name);
@@ -452,22 +469,11 @@ export class TopicCatalogue {
 	}
 }
 
-function openedTopic(record: TopicRecord, handle: TopicHandle | undefined): Topic {
-	if (handle === undefined) {
-		throw new MillraceError("UNKNOWN_SERVER_ERROR", `storage gave no handle for ${record.name}`);
-	}
-	return {
-		...record,
-		handle,
-		logConfig: topicLogConfig(record.overrides, isInternalTopic(record.name)),
-	};
-}
-
 /**
  * `before` with the alteration made. Throws INVALID_PARTITIONS, INVALID_CONFIG or what the
  * alteration's own function throws.
  */
-function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
+function alteredRecord(before: TopicRecord, alteration: TopicAlteration): TopicRecord {
 	const { partitions = before.partitions, config = [] } = alteration;
 	checkPartitionCount(partitions);
 	if (partitions < before.partitions) {
@@ -481,12 +487,8 @@ function alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
 	if (partitions > before.partitions) checkNotInternal(before.name);
 	const changes = typeof config === "function" ? config(before.overrides) : config;
 	const overrides = changeOverrides(before.overrides, changes);
-	return {
-		...before,
-		partitions,
-		overrides,
-		logConfig: topicLogConfig(overrides, isInternalTopic(before.name)),
-	};
+	const { name, topicId } = before;
+	return { name, topicId, partitions, overrides };
 }
 
 function checkPartitionCount(partitions: number): void {

@@ -6,24 +6,7 @@
  * Defaults and fixed values are in canonical form, as `parseValue` returns it.
  */
 import { LIMITS } from "../limits.ts";
-
-/**
- * How a value is written. LONG values are 64-bit exact and therefore bigint wherever they are
- * numbers.
- */
-export type ValueType =
-	| { readonly kind: "boolean" }
-	| {
-			readonly kind: "integer";
-			readonly minimum: bigint;
-			readonly maximum: bigint;
-			/** A value within the bounds that means nothing. */
-			readonly except?: bigint;
-	  }
-	| { readonly kind: "double"; readonly minimum: number; readonly maximum: number }
-	| { readonly kind: "choice"; readonly choices: readonly string[] }
-	/** Comma-separated, each at most once; may be empty. */
-	| { readonly kind: "choices"; readonly choices: readonly string[] };
+import type { ValueType } from "./configuration-value.ts";
 
 /** What every accepted name has. */
 interface AcceptedEntry {

@@ -3,12 +3,9 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { didYouMean } from "../nearest-name.ts";
 import type { TopicLogConfig } from "../storage/storage.ts";
-import {
-	CONFIGURATION,
-	type FixedEntry,
-	type ValueType,
-	type WorkingEntry,
-} from "./configuration-table.ts";
+import { CONFIGURATION, type FixedEntry, type WorkingEntry } from "./configuration-table.ts";
+import { InvalidValueError, parseValue, type ValueType } from "./configuration-value.ts";
+import type { TopicDefaults } from "./topic-defaults.ts";
 
 /** What a topic sets itself: canonical values by name; everything else is at its default. */
 export type TopicOverrides = ReadonlyMap<string, string>;
@@ -18,9 +15,8 @@ export interface ConfigurationDescription {
 	readonly name: string;
 	readonly value: string;
 	readonly type: WorkingEntry["type"];
-	/** The value that a topic has which does not set it. */
-	readonly default: string;
-	readonly source: "topic" | "default";
+	/** The topic itself, an option of the broker, or neither. */
+	readonly source: "topic" | "broker" | "default";
 	readonly readOnly: boolean;
 	readonly doc: string;
 	/** What does not happen yet although the value is kept, or null. */
@@ -69,53 +65,20 @@ export function checkSetting(name: string, value: string): string {
 		throw invalid(`${name}: a value has at most ${VALUE_CHARACTERS_MAX} characters`);
 	}
 	const text = value.trim();
-	if (entry.class === "works") return parseValue(name, entry.value, text);
+	if (entry.class === "works") return parseSetting(name, entry.value, text);
 	const canonical = entry.type === "BOOLEAN" ? text.toLowerCase() : text;
 	if (canonical === entry.default) return canonical;
 	const only = entry.default === "" ? "empty" : entry.default;
 	throw invalid(`${name} can only be ${only} here, not ${text}: ${entry.reason}`);
 }
 
-function parseValue(name: string, type: ValueType, text: string): string {
-	switch (type.kind) {
-		case "boolean": {
-			const lower = text.toLowerCase();
-			if (lower !== "true" && lower !== "false")
-				throw invalid(`${name}: ${text} is neither true nor false`);
-			return lower;
-		}
-		case "integer": {
-			if (!/^[+-]?\d{1,19}$/.test(text)) throw invalid(`${name}: ${text} is not a whole number`);
-			const number = BigInt(text.startsWith("+") ? text.slice(1) : text);
-			if (number < type.minimum || number > type.maximum) {
-				throw invalid(`${name}: ${text} is not between ${type.minimum} and ${type.maximum}`);
-			}
-			if (number === type.except) throw invalid(`${name} cannot be ${text}`);
-			return number.toString();
-		}
-		case "double": {
-			const number = text === "" ? Number.NaN : Number(text);
-			if (!(number >= type.minimum && number <= type.maximum)) {
-				throw invalid(`${name}: ${text} is not between ${type.minimum} and ${type.maximum}`);
-			}
-			return number.toString();
-		}
-		case "choice":
-			if (!type.choices.includes(text)) {
-				throw invalid(`${name}: ${text} is not one of ${type.choices.join(", ")}`);
-			}
-			return text;
-		case "choices": {
-			const list = text.replace(/^\[(.*)\]$/, "$1").trim();
-			if (list === "") return "";
-			const parts = list.split(",").map((part) => part.trim());
-			for (const part of parts) {
-				if (!type.choices.includes(part)) {
-					throw invalid(`${name}: ${part} is not one of ${type.choices.join(", ")}`);
-				}
-			}
-			return [...new Set(parts)].join(",");
-		}
+/** `parseValue`, with the setting's name in front of what is wrong. */
+function parseSetting(name: string, type: ValueType, text: string): string {
+	try {
+		return parseValue(type, text);
+	} catch (error) {
+		if (error instanceof InvalidValueError) throw invalid(`${name}: ${error.message}`);
+		throw error;
 	}
 }
 
@@ -151,21 +114,28 @@ function sorted(overrides: ReadonlyMap<string, string>): TopicOverrides {
 }
 
 /** The value in force, in canonical form. `name` must be one that the table accepts. */
-export function effectiveValue(overrides: TopicOverrides, name: string): string {
-	return overrides.get(name) ?? acceptedEntry(name).default;
+export function effectiveValue(
+	overrides: TopicOverrides,
+	name: string,
+	defaults: TopicDefaults,
+): string {
+	return overrides.get(name) ?? defaults.valueOf(name) ?? acceptedEntry(name).default;
 }
 
 /** Every accepted name with the value in force, in the order of the names. */
-export function describeConfiguration(overrides: TopicOverrides): ConfigurationDescription[] {
+export function describeConfiguration(
+	overrides: TopicOverrides,
+	defaults: TopicDefaults,
+): ConfigurationDescription[] {
 	const descriptions: ConfigurationDescription[] = [];
 	for (const [name, entry] of CONFIGURATION) {
 		if (entry.class === "refused") continue;
+		const isOverride = overrides.has(name);
 		descriptions.push({
 			name,
-			value: overrides.get(name) ?? entry.default,
+			value: effectiveValue(overrides, name, defaults),
 			type: entry.type,
-			default: entry.default,
-			source: overrides.has(name) ? "topic" : "default",
+			source: isOverride ? "topic" : defaults.isGiven(name) ? "broker" : "default",
 			readOnly: entry.class === "fixed",
 			doc: entry.doc,
 			pending: entry.class === "works" ? (entry.pending ?? null) : null,
@@ -178,8 +148,12 @@ export function describeConfiguration(overrides: TopicOverrides): ConfigurationD
  * What the storage core needs of a topic's configuration: LONG values saturate at 2^53-1, "never".
  * `internal`: the topic is the broker's own.
  */
-export function topicLogConfig(overrides: TopicOverrides, internal = false): TopicLogConfig {
-	const text = (name: string) => effectiveValue(overrides, name);
+export function topicLogConfig(
+	overrides: TopicOverrides,
+	defaults: TopicDefaults,
+	internal = false,
+): TopicLogConfig {
+	const text = (name: string) => effectiveValue(overrides, name, defaults);
 	const number = (name: string) => saturated(text(name));
 	const compression = text("compression.type") as TopicLogConfig["compression"];
 	const policies = text("cleanup.policy").split(",");
@@ -203,7 +177,7 @@ export function topicLogConfig(overrides: TopicOverrides, internal = false): Top
 		timestampAfterMsMax: number("message.timestamp.after.max.ms"),
 		preallocate: text("preallocate") === "true",
 		compression,
-		compressionLevel: compressionLevel(overrides, compression),
+		compressionLevel: compressionLevel(text, compression),
 		retentionMs: kept("retention.ms"),
 		retentionBytes: kept("retention.bytes"),
 		fileDeleteDelayMs: number("file.delete.delay.ms"),
@@ -218,18 +192,18 @@ export function topicLogConfig(overrides: TopicOverrides, internal = false): Top
 
 /** The level of the codec in force; null where it has none or is to use its own default. */
 function compressionLevel(
-	overrides: TopicOverrides,
+	text: (name: string) => string,
 	compression: TopicLogConfig["compression"],
 ): number | null {
 	switch (compression) {
 		case "gzip": {
-			const level = Number(effectiveValue(overrides, "compression.gzip.level"));
+			const level = Number(text("compression.gzip.level"));
 			return level === -1 ? null : level;
 		}
 		case "lz4":
-			return Number(effectiveValue(overrides, "compression.lz4.level"));
+			return Number(text("compression.lz4.level"));
 		case "zstd":
-			return Number(effectiveValue(overrides, "compression.zstd.level"));
+			return Number(text("compression.zstd.level"));
 		case "producer":
 		case "uncompressed":
 		case "snappy":

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import {
+	ALL_OPTIONS,
 	ConfigError,
 	environmentName,
 	flagName,
@@ -65,7 +66,21 @@ describe("where an option's value comes from", () => {
 			allowedOrigins: [],
 			websocketTransport: "auto",
 			logLevel: "info",
+			topicDefaults: new Map(),
 		});
+	});
+
+	test("defaults of topics are taken from all three, in canonical form", () => {
+		const config = file("log.retention.hours=+048\nlog.cleanup.policy=compact, delete\n");
+		const environment = { MILLRACE_LOG_RETENTION_HOURS: "36", MILLRACE_MESSAGE_MAX_BYTES: "9" };
+		const flags = { config, "log-preallocate": "TRUE", "message-max-bytes": "10" };
+		expect([...loadConfig({ flags, environment }).config.topicDefaults].sort()).toEqual([
+			["log.cleanup.policy", "compact,delete"],
+			["log.preallocate", "true"],
+			["log.retention.hours", "36"],
+			["message.max.bytes", "10"],
+		]);
+		expect(loadConfig({ flags, environment }).unknownEnvironment).toEqual([]);
 	});
 
 	test("flag wins over environment wins over file", () => {
@@ -82,7 +97,7 @@ describe("where an option's value comes from", () => {
 	test("names follow from the option's name, and no two options share one", () => {
 		expect(flagName(OPTIONS.autoCreateTopicsEnable)).toBe("auto-create-topics-enable");
 		expect(environmentName(OPTIONS.numPartitions)).toBe("MILLRACE_NUM_PARTITIONS");
-		const options = Object.values(OPTIONS);
+		const options = ALL_OPTIONS;
 		expect(new Set(options.map(environmentName)).size).toBe(options.length);
 	});
 
@@ -102,6 +117,12 @@ describe("where an option's value comes from", () => {
 		);
 		expect(load({ config: file("log.level=loud") })).toThrow(
 			/^log\.level in .*: loud is not one of/,
+		);
+		expect(load({ "log-retention-hours": "0" })).toThrow(
+			new ConfigError("--log-retention-hours: it cannot be 0"),
+		);
+		expect(load({}, { MILLRACE_LOG_ROLL_JITTER_HOURS: "9223372036854775807" })).toThrow(
+			/^MILLRACE_LOG_ROLL_JITTER_HOURS: 9\d+ is not between 0 and 2147483647$/,
 		);
 		expect(load({ config: join(directory, "missing") })).toThrow(/cannot be read: ENOENT/);
 	});

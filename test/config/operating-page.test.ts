@@ -6,8 +6,9 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
-import { OPTIONS } from "../../src/config.ts";
+import { ALL_OPTIONS, TOPIC_DEFAULT_OPTIONS } from "../../src/config.ts";
 import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
+import { BUILT_IN_DEFAULTS, DEFAULT_OPTIONS } from "../../src/topics/topic-defaults.ts";
 import { BrokerProcess, COMMAND_FILE, temporaryDirectory } from "../broker-process.ts";
 
 const text = readFileSync(new URL("../../docs/operating.md", import.meta.url), "utf8");
@@ -66,17 +67,33 @@ test("every command of the page does what it says", { timeout: 60_000 }, async (
 	await restored.stop();
 });
 
+test("the page lists every default of topics, the strongest option first", () => {
+	const rows = [...text.matchAll(/^\| `([^`]+)` \| (`.*`) \| `?([^|`]*)`? \|$/gm)];
+	const listed = rows.map(([, setting, names, value]) => [setting, names, value?.trim()]);
+	const options = new Map<string, string[]>();
+	for (const { name } of TOPIC_DEFAULT_OPTIONS) {
+		const setting = DEFAULT_OPTIONS.get(name)?.setting as string;
+		options.set(setting, [...(options.get(setting) ?? []), `\`${name}\``]);
+	}
+	const expected = [...options].map(([setting, names]) => [
+		setting,
+		names.join(", "),
+		BUILT_IN_DEFAULTS.valueOf(setting),
+	]);
+	expect(listed).toEqual(expected);
+});
+
 test("every option and topic configuration that the page names is one", () => {
 	const named = [...text.matchAll(/`([a-z]+(?:\.[a-z]+)+)`/g)].map(([, name]) => name as string);
 	const ofClients = ["delivery.timeout.ms"];
 	const others = new Set(["memory.current", ...ofClients]);
-	const options = new Set(Object.values(OPTIONS).map(({ name }) => name as string));
+	const options = new Set(ALL_OPTIONS.map(({ name }) => name));
 	const unknown = named.filter(
 		(name) =>
 			!others.has(name) &&
 			!options.has(name) &&
 			!CONFIGURATION.has(name) &&
-			!/^vm\.|\.(sh|md|json|redb)$/.test(name),
+			!/^vm\.|\.(sh|md|json|redb|properties)$/.test(name),
 	);
 	expect(unknown).toEqual([]);
 	expect(named.length).toBeGreaterThan(15);

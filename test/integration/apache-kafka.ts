@@ -46,7 +46,8 @@ export async function startApacheKafka(
 	];
 	writeFileSync(configuration, lines.map((line) => `${line}\n`).join(""));
 	const clusterId = randomBytes(16).toString("base64url");
-	const format = ["format", "--cluster-id", clusterId, "--config", configuration];
+	// In one word: one id in 64 begins with a dash.
+	const format = ["format", `--cluster-id=${clusterId}`, "--config", configuration];
 	await runTool([...java, "kafka.tools.StorageTool", ...format]);
 
 	const [command, ...parameters] = java;

@@ -8,13 +8,14 @@ import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
+import { flagName } from "../../src/config.ts";
 import type { ApiFacts } from "../../src/kafka/api.ts";
 import { APIS } from "../../src/kafka/generated/apis.ts";
 import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
 import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
 import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
 import { startApacheKafka } from "./apache-kafka.ts";
-import { adminScenarios } from "./differential/admin-scenarios.ts";
+import { adminScenarios, DEFAULTS_OF_BOTH } from "./differential/admin-scenarios.ts";
 import { clusterScenarios } from "./differential/cluster-scenarios.ts";
 import { consumerProtocolScenarios } from "./differential/consumer-protocol-scenarios.ts";
 import { groupScenarios } from "./differential/group-scenarios.ts";
@@ -37,6 +38,8 @@ const SCENARIO_MS_MAX = 60_000;
 const differencesFile = new URL("differential/differences.json", import.meta.url);
 const known: readonly KnownDifference[] = JSON.parse(readFileSync(differencesFile, "utf8"));
 const used = new Set<KnownDifference>();
+
+const KAFKA_DEFAULTS = Object.entries(DEFAULTS_OF_BOTH).map(([name, value]) => `${name}=${value}`);
 
 const comparesMillrace = EXTERNAL_BOOTSTRAP === undefined;
 
@@ -65,6 +68,7 @@ beforeAll(async () => {
 	const kafka = await startApacheKafka(atEnd, [
 		"group.consumer.min.assignment.interval.ms=0",
 		"group.consumer.assignment.interval.ms=0",
+		...KAFKA_DEFAULTS,
 	]);
 	if (kafka === null) return;
 	const theirs: Session = new Session(kafka, (...topic) => createKafkaTopic(theirs, ...topic));
@@ -80,7 +84,12 @@ afterAll(async () => {
 async function startMillrace(): Promise<Session> {
 	const { url, kafka } = await BrokerProcess.start({
 		dataDir: temporaryDirectory(atEnd),
-		flags: ["--kafka", "127.0.0.1:0", "--group-initial-rebalance-delay-ms", "0"],
+		flags: ["--kafka", "127.0.0.1:0", "--group-initial-rebalance-delay-ms", "0"].concat(
+			Object.entries(DEFAULTS_OF_BOTH).flatMap(([name, value]) => [
+				`--${flagName({ name })}`,
+				value,
+			]),
+		),
 		atEnd,
 	});
 	const client = await connect(url);
@@ -91,7 +100,7 @@ async function startMillrace(): Promise<Session> {
 }
 
 async function startSecondKafka(): Promise<Session> {
-	const bootstrap = (await startApacheKafka(atEnd)) as string;
+	const bootstrap = (await startApacheKafka(atEnd, KAFKA_DEFAULTS)) as string;
 	const session: Session = new Session(bootstrap, (...topic) =>
 		createKafkaTopic(session, ...topic),
 	);

@@ -9,6 +9,7 @@ import { GroupConfigs } from "../../src/groups/group-configs.ts";
 import { encodeRecord } from "../../src/metadata/metadata-records.ts";
 import type { OpenedMetadata } from "../../src/metadata/metadata-writer.ts";
 import { topicLogConfig } from "../../src/topics/configuration.ts";
+import { BUILT_IN_DEFAULTS } from "../../src/topics/topic-defaults.ts";
 import {
 	decodeRecords,
 	deletedTopicKey,
@@ -67,7 +68,7 @@ test("damaged topics", () => {
 		const [topic] = decodeRecords(new Map([[topicKey("orders"), value]])).topics;
 		if (topic === undefined) throw new Error("it is a topic or an error");
 		expect(topic.partitions).toBeGreaterThan(0);
-		topicLogConfig(topic.overrides, false);
+		topicLogConfig(topic.overrides, BUILT_IN_DEFAULTS);
 		const again = new Map([[topicKey("orders"), encodeTopic(topic)]]);
 		expect(decodeRecords(again).topics).toEqual([topic]);
 	});

@@ -7,6 +7,7 @@ import {
 	topicLogConfig,
 } from "../../src/topics/configuration.ts";
 import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
+import { BUILT_IN_DEFAULTS } from "../../src/topics/topic-defaults.ts";
 
 const LONG_MAX = "9223372036854775807";
 const refused = (message: RegExp) =>
@@ -57,7 +58,7 @@ describe("topic configuration", () => {
 			"segment.ms": "604800000",
 			"unclean.leader.election.enable": "false",
 		};
-		const described = describeConfiguration(new Map());
+		const described = describeConfiguration(new Map(), BUILT_IN_DEFAULTS);
 		expect(Object.fromEntries(described.map(({ name, value }) => [name, value]))).toEqual(kafka);
 	});
 
@@ -88,7 +89,9 @@ describe("topic configuration", () => {
 			["unclean.leader.election.enable", "true"],
 			["segment.index.bytes", "52428800"],
 		]);
-		const described = new Map(describeConfiguration(hints).map((entry) => [entry.name, entry]));
+		const described = new Map(
+			describeConfiguration(hints, BUILT_IN_DEFAULTS).map((entry) => [entry.name, entry]),
+		);
 		for (const [name, value] of hints) {
 			const pending = expect.stringMatching(/./);
 			expect(described.get(name)).toMatchObject({ value, readOnly: false, pending });
@@ -143,7 +146,10 @@ describe("topic configuration", () => {
 	});
 
 	test("a description tells what the topic set itself", () => {
-		const described = describeConfiguration(checkOverrides([["flush.ms", LONG_MAX]]));
+		const described = describeConfiguration(
+			checkOverrides([["flush.ms", LONG_MAX]]),
+			BUILT_IN_DEFAULTS,
+		);
 		const byName = new Map(described.map((entry) => [entry.name, entry]));
 		expect(byName.get("flush.ms")).toMatchObject({
 			value: LONG_MAX,
@@ -157,7 +163,7 @@ describe("topic configuration", () => {
 	});
 
 	test("the core gets numbers, with never for what no number holds", () => {
-		expect(topicLogConfig(new Map())).toEqual({
+		expect(topicLogConfig(new Map(), BUILT_IN_DEFAULTS)).toEqual({
 			flushMessages: 1,
 			flushMs: Number.MAX_SAFE_INTEGER,
 			segmentBytes: 1_073_741_824,
@@ -187,22 +193,22 @@ describe("topic configuration", () => {
 			["compression.zstd.level", "7"],
 			["cleanup.policy", "compact"],
 		]);
-		expect(topicLogConfig(overrides)).toMatchObject({
+		expect(topicLogConfig(overrides, BUILT_IN_DEFAULTS)).toMatchObject({
 			compression: "zstd",
 			compressionLevel: 7,
 			compacted: true,
 		});
 		for (const policy of ["compact", ""]) {
-			const kept = topicLogConfig(checkOverrides([["cleanup.policy", policy]]));
+			const kept = topicLogConfig(checkOverrides([["cleanup.policy", policy]]), BUILT_IN_DEFAULTS);
 			expect(kept).toMatchObject({ retentionMs: null, retentionBytes: null });
 		}
 		const sparse = checkOverrides([["index.interval.bytes", "2147483647"]]);
-		expect(topicLogConfig(sparse).indexIntervalBytes).toBe(16_384);
+		expect(topicLogConfig(sparse, BUILT_IN_DEFAULTS).indexIntervalBytes).toBe(16_384);
 		// More than a batch may have, as 10485760 in many a configuration, is taken for its most.
 		const large = checkOverrides([["max.message.bytes", "2147483647"]]);
-		expect(topicLogConfig(large).maxMessageBytes).toBe(8_388_608);
+		expect(topicLogConfig(large, BUILT_IN_DEFAULTS).maxMessageBytes).toBe(8_388_608);
 		// Made for a cluster; here a partition has one replica, and no ack can wait for more.
 		const copied = checkOverrides([["min.insync.replicas", "2"]]);
-		expect(topicLogConfig(copied).minInsyncReplicas).toBe(1);
+		expect(topicLogConfig(copied, BUILT_IN_DEFAULTS).minInsyncReplicas).toBe(1);
 	});
 });

@@ -20,11 +20,12 @@ import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { TopicCreation } from "../../topics/catalogue.ts";
-import { checkOverrides } from "../../topics/configuration.ts";
+import { checkOverrides, describeConfiguration } from "../../topics/configuration.ts";
 import { checkTopicName, METADATA_TOPIC } from "../../topics/names.ts";
+import type { TopicDefaults } from "../../topics/topic-defaults.ts";
 import type { TopicRecord } from "../../topics/topic-records.ts";
 import { type Failure, failed, reportedFailure, TIMED_OUT } from "../codes.ts";
-import { topicConfigs } from "../config-entries.ts";
+import { CONFIG_SOURCE_OF } from "../config-entries.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	CREATE_TOPICS,
@@ -66,7 +67,8 @@ async function createTopics(request: CreateTopicsRequest, exchange: Exchange) {
 	return {
 		rest: {},
 		count: outcomes.length,
-		elementAt: (index: number) => respond(outcomes[index] as Outcome),
+		elementAt: (index: number) =>
+			respond(outcomes[index] as Outcome, exchange.host.catalogue.defaults),
 	};
 }
 
@@ -133,7 +135,7 @@ function creationOf(
 		: { name, config, partitions: numPartitions };
 }
 
-function respond(outcome: Outcome): ResponseTopic {
+function respond(outcome: Outcome, defaults: TopicDefaults): ResponseTopic {
 	if ("errorCode" in outcome) return { ...outcome, topicId: NIL_UUID, configs: [] };
 	const { name, topic } = outcome;
 	return {
@@ -143,12 +145,12 @@ function respond(outcome: Outcome): ResponseTopic {
 		errorMessage: null,
 		numPartitions: topic.partitions,
 		replicationFactor: REPLICAS,
-		configs: topicConfigs(topic.overrides).map(
-			({ name: setting, value, readOnly, source: configSource }) => ({
+		configs: describeConfiguration(topic.overrides, defaults).map(
+			({ name: setting, value, readOnly, source }) => ({
 				name: setting,
 				value,
 				readOnly,
-				configSource,
+				configSource: CONFIG_SOURCE_OF[source],
 				isSensitive: false,
 			}),
 		),

@@ -76,7 +76,7 @@ async function deleteOne(
 	const topic = findTopic(catalogue, { name });
 	if (typeof topic === "number") return failed(topic);
 	if (isInternalTopic(name)) return failed(CODES.INVALID_TOPIC_EXCEPTION.code);
-	if (effectiveValue(topic.overrides, "cleanup.policy") === "compact") {
+	if (effectiveValue(topic.overrides, "cleanup.policy", catalogue.defaults) === "compact") {
 		return failed(CODES.POLICY_VIOLATION.code);
 	}
 	if (offset < TO_HIGH_WATERMARK) return failed(CODES.OFFSET_OUT_OF_RANGE.code);

@@ -1,6 +1,7 @@
 /** Topics, partitions, configuration and records, as administrators change them. */
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { DEFAULT_OPTIONS } from "../../../src/topics/topic-defaults.ts";
 import type { Fields } from "../../kafka/client-codec.ts";
 import { batch } from "./batches.ts";
 import { unknownTopic } from "./record-scenarios.ts";
@@ -46,6 +47,13 @@ const createScenarios: Scenario[] = [
 				);
 				const topics = [{ ...rest, configs: own ?? null }];
 				session.note(label, session.mask({ ...answer, topics }));
+				const defaults = (configs as readonly Fields[] | undefined)?.filter(({ name }) =>
+					SETTINGS_WITH_DEFAULTS.includes(name as string),
+				);
+				const sources = defaults?.map(
+					({ name, value, configSource }) => `${name}=${value} ${configSource}`,
+				);
+				session.note(`${label}, defaults`, { sources: sources?.sort() ?? null });
 			};
 			await createPlain("one", topicRequest(`${id}-one`, { numPartitions: 3 }));
 			await createPlain("configured", topicRequest(`${id}-set`, {}, { "retention.ms": "1000" }));
@@ -222,6 +230,29 @@ function noteConfigs(session: Session, label: string, answer: Fields): void {
 const describeConfigsScenarios: Scenario[] = [
 	scenario({
 		api: "DescribeConfigs",
+		name: "defaults of topics",
+		from: 1,
+		prepare: (session) =>
+			session.topic("with-defaults", 1, { "segment.jitter.ms": "7", "retention.bytes": "-1" }),
+		async run(session, version, _, { name }) {
+			const describe = async (label: string, resource: Fields) => {
+				const asked = { resources: [resource], includeSynonyms: true };
+				const answer = await session.prepare("DescribeConfigs", version, asked);
+				const results = (answer.results as readonly Fields[]).map(({ configs, ...rest }) => {
+					// Kafka can change many options while it runs, Millrace none.
+					const entries = configs as readonly Fields[];
+					return { ...rest, configs: entries.map(({ readOnly: _readOnly, ...entry }) => entry) };
+				});
+				noteConfigs(session, label, { ...answer, results });
+			};
+			const configurationKeys = SETTINGS_WITH_DEFAULTS;
+			await describe("topic", { resourceType: TOPIC, resourceName: name, configurationKeys });
+			const options = { configurationKeys: OPTIONS_FOR_TOPICS };
+			await describe("broker", { resourceType: BROKER, resourceName: "1", ...options });
+		},
+	}),
+	scenario({
+		api: "DescribeConfigs",
 		name: "a topic",
 		prepare: (session) =>
 			session.topic("described", 1, { "retention.ms": "1000000", "cleanup.policy": "compact" }),
@@ -286,6 +317,37 @@ const COMMON_CONFIGS = [
 	"segment.ms",
 	"unclean.leader.election.enable",
 ];
+
+/**
+ * Settings of topics whose defaults are options of the broker: all but `flush.messages`, whose
+ * default is Millrace's own, and `min.insync.replicas`, which Kafka keeps as a dynamic option.
+ */
+const SETTINGS_WITH_DEFAULTS = COMMON_CONFIGS.filter(
+	(name) =>
+		!/^(flush\.messages|min\.insync\.replicas|remote\..*|.*\.throttled\.replicas)$/.test(name),
+);
+
+/** The options of both that are defaults of topics. */
+const OPTIONS_FOR_TOPICS = [...DEFAULT_OPTIONS.values()]
+	.filter(({ setting }) => SETTINGS_WITH_DEFAULTS.includes(setting))
+	.map(({ name }) => name);
+
+/**
+ * Options for both: some settings of topics have a default of the broker's own, some one of several
+ * options for it, the others none. The values are such that no other scenario is another one.
+ */
+export const DEFAULTS_OF_BOTH: Readonly<Record<string, string>> = {
+	"log.retention.minutes": "10080",
+	"log.retention.hours": "2",
+	"log.roll.jitter.ms": "0",
+	"log.roll.jitter.hours": "1",
+	"log.roll.hours": "168",
+	"log.segment.delete.delay.ms": "50000",
+	"log.cleanup.policy": "delete",
+	"log.cleaner.min.cleanable.ratio": "0.25",
+	"compression.zstd.level": "5",
+	"message.max.bytes": "1000000",
+};
 
 /** How long Kafka may take to show what it has changed, in milliseconds. */
 const SHOWN_MS_MAX = 200;

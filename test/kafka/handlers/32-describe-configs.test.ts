@@ -10,7 +10,7 @@ const LOGGER = 8;
 const CLIENT_METRICS = 16;
 const GROUP = 32;
 
-const used = useBroker({ numPartitions: 7 });
+const used = useBroker({ numPartitions: 7, options: { "log.segment.bytes": "2000000" } });
 
 beforeAll(async () => {
 	const configs = settings({ "retention.ms": "1000" });
@@ -55,9 +55,14 @@ describe("a topic's configuration", () => {
 			readOnly: false,
 			configSource: 1,
 			isSensitive: false,
+			synonyms: [{ name: "retention.ms", value: "1000", source: 1 }],
+		});
+		expect(configs.get("segment.bytes")).toMatchObject({
+			value: "2000000",
+			configSource: 4,
 			synonyms: [
-				{ name: "retention.ms", value: "1000", source: 1 },
-				{ name: "log.retention.ms", value: "604800000", source: 5 },
+				{ name: "log.segment.bytes", value: "2000000", source: 4 },
+				{ name: "log.segment.bytes", value: "1073741824", source: 5 },
 			],
 		});
 		expect(configs.get("flush.messages")).toMatchObject({
@@ -133,7 +138,9 @@ describe("the broker's configuration", () => {
 			configSource: 5,
 			configType: 1,
 		});
-		expect(configs.get("log.retention.ms")).toMatchObject({ value: "604800000" });
+		expect(configs.get("log.retention.ms")).toMatchObject({ value: null, synonyms: [] });
+		expect(configs.get("log.retention.hours")).toMatchObject({ value: "168", configSource: 5 });
+		expect(configs.get("log.segment.bytes")).toMatchObject({ value: "2000000", configSource: 4 });
 		expect(configs.get("advertised.listeners")).toMatchObject({
 			value: `PLAINTEXT://127.0.0.1:${used.port}`,
 		});
