@@ -38,7 +38,8 @@ pub struct SegmentIndex {
 
 impl SegmentIndex {
     /// Notes a batch that was appended at `position`. An entry is made when `interval_bytes`
-    /// of log have passed since the last one, and for the first batch.
+    /// of log have passed since the last one, and for the first batch. A batch without a timestamp
+    /// (-1) says nothing about time: taken for one it would be older than any limit.
     pub fn note(
         &mut self,
         relative_offset: u32,
@@ -47,7 +48,9 @@ impl SegmentIndex {
         max_timestamp_ms: i64,
         interval_bytes: u64,
     ) {
-        if self.largest.is_none_or(|largest| max_timestamp_ms > largest.timestamp_ms) {
+        if max_timestamp_ms >= 0
+            && self.largest.is_none_or(|largest| max_timestamp_ms > largest.timestamp_ms)
+        {
             self.largest = Some(TimeEntry { timestamp_ms: max_timestamp_ms, relative_offset });
         }
         if self.offsets.is_empty() || self.bytes_since_entry >= interval_bytes {

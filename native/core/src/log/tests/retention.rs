@@ -136,6 +136,21 @@ fn a_timestamp_in_the_future_pins_no_segment_also_over_restarts() {
 }
 
 #[test]
+fn records_without_a_timestamp_are_as_old_as_their_append() {
+    let machine = Timed::new(&an_hour());
+    machine.append(-1);
+    assert_eq!(machine.bench.log(0).enforce_retention().unwrap(), None);
+    machine.fill_segment(-1);
+    assert_eq!(machine.bench.log(0).enforce_retention().unwrap(), None);
+    machine.bench.store.close().unwrap();
+    let bench = Timed::open(&machine.files, &machine.clock, &an_hour(), true);
+    assert_eq!(bench.log(0).enforce_retention().unwrap(), None);
+    machine.clock.advance_ms(HOUR_MS as u32 + 1);
+    let trimmed = bench.log(0).enforce_retention().unwrap().unwrap();
+    assert_eq!((trimmed.rule, trimmed.to_offset), (Rule::Age, bench.log(0).offsets().log_end));
+}
+
+#[test]
 fn a_clock_that_was_wrong_once_pins_no_segment() {
     let machine = Timed::new(&an_hour());
     machine.clock.set_wall_ms(NOW_MS + 1_000 * HOUR_MS);
