@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { LineSplitter, LineTooLongError } from "../../src/cli/line-splitter.ts";
+import { seed } from "../seed.ts";
 
 function split(chunks: Uint8Array[], lineBytesMax = 1_000): Uint8Array[] {
 	const splitter = new LineSplitter(lineBytesMax);
@@ -47,6 +48,7 @@ test("any bytes in any chunks: lines and newlines together are the input", () =>
 			const complete = input.length === 0 || input.at(-1) === 10;
 			expect(output).toEqual(complete ? input : Buffer.concat([input, Uint8Array.of(10)]));
 		}),
+		{ seed },
 	);
 });
 

@@ -8,12 +8,12 @@ import { describe, expect, test } from "vitest";
 
 import { type Client, connect, type GroupConsumer } from "../../src/client/index.ts";
 import { type Broker, startBroker } from "../../src/index.ts";
+import { seed } from "../seed.ts";
 import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 
 const PARTITIONS = 6;
 const STEPS = 40;
 const MEMBERS_MAX = 5;
-const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 /** Random numbers that a seed repeats (mulberry32). */
 function randomOf(start: number): (below: number) => number {

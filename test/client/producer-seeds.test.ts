@@ -7,10 +7,10 @@ import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connectWith } from "../../src/client/client.ts";
 import type { Ack, Client, MillraceError } from "../../src/client/index.ts";
+import { seed } from "../seed.ts";
 import { type ProduceAction, type ProduceEntry, ScriptedBroker } from "./scripted-broker.ts";
 import { SimulatedNetwork } from "./simulated-network.ts";
 
-const SEED = Number(process.env.SEED ?? 1);
 const COUNT = Number(process.env.COUNT ?? 24);
 
 const RECORDS = 400;
@@ -200,8 +200,8 @@ function broken({ broker, given, ends }: Run): string[] {
 
 test("what was acknowledged is stored once and in order, whatever fails", async () => {
 	let acknowledged = 0;
-	for (let seed = SEED; seed < SEED + COUNT; seed++) {
-		const result = await run(seed);
+	for (let each = seed; each < seed + COUNT; each++) {
+		const result = await run(each);
 		const found = broken(result);
 		expect(found, [...result.course, ...found].join("\n")).toEqual([]);
 		for (const end of result.ends.values()) if ("offset" in end) acknowledged++;

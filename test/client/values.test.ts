@@ -3,6 +3,7 @@ import { Packr } from "msgpackr";
 import { describe, expect, test } from "vitest";
 import { ByteWriter } from "../../src/client/byte-writer.ts";
 import { type CodecName, valueCodec } from "../../src/client/codecs.ts";
+import { seed } from "../seed.ts";
 
 const packr = new Packr({ useRecords: false, int64AsType: "number", mapsAsObjects: true });
 
@@ -51,7 +52,7 @@ describe("MessagePack values", () => {
 			fc.property(value, (each) => {
 				expect(plain(decode(encode("messagepack", each)))).toEqual(plain(each));
 			}),
-			{ numRuns: 2_000 },
+			{ seed, numRuns: 2_000 },
 		);
 	});
 
@@ -62,7 +63,7 @@ describe("MessagePack values", () => {
 				// It writes -0 as an integer.
 				expect(plain(decode(packr.pack(each)))).toEqual(plain(each, 0));
 			}),
-			{ numRuns: 1_000 },
+			{ seed, numRuns: 1_000 },
 		);
 	});
 
@@ -130,7 +131,7 @@ describe("MessagePack values", () => {
 					expect(["FrameError", "TypeError"]).toContain((error as Error).name);
 				}
 			}),
-			{ numRuns: 5_000 },
+			{ seed, numRuns: 5_000 },
 		);
 	});
 
@@ -155,6 +156,7 @@ describe("other codecs", () => {
 				expect(packr.unpack(encode("json", json))).toBe(JSON.stringify(json));
 				expect(new Uint8Array(packr.unpack(encode("bytes", bytes)) as Uint8Array)).toEqual(bytes);
 			}),
+			{ seed },
 		);
 		const stored = new TextEncoder().encode('{"a":"é"}');
 		expect(valueCodec("json").read(stored, 0, stored.length)).toEqual({ a: "é" });

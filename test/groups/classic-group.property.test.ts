@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
 import type { JoinAnswer, SyncAnswer } from "../../src/groups/requests.ts";
+import { seed } from "../seed.ts";
 import { GroupDriver, type Reply, text } from "./group-host.ts";
 import { protocol } from "./harness.ts";
 
@@ -226,6 +227,6 @@ test("members get generations in order, one leader each, and an answer to everyt
 				expect(world.driver.host.clock.timerCount).toBe(0);
 			},
 		),
-		{ numRuns: 500 },
+		{ seed, numRuns: 500 },
 	);
 });

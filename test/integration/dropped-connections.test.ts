@@ -2,9 +2,8 @@
  * Idempotent producers whose connections are cut again and again, in the middle of requests and
  * answers: every record is stored, once and in order.
  */
-import { randomInt } from "node:crypto";
 import { expect, test } from "vitest";
-
+import { seed } from "../seed.ts";
 import {
 	type AckLine,
 	CLIENT_PROGRAMS,
@@ -66,7 +65,6 @@ test.concurrent.for(CLIENT_PROGRAMS)("$name", { timeout: TIMEOUT_MS }, async (cl
 	const commandLine = client.commandLine() ?? context.skip(client.missing);
 	const { bootstrap } = at();
 	const topic = await createTopic(at(), PARTITIONS);
-	const seed = Number(process.env.MILLRACE_TEST_SEED ?? randomInt(1, 2_147_483_646));
 	const proxy = await KafkaProxy.start({
 		broker: bootstrap,
 		cutAt: cutProduce(seed, client !== KAFKAJS),

@@ -8,13 +8,12 @@ import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
 import { openRequest } from "../../src/kafka/headers.ts";
 import { KafkaFrameError } from "../../src/kafka/wire/frame-error.ts";
 import { KafkaReader } from "../../src/kafka/wire/reader.ts";
+import { seed } from "../seed.ts";
 import { encodeMessage } from "./client-codec.ts";
 import { damaged, numbersOf, oneOf } from "./damage.ts";
 import { exampleMessage } from "./example-message.ts";
 import { generatedSchemas, versionsOf } from "./generated-schemas.ts";
 
-/** Another one explores further: SEED=$RANDOM. A failure prints the bytes. */
-const seed = Number(process.env.SEED ?? 1);
 const ROUNDS = 60;
 
 /**

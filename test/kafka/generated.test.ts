@@ -9,6 +9,7 @@ import { APIS } from "../../src/kafka/generated/apis.ts";
 import { KafkaReader } from "../../src/kafka/wire/reader.ts";
 import type { AnyKafkaApi } from "../../src/kafka/wire/schema.ts";
 import { KafkaWriter } from "../../src/kafka/wire/writer.ts";
+import { seed } from "../seed.ts";
 import { arbitraryMessage } from "./arbitrary-message.ts";
 import {
 	defaultOf,
@@ -23,9 +24,6 @@ import {
 import { generatedSchemas, versionsOf } from "./generated-schemas.ts";
 
 const RUNS = 20;
-/** Another one explores further: SEED=$RANDOM. A failure prints it. */
-const seed = Number(process.env.SEED ?? 1);
-
 const schemas = await generatedSchemas();
 
 /** What the generated reader must answer: every field, in versions without it the default. */

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Field, type Message, PRIMITIVES } from "../../src/kafka/definitions/parse.mjs";
 import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
+import { seed } from "../seed.ts";
 import { arbitraryMessage } from "./arbitrary-message.ts";
 import { defaultOf, definitions, encodeMessage, structOf } from "./client-codec.ts";
 import { exampleMessage } from "./example-message.ts";
@@ -22,9 +23,6 @@ import {
 /** Asking Kafka takes a Java process, on a slow machine some seconds. */
 const JAVA_MS_MAX = 120_000;
 const RANDOM_MESSAGES = 4;
-/** Another one explores further: SEED=$RANDOM. A failure names the message. */
-const seed = Number(process.env.SEED ?? 1);
-
 const messages = definitions.flatMap((definition) => definition.messages);
 
 /** Every message in every version, with fields. */

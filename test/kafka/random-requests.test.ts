@@ -16,6 +16,7 @@ import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import { RUNS_LONG_TESTS } from "../optional-parts.ts";
 import { recordBatch } from "../record-batch.ts";
+import { seed } from "../seed.ts";
 import { decodeResponse, encodeRequest, type Fields } from "./client-codec.ts";
 import { type Below, damaged, numbersOf } from "./damage.ts";
 import { versionsOf } from "./generated-schemas.ts";
@@ -24,8 +25,6 @@ import { RANDOM_TOPICS, RandomRequests } from "./random-request.ts";
 import { RawKafkaClient } from "./raw-client.ts";
 import { kafkaPortOf, newTopic } from "./use-broker.ts";
 
-/** Another one explores further: SEED=$RANDOM. What is logged as a failure names it. */
-const seed = Number(process.env.SEED ?? 1);
 /** Requests of each version of each API. */
 const ROUNDS = RUNS_LONG_TESTS ? 60 : 3;
 const MINUTES_MAX = 10;

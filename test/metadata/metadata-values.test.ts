@@ -19,9 +19,8 @@ import {
 } from "../../src/topics/topic-records.ts";
 import { OPTIONS } from "../groups/harness.ts";
 import { damaged, numbersOf, oneOf } from "../kafka/damage.ts";
+import { seed } from "../seed.ts";
 
-/** Another one explores further: SEED=$RANDOM. A failure prints the value. */
-const seed = Number(process.env.SEED ?? 1);
 const ROUNDS = 20_000;
 
 const topicId = "01890a5d-ac96-774b-bcce-b302099a8057";

@@ -9,6 +9,7 @@
  * started on it. A file that nobody synced proves each time that the cut takes such data away.
  */
 import { spawnSync } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -93,8 +94,6 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		const missing = missingMounts();
 		if (missing !== null) context.skip(missing);
 		const python = pythonBinary() ?? context.skip(missingPython());
-		const seed = Number(process.env.SEED ?? Date.now() % 1_000_000) + cut;
-		process.stdout.write(`seed ${seed}\n`);
 
 		const before = mountNewImage(IMAGE_BYTES);
 		const broker = await BrokerProcess.start({
@@ -110,7 +109,7 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		const running = startLoad(history, client, broker.kafka as string, ended.signal);
 		const failed = Promise.all(running);
 		await Promise.race([failed, everyoneRuns(history)]);
-		await Promise.race([failed, sleep(seed % 1_500)]);
+		await Promise.race([failed, sleep(randomInt(1_500))]);
 
 		const unsyncedFile = join(before.directory, "unsynced");
 		const unsynced = Buffer.alloc(65_536, "unsynced");
