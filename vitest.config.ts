@@ -14,10 +14,10 @@ const MEASURED = [
 export default defineConfig({
 	test: {
 		reporters: ["default", "./test/reporter.ts"],
-		// Generous: two slow cores may build and test at the same time.
-		testTimeout: 30_000,
-		hookTimeout: 30_000,
-		expect: { poll: { timeout: 10_000 } },
+		// For what hangs. Others may need the machine, too, which makes everything ten times slower.
+		testTimeout: 120_000,
+		hookTimeout: 120_000,
+		expect: { poll: { timeout: 60_000 } },
 		projects: [
 			{
 				extends: true,

@@ -127,7 +127,7 @@ describe("consume --group", () => {
 					(await client.groups.describe("group of shared")).members
 						.map(({ assignment }) => assignment?.[0]?.partitions.length)
 						.join(),
-				{ timeout: 10_000 },
+				{ timeout: 60_000 },
 			)
 			.toBe("2,2");
 		await append("shared", 4, 200);

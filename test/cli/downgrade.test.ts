@@ -11,9 +11,7 @@ const formatOf = (dataDir: string) =>
 const downgrade = (dataDir: string) =>
 	runCommand(["downgrade", "--data-dir", dataDir, "--to", "1"]);
 
-test("a directory goes back when no log has holes any more, and loses nothing by it", {
-	timeout: 60_000,
-}, async () => {
+test("a directory goes back when no log has holes any more, and loses nothing by it", async () => {
 	const dataDir = join(temporaryDirectory(), "data");
 	unpack("v2/stopped", dataDir);
 	const { cluster_id: clusterId } = formatOf(dataDir);

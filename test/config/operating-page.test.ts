@@ -28,7 +28,7 @@ function pathWithMillrace(url: string): string {
 	return `${directory}:${process.env.PATH}`;
 }
 
-test("every command of the page does what it says", { timeout: 60_000 }, async () => {
+test("every command of the page does what it says", async () => {
 	let broker = await BrokerProcess.start();
 	const { dataDir } = broker;
 	const client = await connect(broker.url);

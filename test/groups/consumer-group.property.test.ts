@@ -270,4 +270,4 @@ test("no partition is ever in two hands, and in the end all are in one", async (
 		fc.asyncProperty(fc.array(step, { maxLength: 80, size: "max" }), live),
 		parameters,
 	);
-}, 120_000);
+});

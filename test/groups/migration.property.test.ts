@@ -505,7 +505,6 @@ function expected(error: unknown): undefined {
 
 test.each(["eager", "cooperative"])(
 	`members of both protocols, the classic ones %s (seed ${seed})`,
-	{ timeout: 120_000 },
 	async (kind) => {
 		const steps = fc.array(step, { minLength: 10, maxLength: 60, size: "max" });
 		const property = fc.asyncProperty(steps, async (actions) => {

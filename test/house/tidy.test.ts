@@ -204,7 +204,6 @@ test("what src/kafka/definitions/generate.mjs generates is fresh", () => {
 
 test.for(["native/generate.mjs", "native/generate-types.mjs"])(
 	"what %s generates is fresh",
-	{ timeout: 120_000 },
 	(generator, context) => {
 		if (spawnSync("rustfmt", ["--version"]).status !== 0) {
 			context.skip("rustfmt, which the generated files pass through, is not on this machine");

@@ -148,7 +148,7 @@ describe("the SDK in a browser", () => {
 			// The one that the scenario asks for, to see that the policy is in force.
 			violations: ["script-src eval"],
 		});
-	}, 60_000);
+	});
 
 	test("reaches a broker from the origins that it allows, and from no other", async (context) => {
 		const chromium = binary ?? context.skip(missingChromium());
@@ -161,5 +161,5 @@ describe("the SDK in a browser", () => {
 		expect(await visit(chromium, site, at("shop.example"))).toBe("connected");
 		expect(await visit(chromium, site, at("evil.example"))).toBe("CONNECTION_LOST");
 		expect(await visit(chromium, site, at("127.0.0.1"))).toBe("connected");
-	}, 60_000);
+	});
 });

@@ -24,7 +24,7 @@ import { endsOf, type ServedBatch, servedBatches, startSides } from "./different
 
 const START_MS_MAX = 150_000;
 const BACKOFF_MS = 200;
-const SETTLE_MS_MAX = 30_000;
+const SETTLE_MS_MAX = 60_000;
 /** As long unchanged, a log has been cleaned: both look for work more often. */
 const STABLE_MS = 10 * BACKOFF_MS;
 const TOMBSTONES_STAY_MS = 1_500;

@@ -106,9 +106,6 @@ const HINTS: [what: string, damage: (dataDir: string) => void][] = [
 
 test.each(["stop", "kill"] as const)(
 	"after a %s what can be made again costs nothing",
-	{
-		timeout: 60_000,
-	},
 	async (ending) => {
 		const original = await filledDirectory(ending);
 		for (const [what, damage] of HINTS) {
@@ -216,9 +213,7 @@ const REFUSED: [what: string, code: number, says: string, damage: (dataDir: stri
 	],
 ];
 
-test("a directory that cannot be served is refused and left as it is", {
-	timeout: 60_000,
-}, async () => {
+test("a directory that cannot be served is refused and left as it is", async () => {
 	const original = await filledDirectory("stop");
 	for (const [what, code, says, damage] of REFUSED) {
 		const dataDir = join(temporaryDirectory(), "data");

@@ -108,7 +108,7 @@ describe.each(goldenNames())("%s", (name) => {
 	const manifest = readManifest(name);
 	const names = manifest.topics.map((topic) => topic.name);
 
-	test("is read whole and goes on", { timeout: 60_000 }, async () => {
+	test("is read whole and goes on", async () => {
 		const dataDir = join(temporaryDirectory(), "data");
 		unpack(name, dataDir);
 		expect(await verify(dataDir)).toEqual(manifest.damage);

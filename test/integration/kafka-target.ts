@@ -23,7 +23,7 @@ export interface KafkaTarget {
 /** The address of another Kafka that the tests are to run against; undefined for Millrace. */
 export const EXTERNAL_BOOTSTRAP = process.env.MILLRACE_TEST_KAFKA_BOOTSTRAP;
 
-const READY_MS_MAX = 10_000;
+const READY_MS_MAX = 60_000;
 
 /** Why a test that is about Millrace alone is skipped against another Kafka. */
 export const ONLY_MILLRACE = "it is about Millrace, and the tests run against another Kafka";

@@ -15,7 +15,7 @@ import { endsOf, type Sides, servedBatches, startSides } from "./differential/si
 const START_MS_MAX = 150_000;
 const CHECK_INTERVAL_MS = 300;
 /** What is to go has gone by then; what stays is looked at after some more checks. */
-const SETTLE_MS_MAX = 20_000;
+const SETTLE_MS_MAX = 60_000;
 const STAY_MS = 5 * CHECK_INTERVAL_MS;
 const [SECOND, HOUR] = [1_000, 3_600_000];
 
@@ -199,7 +199,7 @@ async function settledStarts(
 const byName = (numbers: readonly number[]) =>
 	Object.fromEntries(SCENARIOS.map(({ name }, index) => [name, numbers[index]]));
 
-test("the same segments go, and the rest is served", { timeout: 120_000 }, async (context) => {
+test("the same segments go, and the rest is served", async (context) => {
 	const { kafka, millrace } = sides ?? context.skip(MISSING_KAFKA_JAVA);
 	const expected = {
 		kafka: SCENARIOS.map(({ logStart }) => logStart),

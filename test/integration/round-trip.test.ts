@@ -22,7 +22,7 @@ import {
 import { createTopic, type KafkaTarget, serveKafka } from "./kafka-target.ts";
 
 const PARTITIONS = 4;
-const CONSUME_MS_MAX = 15_000;
+const CONSUME_MS_MAX = 60_000;
 
 const at = serveKafka();
 const base64 = (text: string): string => Buffer.from(text).toString("base64");

@@ -31,7 +31,7 @@ const MINUTES_MAX = 10;
 /** Requests that one connection sends at once at most. */
 const PIPELINED_MAX = 6;
 /** How long an answer may take, in milliseconds; none waits for more than a tenth of that. */
-const ANSWER_MS_MAX = 10_000;
+const ANSWER_MS_MAX = 60_000;
 /** How long a damaged request is waited for before its client goes. */
 const PATIENCE_MS = 20;
 

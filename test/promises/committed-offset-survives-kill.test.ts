@@ -9,9 +9,10 @@ import { expect, test } from "vitest";
 
 import { temporaryDirectory } from "../broker-process.ts";
 import { type Harness, start } from "../groups/harness.ts";
+import { RUNS_LONG_TESTS } from "../optional-parts.ts";
 
 const PROGRAM = fileURLToPath(new URL("programs/commit-offsets.mjs", import.meta.url));
-const KILLS = 6;
+const KILLS = RUNS_LONG_TESTS ? 6 : 3;
 /** Rounds between two kills: some roll-ups, and some more for the kills to come at any point. */
 const ROUNDS = 45;
 const options = { offsetsTopicNumPartitions: 3 };
@@ -42,7 +43,7 @@ function offsets({ coordinator }: Harness): number[] {
 		.flatMap(({ partitions }) => partitions.map(({ offset }) => offset));
 }
 
-test("committed offsets are there after a kill", { timeout: 120_000 }, async () => {
+test("committed offsets are there after a kill", async () => {
 	const dataDir = temporaryDirectory();
 	let next = 1;
 	let logStart = 0;

@@ -21,7 +21,7 @@ const KILLS = [3, 15, 15, 15, 15];
 const ACKS_MIN = 300;
 const LATER_MS_MAX = 400;
 const RATE_PER_SECOND_MAX = 1_500;
-const COMPACTED_MS_MAX = 20_000;
+const COMPACTED_MS_MAX = 60_000;
 const TOMBSTONES = 20;
 
 const CONFIGS = {

@@ -18,7 +18,7 @@ import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 import { RawClient } from "../websocket/raw-client.ts";
 
 const MEBIBYTE = 1_048_576;
-const STORED_BYTES = 40 * MEBIBYTE;
+const STORED_BYTES = 20 * MEBIBYTE;
 const VALUE_BYTES = 100_000;
 /** What the metadata and the files of an empty topic may take. */
 const REMAINDER_BYTES_MAX = MEBIBYTE;
@@ -36,7 +36,7 @@ describe.each(TRANSPORTS)("%s", (transport) => {
 		["topic being read", "deletion", false],
 		["topic waiting for a socket", "deletion", true],
 		["log being read that retention cuts", "retention", false],
-	] as const)("a %s", { timeout: 60_000 }, async ([, way, isStalled], context) => {
+	] as const)("a %s", async ([, way, isStalled], context) => {
 		const missing = missingMounts();
 		if (missing !== null) context.skip(missing);
 		const { directory } = mountMemory(128 * MEBIBYTE);

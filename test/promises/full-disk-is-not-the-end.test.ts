@@ -44,101 +44,97 @@ test.for(
 	FILE_SYSTEMS.flatMap(([system, mount]) =>
 		WRITERS.map(([writer, configs]) => ({ system, mount, writer, configs })),
 	).map((variant, index) => ({ ...variant, isLong: index > 0 })),
-)(
-	"$writer on a full $system",
-	{ timeout: 120_000 },
-	async ({ mount, configs, isLong }, context) => {
-		if (isLong && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
-		const missing = missingMounts();
-		if (missing !== null) context.skip(missing);
-		const { directory } = mount();
-		const dataDir = join(directory, "data");
-		const stored = {
-			ballast: new Map(),
-			victim: new Map(),
-			kept: new Map(),
-			kafka: new Map(),
-		} satisfies Record<string, Stored>;
-		let broker = await BrokerProcess.start({ dataDir });
-		const { port } = broker;
-		const client = await connect(broker.url);
-		let raw = await RawClient.greeted(broker.url);
-		let kafka = await kafkaClients(broker);
-		for (const topic of Object.keys(stored)) await client.topics.create(topic, { configs });
+)("$writer on a full $system", async ({ mount, configs, isLong }, context) => {
+	if (isLong && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
+	const missing = missingMounts();
+	if (missing !== null) context.skip(missing);
+	const { directory } = mount();
+	const dataDir = join(directory, "data");
+	const stored = {
+		ballast: new Map(),
+		victim: new Map(),
+		kept: new Map(),
+		kafka: new Map(),
+	} satisfies Record<string, Stored>;
+	let broker = await BrokerProcess.start({ dataDir });
+	const { port } = broker;
+	const client = await connect(broker.url);
+	let raw = await RawClient.greeted(broker.url);
+	let kafka = await kafkaClients(broker);
+	for (const topic of Object.keys(stored)) await client.topics.create(topic, { configs });
 
-		// Records are refused over both protocols while there is still room for the rest.
-		expect(await fill(raw, "ballast", stored.ballast, 10 * MEBIBYTE)).toBe(0);
-		expect(await fill(raw, "victim", stored.victim, 8 * MEBIBYTE)).toBe(0);
-		await fillByBoth(raw, kafka, stored);
-		expect(stored.kept.size).toBeGreaterThan(100);
-		expect(stored.kafka.size).toBeGreaterThan(100);
-		expect(freeBytes(directory)).toBeGreaterThan(MEBIBYTE);
-		const refusal = await sendOne(client, "kept").catch((error: unknown) => error);
-		expect(refusal).toMatchObject({ retriable: true });
-		expect(String((refusal as Error).cause)).toContain("delete topics or records");
+	// Records are refused over both protocols while there is still room for the rest.
+	expect(await fill(raw, "ballast", stored.ballast, 10 * MEBIBYTE)).toBe(0);
+	expect(await fill(raw, "victim", stored.victim, 8 * MEBIBYTE)).toBe(0);
+	await fillByBoth(raw, kafka, stored);
+	expect(stored.kept.size).toBeGreaterThan(100);
+	expect(stored.kafka.size).toBeGreaterThan(100);
+	expect(freeBytes(directory)).toBeGreaterThan(MEBIBYTE);
+	const refusal = await sendOne(client, "kept").catch((error: unknown) => error);
+	expect(refusal).toMatchObject({ retriable: true });
+	expect(String((refusal as Error).cause)).toContain("delete topics or records");
 
-		// Everything else goes on.
+	// Everything else goes on.
+	await expectServed(client, stored);
+	await expectGroupsCommit(client, kafka, "victim", stored.victim.size);
+	await client.topics.create("one-more");
+	await client.topics.alter("kept", { "segment.ms": 100_000_000 });
+	expect(await fill(raw, "one-more", new Map(), 1, 1)).toBe(FULL);
+
+	// Deleting records makes room at once, and who waits for it is served.
+	const waiting = sendOne(client, "kept", 20_000);
+	const before = freeBytes(directory);
+	await kafka.admin.fetchTopicOffsets("victim");
+	await kafka.admin.deleteTopicRecords({
+		topic: "victim",
+		partitions: [{ partition: 0, offset: "-1" }],
+	});
+	stored.victim.clear();
+	expect(await waiting).toMatchObject({ partition: 0 });
+	expect(freeBytes(directory)).toBeGreaterThan(before + 6 * MEBIBYTE);
+	await fillByBoth(raw, kafka, stored);
+	await expectServed(client, stored);
+
+	// Something else takes the disk to its last block. The broker is killed, starts, stops there.
+	const otherFile = join(directory, "other");
+	takeAll(directory, otherFile);
+	await expectServed(client, stored);
+	for (const ending of ["kill", "stop"] as const) {
+		const ended = await broker[ending]();
+		if (ended !== undefined) expect(ended).toMatchObject({ code: 0, signal: null });
+		broker = await BrokerProcess.start({ dataDir, port });
 		await expectServed(client, stored);
-		await expectGroupsCommit(client, kafka, "victim", stored.victim.size);
-		await client.topics.create("one-more");
-		await client.topics.alter("kept", { "segment.ms": 100_000_000 });
-		expect(await fill(raw, "one-more", new Map(), 1, 1)).toBe(FULL);
+	}
+	raw = await RawClient.greeted(broker.url);
+	kafka = await kafkaClients(broker);
+	await refusedByBoth(raw, kafka, stored);
+	takeAll(directory, otherFile);
 
-		// Deleting records makes room at once, and who waits for it is served.
-		const waiting = sendOne(client, "kept", 20_000);
-		const before = freeBytes(directory);
-		await kafka.admin.fetchTopicOffsets("victim");
-		await kafka.admin.deleteTopicRecords({
-			topic: "victim",
-			partitions: [{ partition: 0, offset: "-1" }],
-		});
-		stored.victim.clear();
-		expect(await waiting).toMatchObject({ partition: 0 });
-		expect(freeBytes(directory)).toBeGreaterThan(before + 6 * MEBIBYTE);
-		await fillByBoth(raw, kafka, stored);
-		await expectServed(client, stored);
+	// Even then a topic can be deleted, which is room for the others.
+	const stillWaiting = sendOne(client, "kept", 20_000);
+	await client.topics.delete("ballast");
+	expect(await stillWaiting).toMatchObject({ partition: 0 });
+	expect(await fill(raw, "kept", stored.kept, 2 * MEBIBYTE)).toBe(0);
+	expect(await fillByKafka(kafka, stored.kafka, MEBIBYTE)).toBe(0);
+	rmSync(otherFile);
+	await expectGroupsCommit(client, kafka, "kafka", stored.kafka.size);
+	const { ballast: _, ...left } = stored;
+	await expectServed(client, left);
 
-		// Something else takes the disk to its last block. The broker is killed, starts, stops there.
-		const otherFile = join(directory, "other");
-		takeAll(directory, otherFile);
-		await expectServed(client, stored);
-		for (const ending of ["kill", "stop"] as const) {
-			const ended = await broker[ending]();
-			if (ended !== undefined) expect(ended).toMatchObject({ code: 0, signal: null });
-			broker = await BrokerProcess.start({ dataDir, port });
-			await expectServed(client, stored);
-		}
-		raw = await RawClient.greeted(broker.url);
-		kafka = await kafkaClients(broker);
-		await refusedByBoth(raw, kafka, stored);
-		takeAll(directory, otherFile);
-
-		// Even then a topic can be deleted, which is room for the others.
-		const stillWaiting = sendOne(client, "kept", 20_000);
-		await client.topics.delete("ballast");
-		expect(await stillWaiting).toMatchObject({ partition: 0 });
-		expect(await fill(raw, "kept", stored.kept, 2 * MEBIBYTE)).toBe(0);
-		expect(await fillByKafka(kafka, stored.kafka, MEBIBYTE)).toBe(0);
-		rmSync(otherFile);
-		await expectGroupsCommit(client, kafka, "kafka", stored.kafka.size);
-		const { ballast: _, ...left } = stored;
-		await expectServed(client, left);
-
-		raw.close();
-		await client.close();
-		const stopped = await broker.stop();
-		expect(stopped).toMatchObject({ code: 0, signal: null });
-		// It said how short the disk was when it started, and that records are taken again.
-		expect(stopped.stderr).toMatch(/disk space: .*bytes are available to/);
-		expect(stopped.stderr).toMatch(/disk space: .*records are taken/);
-		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
-		broker = await BrokerProcess.start({ dataDir });
-		const again = await connect(broker.url);
-		await expectServed(again, left);
-		await again.close();
-		expect(await broker.stop()).toMatchObject({ code: 0, signal: null });
-	},
-);
+	raw.close();
+	await client.close();
+	const stopped = await broker.stop();
+	expect(stopped).toMatchObject({ code: 0, signal: null });
+	// It said how short the disk was when it started, and that records are taken again.
+	expect(stopped.stderr).toMatch(/disk space: .*bytes are available to/);
+	expect(stopped.stderr).toMatch(/disk space: .*records are taken/);
+	expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
+	broker = await BrokerProcess.start({ dataDir });
+	const again = await connect(broker.url);
+	await expectServed(again, left);
+	await again.close();
+	expect(await broker.stop()).toMatchObject({ code: 0, signal: null });
+});
 
 interface KafkaClients {
 	readonly producer: kafkajs.Producer;

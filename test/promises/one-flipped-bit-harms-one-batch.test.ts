@@ -24,7 +24,7 @@ const BATCHES = 240;
 const RECORDS_PER_BATCH = 5;
 const COUNT = BATCHES * RECORDS_PER_BATCH;
 const HEADER_BYTES = 61;
-const FOUND_MS_MAX = 20_000;
+const FOUND_MS_MAX = 60_000;
 
 /** Every field of a batch's header but the leader epoch, which nothing covers; then the records. */
 const REGIONS: readonly [what: string, at: (batchBytes: number) => number][] = [
@@ -190,9 +190,7 @@ function flipEachRegion(dataDir: string): number[] {
 	});
 }
 
-test("a bit in any region of a batch costs that batch, and the broker says so by itself", {
-	timeout: 60_000,
-}, async () => {
+test("a bit in any region of a batch costs that batch, and the broker says so", async () => {
 	const dataDir = copy();
 	const harmed = flipEachRegion(dataDir);
 	const broker = await started(dataDir);
@@ -251,7 +249,7 @@ test("a reader that is faster than the broker loses the same one batch", async (
 	for (const from of harmed) expect(stderr).toContain(`offsets ${from} to `);
 });
 
-test("a bit in what can be made again harms nothing", { timeout: 60_000 }, async () => {
+test("a bit in what can be made again harms nothing", async () => {
 	const all = Array.from({ length: COUNT }, (_, number) => number);
 	for (const extension of [".index", ".timeindex", ".snapshot", "checkpoint"]) {
 		const dataDir = copy();
@@ -291,9 +289,7 @@ test("without a log start that can be believed, no record is missing", async () 
 	await again.stop();
 });
 
-test("a bit in the metadata costs no record: the broker serves, or refuses until it is repaired", {
-	timeout: 120_000,
-}, async () => {
+test("a bit in the metadata costs no record: it is served, or refused until repaired", async () => {
 	const { length } = readFileSync(join(original, "metadata.redb"));
 	let refused = 0;
 	for (const position of [0, 12, 70, 140, 4_100, 8_200, 12_300, Math.floor(length / 2)]) {

@@ -88,7 +88,6 @@ function startLoad(history: History, client: Client, bootstrap: string, signal: 
 
 test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 	"power cut %i: what was acknowledged as flushed, and what consumers saw, is there",
-	{ timeout: 60_000 },
 	async (cut, context) => {
 		if (cut > CUTS_SHORT && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
 		const missing = missingMounts();

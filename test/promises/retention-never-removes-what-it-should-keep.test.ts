@@ -16,7 +16,7 @@ const PARTITIONS = 2;
 const KILLS = [2, 12, 12, 12];
 const ACKS_MIN = 500;
 const LATER_MS_MAX = 400;
-const SETTLE_MS_MAX = 10_000;
+const SETTLE_MS_MAX = 60_000;
 
 const RETENTION_MS = 1_000;
 const RETENTION_BYTES = 1_500_000;

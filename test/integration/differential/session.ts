@@ -32,7 +32,7 @@ export type CreateTopic = (
 ) => Promise<void>;
 
 const NIL_UUID = "00000000-0000-0000-0000-000000000000";
-const READY_MS_MAX = 10_000;
+const READY_MS_MAX = 60_000;
 const ANSWER_MS_MAX = 5_000;
 
 export class Session {

@@ -208,8 +208,8 @@ impl Log {
         let name = Segment::file_name(offset, "snapshot");
         // Stored even when no producer is known, so that recovery can tell this from a lost one.
         snapshot::store(files, &self.directory.join(&name), producers, offset).map_err(failed)?;
-        // The last one stays: it is still good should the new one turn out torn. So does the last one
-        // in front of the segment: without it the closed segments would all have to be read.
+        // The last one stays: it is still good should the new one turn out torn. So does the last
+        // one in front of the segment: without it the closed segments would all have to be read.
         older.retain(|other| *other != name);
         older.pop();
         let base_name = Segment::file_name(base_offset, "snapshot");

@@ -57,8 +57,8 @@ struct Inner {
 }
 
 impl WindowCache {
-    /// A cache of at most `bytes_max` of address space (but always one window), with no more windows
-    /// than the process may have.
+    /// A cache of at most `bytes_max` of address space (but always one window), with no more
+    /// windows than the process may have.
     pub fn new(bytes_max: u64, limits: ProcessLimits) -> Self {
         let windows_max = NonZeroUsize::new(limits.maps_for_windows(WINDOWS_MAX));
         let windows = LruCache::new(windows_max.unwrap_or(NonZeroUsize::MIN));

@@ -25,7 +25,7 @@ use crate::{
 
 const SMOKE_SEED: u64 = 0x6672_616d;
 const SMOKE_RUNS: u64 = 60;
-/// Of so many runs that are asked for one is made here: it takes as long, and there is less to find.
+/// Of so many runs that are asked for one is made here: it takes as long, and finds less.
 const RUNS_ONE_IN: u64 = 8;
 /// Runs within which an event loop that forgets whose frames they are must have mixed something up.
 const CANARY_RUNS: u64 = 20;
