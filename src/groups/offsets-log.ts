@@ -43,13 +43,14 @@ export type AppendDone = (error: MillraceError | undefined, baseOffset: number) 
 
 /**
  * What the topic is created with. As Kafka does it but for two: records may be as large as a batch
- * may be, and segments are small, as only whole ones are deleted when a log is rolled up.
+ * may be, and segments are small: only whole ones are deleted when a log is rolled up, and the last
+ * one is left alone by compaction.
  */
 export const OFFSETS_TOPIC_CONFIG: readonly (readonly [string, string])[] = [
 	["cleanup.policy", "compact"],
 	["compression.type", "producer"],
 	["max.message.bytes", String(LIMITS.batchBytesMax)],
-	["segment.bytes", "16777216"],
+	["segment.bytes", "1048576"],
 ];
 
 /** A body of the format `bytes`: `[value, key]`. */
