@@ -82,6 +82,8 @@ export class Sender implements LinkUser {
 	#renewing = false;
 	#pumpScheduled = false;
 	#sweepTimer: ReturnType<typeof setTimeout> | undefined;
+	/** Why nothing will be sent any more. */
+	#failure: MillraceError | undefined;
 
 	constructor(link: Link, directory: TopicDirectory) {
 		this.#link = link;
@@ -89,7 +91,10 @@ export class Sender implements LinkUser {
 		link.add(this);
 	}
 
-	/** The batch that the next record of `owner` for this partition goes into. */
+	/**
+	 * The batch that the next record of `owner` for this partition goes into. Throws when no
+	 * connection will come any more: records may have waited for their topic until then.
+	 */
 	openBatch(owner: BatchOwner, topic: string, partition: number): Batch {
 		const queue = this.#queue(topic, partition);
 		const last = queue.batches.at(-1);
@@ -155,6 +160,7 @@ export class Sender implements LinkUser {
 	}
 
 	failed(error: MillraceError): void {
+		this.#failure = error;
 		this.#connection = undefined;
 		clearTimeout(this.#sweepTimer);
 		for (const queue of this.#active) {
@@ -205,6 +211,7 @@ export class Sender implements LinkUser {
 	}
 
 	#newBatch(owner: BatchOwner, queue: PartitionQueue): Batch {
+		if (this.#failure !== undefined) throw this.#failure;
 		const buffer = this.#pool.take(queue.large);
 		queue.large = false;
 		const batch = new Batch(owner, queue.topic, queue.partition, buffer, performance.now());

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Ack, type Client, connect, type MillraceError } from "../../src/client/index.ts";
 import { murmur2, partitionOfHash } from "../../src/client/murmur2.ts";
@@ -595,8 +596,23 @@ describe("closing", () => {
 		const other = await connect(broker.url, { signal: controller.signal });
 		const producer = other.producer();
 		const pending = producer.send({ topic: "a", value: 1 });
-		setTimeout(() => controller.abort(new Error("enough")), 20);
+		await expect.poll(() => broker.frames.length).toBe(1);
+		controller.abort(new Error("enough"));
 		await expect(pending).rejects.toMatchObject({ code: "CLOSED" });
 		expect(other.state).toBe("closed");
+	});
+
+	test("it does so while a record waits for its topic, too", async () => {
+		broker.onProduce = () => "ignore";
+		for (let turns = 0; turns < 8; turns++) {
+			const controller = new AbortController();
+			const other = await connect(broker.url, { signal: controller.signal });
+			const pending = other.producer().send({ topic: "a", value: 1 });
+			const failure = pending.catch((error: unknown) => error);
+			// The question about the topic, its answer and the record may all be under way by then.
+			for (let turn = 0; turn < turns; turn++) await nextTurn();
+			controller.abort(new Error("enough"));
+			expect(await failure).toMatchObject({ code: "CLOSED" });
+		}
 	});
 });
