@@ -45,7 +45,10 @@ export class GroupMember {
 	readonly #terms: Terms;
 	readonly #events: MemberEvents;
 	#connection: Connection | undefined;
-	#memberId: string | undefined;
+	/** Chosen here, so that a join whose answer is lost can be repeated as the same member. */
+	#memberId = newMemberId();
+	/** A join was sent under this id: the broker may know it. */
+	#isKnown = false;
 	#state: "out" | "joining" | "in" = "out";
 	/** What came before the answer to join. */
 	#early: { kind: string; details: DecodedMap }[] = [];
@@ -67,19 +70,19 @@ export class GroupMember {
 	async join(connection: Connection, isWanted: () => boolean): Promise<boolean> {
 		this.#connection = connection;
 		this.#state = "joining";
-		const isBack = this.#memberId !== undefined;
+		const isBack = this.#isKnown;
 		for (;;) {
 			this.#early = [];
 			try {
-				const memberId = this.#memberId;
-				const known = memberId === undefined ? {} : { member_id: memberId };
-				const answer = await this.#call("groups.join", { ...this.#terms, ...known });
+				this.#isKnown = true;
+				const takes = { ...this.#terms, member_id: this.#memberId };
+				const answer = await this.#call("groups.join", takes);
 				this.#memberId = answer.member_id;
 				this.#state = "in";
 				return answer.resumed;
 			} catch (thrown) {
 				const error = thrown as MillraceError;
-				if (error.code === "UNKNOWN_MEMBER_ID") this.#memberId = undefined;
+				if (error.code === "UNKNOWN_MEMBER_ID") this.#forget();
 				// Our own connection of before may not be known to be gone.
 				else if (!error.retriable && !(isBack && error.code === "UNRELEASED_INSTANCE_ID"))
 					throw error;
@@ -150,13 +153,19 @@ export class GroupMember {
 	async leave(): Promise<void> {
 		const leaving = this.#call("groups.leave", this.#about());
 		this.#state = "out";
-		this.#memberId = undefined;
+		this.#forget();
 		await leaving;
+	}
+
+	/** Who joins next is another member. */
+	#forget(): void {
+		this.#memberId = newMemberId();
+		this.#isKnown = false;
 	}
 
 	#lost({ code, message }: GroupNotices["lost"]): void {
 		this.#state = "out";
-		this.#memberId = undefined;
+		this.#forget();
 		this.#events.lost(MillraceError.fromNumber(code, message));
 	}
 
@@ -166,9 +175,7 @@ export class GroupMember {
 		if (this.#connection === undefined || this.#state === "joining") {
 			throw new MillraceError("CONNECTION_LOST", `${group} is joined again when there is one`);
 		}
-		if (this.#state === "in" && this.#memberId !== undefined) {
-			return { group, member_id: this.#memberId };
-		}
+		if (this.#state === "in") return { group, member_id: this.#memberId };
 		throw new MillraceError("UNKNOWN_MEMBER_ID", `${group} has no such member at the moment`);
 	}
 
@@ -181,4 +188,13 @@ export class GroupMember {
 		const answer = await connection.request(OPERATION.call, name, takes as unknown as FrameValue);
 		return answer as unknown as CallAnswer<Name>;
 	}
+}
+
+/** A random UUID. Not `crypto.randomUUID`, which pages have only where they came by https. */
+function newMemberId(): string {
+	const bytes = crypto.getRandomValues(new Uint8Array(16));
+	bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40;
+	bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+	const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+	return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

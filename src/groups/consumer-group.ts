@@ -490,6 +490,11 @@ export class ConsumerGroup implements Group {
 		};
 	}
 
+	/** Whether somebody watches the member; false where there is none. */
+	isWatched(memberId: string): boolean {
+		return (this.#state.get(memberId)?.watcher ?? null) !== null;
+	}
+
 	/** The member's epoch; null: there is no such member. */
 	epochOf(memberId: string): number | null {
 		return this.#state.get(memberId)?.standing.epoch ?? null;

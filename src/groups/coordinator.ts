@@ -249,6 +249,11 @@ export class GroupCoordinator {
 		return group instanceof ConsumerGroup ? group.epochOf(memberId) : null;
 	}
 
+	/** Whether a connection keeps the member alive. Throws GROUP_ID_NOT_FOUND. */
+	isConsumerWatched(groupId: string, memberId: string): boolean {
+		return this.#consumer(groupId).isWatched(memberId);
+	}
+
 	/** As `ConsumerGroup.isSettled`. Throws GROUP_ID_NOT_FOUND. */
 	isConsumerSettled(groupId: string, memberId: string): boolean {
 		return this.#consumer(groupId).isSettled(memberId);

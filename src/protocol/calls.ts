@@ -250,7 +250,7 @@ export interface Calls {
 			/** Default 300,000. */
 			progress_timeout_ms?: number;
 		};
-		/** `resumed`: it is the member that `member_id` named. */
+		/** `resumed`: it is the member that `member_id` named, which was there already. */
 		answers: { member_id: string; resumed: boolean };
 	};
 	/** What was revoked has been given up. */

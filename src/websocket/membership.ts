@@ -38,7 +38,10 @@ import type { SessionHost } from "./session-host.ts";
 /** What a client says when it joins. */
 export interface MembershipTerms {
 	readonly groupId: string;
-	/** What an earlier connection was; empty: a new member. */
+	/**
+	 * What an earlier connection was, or the id under which to be a new member; empty: a new member
+	 * under an id of the broker's.
+	 */
 	readonly memberId: string;
 	readonly instanceId: string | null;
 	readonly rackId: string | null;
@@ -104,7 +107,10 @@ export class Membership implements ConsumerWatcher {
 		this.#progressMs = host.clock.monotonicMs();
 	}
 
-	/** Joins; rejects with what `GroupCoordinator.consumerHeartbeat` does. Tells nothing yet. */
+	/**
+	 * Joins; rejects with what `GroupCoordinator.consumerHeartbeat` does, and with FENCED_MEMBER_EPOCH
+	 * when another connection is that member before it is known here. Tells nothing yet.
+	 */
 	static async join(
 		host: SessionHost,
 		owner: MembershipOwner,
@@ -113,13 +119,19 @@ export class Membership implements ConsumerWatcher {
 		const { groupId } = terms;
 		const epoch = terms.memberId === "" ? null : host.groups.consumerEpoch(groupId, terms.memberId);
 		const isResumed = epoch !== null && epoch > 0;
+		// A static member that is away keeps its id until another has its place.
+		const newId = epoch === null ? terms.memberId : "";
 		const sender = isResumed
 			? { memberId: terms.memberId, memberEpoch: epoch }
-			: { memberId: "", memberEpoch: EPOCH_JOIN };
+			: { memberId: newId, memberEpoch: EPOCH_JOIN };
 		const { memberId, memberEpoch } = await host.groups.consumerHeartbeat({
 			...heartbeat(terms, NO_PARTITIONS),
 			...sender,
 		});
+		if (!isResumed && host.groups.isConsumerWatched(groupId, memberId)) {
+			// The client took this connection for lost, and came back by another.
+			throw new MillraceError("FENCED_MEMBER_EPOCH", `${memberId} is somebody else now`);
+		}
 		const member = { memberId, epoch: memberEpoch, isResumed };
 		const membership = new Membership(host, owner, terms, member);
 		membership.#stopWatching = host.groups.watchConsumer(groupId, memberId, membership);

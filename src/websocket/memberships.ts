@@ -14,6 +14,8 @@ export class Memberships {
 	readonly #byId = new Map<string, Membership>();
 	/** Joins that are under way. */
 	#joining = 0;
+	/** The members that they name. */
+	readonly #joiningIds = new Set<string>();
 	/** What commits that are under way hold, about. */
 	#committingBytes = 0;
 	#isClosed = false;
@@ -31,10 +33,12 @@ export class Memberships {
 		if (this.#byId.size + this.#joining >= LIMITS.groupMembersOfConnectionMax) {
 			throw new MillraceError("LIMIT_EXCEEDED", "group_members_max");
 		}
-		if (this.#byId.has(terms.memberId)) {
+		const { memberId } = terms;
+		if (this.#byId.has(memberId) || this.#joiningIds.has(memberId)) {
 			throw new MillraceError("INVALID_REQUEST", "this connection is that member already");
 		}
 		this.#joining++;
+		if (memberId !== "") this.#joiningIds.add(memberId);
 		const owner: MembershipOwner = {
 			notice: (kind, notice) => this.#session.notice(kind, notice),
 			guard: (work) => this.#session.guard(work),
@@ -50,6 +54,7 @@ export class Memberships {
 			return membership;
 		} finally {
 			this.#joining--;
+			this.#joiningIds.delete(memberId);
 		}
 	}
 

@@ -1,9 +1,10 @@
 /** Members of a group whose broker stops or dies: they are who they were when it is back. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 
 import { type Client, connect, type GroupConsumer } from "../../src/client/index.ts";
 import { BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { MutingProxy } from "../muting-proxy.ts";
 
 const PARTITIONS = 4;
 
@@ -75,3 +76,58 @@ test.each(["SIGTERM", "SIGKILL"] as const)(
 	},
 	40_000,
 );
+
+async function read(consumer: GroupConsumer): Promise<void> {
+	for await (const _ of consumer) throw new Error("nothing was produced");
+}
+
+describe("a member that does not learn that it is one", () => {
+	/** A group in which a client has become a member without being told. */
+	async function untold(dataDir: string, port = 0) {
+		const broker = await BrokerProcess.start({ dataDir, port });
+		const proxy = await MutingProxy.start(broker.port, onTestFinished);
+		const admin = await connected(broker.url);
+		await admin.topics.create("records", { partitions: PARTITIONS });
+		const client = await connected(proxy.url);
+		proxy.isMute = true;
+		const consumer = client.consumer({ group: "untold", topics: "records" });
+		const reading = read(consumer);
+		const members = async () => {
+			const [group] = (await admin.groups.list()).filter(({ group: name }) => name === "untold");
+			return group === undefined ? [] : (await admin.groups.describe("untold")).members;
+		};
+		await expect.poll(async () => (await members()).length).toBe(1);
+		return { broker, proxy, consumer, reading, members };
+	}
+
+	test.each(["SIGTERM", "SIGKILL"] as const)(
+		"is that member when the broker is back after %s",
+		async (signal) => {
+			const dataDir = temporaryDirectory();
+			const { broker, proxy, consumer, reading, members } = await untold(dataDir);
+			const [before] = await members();
+			broker.signal(signal);
+			await broker.ended;
+			proxy.isMute = false;
+			await BrokerProcess.start({ dataDir, port: broker.port });
+			// The session timeout is 45 s: nobody waits for it.
+			await expect.poll(() => consumer.assignment().length).toBe(PARTITIONS);
+			expect((await members()).map(({ member_id: id }) => id)).toEqual([before?.member_id]);
+			await consumer.close();
+			await reading;
+			expect(await members()).toEqual([]);
+		},
+		40_000,
+	);
+
+	test("is one member when only its connection was lost", { timeout: 40_000 }, async () => {
+		const { proxy, consumer, reading, members } = await untold(temporaryDirectory());
+		proxy.isMute = false;
+		proxy.cut();
+		await expect.poll(() => consumer.assignment().length).toBe(PARTITIONS);
+		expect(await members()).toHaveLength(1);
+		await consumer.close();
+		await reading;
+		expect(await members()).toEqual([]);
+	});
+});

@@ -286,10 +286,56 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		client.close();
 		await other.ping();
 		expect(await again.commit(topic, { 0: 1 })).toEqual([0]);
-		// A member that nobody knows is a new one, under an id of the broker's.
-		const made = await RawMember.join(other, newGroup(), { ...takes, member_id: "made-up" });
-		expect(made.isResumed).toBe(false);
-		expect(made.memberId).not.toBe("made-up");
+	});
+
+	test("a member that nobody knows is a new one, under the id that it has made up", async () => {
+		const client = await at.client();
+		const takes = { topics: [await at.topic(2)] };
+		const group = newGroup();
+		const made = await RawMember.join(client, group, { ...takes, member_id: "made-up" });
+		expect(made).toMatchObject({ isResumed: false, memberId: "made-up" });
+		expect(await made.assigned(2)).toHaveLength(2);
+		expect(await owners(client, group)).toHaveProperty("made-up");
+		// The same id is somebody else in another group, but not on this connection.
+		const elsewhere = await at.client();
+		const namesake = await RawMember.join(elsewhere, newGroup(), {
+			...takes,
+			member_id: "made-up",
+		});
+		expect(namesake.isResumed).toBe(false);
+		await made.call("leave", {});
+		const again = await RawMember.join(client, group, { ...takes, member_id: "made-up" });
+		expect(again).toMatchObject({ isResumed: false, memberId: "made-up" });
+		const unnamed = await RawMember.join(client, newGroup(), { ...takes, member_id: "" });
+		expect(unnamed.memberId).not.toBe("");
+	});
+
+	test("a static member that is away is another under another id", async () => {
+		const [client, other] = [await at.client(), await at.client()];
+		const takes = { topics: [await at.topic(2)], instance_id: "i" };
+		const group = newGroup();
+		const first = await RawMember.join(client, group, { ...takes, member_id: "first" });
+		await first.assigned(2);
+		await first.call("leave", {});
+		const same = await RawMember.join(other, group, { ...takes, member_id: "first" });
+		expect(same.isResumed).toBe(false);
+		await same.assigned(2);
+		await same.call("leave", {});
+		const second = await RawMember.join(other, group, { ...takes, member_id: "second" });
+		expect(second).toMatchObject({ isResumed: false, memberId: "second" });
+		expect(await second.assigned(2)).toHaveLength(2);
+		expect(Object.keys(await owners(other, group))).toEqual(["second"]);
+	});
+
+	test("one connection is a member once, also while it joins", async () => {
+		const client = await at.client();
+		const takes = { group: newGroup(), topics: [await at.topic(1)], member_id: "one" };
+		const outcomes = await Promise.allSettled([
+			client.call("groups.join", takes),
+			client.call("groups.join", takes),
+		]);
+		expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+		await expect(client.call("groups.join", takes)).rejects.toThrow("INVALID_REQUEST");
 	});
 
 	test("two members on one connection share, too", async () => {
@@ -331,6 +377,12 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		[
 			"groups.join",
 			{ group: "g", topics: ["t"], progress_timeout_ms: 2 ** 31 },
+			"INVALID_ARGUMENT",
+		],
+		["groups.join", { group: "g", topics: ["t"], member_id: " " }, "INVALID_ARGUMENT"],
+		[
+			"groups.join",
+			{ group: "g", topics: ["t"], member_id: "m".repeat(9_000) },
 			"INVALID_ARGUMENT",
 		],
 		["groups.progress", { group: "g", member_id: "m" }, "UNKNOWN_MEMBER_ID"],

@@ -128,7 +128,7 @@ function termsOf(session: Session, parameters: Arguments): MembershipTerms {
 	const progressTimeoutMs = duration("progress_timeout_ms") ?? PROGRESS_TIMEOUT_MS_DEFAULT;
 	return {
 		groupId: group(parameters),
-		memberId: optionalName(parameters, "member_id") ?? "",
+		memberId: memberIdOf(parameters),
 		instanceId: optionalName(parameters, "instance_id"),
 		rackId: optionalName(parameters, "rack_id"),
 		topicNames,
@@ -139,6 +139,13 @@ function termsOf(session: Session, parameters: Arguments): MembershipTerms {
 		clientId: session.clientName,
 		clientHost: `/${session.remoteAddress}`,
 	};
+}
+
+/** Empty: the client names none. */
+function memberIdOf(parameters: Arguments): string {
+	const memberId = optionalName(parameters, "member_id") ?? "";
+	if (memberId !== "" && memberId.trim() === "") invalid("member_id", "is blank");
+	return memberId;
 }
 
 function optionalName(parameters: Arguments, name: string): string | null {
