@@ -58,6 +58,8 @@ const SUBSCRIPTIONS = [
 	{ topicNames: ["t"], topicPattern: "(u|v.*)" },
 ];
 
+const REBALANCE_MS = 30_000;
+
 /** What a client of the group believes to have, which is what it reads. */
 class Client {
 	readonly consumer: Consumer;
@@ -67,6 +69,8 @@ class Client {
 	subscription: object;
 	/** An answer was lost: it says everything with the next heartbeat. */
 	isUnsure = false;
+	/** Since when it has not said that it gave up what it was to, or may have been to. */
+	unconfirmedMs: number | undefined;
 
 	constructor(consumer: Consumer, subscription: object, nowMs: number) {
 		this.consumer = consumer;
@@ -138,25 +142,31 @@ class World {
 		{ isSlow, isAnswerLost }: { isSlow: boolean; isAnswerLost: boolean },
 	): Promise<void> {
 		const { epoch, owned } = client.consumer;
-		await this.#tell(index, client, isSlow ? { owned: null } : {});
+		// Who says everything says what it has, too: otherwise it would not be told that again.
+		await this.#tell(index, client, isSlow && !client.isUnsure ? { owned: null } : {});
 		if (!isAnswerLost || epoch === 0 || this.clients.get(index) !== client) return;
 		// It knows what it knew before, and says everything the next time.
 		client.isUnsure = true;
 		client.consumer.epoch = epoch;
 		client.consumer.owned = owned;
+		client.unconfirmedMs ??= client.lastAnswerMs;
 	}
 
 	/** A heartbeat; a client that is told off gives everything up and joins again. */
 	async #tell(index: number, client: Client, change: object): Promise<void> {
 		const { consumer } = client;
 		const isFull = client.isUnsure || consumer.epoch === 0;
+		const before = flat(consumer.owned);
 		try {
 			await consumer.heartbeat({
-				...(isFull ? { ...client.subscription, rebalanceTimeoutMs: 30_000 } : {}),
+				...(isFull ? { ...client.subscription, rebalanceTimeoutMs: REBALANCE_MS } : {}),
 				...change,
 			});
 			client.isUnsure = false;
 			client.lastAnswerMs = this.driver.host.clock.monotonicMs();
+			if (!("owned" in change)) client.unconfirmedMs = undefined;
+			const after = new Set(flat(consumer.owned));
+			if (before.some((each) => !after.has(each))) client.unconfirmedMs ??= client.lastAnswerMs;
 		} catch (error) {
 			expected(error);
 			client.isUnsure = true;
@@ -169,14 +179,17 @@ class World {
 		}
 	}
 
-	/** Who has not had an answer for as long as its session lasts stops reading by itself. */
+	/**
+	 * Who has not had an answer for as long as its session lasts stops reading by itself, and so does
+	 * who could not say within the time for a rebalance that it gave something up.
+	 */
 	#giveUpStale(): void {
 		const { host } = this.driver;
 		const nowMs = host.clock.monotonicMs();
 		for (const [index, client] of this.clients) {
-			if (nowMs - client.lastAnswerMs >= host.timeouts.sessionTimeoutMs) {
-				this.clients.delete(index);
-			}
+			const { lastAnswerMs, unconfirmedMs = nowMs } = client;
+			const isStale = nowMs - lastAnswerMs >= host.timeouts.sessionTimeoutMs;
+			if (isStale || nowMs - unconfirmedMs >= REBALANCE_MS) this.clients.delete(index);
 		}
 	}
 
