@@ -13,6 +13,7 @@ import type { RecoveryEntry } from "../storage/storage.ts";
 import { UsageError } from "./exit-code.ts";
 import { checkIsDataDirectory, whileOpen } from "./open-directory.ts";
 import { jsonOption } from "./options.ts";
+import { formatBytes } from "./sizes.ts";
 
 interface BackupOptions {
 	readonly config?: string;
@@ -50,7 +51,7 @@ async function checkDirectories(from: string, to: string): Promise<void> {
 }
 
 function tell({ partitions, bytes }: BackupCounts): void {
-	process.stderr.write(`\r${partitions} partitions, ${(bytes / 2 ** 20).toFixed(0)} MiB`);
+	process.stderr.write(`\r\x1b[K${partitions} partitions, ${formatBytes(bytes)}`);
 }
 
 function describe(
@@ -58,6 +59,6 @@ function describe(
 	to: string,
 	recovered: readonly RecoveryEntry[],
 ): string {
-	const sum = `${partitions} partitions, ${files} files, ${bytes} bytes copied to ${to} and opened`;
+	const sum = `${partitions} partitions, ${files} files, ${formatBytes(bytes)} copied to ${to} and opened`;
 	return [sum, ...recovered.map(({ detail }) => detail)].join("\n");
 }

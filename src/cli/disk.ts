@@ -15,6 +15,7 @@ import {
 } from "../storage/data-files.ts";
 import { checkIsDataDirectory } from "./open-directory.ts";
 import { jsonOption } from "./options.ts";
+import { formatBytes } from "./sizes.ts";
 import { formatTable } from "./table.ts";
 
 /** Sizes in bytes. */
@@ -119,21 +120,19 @@ function describeUsage({ topics, others, allocatedBytes }: DiskUsage): string {
 	const topicHeads = ["topic", "partitions", "segments", "records", "other", "on disk", "ahead"];
 	const rows = topics.map((usage) => {
 		const { recordBytes, otherBytes, preallocatedBytes: ahead } = usage;
-		const sizes = [recordBytes, otherBytes, usage.allocatedBytes, ahead].map(kibibytes);
+		const sizes = [recordBytes, otherBytes, usage.allocatedBytes, ahead].map(formatBytes);
 		return [usage.topic, String(usage.partitions), String(usage.segments), ...sizes];
 	});
 	const rest = others.map(({ name, bytes, allocatedBytes: allocated }) => [
 		name,
-		...[bytes, allocated].map(kibibytes),
+		...[bytes, allocated].map(formatBytes),
 	]);
 	return [
 		formatTable(topicHeads, rows),
 		"",
 		formatTable(["beside topics", "size", "on disk"], rest),
 		"",
-		`${kibibytes(allocatedBytes)} KiB on disk; all sizes in KiB, ` +
-			"ahead: allocated for what is to come",
+		`${formatBytes(allocatedBytes)} on disk in all`,
+		"other: indexes and the like; ahead: allocated for what is to come, part of what is on disk",
 	].join("\n");
 }
-
-const kibibytes = (bytes: number): string => String(Math.ceil(bytes / 1_024));

@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 
 import { filesIn, partitionsOf } from "../storage/data-files.ts";
 import type { Check } from "./doctor-check.ts";
+import { formatBytes } from "./sizes.ts";
 
 /** Clocks that are kept by NTP are nearer than this to each other. */
 const CLOCK_STEP_MS_MAX = 5_000;
@@ -51,8 +52,8 @@ export async function checkMemory(dataDir: string): Promise<Check> {
 	return {
 		name,
 		status: "warn",
-		found: `${found}; at most ${mebibytes(limit)} by this cgroup`,
-		next: `give it ${mebibytes(MEMORY_LIMIT_WANTED_BYTES)} and what page cache is to have`,
+		found: `${found}; at most ${formatBytes(limit)} by this cgroup`,
+		next: `give it ${formatBytes(MEMORY_LIMIT_WANTED_BYTES)} and what page cache is to have`,
 	};
 }
 
@@ -68,7 +69,7 @@ async function brokerMemory(dataDir: string): Promise<string | undefined> {
 	};
 	const [own, all] = [bytesOf("RssAnon"), bytesOf("VmRSS")];
 	if (own === undefined || all === undefined) return undefined;
-	return `RssAnon ${mebibytes(own)} of pid ${pid}; ${mebibytes(all - own)} more are page cache`;
+	return `RssAnon ${formatBytes(own)} of pid ${pid}; ${formatBytes(all - own)} more are page cache`;
 }
 
 /** undefined: none. */
@@ -88,5 +89,3 @@ async function readIfThere(path: string): Promise<string | undefined> {
 		return undefined;
 	}
 }
-
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;

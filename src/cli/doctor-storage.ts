@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { loadNative } from "../native.ts";
 import type { NativeSpaceWatermarks } from "../native-binding.ts";
 import type { Check } from "./doctor-check.ts";
+import { formatBytes } from "./sizes.ts";
 
 const PROBE_WRITES = 100;
 const PROBE_BYTES = 4_096;
@@ -125,7 +126,7 @@ export function describeFileSystem(type: number): Check {
 /** What is free of a file system of `totalBytes`, and what the broker keeps free of it. */
 export function describeSpace(totalBytes: number, availableBytes: number): Check {
 	const name = "free space";
-	const available = `${inUnits(availableBytes)} of ${inUnits(totalBytes)}`;
+	const available = `${formatBytes(availableBytes)} of ${formatBytes(totalBytes)}`;
 	let marks: NativeSpaceWatermarks;
 	try {
 		marks = loadNative().spaceWatermarks(totalBytes);
@@ -135,23 +136,12 @@ export function describeSpace(totalBytes: number, availableBytes: number): Check
 	}
 	const { warnBelow, refuseBelow, resumeFrom, reserve } = marks;
 	const found =
-		`${available}; records are refused below ${inUnits(refuseBelow)}, taken again from ` +
-		`${inUnits(resumeFrom)} on, warned of below ${inUnits(warnBelow)}; ` +
-		`${inUnits(reserve)} reserve`;
+		`${available}; records are refused below ${formatBytes(refuseBelow)}, taken again from ` +
+		`${formatBytes(resumeFrom)} on, warned of below ${formatBytes(warnBelow)}; ` +
+		`${formatBytes(reserve)} reserve`;
 	if (availableBytes >= warnBelow) return { name, status: "ok", found };
 	const next = "free space, or choose another place with --data-dir";
 	return { name, status: "warn", found, next };
-}
-
-function inUnits(bytes: number): string {
-	const units = ["KiB", "MiB", "GiB", "TiB"];
-	let value = bytes / 1024;
-	let unit = 0;
-	while (value >= 1024 && unit < units.length - 1) {
-		value /= 1024;
-		unit += 1;
-	}
-	return `${Number(value.toFixed(1))} ${units[unit]}`;
 }
 
 /** Node has no fallocate: the program of that name is asked, where there is one. */

@@ -62,7 +62,7 @@ function describeGroup(group: GroupDescription): string {
 		row.lag_ms === null ? "-" : (row.lag_ms / 1_000).toFixed(1),
 		row.member_id ?? "-",
 	]);
-	const heads = ["topic", "partition", "committed", "end", "lag", "lag seconds", "member"];
+	const heads = ["topic", "partition", "committed", "end", "lag", "lag (s)", "member"];
 	const table = rows.length === 0 ? "nothing is committed" : formatTable(heads, rows);
 	return `${group.group}  ${type}  ${state}, ${count}\n\n${table}`;
 }

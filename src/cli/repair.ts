@@ -13,6 +13,7 @@ import { confirm } from "./confirm.ts";
 import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
 import { jsonOption } from "./options.ts";
+import { formatBytes } from "./sizes.ts";
 
 interface RepairCommandOptions {
 	readonly config?: string;
@@ -72,7 +73,7 @@ function describe(report: RepairReport): string {
 	const { logCount, recordCount, bytes, actions, problems, salvage } = report;
 	const verb = report.isDryRun ? "would be done" : "done";
 	const lines = [
-		`${logCount} logs, ${recordCount} records, ${bytes} bytes are whole: ` +
+		`${logCount} logs, ${recordCount} records, ${formatBytes(bytes)} are whole: ` +
 			(actions.length === 0 ? "nothing to repair" : `${count(actions.length, "thing")} ${verb}`),
 		...actions.map(describeAction),
 		...problems.map(({ subject, detail }) => `${subject}: NOT REPAIRED: ${detail}`),

@@ -1,4 +1,9 @@
-/** Columns as wide as their widest cell; numbers to the right, everything else to the left. */
+/** A number, maybe with a unit, or that there is none. */
+const NUMBER = /^(-|-?[\d.]+( [KMGT]?i?B)?)$/;
+
+/**
+ * Columns as wide as their widest cell; numbers and sizes to the right, everything else to the left.
+ */
 export function formatTable(
 	heads: readonly string[],
 	rows: readonly (readonly string[])[],
@@ -6,7 +11,7 @@ export function formatTable(
 	const widths = heads.map((head, column) =>
 		rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), head.length),
 	);
-	const numeric = heads.map((_, column) => rows.every((row) => /^-?\d+$/.test(row[column] ?? "")));
+	const numeric = heads.map((_, column) => rows.every((row) => NUMBER.test(row[column] ?? "")));
 	const line = (cells: readonly string[]) =>
 		cells
 			.map((cell, column) =>

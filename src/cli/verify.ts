@@ -14,6 +14,7 @@ import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
 import { jsonOption, urlOption } from "./options.ts";
 import { Progress } from "./progress.ts";
+import { formatBytes } from "./sizes.ts";
 
 interface VerifyOptions {
 	readonly config?: string;
@@ -103,7 +104,8 @@ function describe({ logCount, recordCount, bytes, findings }: VerifyReport): str
 	const places = findings.length === 1 ? "1 place is" : `${findings.length} places are`;
 	const verdict = findings.length === 0 ? "no damage" : `${places} damaged`;
 	const lines = findings.map(({ subject, detail }) => `${subject}: ${detail}`);
-	return [`${logCount} logs, ${recordCount} records, ${bytes} bytes: ${verdict}`, ...lines].join(
-		"\n",
-	);
+	return [
+		`${logCount} logs, ${recordCount} records, ${formatBytes(bytes)}: ${verdict}`,
+		...lines,
+	].join("\n");
 }
