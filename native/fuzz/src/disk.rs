@@ -111,7 +111,12 @@ pub fn compaction() -> Vec<u8> {
     let directory = Path::new(DIRECTORY);
     env.files.create_directory(directory).expect("memory has directories");
     let swap = Some(state::Swap { base: 100, end: 900 });
-    let compacted = state::CompactionState { holes_below: 900, clean_below: 1_200, swap };
+    let compacted = state::CompactionState {
+        holes_below: 900,
+        clean_below: 1_200,
+        swap,
+        undecided_from: Some(300),
+    };
     state::store(&*env.files, directory, &compacted).expect("memory takes it");
     contents(&env, state::FILE_NAME)
 }

@@ -30,6 +30,8 @@ const WRITE_BYTES: usize = 1 << 20;
 /// So many times the size of a segment is read for one at most, so that a stop in between does not
 /// cost all that was done.
 const READ_FOR_ONE_MAX: u64 = 8;
+/// So many segments make one at most: until it has taken their places each holds a descriptor.
+const GROUP_SEGMENTS_MAX: usize = 256;
 /// Offsets and positions within a segment fit 31 bits, as in Kafka's index.
 pub const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
 
@@ -65,6 +67,8 @@ pub enum Halt {
     Stopped,
     /// A segment is not whole: it stays as it is. Where, if not at its end.
     Damaged(Source, Option<Mark>),
+    /// A segment cannot be read to its end: it stays as it is.
+    Unreadable(Source, Error),
     /// A segment cannot be written anew, because it would become too large.
     TooLarge(Arc<Segment>),
     /// A file could not be read or written.
@@ -80,7 +84,8 @@ pub struct Noted {
 }
 
 /// Notes the keys of records from `from_offset` on, segment by segment, as far as the map has room.
-/// `damaged` is told of segments that are not whole, of which only a part was noted then.
+/// `left` is told of segments that are not whole, of which only a part was noted then:
+/// [`Halt::Damaged`] and [`Halt::Unreadable`].
 ///
 /// # Errors
 /// [`Halt::Stopped`] and [`Halt::Failed`].
@@ -90,7 +95,7 @@ pub fn note_keys(
     from_offset: u64,
     mut offsets: OffsetMap,
     pace: &dyn Pace,
-    damaged: &mut dyn FnMut(&Source, Option<Mark>),
+    left: &mut dyn FnMut(Halt),
 ) -> std::result::Result<Noted, Halt> {
     let mut buffer = Vec::new();
     let mut expanded = Vec::new();
@@ -106,10 +111,13 @@ pub fn note_keys(
                 Ok(Next::Batch(header, batch)) => (header, batch),
                 Ok(Next::End) => break,
                 Ok(Next::Damaged(at)) => {
-                    damaged(source, at);
+                    left(Halt::Damaged(source.clone(), at));
                     break;
                 }
-                Err(error) => return Err(unreadable(&source.segment, &error)),
+                Err(error) => {
+                    left(unreadable(source, &error));
+                    break;
+                }
             };
             expanded.clear();
             let full_at = note_batch(&header, batch, from_offset, &mut offsets, &mut expanded);
@@ -245,7 +253,7 @@ pub fn copy_group(
                 Ok(Next::Batch(header, batch)) => copy.add(&header, batch),
                 Ok(Next::End) => break,
                 Ok(Next::Damaged(at)) => return Err(Halt::Damaged(source.clone(), at)),
-                Err(error) => return Err(unreadable(&source.segment, &error)),
+                Err(error) => return Err(unreadable(source, &error)),
             }
             if copy.end_position() > SEGMENT_SPAN_MAX {
                 return Err(Halt::TooLarge(Arc::clone(&source.segment)));
@@ -338,6 +346,7 @@ impl<'a> Copy<'a> {
         let left = u128::from(next) * u128::from(bytes) / u128::from(self.bytes_read.max(1));
         u128::from(bytes) + left <= u128::from(self.room.bytes_likely_max)
             && bytes + next <= self.room.bytes_max.min(SEGMENT_SPAN_MAX)
+            && self.cleaned.source_count + 2 <= GROUP_SEGMENTS_MAX
             && self.bytes_read <= self.room.bytes_likely_max.saturating_mul(READ_FOR_ONE_MAX)
     }
 
@@ -399,7 +408,7 @@ impl<'a> Copy<'a> {
     ) -> std::result::Result<(), Halt> {
         let appended_ms = segment
             .with_index(files, |index| index.last_append_ms())
-            .map_err(|error| unreadable(segment, &error))?;
+            .map_err(|error| failed_of(segment, &error))?;
         if let Some(appended_ms) = appended_ms {
             self.cleaned.index.note_append(appended_ms);
         }
@@ -418,9 +427,17 @@ impl<'a> Copy<'a> {
 }
 
 fn open(files: &FileCache, segment: &Segment) -> std::result::Result<Arc<dyn File>, Halt> {
-    segment.file(files).map_err(|error| unreadable(segment, &error))
+    segment.file(files).map_err(|error| failed_of(segment, &error))
 }
 
-fn unreadable(segment: &Segment, error: &std::io::Error) -> Halt {
-    Halt::Failed(Error::io(format_args!("reading {}", segment.log_path().display()), error))
+fn failed_of(segment: &Segment, error: &std::io::Error) -> Halt {
+    Halt::Failed(read_error(segment, error))
+}
+
+fn unreadable(source: &Source, error: &std::io::Error) -> Halt {
+    Halt::Unreadable(source.clone(), read_error(&source.segment, error))
+}
+
+fn read_error(segment: &Segment, error: &std::io::Error) -> Error {
+    Error::io(format_args!("reading {}", segment.log_path().display()), error)
 }

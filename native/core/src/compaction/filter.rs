@@ -66,12 +66,6 @@ pub struct Filtered {
     pub max_timestamp_ms: i64,
 }
 
-/// Records with timestamps relative to another base.
-struct Rebased {
-    section: Vec<u8>,
-    base_timestamp: i64,
-}
-
 /// The records that stay, in order, and what they are like.
 #[derive(Default)]
 struct Left {
@@ -149,29 +143,45 @@ fn write_left(
         }
         return Ok(Some(filtered));
     }
-    let with_horizon = horizon_of(header, &left, rules).and_then(|horizon| {
-        let section = rebase(&left, header, horizon)?;
-        Some(Rebased { section, base_timestamp: horizon })
-    });
-    if left.records == records_before && with_horizon.is_none() {
+    let mut new_header = header_of(header, &left);
+    let rewritten =
+        Filtered { fate: Fate::Rewritten, max_timestamp_ms: new_header.max_timestamp, ..filtered };
+    let level = rules.compression_level;
+    if let Some(horizon) = horizon_of(header, &left, rules)
+        && let Some(section) = rebase(&left, header, horizon)
+    {
+        let mut with_horizon = new_header;
+        with_horizon.attributes = header.attributes.with_delete_horizon(true);
+        with_horizon.base_timestamp = horizon;
+        // It costs some bytes a record: a batch that it makes too large does without.
+        if write_records(&mut with_horizon, &section, codec, level, output)? {
+            return Ok(Some(rewritten));
+        }
+    }
+    if left.records == records_before {
         output.extend_from_slice(batch);
         return Ok(Some(filtered));
     }
-    filtered.fate = Fate::Rewritten;
-    let mut new_header = header_of(header, &left);
-    let section = match &with_horizon {
-        Some(rebased) => {
-            new_header.attributes = header.attributes.with_delete_horizon(true);
-            new_header.base_timestamp = rebased.base_timestamp;
-            &rebased.section
-        }
-        None => &left.section,
-    };
-    filtered.max_timestamp_ms = new_header.max_timestamp;
+    let is_written = write_records(&mut new_header, &left.section, codec, level, output)?;
+    Ok(is_written.then_some(rewritten))
+}
+
+/// Appends a batch of records to `output`; nothing, and `false`, where it would be too large.
+fn write_records(
+    header: &mut BatchHeader,
+    section: &[u8],
+    codec: Codec,
+    level: Option<i32>,
+    output: &mut Vec<u8>,
+) -> Result<bool> {
     let start = output.len();
     output.extend_from_slice(&[0; HEADER_BYTES]);
-    compress(codec, rules.compression_level, section, output)?;
-    Ok(finish(&mut new_header, start, output).then_some(filtered))
+    compress(codec, level, section, output)?;
+    let is_finished = finish(header, start, output);
+    if !is_finished {
+        output.truncate(start);
+    }
+    Ok(is_finished)
 }
 
 /// The records that stay.

@@ -7,9 +7,11 @@
 //! ```
 //! `crc` is the CRC-32C of `state` as compact JSON. Segments whose base offset is below
 //! `holes_below` may lack offsets in between; in all others a missing offset is damage. Offsets
-//! below `clean_below` hold each key once. `swap` (or null) names the segments that `BASE.cleaned`
-//! takes the place of: it is stored before the first of their files changes, and as long as it
-//! stands there a start completes the swap ([`roll_forward`]).
+//! below `clean_below` hold each key once, but for records that a pass could not decide about: the
+//! first of them is not before `undecided_from`, which is left out where there are none. `swap`
+//! (or null) names the segments that `BASE.cleaned` takes the place of: it is stored before the
+//! first of their files changes, and as long as it stands there a start completes the swap
+//! ([`roll_forward`]).
 
 use std::{
     io::{self, ErrorKind},
@@ -54,6 +56,11 @@ pub struct CompactionState {
     pub clean_below: u64,
     /// A swap that may be done in part.
     pub swap: Option<Swap>,
+    /// Where a pass first met what it had to leave undecided: a segment that is damaged, or a batch
+    /// that cannot be taken apart. Tombstones behind it may have to go on hiding records in it, and
+    /// some of its own may never have been noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecided_from: Option<u64>,
 }
 
 /// What a directory says about compaction.
@@ -174,7 +181,8 @@ mod tests {
         let nothing = Stored::State(CompactionState::default());
         assert_eq!(load(&files, directory).unwrap(), nothing);
         let swap = Some(Swap { base: 10, end: 20 });
-        let state = CompactionState { holes_below: 20, clean_below: 7, swap };
+        let state =
+            CompactionState { holes_below: 20, clean_below: 7, swap, undecided_from: Some(3) };
         store(&files, directory, &state).unwrap();
         assert_eq!(load(&files, directory).unwrap(), Stored::State(state));
         let path = directory.join(FILE_NAME);

@@ -235,6 +235,26 @@ fn what_cannot_be_decided_about_stays_byte_for_byte() {
 }
 
 #[test]
+fn a_batch_that_its_horizon_would_make_too_large_goes_without_one() {
+    let value = "v".repeat(90);
+    let mut records: Vec<Owned> =
+        (0..79_000).map(|number| record(Some(&format!("{number:05}")), Some(&value))).collect();
+    records[1] = record(Some("gone"), None);
+    let alone = build(0, Codec::None, &records, Finish::default());
+    records[0] = records.last().unwrap().clone();
+    let with_older = build(0, Codec::None, &records, Finish::default());
+    let mut offsets = OffsetMap::new(&SystemRandom, 100_000, u64::MAX);
+    for (offset, record) in (0..).zip(&records) {
+        offsets.put(record.key.as_ref().unwrap(), offset).unwrap();
+    }
+    let batches = [alone.clone(), with_older];
+    let (left, fates) = filter_all(&batches, &rules(&offsets, NOW_MS), false);
+    assert_eq!((fates[0].fate, left[0] == alone), (Fate::Kept, true));
+    assert_eq!((fates[1].fate, fates[1].records_after), (Fate::Rewritten, 78_999));
+    assert!(!BatchHeader::read(&left[1]).unwrap().attributes.has_delete_horizon());
+}
+
+#[test]
 fn a_record_without_a_key_goes() {
     let records = [record(None, Some("1")), record(Some("a"), Some("1"))];
     let (left, _) = pass(&[build(0, Codec::None, &records, Finish::default())], NOW_MS);

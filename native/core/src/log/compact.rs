@@ -14,6 +14,7 @@
 //! `BASE.cleaned` is begun: a start would take the unfinished file for the one that was meant.
 
 use std::{
+    collections::VecDeque,
     io,
     sync::{Arc, atomic::Ordering},
 };
@@ -36,7 +37,7 @@ use crate::{
     error::{Error, Result},
     index::{SegmentIndex, file::Coverage},
     recovery::scan::Mark,
-    segment::{Segment, SegmentId},
+    segment::{Pinned, Segment, SegmentId},
 };
 
 /// How long a log is left alone whose pass has failed, in milliseconds.
@@ -64,9 +65,12 @@ enum Pending {
 }
 
 impl Compaction {
-    /// As it was found, or left, when the log was opened.
+    /// As it was found, or left, when the log was opened. What was left undecided may be whole by
+    /// now, as after a repair: once a start it is dirty again.
     pub(super) fn opened(state: CompactionState) -> Self {
         let pending = if state.swap.is_some() { Pending::Tell } else { Pending::Nothing };
+        let clean_below = state.clean_below.min(state.undecided_from.unwrap_or(u64::MAX));
+        let state = CompactionState { clean_below, undecided_from: None, ..state };
         Self { state, pending, retry_at_ms: i64::MIN }
     }
 }
@@ -91,6 +95,10 @@ pub struct PassOptions<'a> {
     pub pace: &'a dyn Pace,
     /// Called before a segment is replaced: from then on earlier versions cannot read the data.
     pub before_swap: &'a dyn Fn() -> Result<()>,
+    /// Called when segments were replaced: who holds views of them is to let go.
+    pub after_swap: &'a dyn Fn(),
+    /// Told why a segment could not be read.
+    pub unreadable: &'a dyn Fn(&Error),
 }
 
 /// What a pass has done.
@@ -102,7 +110,7 @@ pub struct Pass {
     pub segments_before: u64,
     /// Segments in their place.
     pub segments_after: u64,
-    /// Segments that stayed as they were, since they are damaged or too large.
+    /// Segments that stayed as they were, since they are damaged, unreadable or too large.
     pub segments_left: u64,
     /// The first offset that was dirty.
     pub dirty_from: u64,
@@ -125,6 +133,28 @@ struct LogPace<'a> {
 impl Pace for LogPace<'_> {
     fn spent(&self, bytes: u64) -> bool {
         self.pace.spent(bytes) || self.log.ended().is_some() || !self.log.config().is_compacted
+    }
+}
+
+/// Segments that a pass leaves as they are, and the first offset of what it did not decide about.
+#[derive(Default)]
+struct Left {
+    segments: HashSet<SegmentId>,
+    undecided_from: Option<u64>,
+}
+
+impl Left {
+    fn is_whole(&self, segment: &Segment) -> bool {
+        !segment.is_damaged() && !self.segments.contains(&segment.id)
+    }
+
+    fn note_undecided(&mut self, offset: u64) {
+        self.undecided_from = Some(self.undecided_from.map_or(offset, |from| from.min(offset)));
+    }
+
+    /// Whether tombstones of the segment may have to hide what was left undecided.
+    fn reaches(&self, segment: &Segment) -> bool {
+        self.undecided_from.is_some_and(|from| segment.base_offset >= from)
     }
 }
 
@@ -251,7 +281,7 @@ impl Log {
         let Some(cleanable) = self.cleanable()? else {
             return Ok(None);
         };
-        let passed = self.pass(&cleanable, options);
+        let passed = self.pass(cleanable, options);
         if passed.is_err() {
             let retry_at_ms = self.shared.env.clock.wall_ms().saturating_add(RETRY_MS);
             self.compaction.lock().retry_at_ms = retry_at_ms;
@@ -259,13 +289,12 @@ impl Log {
         passed.map(Some)
     }
 
-    fn pass(self: &Arc<Self>, cleanable: &Cleanable, options: &PassOptions<'_>) -> Result<Pass> {
-        let sources = &cleanable.sources;
+    fn pass(self: &Arc<Self>, cleanable: Cleanable, options: &PassOptions<'_>) -> Result<Pass> {
         let config = self.config();
         let mut pass = Pass { dirty_from: cleanable.dirty_from, ..Pass::default() };
         pass.dirty_to = pass.dirty_from;
-        let mut left = HashSet::new();
-        let noted = match self.note(cleanable, options, &mut left) {
+        let mut left = Left::default();
+        let noted = match self.note(&cleanable, options, &mut left) {
             Ok(noted) => noted,
             Err(Halt::Failed(error)) => return Err(error),
             Err(_) => return Ok(pass),
@@ -281,69 +310,120 @@ impl Log {
             index_interval_bytes: config.index_interval_bytes,
             producer_offsets: &producer_offsets,
         };
-        let count = sources.partition_point(|source| source.segment.base_offset < noted.end_offset);
-        let mut rest = sources.get(..count).unwrap_or_default();
-        let mut progress = Progress { leader_epoch: None, are_tombstones_settled: true };
-        while let Some((first, behind)) = rest.split_first() {
-            if first.segment.is_damaged() || left.contains(&first.segment.id) {
-                // It may hold anything.
-                progress = Progress { leader_epoch: None, are_tombstones_settled: false };
-                pass.segments_left += 1;
-                rest = behind;
-                continue;
-            }
-            let is_whole = |source: &&Source| {
-                !source.segment.is_damaged() && !left.contains(&source.segment.id)
-            };
-            let whole = rest.iter().take_while(is_whole).count();
-            let whole = rest.get(..whole).unwrap_or_default();
-            match self.replace_group(whole, &plan, &mut progress, options, &mut pass) {
-                Ok(Step::Done(count)) => rest = rest.get(count..).unwrap_or_default(),
-                Ok(Step::Over) | Err(Halt::Stopped) => return Ok(pass),
-                Err(Halt::Damaged(source, at)) => self.note_damaged(&source, at, &mut left),
-                Err(Halt::TooLarge(segment)) => {
-                    left.insert(segment.id);
-                }
-                Err(Halt::Failed(error)) => return Err(error),
-            }
+        let mut sources = cleanable.sources;
+        sources.retain(|source| source.segment.base_offset < noted.end_offset);
+        // What an earlier pass had to leave; with its segment it is gone.
+        let first_base = sources.first().map_or(0, |first| first.segment.base_offset);
+        let before = self.compaction.lock().state.undecided_from;
+        left.undecided_from = before.filter(|from| *from >= first_base);
+        if !self.replace_groups(sources.into(), &plan, &mut left, options, &mut pass)? {
+            return Ok(pass);
         }
-        self.store_clean_below(noted.end_offset)?;
+        self.store_progress(noted.end_offset, left.undecided_from)?;
         pass.dirty_to = noted.end_offset;
         pass.is_complete = true;
         Ok(pass)
+    }
+
+    /// Replaces all that can be replaced; `false` where the pass is to be given up. Gives segments
+    /// up as soon as others have their places, so that their blocks are free then.
+    fn replace_groups(
+        self: &Arc<Self>,
+        mut rest: VecDeque<Source>,
+        plan: &Plan<'_>,
+        left: &mut Left,
+        options: &PassOptions<'_>,
+        pass: &mut Pass,
+    ) -> Result<bool> {
+        rest.make_contiguous();
+        let mut leader_epoch = None;
+        loop {
+            // Deleting records goes on meanwhile.
+            rest.drain(..self.count_deleted(&rest));
+            let (sources, _) = rest.as_slices();
+            let Some(first) = sources.first() else {
+                return Ok(true);
+            };
+            if !left.is_whole(&first.segment) {
+                // It may hold anything.
+                leader_epoch = None;
+                left.note_undecided(first.segment.base_offset);
+                pass.segments_left += 1;
+                rest.pop_front();
+                continue;
+            }
+            let is_undecided = left.reaches(&first.segment);
+            let belongs = |source: &&Source| {
+                left.is_whole(&source.segment) && left.reaches(&source.segment) == is_undecided
+            };
+            let group = sources.iter().take_while(belongs).count();
+            let group = sources.get(..group).unwrap_or_default();
+            let mut progress = Progress { leader_epoch, are_tombstones_settled: !is_undecided };
+            let segments_after = pass.segments_after;
+            match self.replace_group(group, plan, &mut progress, options, pass) {
+                Ok(Step::Done(count)) => {
+                    if !progress.are_tombstones_settled {
+                        left.note_undecided(first.segment.base_offset);
+                    }
+                    leader_epoch = progress.leader_epoch;
+                    rest.drain(..count);
+                    if pass.segments_after > segments_after {
+                        (options.after_swap)();
+                    }
+                }
+                Ok(Step::Over) if self.count_deleted(&rest) > 0 => leader_epoch = None,
+                Ok(Step::Over) | Err(Halt::Stopped) => return Ok(false),
+                Err(Halt::Failed(error)) => return Err(error),
+                Err(halt) => self.leave(halt, options, left),
+            }
+        }
+    }
+
+    /// How many of them, from the first on, are no longer in the log.
+    fn count_deleted(&self, sources: &VecDeque<Source>) -> usize {
+        let first_base = self.segments.read().first().map_or(u64::MAX, |first| first.base_offset);
+        sources.partition_point(|source| source.segment.base_offset < first_base)
     }
 
     fn note(
         self: &Arc<Self>,
         cleanable: &Cleanable,
         options: &PassOptions<'_>,
-        left: &mut HashSet<SegmentId>,
+        left: &mut Left,
     ) -> std::result::Result<Noted, Halt> {
         let end_offset = cleanable.sources.last().map_or(0, |source| source.end_offset);
         let keys_max = end_offset.saturating_sub(cleanable.dirty_from);
         let random = &*self.shared.env.random;
         let offsets = OffsetMap::new(random, keys_max, options.dedupe_bytes_max);
-        let mut damaged = |source: &Source, at| self.note_damaged(source, at, left);
+        let mut leave = |halt| self.leave(halt, options, left);
         let (files, sources) = (&self.shared.files, &cleanable.sources);
         let pace = LogPace { log: self, pace: options.pace };
-        note_keys(files, sources, cleanable.dirty_from, offsets, &pace, &mut damaged)
+        note_keys(files, sources, cleanable.dirty_from, offsets, &pace, &mut leave)
     }
 
     /// Leaves a segment out that turned out not to be whole, and sets aside what readers of it
     /// would.
-    fn note_damaged(
-        self: &Arc<Self>,
-        source: &Source,
-        at: Option<Mark>,
-        left: &mut HashSet<SegmentId>,
-    ) {
-        left.insert(source.segment.id);
-        let Some(at) = at else { return };
-        let end = Mark { position: source.segment.end_position(), offset: source.end_offset };
-        let suspect = Suspect { log: Arc::clone(self), at, behind: None, end };
-        // Where it cannot be read a reader meets it again.
-        if suspect.examine(&source.segment).is_err() {
-            self.shared.damage_failures.fetch_add(1, Ordering::Relaxed);
+    fn leave(self: &Arc<Self>, halt: Halt, options: &PassOptions<'_>, left: &mut Left) {
+        match halt {
+            Halt::Damaged(source, at) => {
+                left.segments.insert(source.segment.id);
+                let Some(at) = at else { return };
+                let end =
+                    Mark { position: source.segment.end_position(), offset: source.end_offset };
+                let suspect = Suspect { log: Arc::clone(self), at, behind: None, end };
+                // Where it cannot be read a reader meets it again.
+                if suspect.examine(&source.segment).is_err() {
+                    self.shared.damage_failures.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Halt::Unreadable(source, error) => {
+                left.segments.insert(source.segment.id);
+                (options.unreadable)(&error);
+            }
+            Halt::TooLarge(segment) => {
+                left.segments.insert(segment.id);
+            }
+            Halt::Stopped | Halt::Failed(_) => {}
         }
     }
 
@@ -444,24 +524,44 @@ impl Log {
         if !self.config().is_compacted || !self.holds(group) {
             return Ok(false);
         }
-        let files = &self.shared.files;
+        let mut pinned = Vec::with_capacity(group.len());
+        let swapped = self.pin(group, &mut pinned).and_then(|()| {
+            let swap = Swap { base: first.segment.base_offset, end: last.end_offset };
+            self.swap_pinned(group, swap, &cleaned)
+        });
+        if swapped.is_err() {
+            for (source, pinned) in group.iter().zip(pinned) {
+                source.segment.unpin(pinned);
+            }
+        }
+        swapped.map(|()| true)
+    }
+
+    /// Has readers of a group go on with what they have, whatever happens to the paths.
+    fn pin(&self, group: &[Source], pinned: &mut Vec<Pinned>) -> Result<()> {
         for source in group {
             let segment = &source.segment;
-            segment.pin_for_replacement(files).map_err(|error| failure(segment, &error))?;
+            let pin = segment.pin_for_replacement(&self.shared.files);
+            pinned.push(pin.map_err(|error| failure(segment, &error))?);
         }
-        let swap = Swap { base: first.segment.base_offset, end: last.end_offset };
+        Ok(())
+    }
+
+    /// The swap itself. After an error the group is in the log as before.
+    fn swap_pinned(&self, group: &[Source], swap: Swap, cleaned: &Cleaned) -> Result<()> {
         let system = &*self.shared.env.files;
         system.sync_directory(&self.directory).map_err(|error| {
             Error::io(format_args!("fsync of {}", self.directory.display()), &error)
         })?;
         self.begin(swap)?;
-        let (from, to) = (first.segment.path(CLEANED), first.segment.log_path());
+        let first = Segment::of(&self.directory, swap.base);
+        let (from, to) = (first.path(CLEANED), first.log_path());
         if let Err(error) = system.rename(&from, &to) {
             // Tried at once: until then no other file may have that name.
             drop(self.finish_swap());
             return Err(Error::io(format_args!("replacing {}", to.display()), &error));
         }
-        let new = self.new_segment(&swap, &cleaned);
+        let new = self.new_segment(first, cleaned);
         self.compaction.lock().pending = Pending::Remove(swap);
         {
             let mut segments = self.segments.write();
@@ -478,7 +578,7 @@ impl Log {
         if self.finish_swap().is_err() {
             self.shared.hint_failures.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Whether the group is in the log as it was, one behind the other, and whole.
@@ -511,8 +611,7 @@ impl Log {
         })
     }
 
-    fn new_segment(&self, swap: &Swap, cleaned: &Cleaned) -> Arc<Segment> {
-        let new = Segment::of(&self.directory, swap.base);
+    fn new_segment(&self, new: Segment, cleaned: &Cleaned) -> Arc<Segment> {
         new.set_has_holes(true);
         new.set_end_position(cleaned.counts.bytes_after);
         new.set_index(cleaned.index.clone());
@@ -570,11 +669,11 @@ impl Log {
         Ok(())
     }
 
-    fn store_clean_below(&self, clean_below: u64) -> Result<()> {
+    fn store_progress(&self, clean_below: u64, undecided_from: Option<u64>) -> Result<()> {
         let _one_at_a_time = self.upkeep.lock();
         self.check_usable()?;
         self.finish_swap()?;
-        let state = CompactionState { clean_below, ..self.compaction.lock().state };
+        let state = CompactionState { clean_below, undecided_from, ..self.compaction.lock().state };
         self.store_state(&state)?;
         self.compaction.lock().state = state;
         Ok(())

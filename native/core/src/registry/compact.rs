@@ -45,7 +45,7 @@ impl fmt::Display for Compacted {
             counts.bytes_after,
         )?;
         if *segments_left > 0 {
-            write!(formatter, "; {segments_left} segments stay as they are, they are damaged")?;
+            write!(formatter, "; {segments_left} segments stay as they are, they are not whole")?;
         }
         Ok(())
     }
@@ -103,12 +103,21 @@ impl Store {
         let started_ns = clock.monotonic_ns();
         let before_swap =
             || self.directory.require_format(&self.shared.env, FORMAT_VERSION_COMPACTED);
-        let pace = StorePace { store: self, pace };
-        let options = PassOptions { dedupe_bytes_max, pace: &pace, before_swap: &before_swap };
+        let after_swap = || {
+            self.tell([channel::EVENT_UNMAP, f64::from(number), 0.0]);
+            self.shared.space.note_freed();
+        };
+        let unreadable = |error: &Error| {
+            self.report_upkeep(UpkeepEntry::left_as_it_is(&log.label, error));
+        };
+        let options = PassOptions {
+            dedupe_bytes_max,
+            pace: &StorePace { store: self, pace },
+            before_swap: &before_swap,
+            after_swap: &after_swap,
+            unreadable: &unreadable,
+        };
         let passed = log.compact(&options);
-        // Also after a failure some segments may have been replaced.
-        self.tell([channel::EVENT_UNMAP, f64::from(number), 0.0]);
-        self.shared.space.note_freed();
         let pass = match passed {
             Err(_) if log.has_ended() => return Ok(None),
             passed => passed.inspect_err(|error| {
@@ -144,6 +153,11 @@ pub(super) fn turn(store: &Arc<Store>, stop: &Stop, options: &UpkeepOptions) -> 
 impl UpkeepEntry {
     fn not_compacted(subject: &str, error: &Error) -> Self {
         let detail = format!("could not be compacted: {error}");
+        Self { subject: subject.to_owned(), detail, is_warning: true }
+    }
+
+    fn left_as_it_is(subject: &str, error: &Error) -> Self {
+        let detail = format!("a segment is left out of compactions: {error}");
         Self { subject: subject.to_owned(), detail, is_warning: true }
     }
 }

@@ -7,7 +7,7 @@ pub mod open_batches;
 pub mod writer;
 
 use std::{
-    io,
+    io, mem,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -90,7 +90,7 @@ pub struct Segment {
     /// Made with the first damage, which most segments never have.
     damage: OnceLock<Box<SegmentDamage>>,
     /// Set when the segment leaves its log: its path may be another file's before long.
-    pinned: OnceLock<Arc<dyn File>>,
+    pinned: RwLock<Option<Arc<dyn File>>>,
     /// When its newest record is from, once it is sealed and somebody has asked.
     newest_ms: AtomicI64,
 }
@@ -110,6 +110,12 @@ struct SegmentDamage {
 struct KeptDamage {
     stored: DamageList,
     waiting: Vec<DamagedRange>,
+}
+
+/// How a segment was before it was pinned.
+#[derive(Debug, Clone, Copy)]
+pub struct Pinned {
+    has_stored_index: bool,
 }
 
 enum IndexState {
@@ -137,7 +143,7 @@ impl Segment {
             finished: AtomicBool::new(false),
             index: RwLock::new(IndexState::Loaded(Box::default())),
             damage: OnceLock::new(),
-            pinned: OnceLock::new(),
+            pinned: RwLock::new(None),
             newest_ms: AtomicI64::new(NEWEST_UNKNOWN_MS),
         }
     }
@@ -404,14 +410,14 @@ impl Segment {
     /// # Errors
     /// An I/O error while opening.
     pub fn file(&self, files: &FileCache) -> io::Result<Arc<dyn File>> {
-        if let Some(file) = self.pinned.get() {
+        if let Some(file) = &*self.pinned.read() {
             return Ok(Arc::clone(file));
         }
         files.file(self.id, || {
             let mode = if self.is_sealed() { OpenMode::Read } else { OpenMode::ReadWrite };
             let opened = files.file_system().open(&self.log_path(), mode);
             // The path may have become another's meanwhile; if so, it was pinned before.
-            self.pinned.get().map_or(opened, |pinned| Ok(Arc::clone(pinned)))
+            self.pinned.read().as_ref().map_or(opened, |pinned| Ok(Arc::clone(pinned)))
         })
     }
 
@@ -480,22 +486,37 @@ impl Segment {
     }
 
     /// As [`pin`](Self::pin), with the index: the paths of both are about to be another segment's.
+    /// Where nothing comes of that, [`unpin`](Self::unpin) takes what this returned.
     ///
     /// # Errors
     /// An I/O error while opening or loading; nobody may take its place then.
-    pub fn pin_for_replacement(&self, files: &FileCache) -> io::Result<()> {
+    pub fn pin_for_replacement(&self, files: &FileCache) -> io::Result<Pinned> {
         let file = self.file(files)?;
         let index = self.with_index(files, SegmentIndex::clone)?;
-        self.pinned.get_or_init(|| file);
-        self.set_index(index);
-        Ok(())
+        *self.pinned.write() = Some(file);
+        let before = mem::replace(&mut *self.index.write(), IndexState::Loaded(Box::new(index)));
+        Ok(Pinned { has_stored_index: matches!(before, IndexState::Stored) })
+    }
+
+    /// Whether it keeps its file, since its path is another's or about to be.
+    #[cfg(test)]
+    pub fn is_pinned(&self) -> bool {
+        self.pinned.read().is_some()
+    }
+
+    /// Gives the file, and an index that lies on disk, back: the segment stays in its log.
+    pub fn unpin(&self, pinned: Pinned) {
+        *self.pinned.write() = None;
+        if pinned.has_stored_index {
+            *self.index.write() = IndexState::Stored;
+        }
     }
 
     /// Keeps the file open for whoever still holds the segment, before the file is unlinked or
     /// replaced. Where it cannot be opened, they get the error that they would have got.
     pub fn pin(&self, files: &FileCache) {
         if let Ok(file) = self.file(files) {
-            self.pinned.get_or_init(|| file);
+            *self.pinned.write() = Some(file);
         }
     }
 }

@@ -20,11 +20,11 @@ use crate::{
 const KEYS_BYTES: u64 = 1 << 20;
 
 /// A key and its value; `None` is a tombstone.
-type Change = (u8, Option<u32>);
+pub(super) type Change = (u8, Option<u32>);
 /// What can be read, by offset.
-type Table = BTreeMap<u64, Change>;
+pub(super) type Table = BTreeMap<u64, Change>;
 
-fn compacted() -> LogConfig {
+pub(super) fn compacted() -> LogConfig {
     LogConfig {
         is_compacted: true,
         segment_bytes: 600,
@@ -47,14 +47,14 @@ fn keyed(changes: &[Change], producer: Option<Producer>) -> Vec<u8> {
 }
 
 impl Bench {
-    fn put(&self, changes: &[Change]) -> u64 {
+    pub(super) fn put(&self, changes: &[Change]) -> u64 {
         let appended = self.log(0).append(&keyed(changes, None), 7).unwrap();
         self.store.drive();
         appended.base_offset
     }
 
     /// Puts changes to a few keys until several segments are full; returns all of them.
-    fn fill(&self, count: u32) -> Table {
+    pub(super) fn fill(&self, count: u32) -> Table {
         let mut table = Table::new();
         for number in 0..count {
             let key = (number * 7 % 13) as u8;
@@ -65,7 +65,7 @@ impl Bench {
         table
     }
 
-    fn table(&self) -> Table {
+    pub(super) fn table(&self) -> Table {
         let mut table = Table::new();
         let log = self.log(0);
         let mut next = log.offsets().log_start;
@@ -76,7 +76,7 @@ impl Bench {
         table
     }
 
-    fn read_at(&self, offset: u64) -> Option<(Table, u64)> {
+    pub(super) fn read_at(&self, offset: u64) -> Option<(Table, u64)> {
         let log = self.log(0);
         loop {
             match log.read(offset, 200).unwrap() {
@@ -91,19 +91,19 @@ impl Bench {
         }
     }
 
-    fn compact(&self) -> Pass {
+    pub(super) fn compact(&self) -> Pass {
         self.compact_at(&Unpaced).unwrap().unwrap()
     }
 
-    fn compact_at(&self, pace: &dyn Pace) -> crate::error::Result<Option<Pass>> {
+    pub(super) fn compact_at(&self, pace: &dyn Pace) -> crate::error::Result<Option<Pass>> {
         Ok(self.store.compact(KEYS_BYTES, pace)?.map(|compacted| compacted.pass))
     }
 
-    fn segment_count(&self) -> usize {
+    pub(super) fn segment_count(&self) -> usize {
         self.log(0).segments.read().len()
     }
 
-    fn active_base(&self) -> u64 {
+    pub(super) fn active_base(&self) -> u64 {
         self.log(0).segments.read().last().unwrap().base_offset
     }
 }
@@ -126,7 +126,7 @@ fn changes(mut bytes: &[u8]) -> Table {
 }
 
 /// What is left of `all` when everything before `end` was compacted.
-fn left(all: &Table, end: u64, with_tombstones: bool) -> Table {
+pub(super) fn left(all: &Table, end: u64, with_tombstones: bool) -> Table {
     let last: BTreeMap<u8, u64> =
         all.range(..end).map(|(offset, (key, _))| (*key, *offset)).collect();
     let stays = |offset: &u64, (key, value): &Change| {
@@ -166,7 +166,8 @@ fn of_each_key_the_last_value_stays_under_its_offset_whatever_happens_to_the_pro
     assert_eq!(pass.counts.tombstones as usize, before_end.filter(|(_, c)| c.1.is_none()).count());
     // Nothing is dirty any more.
     assert_eq!(machine.bench.compact_at(&Unpaced).unwrap(), None);
-    let clean = CompactionState { holes_below: end, clean_below: end, swap: None };
+    let clean =
+        CompactionState { holes_below: end, clean_below: end, ..CompactionState::default() };
     assert_eq!(stored_state(&machine.files), clean);
     // From every offset on a reader finds the next one that is there.
     for offset in 0..machine.bench.log(0).high_watermark() {
@@ -398,9 +399,9 @@ fn damage_is_left_where_it_is_and_what_lies_behind_it_is_compacted() {
 }
 
 /// Does something the first time that the pass has read or written anything from a call on.
-struct Meanwhile<'a> {
-    calls_left: Cell<u64>,
-    act: &'a dyn Fn(),
+pub(super) struct Meanwhile<'a> {
+    pub(super) calls_left: Cell<u64>,
+    pub(super) act: &'a dyn Fn(),
 }
 
 impl Pace for Meanwhile<'_> {

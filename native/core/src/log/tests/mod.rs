@@ -2,6 +2,7 @@
 
 mod clock;
 mod compaction;
+mod compaction_left;
 mod damage;
 mod describe;
 mod durability;
