@@ -8,8 +8,11 @@ import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 
 import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { OffsetsLog } from "../groups/offsets-log.ts";
+import { renewPartition } from "../groups/renewal.ts";
 import { partitionsOf, unlessGone } from "../storage/data-files.ts";
-import { checkIsDataDirectory, whileOpen } from "./open-directory.ts";
+import { OFFSETS_TOPIC } from "../topics/internal-topics.ts";
+import { checkIsDataDirectory, type OpenDirectory, whileOpen } from "./open-directory.ts";
 
 /** What there is a way back to: the version whose logs have no holes. */
 const FORMAT_WITHOUT_HOLES = 1;
@@ -33,8 +36,8 @@ export function downgradeCommand(): Command {
 			const directory = resolve(config.dataDir);
 			await checkIsDataDirectory(directory);
 			let before = to;
-			await whileOpen(directory, async () => {
-				before = await lowerFormat(directory, to);
+			await whileOpen(directory, async (opened) => {
+				before = await lowerFormat(directory, to, opened);
 			});
 			const verb = before > to ? "now has" : "has";
 			process.stdout.write(`${directory} ${verb} format ${Math.min(before, to)}\n`);
@@ -47,10 +50,11 @@ function formatVersion(text: string): number {
 }
 
 /** Answers the format that the directory had. Throws where something keeps it from a lower one. */
-async function lowerFormat(directory: string, to: number): Promise<number> {
+async function lowerFormat(directory: string, to: number, opened: OpenDirectory): Promise<number> {
 	const format = JSON.parse(await readFile(join(directory, FORMAT_FILE), "utf8"));
 	const before = Number(format.format_version);
 	if (before <= to) return before;
+	if (logsWithHoles(directory).length > 0) await renewOffsets(opened);
 	const holed = logsWithHoles(directory);
 	if (holed.length > 0) {
 		const logs = holed.join(", ");
@@ -62,6 +66,15 @@ async function lowerFormat(directory: string, to: number): Promise<number> {
 	const { format_version: _version, raised_by: _release, ...rest } = format;
 	await replaceDurably(directory, JSON.stringify({ format_version: to, ...rest }));
 	return before;
+}
+
+/** The offsets topic is the broker's own to write anew: nobody can delete it. */
+async function renewOffsets({ storage, catalogue }: OpenDirectory): Promise<void> {
+	const partitions = catalogue.get(OFFSETS_TOPIC)?.partitions ?? 0;
+	const offsetsLog = new OffsetsLog(storage, catalogue, partitions);
+	for (let partition = 0; partition < partitions; partition++) {
+		await renewPartition(offsetsLog, partition);
+	}
 }
 
 /** "TOPIC-PARTITION (up to OFFSET)" of every log that has been compacted and still has of that. */

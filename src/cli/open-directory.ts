@@ -17,6 +17,12 @@ export async function checkIsDataDirectory(directory: string): Promise<void> {
 	}
 }
 
+/** What there is in an open directory; topics are to be read only. */
+export interface OpenDirectory {
+	readonly storage: Storage;
+	readonly catalogue: TopicCatalogue;
+}
+
 /**
  * Opens a data directory that no broker uses with all its topics, does some work and closes it in
  * order: then every log ends behind its last whole batch and the next start is a fast one. Answers
@@ -24,7 +30,7 @@ export async function checkIsDataDirectory(directory: string): Promise<void> {
  */
 export async function whileOpen(
 	dataDir: string,
-	work: () => Promise<void> = async () => undefined,
+	work: (opened: OpenDirectory) => Promise<void> = async () => undefined,
 ): Promise<readonly RecoveryEntry[]> {
 	const storage = await Storage.open({ dataDir, owner: true });
 	try {
@@ -37,7 +43,7 @@ export async function whileOpen(
 		});
 		await catalogue.close();
 		if (failures.length > 0) throw failures[0];
-		await work();
+		await work({ storage, catalogue });
 		return storage.recoveryReport;
 	} finally {
 		await storage.close();

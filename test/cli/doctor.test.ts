@@ -111,7 +111,9 @@ test("the memory of a running broker is its own, without page cache", async () =
 	try {
 		expect((await checkMemory(dataDir)).found).toContain("no broker runs here");
 		writeFileSync(join(dataDir, "addresses.json"), JSON.stringify({ pid: process.pid }));
-		expect((await checkMemory(dataDir)).found).toMatch(/^RssAnon [1-9][\d.]* MiB of pid \d+; [\d.]+ [KM]iB/);
+		expect((await checkMemory(dataDir)).found).toMatch(
+			/^RssAnon [1-9][\d.]* MiB of pid \d+; [\d.]+ [KM]iB/,
+		);
 		writeFileSync(join(dataDir, "addresses.json"), JSON.stringify({ pid: 2 ** 31 }));
 		expect((await checkMemory(dataDir)).found).toContain("no broker runs here");
 	} finally {

@@ -6,14 +6,17 @@ import { loadConfig } from "../../src/config.ts";
 import { GroupCoordinator, type GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
 import type { GroupRecord } from "../../src/groups/group.ts";
 import { GroupConfigs } from "../../src/groups/group-configs.ts";
+import { offsetRecord } from "../../src/groups/group-records.ts";
 import { OffsetsLog } from "../../src/groups/offsets-log.ts";
 import type { GroupOptions } from "../../src/groups/options.ts";
 import type { CommitRequest, JoinRequest, MemberProtocol } from "../../src/groups/requests.ts";
+import { NIL_UUID } from "../../src/kafka/wire/uuid.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { FrameWriter } from "../../src/protocol/writer.ts";
 import { PLAN_CODE, PLAN_TOPIC_HANDLE } from "../../src/storage/layout.ts";
 import { Storage } from "../../src/storage/storage.ts";
+import type { UpkeepOptions } from "../../src/storage/storage-types.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { FakeClock } from "./fake-clock.ts";
 
@@ -188,4 +191,26 @@ export async function codeOf(promise: Promise<unknown> | (() => unknown)): Promi
 		return (error as { code: string }).code;
 	}
 	return "NONE";
+}
+
+/** Has what is due compacted at once. */
+export const COMPACTING: UpkeepOptions = {
+	logRetentionCheckIntervalMs: 300_000,
+	logCleanerEnable: true,
+	logCleanerBackoffMs: 10,
+	logCleanerDedupeBufferSize: 1_048_576,
+	logCleanerIoMaxBytesPerSecond: Number.MAX_SAFE_INTEGER,
+	scrubMaxBytesPerSecond: 0,
+};
+
+/** The record of a commit to one of ten partitions of `orders`. */
+export function commitOf(groupId: string, offset: number): GroupRecord {
+	return offsetRecord(groupId, "orders", offset % 10, {
+		offset,
+		leaderEpoch: -1,
+		metadata: "",
+		commitMs: 1_700_000_000_000,
+		expireMs: -1,
+		topicId: NIL_UUID,
+	});
 }

@@ -1,37 +1,20 @@
 /** The offsets topic is short whatever was committed in a long life, and says the same as before. */
 import { describe, expect, test } from "vitest";
 
-import type { GroupRecord } from "../../src/groups/group.ts";
-import { offsetRecord } from "../../src/groups/group-records.ts";
-import { NIL_UUID } from "../../src/kafka/wire/uuid.ts";
-import type { UpkeepOptions } from "../../src/storage/storage-types.ts";
-import { commitRequest, type Harness, start, temporaryDataDir } from "./harness.ts";
+import {
+	COMPACTING,
+	commitOf,
+	commitRequest,
+	type Harness,
+	start,
+	temporaryDataDir,
+} from "./harness.ts";
 
 const options = { offsetsTopicNumPartitions: 1 };
 const PARTITIONS = 10;
 const COMMITS = 200_000;
 const COMMITS_OF_BATCH = 1_000;
 const SEGMENT_BYTES = 1_048_576;
-
-const upkeep: UpkeepOptions = {
-	logRetentionCheckIntervalMs: 300_000,
-	logCleanerEnable: true,
-	logCleanerBackoffMs: 10,
-	logCleanerDedupeBufferSize: 1_048_576,
-	logCleanerIoMaxBytesPerSecond: Number.MAX_SAFE_INTEGER,
-	scrubMaxBytesPerSecond: 0,
-};
-
-function commitOf(groupId: string, offset: number): GroupRecord {
-	return offsetRecord(groupId, "orders", offset % PARTITIONS, {
-		offset,
-		leaderEpoch: -1,
-		metadata: "",
-		commitMs: 1_700_000_000_000,
-		expireMs: -1,
-		topicId: NIL_UUID,
-	});
-}
 
 /** A group that has committed for years, and another that came and went. */
 async function longLife(dataDir: string): Promise<void> {
@@ -96,7 +79,7 @@ describe("a group with 200,000 commits", () => {
 		expect(before.readBytes).toBeGreaterThan(10 * SEGMENT_BYTES);
 		const { storage, catalogue } = before.harness;
 		const { handle } = catalogue.get("__consumer_offsets")!;
-		storage.startUpkeep(upkeep);
+		storage.startUpkeep(COMPACTING);
 		await expect
 			.poll(() => storage.logBytes(handle)[0], { timeout: 30_000 })
 			.toBeLessThan(1.25 * SEGMENT_BYTES);
@@ -114,7 +97,7 @@ describe("a group with 200,000 commits", () => {
 		const dataDir = await temporaryDataDir();
 		await longLife(dataDir);
 		const harness = await start({ dataDir, options, unloaded: true });
-		harness.storage.startUpkeep(upkeep);
+		harness.storage.startUpkeep(COMPACTING);
 		await harness.coordinator.load();
 		checkOffsets(harness);
 	});
