@@ -85,14 +85,16 @@ impl Batches {
         let Some(header) = self.header() else {
             return Ok(Next::Damaged(Some(at)));
         };
-        self.bring_in(header.batch_bytes())?;
+        let has_left_out = u64::try_from(header.base_offset) != Ok(at.offset);
+        let next_bytes = if has_left_out { HEADER_BYTES } else { 0 };
+        self.bring_in(header.batch_bytes() + next_bytes)?;
         let behind = Mark {
             position: at.position + header.batch_bytes() as u64,
             offset: u64::try_from(header.last_offset()).unwrap_or(OFFSET_MAX) + 1,
         };
         let start = self.start();
         let batch = self.buffer.get(start..start + header.batch_bytes()).unwrap_or_default();
-        if header.verify_crc(batch).is_err() {
+        if header.verify_crc(batch).is_err() || (has_left_out && self.is_overlapped(&header)) {
             return Ok(Next::Damaged(Some(at)));
         }
         self.next = behind;
@@ -114,6 +116,14 @@ impl Batches {
             && (0..=offset_count).contains(&i64::from(header.record_count))
             && self.next.position + header.batch_bytes() as u64 <= self.end.position;
         is_sound.then_some(header)
+    }
+
+    /// Whether the batch behind the next one begins before the offset at which that ends: one of
+    /// the two has a wrong base offset, which no checksum covers.
+    fn is_overlapped(&self, header: &BatchHeader) -> bool {
+        let behind = self.start() + header.batch_bytes();
+        let following = self.buffer.get(behind..).and_then(|bytes| BatchHeader::read(bytes).ok());
+        following.is_some_and(|following| following.base_offset <= header.last_offset())
     }
 
     /// Where in the buffer the next batch begins.

@@ -14,9 +14,12 @@ use super::{
 use crate::{
     batch::{BatchHeader, HEADER_BYTES},
     error::{Code, Error, Result},
-    limits,
+    limits::{self, READ_WINDOW_BYTES},
     recovery::scan::Mark,
-    segment::{Segment, maps::Window},
+    segment::{
+        Segment,
+        maps::{WINDOW_STEP_BYTES, Window},
+    },
 };
 
 /// What is looked for, and where.
@@ -168,7 +171,10 @@ impl Search<'_> {
 
     fn window(&self, place: &Place) -> Result<Arc<Window>> {
         let position = place.next.position;
-        let bytes = place.wanted.clamp(HEADER_BYTES as u64, limits::BATCH_BYTES_MAX);
+        let bytes = place
+            .wanted
+            .clamp(HEADER_BYTES as u64, limits::BATCH_BYTES_MAX + HEADER_BYTES as u64)
+            .min(window_end_max(position) - position);
         let shared = &self.log.shared;
         shared
             .windows
@@ -221,12 +227,11 @@ impl Search<'_> {
                 }
                 break;
             }
-            let proof = self.is_proved(window, &header, next, behind)?;
-            if proof != Some(true) {
+            if let Some(doubt) = self.doubt(window, &header, (next, behind), end)? {
                 if first.is_some() {
                     break;
                 }
-                return self.unproved(window, proof, (next, behind), end);
+                return Ok(doubt);
             }
             last = Some((next, header));
             if first.is_none() && self.is_passed_over(&header, behind) {
@@ -320,19 +325,57 @@ impl Search<'_> {
         Ok(Some(header.verify_crc(batch).is_ok()))
     }
 
-    /// What to do about a batch that is not proved.
-    fn unproved(
+    /// What there is to do before a batch can be believed; `None`: nothing.
+    fn doubt(
         &self,
         window: &Window,
-        proof: Option<bool>,
+        header: &BatchHeader,
         (at, behind): (Mark, Mark),
         end: u64,
-    ) -> Result<Walk> {
-        if proof.is_none() {
-            let bytes = behind.position - at.position;
-            return Ok(Walk::Cold { position: at.position, bytes });
+    ) -> Result<Option<Walk>> {
+        match self.is_proved(window, header, at, behind)? {
+            Some(true) => {}
+            Some(false) => {
+                let behind = self.mark_at(window, behind.position, end)?;
+                return Ok(Some(Walk::Damaged { at, behind }));
+            }
+            None => {
+                let bytes = behind.position - at.position;
+                return Ok(Some(Walk::Cold { position: at.position, bytes }));
+            }
         }
-        Ok(Walk::Damaged { at, behind: self.mark_at(window, behind.position, end)? })
+        if u64::try_from(header.base_offset) == Ok(at.offset) {
+            return Ok(None);
+        }
+        self.doubt_hole(window, (at, behind), end)
+    }
+
+    /// As [`doubt`](Self::doubt), for a batch that left offsets out: only the one behind it tells
+    /// of a base offset that is too large.
+    fn doubt_hole(
+        &self,
+        window: &Window,
+        (at, behind): (Mark, Mark),
+        end: u64,
+    ) -> Result<Option<Walk>> {
+        let header_end = behind.position + HEADER_BYTES as u64;
+        // Scrubbing finds what lies across the end of the largest window.
+        if header_end > end || header_end > window_end_max(at.position) {
+            return Ok(None);
+        }
+        if header_end > window.start + window.bytes() {
+            let wanted = header_end - at.position;
+            return Ok(Some(Walk::On(Place { next: at, is_from_index: false, wanted })));
+        }
+        let Some(header) = self.header(window, behind.position)? else {
+            let (position, bytes) = (behind.position, HEADER_BYTES as u64);
+            return Ok(Some(Walk::Cold { position, bytes }));
+        };
+        let following = header.and_then(|header| u64::try_from(header.base_offset).ok());
+        Ok(following.filter(|following| *following < behind.offset).map(|offset| Walk::Damaged {
+            at,
+            behind: Some(Mark { position: behind.position, offset }),
+        }))
     }
 
     /// The header at a position: `None` when it is not in memory, `Some(None)` when there is none.
@@ -402,6 +445,11 @@ impl Search<'_> {
     fn failed(&self, error: &std::io::Error) -> Error {
         Error::io(format_args!("reading {}", self.segment.log_path().display()), error)
     }
+}
+
+/// Where the largest window ends that a position is looked at in.
+fn window_end_max(position: u64) -> u64 {
+    position / WINDOW_STEP_BYTES * WINDOW_STEP_BYTES + READ_WINDOW_BYTES
 }
 
 fn in_window(window: &Window, position: u64) -> Result<usize> {

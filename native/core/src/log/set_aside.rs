@@ -36,7 +36,7 @@ impl Suspect {
         let files = &self.log.shared.files;
         let file = segment.file(files)?;
         let marks = segment.marks(files)?;
-        let start = ScanStart {
+        let mut start = ScanStart {
             from: self.at,
             offset_max: self.end.offset,
             has_holes: segment.has_holes(),
@@ -52,7 +52,16 @@ impl Suspect {
             index_interval_bytes: u64::MAX,
             base_offset: segment.base_offset,
         };
-        if let Some(range) = scan(&*file, &start, &mut state)?.damaged.first() {
+        let mut scanned = scan(&*file, &start, &mut state)?;
+        if scanned.damaged.is_empty() && segment.has_holes() {
+            // Two batches of which one has a wrong base offset: it may be the second.
+            start.from = Mark { position: scanned.end_position, offset: scanned.next_offset };
+            start.stop_position = scanned.end_position + 1;
+            scanned = scan(&*file, &start, &mut state)?;
+            let known = segment.damaged_ranges();
+            scanned.damaged.retain(|range| !known.iter().any(|other| other.covers(range)));
+        }
+        if let Some(range) = scanned.damaged.first() {
             self.log.set_found_aside(segment, *range);
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! What a start after a crash has to find out, and what it reports.
 
 pub mod checkpoint;
+pub mod place;
 pub mod repair;
 pub mod rewrite;
 pub mod scan;

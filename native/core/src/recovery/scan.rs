@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::place::{Misplaced, Placed, misplaced};
 use crate::{
     batch::{
         BatchHeader, HEADER_BYTES, TimestampType,
@@ -20,6 +21,10 @@ use crate::{
 /// What is read at once where batches are read whole.
 const READ_AHEAD_BYTES: usize = 256 << 10;
 
+/// No batch of a segment begins further behind the segment's base offset: offsets within one fit
+/// 31 bits.
+const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
+
 /// A position at which a batch with a known offset begins, or will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
@@ -36,6 +41,8 @@ pub struct ScanStart {
     pub from: Mark,
     /// Offsets from here on belong to the next segment.
     pub offset_max: u64,
+    /// No segment that begins where this one does holds offsets from here on.
+    pub span_end: u64,
     /// Compaction may have taken offsets out between two batches.
     pub has_holes: bool,
     /// How far the segment is known to have been durable: nothing before it is ever given up as an
@@ -64,6 +71,7 @@ impl ScanStart {
         Self {
             from: Mark { position: 0, offset: base_offset },
             offset_max: OFFSET_MAX,
+            span_end: base_offset.saturating_add(SEGMENT_SPAN_MAX),
             has_holes: false,
             durable: None,
             believed_position: 0,
@@ -79,8 +87,18 @@ impl ScanStart {
     /// The base offset of a batch met where the one at `next` is expected, if it may be there.
     fn expected(&self, next: Mark, header: &BatchHeader) -> Option<u64> {
         let base_offset = u64::try_from(header.base_offset).ok()?;
-        let is_next = base_offset == next.offset || (self.has_holes && base_offset > next.offset);
+        let is_next = base_offset == next.offset
+            || (self.has_holes && base_offset > next.offset && self.has_room(next, header));
         (is_next && base_offset < self.offset_max).then_some(base_offset)
+    }
+
+    /// Whether a batch ends before everything that is known to lie behind it begins.
+    fn has_room(&self, at: Mark, header: &BatchHeader) -> bool {
+        let end = at.position.saturating_add(header.batch_bytes() as u64);
+        let durable = self.durable.filter(|durable| end <= durable.position);
+        let end_max = durable.map_or(self.offset_max, |durable| durable.offset);
+        let end_max = end_max.min(self.offset_max).min(self.span_end);
+        Placed::of(header).is_some_and(|placed| placed.end() <= end_max)
     }
 }
 
@@ -128,15 +146,29 @@ pub fn scan(file: &dyn File, start: &ScanStart, state: &mut ScanState<'_>) -> io
         }
         let verify =
             next.position >= start.believed_position || start.suspects.contains(&next.position);
-        if let Some(header) = reader.whole_batch(next.position, verify)?
-            && let Some(base_offset) = start.expected(next, &header)
+        let expected = match reader.whole_batch(next.position, verify)? {
+            Some(header) => start.expected(next, &header).map(|base_offset| (header, base_offset)),
+            None => None,
+        };
+        let mut misplaced_to = None;
+        if let Some((header, base_offset)) = &expected
+            && *base_offset > next.offset
+        {
+            misplaced_to = reader.misplaced_to(next, header, start)?;
+        }
+        if let Some((header, base_offset)) = expected
+            && misplaced_to.is_none()
         {
             note(start, state, &header, next.position);
             next.position += header.batch_bytes() as u64;
             next.offset = base_offset + u64::from(record_count(&header));
             continue;
         }
-        let Some(further) = reader.find_behind(next, start)? else {
+        let further = match misplaced_to {
+            None => reader.find_behind(next, start)?,
+            further => further,
+        };
+        let Some(further) = further else {
             return Ok(Scanned { end_position: next.position, next_offset: next.offset, damaged });
         };
         damaged.push(DamagedRange {
@@ -168,9 +200,16 @@ pub fn holds_batches(file: &dyn File, start: &ScanStart) -> io::Result<bool> {
 /// # Errors
 /// An I/O error while reading.
 pub fn is_whole(file: &dyn File, at: Mark, has_holes: bool) -> io::Result<bool> {
-    let header = BatchReader::new(file)?.whole_batch(at.position, true)?;
-    let base_offset = header.and_then(|header| u64::try_from(header.base_offset).ok());
-    Ok(base_offset.is_some_and(|found| found == at.offset || (has_holes && found > at.offset)))
+    let start = ScanStart { has_holes, ..ScanStart::at(at.offset, 0) };
+    let mut reader = BatchReader::new(file)?;
+    let Some(header) = reader.whole_batch(at.position, true)? else {
+        return Ok(false);
+    };
+    Ok(match start.expected(at, &header) {
+        None => false,
+        Some(base_offset) if base_offset == at.offset => true,
+        Some(_) => reader.misplaced_to(at, &header, &start)?.is_none(),
+    })
 }
 
 fn note(start: &ScanStart, state: &mut ScanState<'_>, header: &BatchHeader, position: u64) {
@@ -299,6 +338,52 @@ impl<'f> BatchReader<'f> {
         }
         let start = usize::try_from(position - self.buffer_position).map_err(io::Error::other)?;
         Ok(self.buffer.get(start..start + length))
+    }
+
+    /// Where the log goes on behind a batch that left offsets out, if the one behind it shows that
+    /// it cannot be where it says: the checksum covers neither's base offset.
+    fn misplaced_to(
+        &mut self,
+        at: Mark,
+        header: &BatchHeader,
+        start: &ScanStart,
+    ) -> io::Result<Option<Mark>> {
+        let Some(first) = Placed::of(header) else {
+            return Ok(None);
+        };
+        let second_at = at.position.saturating_add(header.batch_bytes() as u64);
+        // As long as nothing is wrong headers are enough.
+        let head = self.whole_batch(second_at, false)?.as_ref().and_then(Placed::of);
+        if head.is_none_or(|second| second.base_offset >= first.end()) {
+            return Ok(None);
+        }
+        let Some((second, third_at)) = self.placed(second_at)? else {
+            return Ok(None);
+        };
+        let third = self.placed(third_at)?.map(|(third, _)| third);
+        let to = third.map_or(start.offset_max.min(start.span_end), |third| third.base_offset);
+        // What was known of before anything was damaged tells who is where it was.
+        let is_first_known = start.marks.contains(&Mark { offset: first.base_offset, ..at });
+        Ok(match misplaced(at.offset, first, second, to) {
+            Some(Misplaced::First | Misplaced::Either) if is_first_known => None,
+            Some(Misplaced::First) => {
+                Some(Mark { position: second_at, offset: second.base_offset })
+            }
+            Some(Misplaced::Either) => {
+                let end = third.map_or(first.end().max(second.end()), |third| third.base_offset);
+                Some(Mark { position: third_at, offset: end.min(start.offset_max) })
+            }
+            Some(Misplaced::Second) | None => None,
+        })
+    }
+
+    /// The offsets of the batch at a position, if it is there whole, and where it ends.
+    fn placed(&mut self, position: u64) -> io::Result<Option<(Placed, u64)>> {
+        let Some(header) = self.whole_batch(position, true)? else {
+            return Ok(None);
+        };
+        let end = position.saturating_add(header.batch_bytes() as u64);
+        Ok(Placed::of(&header).map(|placed| (placed, end)))
     }
 
     /// Where the log goes on behind a batch at `damaged` that does not count: at the nearest whole

@@ -67,7 +67,8 @@ impl WindowCache {
     }
 
     /// The window that holds the bytes `position..position + bytes` of a segment.
-    /// `bytes` is at most [`limits::BATCH_BYTES_MAX`]; the range lies below the segment's end.
+    /// The range lies below the segment's end, and ends at most [`limits::READ_WINDOW_BYTES`] behind
+    /// the start of its window: any batch does.
     ///
     /// # Errors
     /// An I/O error while opening or mapping the file.

@@ -10,15 +10,19 @@ use super::{
 };
 use crate::{
     batch::BatchHeader,
-    env::{FileSystem, OpenMode, transfer::write_full},
+    env::{
+        FileSystem, OpenMode,
+        transfer::{read_whole, write_full},
+    },
     log::{Log, read::Read},
+    recovery::place::{Misplaced, Placed, misplaced},
     registry::Store,
 };
 
 /// Bytes of a header that no checksum covers and nothing can tell to be wrong: the leader epoch.
 const LEADER_EPOCH: Range<u64> = 12..16;
 
-/// Where compaction may have taken offsets out, a base offset that is wrong but fits is believed.
+/// Where compaction may have taken offsets out, a wrong base offset may go unnoticed.
 const BASE_OFFSET: Range<u64> = 0..8;
 
 /// Where a batch lies in a closed segment.
@@ -73,11 +77,13 @@ impl Simulation {
             return Ok(());
         };
         let at = self.dice.within(0..place.bytes);
-        if LEADER_EPOCH.contains(&at) || (place.has_holes && BASE_OFFSET.contains(&at)) {
+        let bit = self.dice.within(0..8);
+        if LEADER_EPOCH.contains(&at)
+            || (BASE_OFFSET.contains(&at) && !self.is_told(&place, at, bit))
+        {
             return Ok(());
         }
         let content = read_all(&log, store.shared()).unwrap()?;
-        let bit = self.dice.within(0..8);
         let offsets = base_offset..base_offset + u64::from(record_count);
         self.note(format!("bit {bit} of byte {at} of the batch at {offsets:?} flips"));
         self.figures.flipped_bits += 1;
@@ -90,6 +96,37 @@ impl Simulation {
         self.topics[topic_index].partitions[index].harm(offsets.clone());
         self.check_nothing_is_found()?;
         self.find(&Harm { label: &log.label, offsets, content })
+    }
+
+    /// Whether a bit that flips in a base offset tells of itself, and of no other batch: where there
+    /// may be holes it does not if it still fits between its neighbours, nor if one of these could
+    /// be the one that is wrong.
+    fn is_told(&self, place: &Place, at: u64, bit: u64) -> bool {
+        if !place.has_holes {
+            return true;
+        }
+        let bytes = read_whole(&self.files, &place.path, u64::MAX).unwrap().unwrap();
+        let (mut batches, mut position, mut index) = (Vec::new(), 0, usize::MAX);
+        while let Ok(header) = BatchHeader::read(&bytes[position..]) {
+            if position as u64 == place.position {
+                index = batches.len();
+            }
+            batches.push(Placed::of(&header).unwrap());
+            position += header.batch_bytes();
+        }
+        let is_whole = batches.is_sorted_by(|before, behind| before.end() <= behind.base_offset);
+        let around = index.checked_sub(2).and_then(|start| batches.get(start..=index + 2));
+        let Some(&[before_last, before, mut batch, behind, last]) = around.filter(|_| is_whole)
+        else {
+            return false;
+        };
+        batch.base_offset ^= 1 << (8 * (7 - at) + bit);
+        let is_before_whole = before.base_offset == before_last.end()
+            || misplaced(before_last.end(), before, batch, behind.base_offset)
+                .is_none_or(|misplaced| misplaced == Misplaced::Second);
+        let is_out_of_place = batch.base_offset < before.end()
+            || misplaced(before.end(), batch, behind, last.base_offset) == Some(Misplaced::First);
+        is_before_whole && is_out_of_place
     }
 
     /// Scrubs a whole round, which has to report what was harmed and nothing else that was there:

@@ -1,3 +1,5 @@
+mod base_offsets;
+
 use std::{cell::Cell, collections::BTreeMap};
 
 use super::*;
