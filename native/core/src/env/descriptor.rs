@@ -11,6 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 
 use super::{
     File, WritableMapping,
+    journal::Journal,
     mapping::{MappedWindow, Mapping, POSITION_ALIGNMENT_BYTES},
 };
 
@@ -21,17 +22,24 @@ const SLICES_PER_WRITE_MAX: usize = 1024;
 /// except [`File::sync_data`] as its contract says.
 pub(super) struct DescriptorFile {
     descriptor: Arc<OwnedFd>,
+    /// Asked after every sync.
+    journal: Option<Arc<Journal>>,
     is_read_once: bool,
 }
 
 impl DescriptorFile {
     pub(super) fn new(descriptor: OwnedFd) -> Self {
-        Self { descriptor: Arc::new(descriptor), is_read_once: false }
+        Self { descriptor: Arc::new(descriptor), journal: None, is_read_once: false }
+    }
+
+    /// One that is written to.
+    pub(super) fn writable(descriptor: OwnedFd, journal: Option<Arc<Journal>>) -> Self {
+        Self { journal, ..Self::new(descriptor) }
     }
 
     /// As [`OpenMode::ReadOnce`](super::OpenMode::ReadOnce) says.
     pub(super) fn read_once(descriptor: OwnedFd) -> Self {
-        Self { descriptor: Arc::new(descriptor), is_read_once: true }
+        Self { is_read_once: true, ..Self::new(descriptor) }
     }
 
     /// A file in memory that has no name and goes with its last descriptor and mapping.
@@ -119,7 +127,8 @@ impl File for DescriptorFile {
     #[cfg(not(target_vendor = "apple"))]
     fn sync_data(&self) -> io::Result<()> {
         // Not repeated on EINTR either: whether an interrupted sync reported an error is unknown.
-        Ok(rustix::fs::fdatasync(&self.descriptor)?)
+        rustix::fs::fdatasync(&self.descriptor)?;
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.confirm())
     }
 
     /// With F_FULLFSYNC: fsync alone leaves the data in the drive's cache on this system.

@@ -13,7 +13,9 @@ use std::{
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::{
-    DirectoryEntry, File, FileSystem, FileSystemKind, OpenMode, Space, descriptor::DescriptorFile,
+    DirectoryEntry, File, FileSystem, FileSystemKind, OpenMode, Space,
+    descriptor::DescriptorFile,
+    journal::{self, Journal},
 };
 
 /// Mode of new files: the log's records are nobody else's business.
@@ -22,7 +24,8 @@ const FILE_MODE: u32 = 0o600;
 /// Mode of new directories.
 const DIRECTORY_MODE: u32 = 0o700;
 
-/// The machine's own file system. Without state: every call is the system's.
+/// The machine's own file system. Without state: every call is the system's, and every sync is
+/// [confirmed](journal).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DiskFileSystem;
 
@@ -30,8 +33,12 @@ impl FileSystem for DiskFileSystem {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
         let descriptor = open(path, mode)?;
         Ok(Arc::new(match mode {
+            OpenMode::Read => DescriptorFile::new(descriptor),
             OpenMode::ReadOnce => DescriptorFile::read_once(descriptor),
-            _ => DescriptorFile::new(descriptor),
+            OpenMode::ReadWrite | OpenMode::CreateNew | OpenMode::OpenOrCreate => {
+                let journal = Journal::of(&descriptor, path)?;
+                DescriptorFile::writable(descriptor, journal)
+            }
         }))
     }
 
@@ -85,7 +92,8 @@ impl FileSystem for DiskFileSystem {
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(rustix::fs::fsync(&directory)?)
+        rustix::fs::fsync(&directory)?;
+        journal::confirm(&directory)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

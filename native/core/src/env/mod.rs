@@ -9,6 +9,7 @@ mod capacity;
 mod conformance;
 mod descriptor;
 mod disk;
+mod journal;
 mod limits;
 mod lock;
 mod mapping;

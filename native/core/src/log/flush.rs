@@ -33,10 +33,8 @@ struct Snapshot {
 
 impl Flush for Log {
     fn flush(&self) {
-        let guard = PoisonOnPanic(self);
         // Failure poisons the log, and with it everyone who waits is told.
-        drop(self.flush_or_poison());
-        std::mem::forget(guard);
+        drop(self.flush_now());
     }
 
     fn flush_state(&self) -> &FlushState {
@@ -55,20 +53,25 @@ impl Drop for PoisonOnPanic<'_> {
 }
 
 impl Log {
-    /// As [`flush_now`](Self::flush_now); a failure poisons the log.
+    /// Makes everything appended before the call durable, publishes it, and completes who waits.
+    /// A failure poisons the log.
     ///
     /// # Errors
     /// The log's poison.
-    pub(super) fn flush_or_poison(&self) -> Result<()> {
-        self.flush_now().inspect_err(|error| self.poison_with(error.clone()))
-    }
-
-    /// Makes everything appended before the call durable, publishes it, and completes who waits.
-    ///
-    /// # Errors
-    /// The log's poison, or the failure that the caller has to poison it with.
     pub(super) fn flush_now(&self) -> Result<()> {
         let _one_at_a_time = self.flush_lock.lock();
+        // Poisoned before the lock is given up: the next to come would find nothing left to sync,
+        // and take what this flush has lost for durable.
+        let guard = PoisonOnPanic(self);
+        let flushed = self.flush_group();
+        if let Err(error) = &flushed {
+            self.poison_with(error.clone());
+        }
+        std::mem::forget(guard);
+        flushed
+    }
+
+    fn flush_group(&self) -> Result<()> {
         if let Some(error) = self.poison() {
             return Err(error);
         }

@@ -171,7 +171,7 @@ impl Log {
                 self.roll(&mut tail, &self.config(), self.shared.env.clock.wall_ms())?;
             }
         }
-        self.flush_or_poison()?;
+        self.flush_now()?;
         Ok(true)
     }
 }

@@ -122,7 +122,7 @@ impl Log {
     pub(super) fn raise_start(&self, target: u64) -> Result<TakenOut> {
         // Otherwise a power cut could leave a log that ends before it starts.
         if self.flushed.read().offset < target {
-            self.flush_or_poison()?;
+            self.flush_now()?;
         }
         let _one_at_a_time = self.upkeep.lock();
         self.check_usable()?;

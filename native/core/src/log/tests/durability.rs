@@ -95,6 +95,23 @@ fn a_failed_flush_poisons_its_log_alone_until_it_is_opened_again() {
 }
 
 #[test]
+fn a_flush_that_follows_a_failed_one_at_once_publishes_nothing() {
+    let machine = Simulated::new(&LogConfig::default());
+    let log = machine.bench.log(0);
+    log.append(&batch(b"lost", None), 7).unwrap();
+    machine.files.inject(Fault::new(Effect::InputOutput).on(Call::SyncData).with_path("/0/"));
+    // As threads that wait for one another do it: nothing happens between the two.
+    assert!(log.flush_now().is_err());
+    assert!(log.flush_now().is_err());
+    assert_eq!((log.high_watermark(), log.offsets().flushed), (0, 0));
+    // Clients are told when they ask; whoever runs the broker is told once.
+    let told = machine.bench.store.take_upkeep_report();
+    let subjects: Vec<_> = told.iter().map(|entry| entry.subject.as_str()).collect();
+    assert_eq!(subjects, ["orders-0"]);
+    assert!(told[0].is_warning && told[0].detail.contains("fdatasync"), "{told:?}");
+}
+
+#[test]
 fn what_a_killed_process_left_unsynced_is_durable_before_it_is_served() {
     let machine = Simulated::new(&relaxed());
     for value in 0..5u8 {
