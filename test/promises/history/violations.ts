@@ -73,7 +73,8 @@ class PartitionView {
 	readonly #log: FinalLog;
 	readonly #found: Violation[];
 	readonly #sends: readonly Send[];
-	readonly #acks: readonly Ack[];
+	/** Those that say something of what is there at the end. */
+	readonly #keptAcks: readonly Ack[];
 	readonly #sightings: readonly Sighting[];
 	/** By the record's name, in the order of the attempts. */
 	readonly #attempts: Map<string, Send[]>;
@@ -89,7 +90,7 @@ class PartitionView {
 		this.#log = log;
 		this.#found = found;
 		this.#sends = history.sends.filter(here);
-		this.#acks = history.acks.filter(here);
+		this.#keptAcks = history.acks.filter((ack) => ack.isKept && here(ack));
 		this.#sightings = history.sightings.filter(({ session }) => here(session));
 		this.#attempts = groupBy(this.#sends, textOf);
 		this.#stored = new Map(log.records.map((record) => [record.offset, textOf(record)]));
@@ -121,13 +122,13 @@ class PartitionView {
 	/** What was acknowledged is there, in an order that those who waited for acks can have seen. */
 	checkAcks(): void {
 		const names = new Set(this.#stored.values());
-		for (const ack of this.#acks) {
-			if (!ack.isKept || isBelow(ack.offset, this.#log.logStart)) continue;
+		for (const ack of this.#keptAcks) {
+			if (isBelow(ack.offset, this.#log.logStart)) continue;
 			const name = textOf(ack);
 			const isThere = ack.offset < 0 ? names.has(name) : this.#stored.get(ack.offset) === name;
 			if (!isThere) this.#report("lost", `${name}, acknowledged at ${ack.offset}`);
 		}
-		const acks = this.#acks.filter(({ offset }) => offset >= 0);
+		const acks = this.#keptAcks.filter(({ offset }) => offset >= 0);
 		const highestAcked = highest(acks, ({ step, offset }) => [step, offset]);
 		for (const ack of acks) {
 			const first = this.#attempts.get(textOf(ack))?.[0];
@@ -145,7 +146,7 @@ class PartitionView {
 	checkOffsets(): void {
 		const owners = new Map(this.#stored);
 		const seen = this.#isSeenKept ? this.#sightings : [];
-		const acks = this.#acks.filter(({ isKept, offset }) => isKept && offset >= 0);
+		const acks = this.#keptAcks.filter(({ offset }) => offset >= 0);
 		for (const record of [...acks, ...seen]) {
 			const name = textOf(record);
 			const owner = owners.get(record.offset) ?? name;
@@ -160,7 +161,7 @@ class PartitionView {
 		const known = highest(
 			[
 				...ends.map(({ step, end }) => ({ step, end })),
-				...this.#acks.map(({ step, offset }) => ({ step, end: offset + 1 })),
+				...this.#keptAcks.map(({ step, offset }) => ({ step, end: offset + 1 })),
 				...this.#sightings.map(({ step, offset }) => ({ step, end: offset + 1 })),
 			],
 			({ step, end }) => [step, end],
