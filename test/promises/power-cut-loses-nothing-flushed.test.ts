@@ -3,26 +3,22 @@
  * nothing that it takes away; what is left is a beginning of what there was, and groups go on where
  * they have committed.
  *
- * The broker writes to a loop-mounted ext4 under load from both protocols. It is stopped by
- * SIGSTOP, then the file system is cut off from its device at once: what was not synced by then
- * never reaches the image. A copy of the image is mounted, which replays its journal, and a broker
- * started on it. A file that nobody synced proves each time that the cut takes such data away.
+ * The broker writes to a loop-mounted file system under load from both protocols (`power-cut.ts`).
  */
-import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 
 import { type Client, connect, type Durability } from "../../src/client/index.ts";
-import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
-import { missingMounts, mountImage, mountNewImage, run } from "../mounts.ts";
+import { BrokerProcess, runCommand } from "../broker-process.ts";
+import { type ImageKind, missingMounts, mountNewImage } from "../mounts.ts";
 import { missingPython, pythonBinary, RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { noteFinalState } from "./history/final-state.ts";
 import { LOAD_FLAGS } from "./history/flags.ts";
 import { History } from "./history/history.ts";
 import { joinOverKafka, kafkaClient, produceOverKafka } from "./history/kafka-load.ts";
+import { copyOf, cutPower, mountCopy } from "./history/power-cut.ts";
 import { describeViolations, violationsIn } from "./history/violations.ts";
 import {
 	joinOverWebSocket,
@@ -31,11 +27,13 @@ import {
 	watchEnds,
 } from "./history/websocket-load.ts";
 
-const IMAGE_BYTES = 256 * 1_048_576;
+const IMAGE_BYTES = 320 * 1_048_576;
 const PARTITIONS = 3;
 const CUTS = 15;
 /** Those that every run makes. */
 const CUTS_SHORT = 2;
+/** ext4 for those, then one after the other. */
+const KINDS: readonly ImageKind[] = ["xfs", "btrfs", "ext4"];
 
 /** Topics under load, how they flush, and what their WebSocket producer asks for. */
 const TOPICS = [
@@ -90,11 +88,12 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 	"power cut %i: what was acknowledged as flushed, and what consumers saw, is there",
 	async (cut, context) => {
 		if (cut > CUTS_SHORT && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
-		const missing = missingMounts();
+		const kind = cut > CUTS_SHORT ? (KINDS[cut % KINDS.length] as ImageKind) : "ext4";
+		const missing = missingMounts(kind);
 		if (missing !== null) context.skip(missing);
 		const python = pythonBinary() ?? context.skip(missingPython());
 
-		const before = mountNewImage(IMAGE_BYTES);
+		const before = mountNewImage(IMAGE_BYTES, { kind });
 		const broker = await BrokerProcess.start({
 			dataDir: join(before.directory, "data"),
 			flags: LOAD_FLAGS,
@@ -110,31 +109,21 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		await Promise.race([failed, everyoneRuns(history)]);
 		await Promise.race([failed, sleep(randomInt(1_500))]);
 
-		const unsyncedFile = join(before.directory, "unsynced");
-		const unsynced = Buffer.alloc(65_536, "unsynced");
-		writeFileSync(unsyncedFile, unsynced);
-		broker.signal("SIGSTOP");
-		await stopped(broker.pid);
-		cutOff(python, before.directory);
-		// Acknowledgements and deliveries that were on their way count, too.
-		await sleep(200);
+		await cutPower(broker, before, kind, python);
 		ended.abort();
-		const copy = join(temporaryDirectory(), "copy");
-		run("cp", ["--sparse=always", before.imageFile as string, copy]);
+		const copy = copyOf(before);
 		await broker.kill();
 		await failed;
 		before.unmount();
 
-		expect(run("dumpe2fs", ["-h", copy])).toContain("needs_recovery");
-		const after = mountImage(copy);
-		expect(contentOf(join(after.directory, "unsynced"))).not.toEqual(unsynced);
+		const after = mountCopy(copy, kind);
 		const dataDir = join(after.directory, "data");
 		await noteWhatIsServed(dataDir, history);
 		expect(describeViolations(violationsIn(history))).toBe("");
 		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
 		const { sends, acks, sightings, commits } = history;
 		process.stdout.write(
-			`${sends.length} sent, ${acks.length} acked, ${sightings.length} seen, ` +
+			`${kind}: ${sends.length} sent, ${acks.length} acked, ${sightings.length} seen, ` +
 				`${commits.length} commits\n`,
 		);
 	},
@@ -158,32 +147,6 @@ async function everyoneRuns({ producers, acks, sightings, commits }: History): P
 			return;
 		}
 		await sleep(20);
-	}
-}
-
-/** Resolves when the process no longer runs on any thread. */
-async function stopped(pid: number): Promise<void> {
-	while (!readFileSync(`/proc/${pid}/stat`, "utf8").includes(") T ")) await sleep(1);
-}
-
-/** EXT4_IOC_SHUTDOWN without a flush of the log: from now on nothing reaches the device. */
-function cutOff(python: string, directory: string): void {
-	const program = [
-		"import fcntl, os, struct, sys",
-		"SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2",
-		"descriptor = os.open(sys.argv[1], os.O_RDONLY)",
-		'fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))',
-	].join("\n");
-	const { status, stderr } = spawnSync(python, ["-c", program, directory], { encoding: "utf8" });
-	expect(status, stderr).toBe(0);
-}
-
-function contentOf(file: string): Buffer | null {
-	try {
-		return readFileSync(file);
-	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-		throw error;
 	}
 }
 
