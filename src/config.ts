@@ -20,6 +20,7 @@ import {
 	DEFAULT_OPTIONS,
 	type DefaultOption,
 	defaultDoc,
+	defaultOptionsOf,
 	parseDefault,
 } from "./topics/topic-defaults.ts";
 
@@ -327,7 +328,7 @@ export const TOPIC_DEFAULT_OPTIONS: readonly Option<string>[] = [...DEFAULT_OPTI
 		name: option.name,
 		placeholder: placeholderOf(option),
 		default: option.default ?? "",
-		doc: defaultDoc(option.setting),
+		doc: defaultDoc(option),
 		parse: (text) => parseTopicDefault(option, text),
 	}));
 
@@ -349,8 +350,15 @@ export function checkOptionNames(given: readonly string[]): void {
 	const names = ALL_OPTIONS.map(({ name }) => name);
 	for (const name of given) {
 		if (names.includes(name)) continue;
-		throw new ConfigError(`there is no option ${name}${didYouMean(name, names)}`);
+		throw new ConfigError(`there is no option ${name}${suggestion(name, names)}`);
 	}
+}
+
+/** What somebody may have meant: a topic's setting is called otherwise as an option. */
+function suggestion(name: string, names: readonly string[]): string {
+	const options = defaultOptionsOf(name);
+	if (options.length > 0) return `; the default of ${name} is ${options.join(" or ")}`;
+	return didYouMean(name, names);
 }
 
 /** Environment variables that are Millrace's without being options of the broker. */
@@ -491,7 +499,7 @@ export function parseConfigFile(text: string, path: string): Map<string, string>
 		if (equals <= 0) throw new ConfigError(`${place}: expected name=value`);
 		const name = content.slice(0, equals).trim();
 		if (!names.includes(name)) {
-			throw new ConfigError(`${place}: there is no option ${name}${didYouMean(name, names)}`);
+			throw new ConfigError(`${place}: there is no option ${name}${suggestion(name, names)}`);
 		}
 		if (lines.has(name)) throw new ConfigError(`${place}: ${name} is set twice`);
 		lines.set(name, content.slice(equals + 1).trim());

@@ -38,6 +38,16 @@ export class RecordsFailedError extends Error {
 	}
 }
 
+/** No broker answers where one was to be; the cause says why. */
+export class UnreachableError extends Error {
+	override readonly name = "UnreachableError";
+
+	constructor(url: string, cause: MillraceError) {
+		const why = cause.cause instanceof Error ? cause.cause.message : cause.message;
+		super(`no broker can be reached at ${url}: ${why} [${cause.code}]`, { cause });
+	}
+}
+
 /**
  * A failure that the log has told of already: nothing more is said, the cause decides the exit
  * code.
@@ -54,6 +64,7 @@ export function exitCodeOf(thrown: unknown): number {
 		return exitCodeOf(thrown.cause);
 	}
 	if (thrown instanceof DamageFoundError) return EXIT.damaged;
+	if (thrown instanceof UnreachableError) return EXIT.unreachable;
 	if (!(thrown instanceof MillraceError)) return EXIT.failed;
 	switch (thrown.code) {
 		case "CONNECTION_LOST":

@@ -35,7 +35,8 @@ async function newestRecords(
 			// The order is that of the last time.
 			newest.delete(text);
 			// The memory of both is used again.
-			if (value !== null) newest.set(text, { key: new Uint8Array(key), value: new Uint8Array(value) });
+			if (value !== null)
+				newest.set(text, { key: new Uint8Array(key), value: new Uint8Array(value) });
 		},
 		(from, to) => {
 			throw new Error(`committed offsets are damaged from ${from} to ${to}: repair them first`);

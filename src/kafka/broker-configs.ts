@@ -76,7 +76,7 @@ function optionConfigs(config: BrokerConfig): ConfigEntry[] {
 /** What topics have that do not set it themselves. */
 function topicDefaultConfigs(defaults: TopicDefaults): ConfigEntry[] {
 	return [...DEFAULT_OPTIONS.values()].map((option) => {
-		const { name, setting, type } = option;
+		const { name, type } = option;
 		const synonyms = defaults.valuesOf(option).map(defaultSynonym);
 		return {
 			name,
@@ -84,7 +84,7 @@ function topicDefaultConfigs(defaults: TopicDefaults): ConfigEntry[] {
 			type,
 			source: sourceOf(synonyms),
 			readOnly: true,
-			documentation: defaultDoc(setting),
+			documentation: defaultDoc(option),
 			synonyms,
 		};
 	});

@@ -5,7 +5,7 @@ import { didYouMean } from "../nearest-name.ts";
 import type { TopicLogConfig } from "../storage/storage.ts";
 import { CONFIGURATION, type FixedEntry, type WorkingEntry } from "./configuration-table.ts";
 import { InvalidValueError, parseValue, type ValueType } from "./configuration-value.ts";
-import type { TopicDefaults } from "./topic-defaults.ts";
+import { DEFAULT_OPTIONS, type TopicDefaults } from "./topic-defaults.ts";
 
 /** What a topic sets itself: canonical values by name; everything else is at its default. */
 export type TopicOverrides = ReadonlyMap<string, string>;
@@ -46,6 +46,10 @@ function invalid(detail: string): MillraceError {
 function acceptedEntry(name: string): WorkingEntry | FixedEntry {
 	const entry = CONFIGURATION.get(name);
 	if (entry === undefined) {
+		const option = DEFAULT_OPTIONS.get(name);
+		if (option !== undefined) {
+			throw invalid(`${name} is an option of the broker; a topic has ${option.setting}`);
+		}
 		const shown = name.length > 100 ? `${name.slice(0, 100)}...` : name;
 		throw invalid(
 			`there is no topic configuration ${shown}${didYouMean(name, CONFIGURATION.keys())}`,

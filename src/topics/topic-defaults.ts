@@ -118,7 +118,20 @@ function ofUnit(value: string, unit: bigint): string {
 }
 
 /** What a default is, for people. */
-export const defaultDoc = (setting: string) => `What topics have that do not set ${setting}.`;
+export function defaultDoc({ name, setting, unit }: DefaultOption): string {
+	const chain = (OPTIONS_OF_SETTING.get(setting) ?? []).map((option) => option.name);
+	const stronger = chain.slice(0, chain.indexOf(name));
+	const inUnits = unit === MINUTE_MS ? ", in minutes" : unit === HOUR_MS ? ", in hours" : "";
+	const without = stronger.length === 0 ? "" : `, without ${stronger.join(" or ")}`;
+	return `What topics have that do not set ${setting}${inUnits}${without}.`;
+}
+
+/** The options of the broker that are the default of a setting of topics, strongest first. */
+export function defaultOptionsOf(setting: string): readonly string[] {
+	return (OPTIONS_OF_SETTING.get(setting) ?? [])
+		.filter(({ isFixed }) => !isFixed)
+		.map(({ name }) => name);
+}
 
 /**
  * The value of a default option in canonical form. Throws InvalidValueError, whose message does not

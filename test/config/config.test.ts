@@ -135,6 +135,13 @@ describe("the configuration file", () => {
 		);
 	});
 
+	test("a topic's setting is answered with the option that is its default", () => {
+		expect(() => parseConfigFile("retention.ms=1", "f")).toThrow(
+			"f:1: there is no option retention.ms; the default of retention.ms is log.retention.ms or " +
+				"log.retention.minutes or log.retention.hours",
+		);
+	});
+
 	test("a line without = and a name set twice are refused", () => {
 		expect(() => parseConfigFile("data.dir", "f")).toThrow(/^f:1: expected name=value/);
 		expect(() => parseConfigFile("kafka=a:1\nkafka=a:1", "f")).toThrow(/^f:2: kafka is set twice/);

@@ -66,6 +66,12 @@ describe("defaults of topics", () => {
 		expect(config).toMatchObject({ segmentBytes: 2_000_000, segmentMs: 6 });
 	});
 
+	test("are no settings of topics themselves", () => {
+		expect(() => checkSetting("log.retention.hours", "1")).toThrow(
+			/log\.retention\.hours is an option of the broker; a topic has retention\.ms$/,
+		);
+	});
+
 	test("that no option names are an error of the program", () => {
 		expect(() => defaultsOf({ "log.nonsense": "1" })).toThrow(/no default of topics/);
 	});
