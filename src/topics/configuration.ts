@@ -148,14 +148,38 @@ export function describeConfiguration(
 	return descriptions;
 }
 
+/** What topics that set the same share; one is about 1 KB. */
+const logConfigs = new WeakMap<TopicDefaults, Map<string, Readonly<TopicLogConfig>>>();
+const LOG_CONFIGS_MAX = 256;
+
 /**
  * What the storage core needs of a topic's configuration: LONG values saturate at 2^53-1, "never".
- * `internal`: the topic is the broker's own.
+ * `internal`: the topic is the broker's own. Topics that set the same share one, since ten thousand
+ * of them would take a third of the time of a start.
  */
 export function topicLogConfig(
 	overrides: TopicOverrides,
 	defaults: TopicDefaults,
 	internal = false,
+): Readonly<TopicLogConfig> {
+	let shared = logConfigs.get(defaults);
+	if (shared === undefined || shared.size >= LOG_CONFIGS_MAX) {
+		shared = new Map();
+		logConfigs.set(defaults, shared);
+	}
+	const key = JSON.stringify([internal, ...overrides]);
+	let config = shared.get(key);
+	if (config === undefined) {
+		config = Object.freeze(makeLogConfig(overrides, defaults, internal));
+		shared.set(key, config);
+	}
+	return config;
+}
+
+function makeLogConfig(
+	overrides: TopicOverrides,
+	defaults: TopicDefaults,
+	internal: boolean,
 ): TopicLogConfig {
 	const text = (name: string) => effectiveValue(overrides, name, defaults);
 	const number = (name: string) => saturated(text(name));
