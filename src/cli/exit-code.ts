@@ -84,7 +84,9 @@ export function exitCodeOf(thrown: unknown): number {
 /** What a person is told about what a command threw. */
 export function describeFailure(thrown: unknown): string {
 	if (thrown instanceof MillraceError) {
-		const cause = thrown.cause instanceof Error ? ` (${thrown.cause.message})` : "";
+		const why = thrown.cause instanceof Error ? thrown.cause.message : "";
+		// What a client's error is caused by often says the same.
+		const cause = thrown.message.includes(why) ? "" : ` (${why})`;
 		return `${thrown.message}${cause} [${thrown.code}]`;
 	}
 	return thrown instanceof Error ? thrown.message : String(thrown);

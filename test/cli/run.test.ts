@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
-import { exitCodeOf, RecordsFailedError } from "../../src/cli/exit-code.ts";
+import { describeFailure, exitCodeOf, RecordsFailedError } from "../../src/cli/exit-code.ts";
 import { run } from "../../src/cli/run.ts";
 import { MillraceError } from "../../src/errors.ts";
 
@@ -62,6 +62,14 @@ describe("exit codes", () => {
 			expect(stderr).toContain("CONNECTION_LOST");
 		},
 	);
+
+	test("what an error was caused by is told once", () => {
+		const cause = new MillraceError("INVALID_RECORD");
+		const same = new MillraceError("INVALID_RECORD", "", { cause });
+		expect(describeFailure(same)).toBe(describeFailure(cause));
+		const other = new MillraceError("INVALID_RECORD", "", { cause: new Error("no key") });
+		expect(describeFailure(other)).toMatch(/ \(no key\) \[INVALID_RECORD\]$/);
+	});
 
 	test("errors of the table have theirs", () => {
 		const codeOf = (code: ConstructorParameters<typeof MillraceError>[0]) =>
