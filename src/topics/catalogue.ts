@@ -19,6 +19,7 @@ import {
 	type ConfigurationDescription,
 	changeOverrides,
 	checkOverrides,
+	checkTogether,
 	describeConfiguration,
 	type TopicOverrides,
 	topicLogConfig,
@@ -268,6 +269,7 @@ export class TopicCatalogue {
 		if (!isInternal) checkNotInternal(name);
 		checkPartitionCount(partitions);
 		const overrides = checkOverrides(config);
+		checkTogether(overrides, this.defaults);
 		const neighbour = this.#collisions.get(collisionKey(name));
 		if (neighbour === name) throw new MillraceError("TOPIC_ALREADY_EXISTS", name, { topic: name });
 		if (neighbour !== undefined) {
@@ -349,6 +351,7 @@ export class TopicCatalogue {
 
 	#alteredTopic(before: Topic, alteration: TopicAlteration): Topic {
 		const record = alteredRecord(before, alteration);
+		checkTogether(record.overrides, this.defaults);
 		const topic = { ...before, ...record, logConfig: this.#logConfig(record) };
 		const added = topic.partitions - before.partitions;
 		if (added > 0) this.#checkRoom(before.name, added);

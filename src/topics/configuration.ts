@@ -126,6 +126,14 @@ export function effectiveValue(
 	return overrides.get(name) ?? defaults.valueOf(name) ?? acceptedEntry(name).default;
 }
 
+/** Throws INVALID_CONFIG where values in force that are valid by themselves do not go together. */
+export function checkTogether(overrides: TopicOverrides, defaults: TopicDefaults): void {
+	const lag = (name: string) => BigInt(effectiveValue(overrides, name, defaults));
+	const [least, most] = [lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms")];
+	if (least <= most) return;
+	throw invalid(`min.compaction.lag.ms (${least}) is more than max.compaction.lag.ms (${most})`);
+}
+
 /** Every accepted name with the value in force, in the order of the names. */
 export function describeConfiguration(
 	overrides: TopicOverrides,

@@ -6,6 +6,7 @@ import { startBroker } from "../../src/index.ts";
 import {
 	checkOverrides,
 	checkSetting,
+	checkTogether,
 	describeConfiguration,
 	topicLogConfig,
 } from "../../src/topics/configuration.ts";
@@ -64,6 +65,15 @@ describe("defaults of topics", () => {
 		expect(byName.get("retention.ms")).toMatchObject({ source: "default" });
 		const config = topicLogConfig(overrides, defaults);
 		expect(config).toMatchObject({ segmentBytes: 2_000_000, segmentMs: 6 });
+	});
+
+	test("and what a topic sets have to go together", () => {
+		const most = defaultsOf({ "log.cleaner.max.compaction.lag.ms": "5" });
+		const least = (value: string) => checkOverrides([["min.compaction.lag.ms", value]]);
+		expect(() => checkTogether(least("5"), most)).not.toThrow();
+		expect(() => checkTogether(least("6"), most)).toThrow(
+			/min\.compaction\.lag\.ms \(6\) is more than max\.compaction\.lag\.ms \(5\)/,
+		);
 	});
 
 	test("are no settings of topics themselves", () => {

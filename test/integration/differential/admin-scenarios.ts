@@ -100,6 +100,7 @@ const createScenarios: Scenario[] = [
 			await create({ "max.message.bytes": "-1" });
 			await create({ "retention.ms": null });
 			await create({ "remote.storage.enable": "true" });
+			await create({ "min.compaction.lag.ms": "6", "max.compaction.lag.ms": "5" });
 		},
 	}),
 	scenario({
@@ -437,6 +438,8 @@ const alterConfigsScenarios: Scenario[] = [
 			await alter("append what is there", [["cleanup.policy", APPEND, "compact"]]);
 			await alter("subtract", [["cleanup.policy", SUBTRACT, "delete"]]);
 			await alter("subtract what is not there", [["cleanup.policy", SUBTRACT, "delete"]]);
+			await alter("least lag", [["min.compaction.lag.ms", SET, "6"]]);
+			await alter("most below least", [["max.compaction.lag.ms", SET, "5"]]);
 			await alter("append to a number", [["retention.ms", APPEND, "1"]]);
 			await alter("an unknown operation", [["retention.ms", 9, "1"]]);
 			await alter("an unknown one", [["nonsense", SET, "1"]]);
