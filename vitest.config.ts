@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** What measures is disturbed by others: nothing else runs beside these. */
 const MEASURED = [
@@ -11,8 +12,19 @@ const MEASURED = [
 	"test/promises/deletion-frees-the-disk.test.ts",
 ];
 
+/** Begins with what takes longest, so that no worker is alone with it in the end. */
+class LongestFirst extends BaseSequencer {
+	override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+		const sorted = await super.sort(files);
+		const isLong = ({ moduleId }: TestSpecification) =>
+			/\/test\/(promises|integration)\//.test(moduleId);
+		return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+	}
+}
+
 export default defineConfig({
 	test: {
+		sequence: { sequencer: LongestFirst },
 		reporters: ["default", "./test/reporter.ts"],
 		// For what hangs. Others may need the machine, too, which makes everything ten times slower.
 		testTimeout: 120_000,
