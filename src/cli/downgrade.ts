@@ -2,7 +2,7 @@
  * `millrace downgrade`: gives a data directory that no broker uses the format of an earlier version
  * back, where nothing is stored in it that the earlier version would read wrongly.
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { open, readFile, rename, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
@@ -77,7 +77,7 @@ async function renewOffsets({ storage, catalogue }: OpenDirectory): Promise<void
 	}
 }
 
-/** "TOPIC-PARTITION (up to OFFSET)" of every log that has been compacted and still has of that. */
+/** "TOPIC-PARTITION (up to OFFSET)" of every log that still has a segment which may have holes. */
 export function logsWithHoles(directory: string): string[] {
 	return [...partitionsOf(directory)].flatMap(({ path, topic, topicId, partition }) => {
 		const stored = (name: string) =>
@@ -88,14 +88,39 @@ export function logsWithHoles(directory: string): string[] {
 		try {
 			const { holes_below: holesBelow, swap } = JSON.parse(compaction).state;
 			const start = stored("start.json");
-			const logStart = start === undefined ? 0 : Number(JSON.parse(start).log_start);
-			const isWhole = holesBelow <= logStart && swap === null;
-			return isWhole ? [] : [`${name} (up to offset ${holesBelow})`];
+			const logStart = start === undefined ? 0 : JSON.parse(start).log_start;
+			const bases = segmentBases(join(directory, path));
+			const end = holesEnd(bases, BigInt(holesBelow), BigInt(logStart));
+			if (end !== undefined) return [`${name} (up to offset ${end})`];
+			return swap === null ? [] : [`${name} (up to offset ${holesBelow})`];
 		} catch {
 			// It cannot be read: then it is not known to have none.
 			return [`${name} (where is not known)`];
 		}
 	});
+}
+
+/** Base offsets of a log's segments, rising. */
+function segmentBases(path: string): bigint[] {
+	const names = readdirSync(path).filter((name) => /^\d{20}\.log$/.test(name));
+	return names.sort().map((name) => BigInt(name.slice(0, 20)));
+}
+
+/**
+ * Where the last segment ends that may have holes and does not lie before the log's start: up to
+ * there at least records have to be deleted, and of the segment that is being written a next one
+ * has to be begun. `undefined` where there is none: what lies before the start is removed unread.
+ */
+function holesEnd(
+	bases: readonly bigint[],
+	holesBelow: bigint,
+	logStart: bigint,
+): string | undefined {
+	const last = bases.findLastIndex((base) => base < holesBelow);
+	if (last === -1) return undefined;
+	const end = bases[last + 1];
+	if (end === undefined) return `${holesBelow}, and on to a next segment`;
+	return end > logStart ? `${end}` : undefined;
 }
 
 async function replaceDurably(directory: string, text: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -7,6 +7,8 @@ import { connect } from "../../src/client/index.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 import { GOLDEN_FLAGS, readManifest, readTopics, unpack } from "../golden-directory.ts";
 import { COMPACTING, commitOf, commitRequest, start, temporaryDataDir } from "../groups/harness.ts";
+import { pick } from "../kafka/pick.ts";
+import { RawKafkaClient } from "../kafka/raw-client.ts";
 
 const formatOf = (dataDir: string) =>
 	JSON.parse(readFileSync(join(dataDir, "format.json"), "utf8")) as Record<string, unknown>;
@@ -69,6 +71,57 @@ test("committed offsets that were compacted are written anew, and stay what they
 	expect(offsetsOf("old")).toEqual(Array.from({ length: 10 }, (_, index) => 29_990 + index));
 	expect(offsetsOf("other")).toEqual([2]);
 	expect(again.complaints).toEqual([]);
+});
+
+test("a repaired segment stands in the way until it is gone, whatever of it is deleted", {
+	timeout: 60_000,
+}, async () => {
+	const dataDir = join(temporaryDirectory(), "data");
+	let broker = await BrokerProcess.start({ dataDir });
+	let client = await connect(broker.url);
+	const configs = { "segment.bytes": 1_048_576 };
+	await client.topics.create("orders", { configs });
+	const producer = client.producer({ codec: "bytes" });
+	for (let number = 0; number < 25; number++) {
+		await producer.send({ topic: "orders", value: new Uint8Array(100_000).fill(number) });
+	}
+	await client.close();
+	await broker.stop();
+	const logs = readdirSync(join(dataDir, "logs"), { recursive: true, encoding: "utf8" })
+		.filter((name) => name.endsWith(".log"))
+		.sort()
+		.map((name) => join(dataDir, "logs", name));
+	const [first = "", second = ""] = logs;
+	const bytes = readFileSync(first);
+	bytes.writeUInt8(bytes.readUInt8(150_000) ^ 1, 150_000);
+	writeFileSync(first, bytes);
+	expect(await runCommand(["repair", "--data-dir", dataDir, "--yes"])).toMatchObject({ code: 0 });
+	const end = Number(second.slice(-24, -4));
+	expect(end).toBeGreaterThan(5);
+
+	// As far as a repair allowed holes once, and as far as there may be any.
+	for (const [offset, code] of [
+		[1, 1],
+		[end - 1, 1],
+		[end, 0],
+	] as const) {
+		broker = await BrokerProcess.start({ dataDir });
+		const kafka = await RawKafkaClient.connect(Number(broker.kafka?.split(":").at(-1)));
+		const topics = [{ name: "orders", partitions: [{ partitionIndex: 0, offset }] }];
+		const answer = await kafka.request("DeleteRecords", 2, { topics, timeoutMs: 10_000 });
+		expect(pick(answer, "topics", 0, "partitions", 0)).toMatchObject({ errorCode: 0 });
+		await kafka.close();
+		await broker.stop();
+		const ending = await downgrade(dataDir);
+		expect(ending.code, ending.stderr).toBe(code);
+		if (code === 1) expect(ending.stderr).toContain(`orders-0 (up to offset ${end})`);
+	}
+	broker = await BrokerProcess.start({ dataDir });
+	client = await connect(broker.url);
+	const [left] = await client.offsets.describe("orders");
+	expect(left).toMatchObject({ log_start: end, high_watermark: 25 });
+	await client.close();
+	await broker.stop();
 });
 
 test("there is no way to other formats, nor from what is no data directory: 2", async () => {
