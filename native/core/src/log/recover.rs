@@ -106,8 +106,23 @@ impl Opener<'_> {
         if next_base.is_some() {
             self.seal(&segment, &*file, end)?;
         }
-        let is_index_stale = indexed_to.is_none_or(|indexed_to| indexed_to > end.offset);
+        let mut is_index_stale = indexed_to.is_none_or(|indexed_to| indexed_to > end.offset);
+        if is_index_stale && next_base.is_none() && segment.has_holes() {
+            // A checkpoint is believed about such a segment beside an index only.
+            is_index_stale = !self.store_tail_index(&segment, end);
+        }
         Ok(Opened { segment, end, is_index_stale })
+    }
+
+    /// Stores the index of the segment that is being written; returns whether that went well.
+    fn store_tail_index(&self, segment: &Segment, end: Position) -> bool {
+        let coverage = Coverage { sealed: false, log_bytes: end.position, next_offset: end.offset };
+        let index = segment.loaded_index().unwrap_or_default();
+        let is_stored = segment.store_index(&self.shared.files, &index, coverage).is_ok();
+        if !is_stored {
+            self.note_hint_failure();
+        }
+        is_stored
     }
 
     /// Reads the part of a segment that nothing vouches for, erases what lies behind its last batch
@@ -222,10 +237,13 @@ impl Opener<'_> {
             .filter(|coverage| coverage.sealed)
             .map(|coverage| Mark { position: coverage.log_bytes, offset: coverage.next_offset });
         // A checkpoint may be about what the file was before it was compacted; not if it is further
-        // than the index, which is always that of the file.
+        // than the index, which is always that of the file, or just as far.
         let is_of_this_file = |flushed: &Position| {
-            !self.has_holes(base_offset)
-                || coverage.is_some_and(|coverage| flushed.offset > coverage.next_offset)
+            let is_of_index = |Coverage { log_bytes, next_offset, .. }: Coverage| {
+                flushed.offset > next_offset
+                    || (flushed.offset == next_offset && flushed.position == log_bytes)
+            };
+            !self.has_holes(base_offset) || coverage.is_some_and(is_of_index)
         };
         let is_meant =
             |flushed: &Position| flushed.segment_base == base_offset && is_of_this_file(flushed);

@@ -272,6 +272,9 @@ pub(crate) struct CheckedBatches {
     pub(crate) leader_epoch_max: i32,
     /// The largest producer id; 0 for none.
     pub(crate) producer_id_max: i64,
+    /// Those whose checksum holds, and whose records cannot be taken apart; rising, and not among
+    /// the records and bytes.
+    pub(crate) unreadable: Vec<DamagedRange>,
 }
 
 /// Takes apart every whole batch of what was scanned from a mark's position on that ends at its
@@ -309,16 +312,24 @@ pub(crate) fn check_records(
         batch.resize(header.batch_bytes(), 0);
         read_full(file, &mut batch, position)?;
         let section = batch.get(HEADER_BYTES..).unwrap_or_default();
+        let offset = u64::try_from(header.base_offset).unwrap_or(0);
+        let bytes = header.batch_bytes() as u64;
+        checked.marks.push(Mark { position, offset });
         if let Err(error) = take_apart(&header, section, &mut decompressed) {
             finding(format!("the records of the batch at {position}: {error}"));
+            checked.unreadable.push(DamagedRange {
+                from_offset: offset,
+                to_offset: u64::try_from(header.last_offset()).map_or(offset, |last| last + 1),
+                from_position: position,
+                to_position: position + bytes,
+            });
+        } else {
+            checked.record_count += u64::try_from(header.record_count).unwrap_or(0);
+            checked.bytes += bytes;
         }
-        let offset = u64::try_from(header.base_offset).unwrap_or(0);
-        checked.marks.push(Mark { position, offset });
-        checked.record_count += u64::try_from(header.record_count).unwrap_or(0);
-        checked.bytes += header.batch_bytes() as u64;
         checked.leader_epoch_max = checked.leader_epoch_max.max(header.leader_epoch);
         checked.producer_id_max = checked.producer_id_max.max(header.producer_id);
-        position += header.batch_bytes() as u64;
+        position += bytes;
     }
     Ok(checked)
 }

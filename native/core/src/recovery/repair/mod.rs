@@ -1,9 +1,9 @@
 //! Repairing a data directory that no broker uses: what cannot be read is copied to `salvage/`, and
 //! then cut out, so that the rest is served without gaps.
 //!
-//! Nothing is dropped without a line in the report, and no byte of a log before a copy of it is
-//! durable. Every step leaves a directory that a broker opens as it would have before, or repaired:
-//! a repair that was interrupted is simply done again.
+//! Nothing is dropped without a line in the report, and no byte of a log before that line and a
+//! copy of the byte are durable. Every step leaves a directory that a broker opens as it would
+//! have before, or repaired: a repair that was interrupted is simply done again.
 
 mod catalogue;
 mod partition;
@@ -126,7 +126,7 @@ struct Repair<'a> {
     options: &'a RepairOptions,
     checkpoint: Option<Checkpoint>,
     is_checkpoint_there: bool,
-    /// It tells of a segment that was written anew.
+    /// It is not stored yet what it tells of a segment that was written anew.
     is_checkpoint_stale: bool,
     salvage: Salvage,
     report: RepairReport,
@@ -171,28 +171,39 @@ pub fn repair(env: &Env, path: &Path, options: &RepairOptions) -> Result<RepairR
 impl Repair<'_> {
     fn run(&mut self) -> Result<()> {
         if self.is_checkpoint_there && self.checkpoint.is_none() {
-            self.drop_checkpoint("it cannot be believed")?;
+            self.drop_checkpoint()?;
         }
         self.bring_back()?;
         for partition in partitions(self.env, &self.directory)? {
             self.report.log_count += 1;
-            let done_before = self.report.actions.len();
+            let said_before = self.said_count();
             if let Err(error) = self.partition(&partition) {
-                let (subject, detail) = (partition.label, error.detail().to_owned());
-                self.report.problems.push(Problem { subject, detail });
+                self.note_problem(partition.label, &error);
             }
-            if self.report.actions.len() > done_before {
-                self.store_report()?;
+            if self.said_count() > said_before {
+                self.store_report_if_possible();
             }
         }
-        if self.is_checkpoint_stale {
-            // Not before: it tells how far logs were durable, also to a repair that is done again.
-            self.drop_checkpoint("a segment that it tells of was written anew")?;
+        if self.is_checkpoint_stale
+            && let Some(checkpoint) = &self.checkpoint
+            && let Err(error) = checkpoint.store(&*self.env.files, &self.directory.path)
+        {
+            // The old one is believed about no segment that was written anew.
+            self.note_problem(super::checkpoint::FILE_NAME.to_owned(), &error);
         }
         self.report.actions.extend(self.options.notes.iter().cloned());
         self.create_missing()?;
         self.metadata()?;
-        self.store_report()
+        self.store_report_if_possible();
+        Ok(())
+    }
+
+    fn said_count(&self) -> usize {
+        self.report.actions.len() + self.report.problems.len()
+    }
+
+    fn note_problem(&mut self, subject: String, error: &Error) {
+        self.report.problems.push(Problem { subject, detail: error.detail().to_owned() });
     }
 
     /// Whether it is to be done, and not only told of.
@@ -204,12 +215,9 @@ impl Repair<'_> {
         self.report.actions.push(action);
     }
 
-    /// Removes the checkpoint: without it a start reads the segments that are being written, and
-    /// believes nothing about positions that are no longer so.
-    fn drop_checkpoint(&mut self, why: &str) -> Result<()> {
-        if !std::mem::take(&mut self.is_checkpoint_there) {
-            return Ok(());
-        }
+    /// Removes a checkpoint that cannot be believed: without it a start reads the segments that are
+    /// being written.
+    fn drop_checkpoint(&mut self) -> Result<()> {
         let path = self.directory.path.join(super::checkpoint::FILE_NAME);
         let salvaged_to = self.keep_file("", &path)?;
         if self.is_for_real() {
@@ -217,7 +225,8 @@ impl Repair<'_> {
         }
         self.tell(RepairAction {
             subject: super::checkpoint::FILE_NAME.to_owned(),
-            detail: format!("removed, because {why}: the next start reads what it would have told"),
+            detail: "cannot be believed: removed; the next start reads what it would have told"
+                .to_owned(),
             file: path.display().to_string(),
             salvaged_to,
             ..RepairAction::default()
@@ -232,6 +241,17 @@ impl Repair<'_> {
         }
         let kept = self.salvage.keep_file(self.env, label, path)?;
         Ok(Some(kept.display().to_string()))
+    }
+
+    /// As [`Self::store_report`]. What is done is done: where the disk does not take the report,
+    /// the caller still gets it, with that as one more problem.
+    fn store_report_if_possible(&mut self) {
+        if let Err(error) = self.store_report() {
+            let subject = self.salvage.path().display().to_string();
+            if !self.report.problems.iter().any(|problem| problem.subject == subject) {
+                self.note_problem(subject, &error);
+            }
+        }
     }
 
     /// Keeps the report in `salvage/`, as far as it goes, if there is anything to tell.

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Repair, RepairAction};
 use crate::{
-    compaction::state::{self, CompactionState, Stored},
+    compaction::state::{self, CompactionState, Stored, Swap},
     env::OpenMode,
     error::{Error, Result},
     log::{Position, start},
@@ -89,6 +89,21 @@ impl Repair<'_> {
         let (topic_id, partition) = ids(path)?;
         let checkpoint = self.checkpoint.as_ref()?;
         checkpoint.logs.get(&(*topic_id.as_bytes(), partition)).map(|mark| mark.flushed)
+    }
+
+    /// Has the checkpoint say how far a segment that it tells of is flushed since it was written
+    /// anew. Stored when all is done: what it says of the old file is believed by nobody, as that
+    /// is further than the index of the new one goes, or no place where a batch of it ends.
+    pub(super) fn note_flushed(&mut self, place: &Place, flushed: Position) {
+        let Some((topic_id, partition)) = ids(&place.path) else { return };
+        let key = (*topic_id.as_bytes(), partition);
+        let logs = self.checkpoint.as_mut().map(|checkpoint| &mut checkpoint.logs);
+        if let Some(mark) = logs.and_then(|logs| logs.get_mut(&key))
+            && mark.flushed.segment_base == flushed.segment_base
+        {
+            mark.flushed = flushed;
+            self.is_checkpoint_stale = true;
+        }
     }
 
     /// Writes `partition.json` again where it cannot be read and a partition beside this one tells
@@ -183,20 +198,52 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Has `holes_below` cover a segment, durably: from then on missing offsets in it, and in those
-    /// before it, are no damage.
-    pub(super) fn allow_holes(&mut self, place: &mut Place, base_offset: u64) -> Result<()> {
-        if base_offset < place.compaction.holes_below {
-            return Ok(());
-        }
+    /// Names a segment's swap, durably, and that the segment, which ends before `end_offset`, may
+    /// have holes: from then on missing offsets in it, and in those before it, are no damage.
+    pub(super) fn begin_swap(
+        &mut self,
+        place: &mut Place,
+        base_offset: u64,
+        end_offset: u64,
+    ) -> Result<()> {
         self.directory
             .require_format(self.env, crate::registry::format::FORMAT_VERSION_COMPACTED)?;
-        let raised =
-            CompactionState { holes_below: base_offset.saturating_add(1), ..place.compaction };
-        state::store(&*self.env.files, &place.path, &raised)
+        let end = end_offset.max(base_offset.saturating_add(1));
+        self.store_compaction(
+            place,
+            CompactionState {
+                holes_below: place.compaction.holes_below.max(end),
+                swap: Some(Swap { base: base_offset, end }),
+                ..place.compaction
+            },
+        )
+    }
+
+    /// Says that the swap is over, durably.
+    pub(super) fn end_swap(&mut self, place: &mut Place) -> Result<()> {
+        self.store_compaction(place, CompactionState { swap: None, ..place.compaction })
+    }
+
+    fn store_compaction(&self, place: &mut Place, changed: CompactionState) -> Result<()> {
+        state::store(&*self.env.files, &place.path, &changed)
             .map_err(|error| Error::io(format_args!("storing {}", state::FILE_NAME), &error))?;
-        place.compaction = raised;
+        place.compaction = changed;
         Ok(())
+    }
+
+    /// Removes what was written of a segment whose swap did not begin. Returns whether that is
+    /// sure: where it may have been named, and that cannot be taken back, the next start completes
+    /// it.
+    pub(super) fn give_up(&self, place: &Place, segment: &Segment) -> bool {
+        let files = &*self.env.files;
+        let stored = state::load(files, &place.path);
+        let is_named = !stored.is_ok_and(|stored| stored == Stored::State(place.compaction));
+        if is_named && state::store(files, &place.path, &place.compaction).is_err() {
+            return false;
+        }
+        // Where that fails the next start, or repair, does it.
+        drop(files.remove_file(&segment.path(state::CLEANED)));
+        true
     }
 
     pub(super) fn is_there(&self, file: &Path) -> Result<bool> {

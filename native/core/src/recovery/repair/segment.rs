@@ -1,11 +1,22 @@
 //! Repairing one segment: what is no whole batch is cut out, and hints that are wrong are made
 //! again or removed.
 //!
-//! The segment is written anew beside itself (`BASE.cleaned`, which a start removes), and takes its
-//! own place by a rename. Before that its holes are allowed, and its old hints removed: whatever of
-//! this a stop leaves is a segment with its damage, or one without.
+//! The segment is written anew beside itself and takes its own place as a compacted one does, in
+//! steps of which a start, or the next repair, completes the rest:
+//!
+//! 1. What is cut out lies in `salvage/`, and the report says so, durably.
+//! 2. `BASE.cleaned` is durable.
+//! 3. `compaction.json` names the swap and allows the segment's holes, durably and at once: holes
+//!    in the damaged segment would hide its damage.
+//! 4. `BASE.cleaned` is renamed over `BASE.log`, durably.
+//! 5. The old hints are removed, durably: they are about other positions. `BASE.damage`, which a
+//!    start leaves there, is found out to be wrong by any that reads the segment without an index.
+//! 6. The new index is written, and `compaction.json` says that the swap is over.
+//!
+//! Whatever of this a stop leaves is a segment with its damage and all that is known of it, or one
+//! without.
 
-use std::{ops::Range, path::PathBuf};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use super::{Repair, RepairAction, partition::Place};
 use crate::{
@@ -21,7 +32,7 @@ use crate::{
     },
     error::{Error, Result},
     index::{SegmentIndex, file as index_file, file::Coverage},
-    log::{OFFSET_MAX, recover::bytes_written_behind},
+    log::{OFFSET_MAX, Position, recover::bytes_written_behind},
     producer::ProducerStates,
     recovery::{
         scan::{Mark, ScanStart, ScanState, Scanned, scan},
@@ -40,7 +51,7 @@ const INDEX_INTERVAL_BYTES: u64 = 4096;
 /// A segment, and what was found in it.
 struct Found {
     segment: Segment,
-    file: std::sync::Arc<dyn File>,
+    file: Arc<dyn File>,
     next_base: Option<u64>,
     scanned: Scanned,
     checked: CheckedBatches,
@@ -100,8 +111,12 @@ impl Repair<'_> {
             is_unread_damage: true,
             ..ScanStart::at(base_offset, 0)
         };
-        let scanned = scan_whole(&*file, &start, &mut SegmentIndex::default()).map_err(failed)?;
+        let mut scanned =
+            scan_whole(&*file, &start, &mut SegmentIndex::default()).map_err(failed)?;
         let checked = check_records(&*file, start.from, &scanned, &mut |_| ()).map_err(failed)?;
+        // Nobody reads those either.
+        scanned.damaged.extend(&checked.unreadable);
+        scanned.damaged.sort_unstable_by_key(|range| range.from_position);
         let tail_bytes = bytes_written_behind(&*file, scanned.end_position, file_bytes)
             .unwrap_or(file_bytes.saturating_sub(scanned.end_position));
         Ok(Found { segment, file, next_base, scanned, checked, known, stored, tail_bytes })
@@ -131,21 +146,34 @@ impl Repair<'_> {
         if found.tail_bytes > 0 {
             actions.push(self.tail_action(place, found)?);
         }
-        if found.next_base.is_none() {
-            self.is_checkpoint_stale = true;
-        }
-        if self.is_for_real() {
-            self.rewrite(place, found)?;
-        }
+        let told_before = self.report.actions.len();
         self.report.actions.append(&mut actions);
-        Ok(())
+        if !self.is_for_real() {
+            return Ok(());
+        }
+        let written = self.store_report().and_then(|()| self.write_cleaned(place, found));
+        let is_begun = written.and_then(|written| {
+            let end_offset = found.next_base.unwrap_or(found.scanned.next_offset);
+            self.begin_swap(place, found.segment.base_offset, end_offset).map(|()| written)
+        });
+        match is_begun {
+            Ok((file, end_position)) => self.swap(place, found, &*file, end_position),
+            Err(error) => {
+                if self.give_up(place, &found.segment) {
+                    // Nothing was done of what they tell of.
+                    self.report.actions.truncate(told_before);
+                }
+                Err(error)
+            }
+        }
     }
 
-    fn rewrite(&mut self, place: &mut Place, found: &Found) -> Result<()> {
-        let segment = &found.segment;
-        let (path, cleaned) = (segment.log_path(), segment.path(CLEANED));
-        let failed =
-            |error: std::io::Error| Error::io(format_args!("rewriting {}", path.display()), &error);
+    /// Writes what is whole of a segment beside it, durably; returns how long it is.
+    fn write_cleaned(&self, place: &Place, found: &Found) -> Result<(Arc<dyn File>, u64)> {
+        let cleaned = found.segment.path(CLEANED);
+        let failed = |error: std::io::Error| {
+            Error::io(format_args!("writing {}", cleaned.display()), &error)
+        };
         let files = &*self.env.files;
         let file = files.open(&cleaned, OpenMode::OpenOrCreate).map_err(failed)?;
         file.truncate(0).map_err(failed)?;
@@ -155,25 +183,59 @@ impl Repair<'_> {
         }
         if let Some(filler) = filler(found) {
             write_full(&*file, &[&filler], end).map_err(failed)?;
+            end += filler.len() as u64;
         }
         file.sync_data().and_then(|()| files.sync_directory(&place.path)).map_err(failed)?;
-        self.allow_holes(place, segment.base_offset)?;
+        Ok((file, end))
+    }
+
+    /// Has what was written take the place of the segment: `compaction.json` names the swap, so
+    /// that whatever fails here is done by the next start, or repair.
+    fn swap(
+        &mut self,
+        place: &mut Place,
+        found: &Found,
+        file: &dyn File,
+        end_position: u64,
+    ) -> Result<()> {
+        let segment = &found.segment;
+        let path = segment.log_path();
+        let files = &*self.env.files;
+        files
+            .rename(&segment.path(CLEANED), &path)
+            .and_then(|()| files.sync_directory(&place.path))
+            .map_err(|error| {
+                let what = format_args!("replacing {} (the next start does)", path.display());
+                Error::io(what, &error)
+            })?;
         // About positions that are no longer so.
         let hints: Vec<PathBuf> =
             ["index", "timeindex", "damage"].map(|extension| segment.path(extension)).to_vec();
         self.unlink(&place.path, &hints)?;
-        let files = &*self.env.files;
-        files
-            .rename(&cleaned, &path)
-            .and_then(|()| files.sync_directory(&place.path))
-            .map_err(failed)?;
-        if found.next_base.is_some() { self.store_index(found, &*file, true) } else { Ok(()) }
+        self.store_index(place, found, file)?;
+        self.end_swap(place)?;
+        if found.next_base.is_none() {
+            self.note_flushed(
+                place,
+                Position {
+                    offset: found.scanned.next_offset,
+                    segment_base: segment.base_offset,
+                    position: end_position,
+                },
+            );
+        }
+        Ok(())
     }
 
     /// Cuts bytes at the end of a log that are no whole batch, as a start does.
     fn cut_tail(&mut self, place: &Place, found: &Found) -> Result<()> {
         let action = self.tail_action(place, found)?;
+        self.tell(action);
         if self.is_for_real() {
+            if let Err(error) = self.store_report() {
+                self.report.actions.pop();
+                return Err(error);
+            }
             let path = found.segment.log_path();
             let failed = |error: std::io::Error| {
                 Error::io(format_args!("cutting {}", path.display()), &error)
@@ -183,7 +245,6 @@ impl Repair<'_> {
                 .and_then(|()| file.sync_data())
                 .map_err(failed)?;
         }
-        self.tell(action);
         Ok(())
     }
 
@@ -221,36 +282,38 @@ impl Repair<'_> {
                 && (found.next_base.is_none() || coverage.sealed)
                 && !index.marks(found.segment.base_offset).iter().any(is_mark_wrong)
         });
-        let path = found.segment.path("index");
-        let is_there = self.is_there(&path)? || self.is_there(&found.segment.path("timeindex"))?;
-        if is_right || (found.next_base.is_none() && !is_there) {
+        let (path, time_path) = (found.segment.path("index"), found.segment.path("timeindex"));
+        let is_there = self.is_there(&path)? || self.is_there(&time_path)?;
+        // One that is being written has an index now and then; where there may be holes, a
+        // checkpoint is believed beside one only.
+        let needs_one = found.next_base.is_some() || found.segment.has_holes();
+        if is_right || (!needs_one && !is_there) {
             return Ok(());
         }
-        if found.next_base.is_none() {
-            let detail = "cannot be believed: removed, and made again by the next start";
+        if needs_one {
             if self.is_for_real() {
-                let both = [path.clone(), found.segment.path("timeindex")];
-                self.unlink(&place.path, &both)?;
+                self.store_index(place, found, &*found.file)?;
             }
-            self.tell(place.action(&path, detail));
+            self.tell(place.action(&path, "cannot be believed, or is not there: made again"));
             return Ok(());
         }
         if self.is_for_real() {
-            self.store_index(found, &*found.file, false)?;
+            self.unlink(&place.path, &[path.clone(), time_path])?;
         }
-        self.tell(place.action(&path, "cannot be believed, or is not there: made again"));
+        let detail = "cannot be believed: removed, and made again by the next start";
+        self.tell(place.action(&path, detail));
         Ok(())
     }
 
-    /// Makes the index of a closed segment from its file.
-    fn store_index(&self, found: &Found, file: &dyn File, has_holes: bool) -> Result<()> {
+    /// Makes the index of a segment from its file, durably.
+    fn store_index(&self, place: &Place, found: &Found, file: &dyn File) -> Result<()> {
         let segment = &found.segment;
-        let path = segment.path("index");
+        let (path, time_path) = (segment.path("index"), segment.path("timeindex"));
         let failed =
             |error: std::io::Error| Error::io(format_args!("storing {}", path.display()), &error);
         let start = ScanStart {
             offset_max: found.next_base.unwrap_or(OFFSET_MAX),
-            has_holes: has_holes || segment.has_holes(),
+            has_holes: segment.base_offset < place.compaction.holes_below,
             producers_from: u64::MAX,
             ..ScanStart::at(segment.base_offset, 0)
         };
@@ -260,12 +323,17 @@ impl Repair<'_> {
             index.note_append(modified_ms);
         }
         let coverage = Coverage {
-            sealed: true,
+            sealed: found.next_base.is_some(),
             log_bytes: scanned.end_position,
             next_offset: scanned.next_offset,
         };
-        let time_path = segment.path("timeindex");
-        index_file::store(&*self.env.files, &path, &time_path, &index, coverage).map_err(failed)
+        let files = &*self.env.files;
+        index_file::store(files, &path, &time_path, &index, coverage).map_err(failed)?;
+        for path in [&path, &time_path] {
+            let file = files.open(path, OpenMode::ReadWrite).map_err(failed)?;
+            file.sync_data().map_err(failed)?;
+        }
+        files.sync_directory(&place.path).map_err(failed)
     }
 
     fn keep_range(

@@ -2,17 +2,18 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use super::*;
 use crate::{
-    batch::{BatchBuilder, Finish, Producer},
+    batch::{BatchBuilder, BatchHeader, Finish, HEADER_BYTES, Producer, header::crc32c},
+    compaction::state::{self, CompactionState, Stored},
     compression::Codec,
     env::{
         FileSystem, OpenMode,
-        simulated::SimulatedFileSystem,
+        simulated::{Effect, Fault, SimulatedFileSystem},
         transfer::{read_whole, write_full},
     },
     log::{Log, config::LogConfig, tests},
     recovery::verify::verify_data_directory,
     registry::{Store, StoreOptions, TopicSpec},
-    segment::Segment,
+    segment::{DamagedRange, Segment, damage},
 };
 
 const DIRECTORY: &str = "/data";
@@ -175,6 +176,35 @@ fn a_flipped_bit_is_cut_out_with_its_batch_and_kept() {
 }
 
 #[test]
+fn a_batch_that_cannot_be_taken_apart_is_cut_out_although_its_checksum_holds() {
+    for (base, index) in [(4, 1), (4, 3), (12, 1)] {
+        let files = directory();
+        let mut batch = batch(0);
+        let header = BatchHeader::read(&batch).unwrap();
+        // The length of the only record: longer than the batch.
+        batch[HEADER_BYTES] = 0x7e;
+        batch[HEADER_BYTES + 1] = 0x7e;
+        let offset = base + index;
+        let header = BatchHeader {
+            base_offset: i64::try_from(offset).unwrap(),
+            crc: crc32c(&batch[21..]),
+            ..header
+        };
+        header.write(batch.first_chunk_mut().unwrap());
+        let file = files.open(&path(base, "log"), OpenMode::ReadWrite).unwrap();
+        write_full(&*file, &[&batch], index * batch_bytes()).unwrap();
+        assert_eq!(findings(&files).len(), 1);
+        let report = run(&files);
+        let cut = report.actions.iter().find(|action| action.from_offset.is_some()).unwrap();
+        assert_eq!((cut.from_offset, cut.to_offset), (Some(offset), Some(offset + 1)));
+        assert_eq!((cut.bytes, report.record_count), (batch_bytes(), 13));
+        assert_eq!(findings(&files), Vec::<String>::new());
+        assert_eq!(served(&files), (all_but(&[offset]), vec![], 14));
+        assert_eq!(run(&files).actions, []);
+    }
+}
+
+#[test]
 fn what_was_acked_at_the_end_of_a_log_and_is_lost_is_not_given_to_others() {
     let files = directory();
     flip(&files, &path(12, "log"), batch_bytes() + 90);
@@ -302,32 +332,151 @@ fn directories_are_brought_back_and_missing_ones_created() {
     assert_eq!(served(&files), (all_but(&[]), vec![], 14));
 }
 
+/// The header of the first batch in the last segment is zeros; what is known of it tells where the
+/// one behind it begins.
+fn zero_a_header(files: &SimulatedFileSystem) {
+    let file = files.open(&path(12, "log"), OpenMode::ReadWrite).unwrap();
+    write_full(&*file, &[&[0; 61]], 0).unwrap();
+    file.sync_data().unwrap();
+    let range = DamagedRange {
+        from_offset: 12,
+        to_offset: 13,
+        from_position: 0,
+        to_position: batch_bytes(),
+    };
+    let name = Segment::file_name(12, "damage");
+    damage::store(files, &partition_path(""), &name, &[range]).unwrap();
+    files.sync_directory(&partition_path("")).unwrap();
+}
+
+type Damaging = fn(&SimulatedFileSystem);
+
+/// What damages a directory, and the offsets that are lost with it.
+fn damages() -> [(Damaging, &'static [u64]); 3] {
+    [
+        (
+            |files| {
+                flip(files, &path(4, "log"), batch_bytes() + 90);
+                flip(files, &path(12, "log"), batch_bytes() + 90);
+            },
+            &[5, 13],
+        ),
+        // A base offset that could be one where offsets may be missing.
+        (|files| flip(files, &path(12, "log"), batch_bytes() + 7), &[13]),
+        (zero_a_header, &[12]),
+    ]
+}
+
+/// How many calls a repair of such damage makes.
+fn calls_of_repair(damage: Damaging) -> u64 {
+    let files = directory();
+    damage(&files);
+    let before = files.calls();
+    run(&files);
+    files.calls() - before
+}
+
 #[test]
 fn a_repair_that_is_cut_short_anywhere_loses_nothing_and_is_done_again() {
-    let damaged = || {
+    for (number, (damage, lost)) in damages().into_iter().enumerate() {
+        let calls = calls_of_repair(damage);
+        assert!(calls > 50, "{calls}");
+        for call in 1..=calls {
+            let files = directory();
+            damage(&files);
+            files.cut_power_at_call(call);
+            let cut = repair(&files.env(), Path::new(DIRECTORY), &options());
+            let case = format!("damage {number}, call {call}");
+            assert!(cut.is_err() || cut.is_ok_and(|report| !report.problems.is_empty()), "{case}");
+            // What a broker would serve now: headers of damaged batches may be believed.
+            let copy = files.crash().unwrap();
+            let (offsets, _, end) = served(&copy);
+            let is_there = |offset: &u64| offsets.contains(offset);
+            assert!(all_but(lost).iter().all(is_there), "{case}: {offsets:?}");
+            assert_eq!(end, 14, "{case}");
+            let files = files.crash().unwrap();
+            run(&files);
+            assert_eq!(findings(&files), Vec::<String>::new(), "{case}");
+            assert_eq!(served(&files), (all_but(lost), vec![], 14), "{case}");
+        }
+    }
+}
+
+/// The ranges of offsets that reports tell of.
+fn told_of(files: &SimulatedFileSystem) -> Vec<std::ops::Range<u64>> {
+    let mut told = Vec::new();
+    for name in ["first", "second"] {
+        let path = Path::new(DIRECTORY).join("salvage").join(name).join("report.json");
+        let Some(json) = read_whole(files, &path, 1 << 20).unwrap() else { continue };
+        let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        for action in report["actions"].as_array().unwrap() {
+            let offset = |name: &str| action[name].as_u64();
+            if let Some(from) = offset("fromOffset") {
+                told.push(from..offset("toOffset").unwrap_or(u64::MAX));
+            }
+        }
+    }
+    told
+}
+
+#[test]
+fn whatever_fails_no_offset_is_cut_out_without_a_line_in_a_report() {
+    let [(damage, lost), ..] = damages();
+    let calls = calls_of_repair(damage);
+    for effect in [Effect::PowerCut, Effect::NoSpace, Effect::InputOutput] {
+        for call in 1..=calls {
+            let case = format!("{effect:?} at call {call}");
+            let mut files = directory();
+            damage(&files);
+            files.inject(Fault::new(effect).at(call));
+            let named = |name: &str| RepairOptions {
+                salvage_name: name.to_owned(),
+                ..RepairOptions::default()
+            };
+            let first = repair(&files.env(), Path::new(DIRECTORY), &named("first"));
+            if effect == Effect::PowerCut {
+                files = files.crash().unwrap();
+            }
+            files.clear_faults();
+            let state = state::load(&files, &partition_path("")).unwrap();
+            if effect != Effect::PowerCut
+                && matches!(state, Stored::State(CompactionState { swap: None, .. }))
+            {
+                let names = content_of(&files, &partition_path(""));
+                let is_left =
+                    |(path, _): &(PathBuf, _)| path.extension() == Some("cleaned".as_ref());
+                assert!(!names.iter().any(is_left), "{case}: {first:?}");
+            }
+            repair(&files.env(), Path::new(DIRECTORY), &named("second")).unwrap();
+            let (offsets, gaps, end) = served(&files);
+            assert_eq!((gaps, end), (vec![], 14), "{case}");
+            assert!(all_but(lost).iter().all(|offset| offsets.contains(offset)), "{case}");
+            let told = told_of(&files);
+            for gone in (0..14).filter(|offset| !offsets.contains(offset)) {
+                assert!(told.iter().any(|range| range.contains(&gone)), "{case}: {gone}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_flushed_of_a_repaired_segment_is_no_tail_when_it_is_damaged_again() {
+    let files = directory();
+    flip(&files, &path(12, "log"), 90);
+    run(&files);
+    flip(&files, &path(12, "log"), 16);
+    let (offsets, _, end) = served(&files);
+    assert_eq!((offsets, end), (all_but(&[12, 13]), 14));
+}
+
+#[test]
+fn a_repaired_segment_may_have_holes_up_to_its_end() {
+    for (base, end) in [(4, 8), (12, 14)] {
         let files = directory();
-        flip(&files, &path(4, "log"), batch_bytes() + 90);
-        flip(&files, &path(12, "log"), batch_bytes() + 90);
-        files
-    };
-    let whole = damaged();
-    let before = whole.calls();
-    run(&whole);
-    let calls = whole.calls() - before;
-    assert!(calls > 50, "{calls}");
-    for call in 1..=calls {
-        let files = damaged();
-        files.cut_power_at_call(call);
-        let cut = repair(&files.env(), Path::new(DIRECTORY), &options());
-        assert!(cut.is_err() || cut.is_ok_and(|report| !report.problems.is_empty()), "{call}");
-        // What a broker would serve now: headers of damaged batches may be believed.
-        let copy = files.crash().unwrap();
-        let (offsets, _, _) = served(&copy);
-        let is_there = |offset: &u64| offsets.contains(offset);
-        assert!(all_but(&[5, 13]).iter().all(is_there), "call {call}: {offsets:?}");
-        let files = files.crash().unwrap();
+        flip(&files, &path(base, "log"), 90);
         run(&files);
-        assert_eq!(findings(&files), Vec::<String>::new(), "call {call}");
-        assert_eq!(served(&files), (all_but(&[5, 13]), vec![], 14), "call {call}");
+        let state = state::load(&files, &partition_path("")).unwrap();
+        let expected = CompactionState { holes_below: end, ..CompactionState::default() };
+        assert_eq!(state, Stored::State(expected));
     }
 }
