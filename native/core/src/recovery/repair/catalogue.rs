@@ -11,6 +11,7 @@ use crate::{
         transfer::{read_whole, write_full},
     },
     error::{Code, Error, Result},
+    limits,
     metadata::{self, Change, MetadataFile},
     registry::directory::{DataDirectory, LOGS, PartitionFile, SET_ASIDE},
     space::SpaceWatch,
@@ -18,6 +19,13 @@ use crate::{
 
 /// A metadata file is a few MiB; this one would not be ours.
 const METADATA_BYTES_MAX: u64 = 1 << 30;
+/// How far behind the largest producer id that can be seen a new metadata file goes on: ids are
+/// reserved a thousand at a time, and the last of them may have been given to a producer whose
+/// batches are gone, or that has not written yet.
+const PRODUCER_IDS_UNSEEN: u64 = 1_000_000;
+/// How far behind the newest leader epoch that can be seen it goes on: every start takes one, also
+/// one after which nothing is written.
+const LEADER_EPOCHS_UNSEEN: u64 = 1_000;
 
 /// What a data directory says about its topics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,6 +94,14 @@ fn topic_id_of(name: &str) -> Option<Uuid> {
     Uuid::parse_str(name.get(..36)?).ok()
 }
 
+/// The number of the partition whose directory has this name. Any other directory, such as one that
+/// somebody keeps a copy in, is none, however much its name looks like a number.
+pub(super) fn partition_number(name: &str) -> Option<u32> {
+    let number: u32 = name.parse().ok()?;
+    let is_one = u64::from(number) < limits::TOPIC_PARTITIONS_MAX && number.to_string() == name;
+    is_one.then_some(number)
+}
+
 fn topic_directory(
     env: &Env,
     path: &Path,
@@ -98,17 +114,22 @@ fn topic_directory(
         .map_err(|error| Error::io(format_args!("listing {}", path.display()), &error))?;
     let mut found = TopicDirectory { topic: None, topic_id, partitions: Vec::new(), set_aside };
     for entry in entries.iter().filter(|entry| entry.is_directory) {
-        if found.topic.is_none() {
+        if found.topic.is_none() && partition_number(&entry.name).is_some() {
             found.topic = PartitionFile::load(env, &path.join(&entry.name))?.map(|file| file.topic);
         }
-        found.partitions.extend(entry.name.parse::<u32>().ok());
+        found.partitions.extend(partition_number(&entry.name));
     }
     found.partitions.sort_unstable();
     Ok(found)
 }
 
-/// The entries of the metadata file, read from a copy in memory: opening it changes it.
+/// The entries of the metadata file.
 fn metadata_entries(env: &Env, path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    Ok(metadata_copy(env, path)?.load()?.entries)
+}
+
+/// The metadata file as a copy in memory: opening it changes it.
+fn metadata_copy(env: &Env, path: &Path) -> Result<MetadataFile> {
     let failed =
         |error: std::io::Error| Error::io(format_args!("reading {}", metadata::FILE_NAME), &error);
     let bytes = read_whole(&*env.files, &path.join(metadata::FILE_NAME), METADATA_BYTES_MAX)
@@ -126,7 +147,7 @@ fn metadata_entries(env: &Env, path: &Path) -> Result<Vec<(String, Vec<u8>)>> {
         .map_err(failed)?;
     write_full(&*file, &[&bytes], 0).map_err(failed)?;
     drop(file);
-    Ok(open_metadata(&copy, directory, directory)?.load()?.entries)
+    open_metadata(&copy, directory, directory)
 }
 
 impl Repair<'_> {
@@ -203,6 +224,7 @@ impl Repair<'_> {
                 self.tell(RepairAction { subject, detail, file, ..RepairAction::default() });
             }
             MetadataRepair::Rebuild(changes) => {
+                self.tell_of_strays()?;
                 let salvaged_to = self.rebuild_metadata(&path, changes)?;
                 let detail =
                     format!("made again with {} entries: {}", changes.len(), keys(changes));
@@ -215,21 +237,59 @@ impl Repair<'_> {
         Ok(())
     }
 
+    /// Tells of directories that were not counted when partitions were.
+    fn tell_of_strays(&mut self) -> Result<()> {
+        for topic_id in self.directory.topic_ids(self.env)? {
+            let topic = self.directory.topic(topic_id);
+            let entries =
+                self.env.files.list(&topic).map_err(|error| {
+                    Error::io(format_args!("listing {}", topic.display()), &error)
+                })?;
+            for entry in entries.iter().filter(|entry| entry.is_directory) {
+                if partition_number(&entry.name).is_none() {
+                    self.tell(RepairAction {
+                        subject: topic_id.to_string(),
+                        detail: format!("{} is no partition's number: left alone", entry.name),
+                        file: topic.join(&entry.name).display().to_string(),
+                        ..RepairAction::default()
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The leader epoch and the producer id that a new metadata file goes on with: neither is ever
+    /// given twice. The old file tells where it opens; otherwise what was seen does, and what was
+    /// given out may be further.
+    fn counters(&self) -> (u64, u64) {
+        let next = |max: i64| u64::try_from(max.saturating_add(1)).unwrap_or(0);
+        let (epoch, id) = (next(i64::from(self.leader_epoch_max)), next(self.producer_id_max));
+        let old = metadata_copy(self.env, &self.directory.path)
+            .and_then(|old| Ok((old.leader_epoch()?, old.producer_ids_end())));
+        match old {
+            Ok((old_epoch, old_id)) => (epoch.max(old_epoch), id.max(old_id)),
+            // What is wrong with it is the reason for a new one.
+            Err(_) => {
+                (epoch.saturating_add(LEADER_EPOCHS_UNSEEN), id.saturating_add(PRODUCER_IDS_UNSEEN))
+            }
+        }
+    }
+
     fn rebuild_metadata(&mut self, path: &Path, changes: &[Change]) -> Result<Option<String>> {
         if !self.is_for_real() {
             return Ok(None);
         }
         let is_there = self.env.files.open(path, OpenMode::Read).is_ok();
         let kept = if is_there { self.keep_file("", path)? } else { None };
+        let (leader_epoch, producer_id) = self.counters();
         // Made elsewhere and moved: at no time is there one that knows only some of the topics.
         let making = self.salvage.directory(self.env, "metadata")?;
         let made = making.join(metadata::FILE_NAME);
         drop(self.env.files.remove_file(&made));
         let metadata = open_metadata(self.env, &making, &self.directory.path)?;
         metadata.commit(0, changes)?;
-        // Neither epochs nor producer ids are ever given twice.
-        let next = |max: i64| u64::try_from(max.saturating_add(1)).unwrap_or(0);
-        metadata.go_on_from(next(i64::from(self.leader_epoch_max)), next(self.producer_id_max))?;
+        metadata.go_on_from(leader_epoch, producer_id)?;
         metadata.close();
         let files = &*self.env.files;
         files

@@ -130,7 +130,7 @@ struct Repair<'a> {
     is_checkpoint_stale: bool,
     salvage: Salvage,
     report: RepairReport,
-    /// The newest epoch and the largest producer id in any batch.
+    /// The newest epoch and the largest producer id in any batch, snapshot or checkpoint.
     leader_epoch_max: i32,
     producer_id_max: i64,
 }
@@ -164,6 +164,8 @@ pub fn repair(env: &Env, path: &Path, options: &RepairOptions) -> Result<RepairR
         leader_epoch_max: -1,
         producer_id_max: -1,
     };
+    let of_checkpoint = repair.checkpoint.as_ref().and_then(|checkpoint| checkpoint.leader_epoch);
+    repair.leader_epoch_max = of_checkpoint.map_or(-1, |epoch| i32::try_from(epoch).unwrap_or(-1));
     repair.run()?;
     Ok(repair.report)
 }

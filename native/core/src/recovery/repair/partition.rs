@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Repair, RepairAction};
+use super::{Repair, RepairAction, catalogue::partition_number};
 use crate::{
     compaction::state::{self, CompactionState, Stored, Swap},
     env::OpenMode,
@@ -67,6 +67,11 @@ impl Repair<'_> {
             let file = path.join(Segment::file_name(offset, "snapshot"));
             let loaded = snapshot::load(&*self.env.files, &file)
                 .map_err(|error| Error::io(format_args!("reading {}", file.display()), &error))?;
+            if let Some((states, _)) = &loaded {
+                // A snapshot may outlive the batches of a producer that it still knows.
+                let largest = states.iter().map(|(producer_id, _)| producer_id).max();
+                self.producer_id_max = self.producer_id_max.max(largest.unwrap_or(-1));
+            }
             if loaded.is_none_or(|(_, at)| at != offset) {
                 let detail = "cannot be believed: removed, and made again from the log";
                 self.remove_file(&place, &file, detail)?;
@@ -283,7 +288,7 @@ impl Repair<'_> {
 
 /// Topic id and number of the partition whose directory this is.
 fn ids(path: &Path) -> Option<(uuid::Uuid, u32)> {
-    let number = path.file_name()?.to_str()?.parse().ok()?;
+    let number = partition_number(path.file_name()?.to_str()?)?;
     let topic_id = path.parent()?.file_name()?.to_str()?.parse().ok()?;
     Some((topic_id, number))
 }

@@ -11,6 +11,7 @@ use crate::{
         transfer::{read_whole, write_full},
     },
     log::{Log, config::LogConfig, tests},
+    producer::{ProducerBatch, ProducerStates, snapshot},
     recovery::verify::verify_data_directory,
     registry::{Store, StoreOptions, TopicSpec},
     segment::{DamagedRange, Segment, damage},
@@ -313,6 +314,62 @@ fn metadata_that_is_lost_is_made_again_and_gives_nothing_twice() {
         store.close().unwrap();
     }
     assert_eq!(served(&files), (all_but(&[]), vec![], 14));
+}
+
+#[test]
+fn rebuilt_metadata_goes_on_behind_producers_that_only_a_snapshot_knows() {
+    let files = directory();
+    let mut producers = ProducerStates::default();
+    let last = ProducerBatch { producer_id: 1000, epoch: 0, base_sequence: 0, record_count: 1 };
+    producers.note(&last, 3, 4, 7);
+    snapshot::store(&files, &path(8, "snapshot"), &producers, 8).unwrap();
+    files.remove_file(&Path::new(DIRECTORY).join(crate::metadata::FILE_NAME)).unwrap();
+    let changes = vec![(KEY.to_owned(), Some(b"{}".to_vec()))];
+    let rebuild = RepairOptions { metadata: MetadataRepair::Rebuild(changes), ..options() };
+    repair(&files.env(), Path::new(DIRECTORY), &rebuild).unwrap();
+    let (store, _) = open(&files, true);
+    // Ids were reserved before they were used, by the thousand.
+    assert!(store.metadata().allocate_producer_ids(1).unwrap() > 2000);
+    store.close().unwrap();
+}
+
+#[test]
+fn rebuilt_metadata_goes_on_from_the_counters_of_the_old_file_if_that_opens() {
+    let files = directory();
+    let (store, _) = open(&files, true);
+    let end = store.metadata().allocate_producer_ids(5_000_000).unwrap() + 5_000_000;
+    for _ in 0..5000 {
+        store.metadata().raise_leader_epoch().unwrap();
+    }
+    let epoch = store.metadata().leader_epoch().unwrap();
+    store.close().unwrap();
+    let changes = vec![(KEY.to_owned(), Some(b"{}".to_vec()))];
+    let rebuild = RepairOptions { metadata: MetadataRepair::Rebuild(changes), ..options() };
+    repair(&files.env(), Path::new(DIRECTORY), &rebuild).unwrap();
+    let (store, _) = open(&files, true);
+    assert_eq!(store.metadata().allocate_producer_ids(1).unwrap(), end);
+    assert_eq!(store.metadata().leader_epoch().unwrap(), epoch);
+    store.close().unwrap();
+}
+
+#[test]
+fn a_directory_whose_name_only_looks_like_a_number_is_no_partition() {
+    let files = directory();
+    let topic = Path::new(DIRECTORY).join(format!("logs/{TOPIC_ID}"));
+    let strays = ["007", "10000", "20240101", "+1"];
+    for name in strays {
+        files.create_directory(&topic.join(name)).unwrap();
+    }
+    files.remove_file(&Path::new(DIRECTORY).join(crate::metadata::FILE_NAME)).unwrap();
+    let found = inventory(&files.env(), Path::new(DIRECTORY)).unwrap();
+    assert_eq!(found.directories[0].partitions, [0]);
+    let rebuild = RepairOptions { metadata: MetadataRepair::Rebuild(vec![]), ..options() };
+    let report = repair(&files.env(), Path::new(DIRECTORY), &rebuild).unwrap();
+    for name in strays {
+        let is_told = |action: &RepairAction| action.detail.starts_with(&format!("{name} is no"));
+        assert!(report.actions.iter().any(is_told), "{report:?}");
+        assert_eq!(files.list(&topic.join(name)).unwrap(), []);
+    }
 }
 
 #[test]
