@@ -147,25 +147,28 @@ impl Log {
         if !self.has_segment(segment) || self.ended() == Some(Code::TopicDeleted) {
             return;
         }
-        let stored = range
-            .map_or(Ok(None), |range| Ok(self.is_on_disk(segment, &range)?.then_some(range)))
-            .and_then(|range| {
-                if let Some(range) = &range {
-                    self.report_damage(segment, range);
-                }
-                segment.store_damage(&self.shared.files, range)
-            });
+        let known = range.map_or(Ok(None), |range| {
+            let is_on_disk = self.is_on_disk(segment, &range)?;
+            self.report_damage(segment, &range, is_on_disk);
+            Ok(is_on_disk.then_some(range))
+        });
+        let stored = known.and_then(|range| segment.store_damage(&self.shared.files, range));
         if stored.is_err() {
             self.shared.damage_failures.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn report_damage(&self, segment: &Segment, range: &DamagedRange) {
+    fn report_damage(&self, segment: &Segment, range: &DamagedRange, is_on_disk: bool) {
         let DamagedRange { from_offset, to_offset, from_position, to_position } = range;
         let bytes = to_position.saturating_sub(*from_position);
         let path = segment.log_path();
+        let found = if is_on_disk {
+            "are damaged"
+        } else {
+            "could not be taken apart, although they are in their place and their checksum holds,"
+        };
         let detail = format!(
-            "offsets {from_offset} to {to_offset} are damaged and are served around: {bytes} bytes \
+            "offsets {from_offset} to {to_offset} {found} and are served around: {bytes} bytes \
              from {from_position} on in {}",
             path.display()
         );

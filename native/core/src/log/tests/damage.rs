@@ -138,6 +138,9 @@ fn a_batch_that_only_cannot_be_taken_apart_is_a_gap_and_not_damage() {
     assert_eq!(gap_at_2(&machine), Some(3));
     machine.bench.store.drive();
     assert!(!has_damage_file(&machine));
+    let report = machine.bench.store.take_upkeep_report();
+    let [ref entry] = report[..] else { panic!("{report:?}") };
+    assert!(entry.detail.contains("offsets 2 to 3 could not be taken apart"), "{report:?}");
 }
 
 #[test]
