@@ -59,6 +59,7 @@ function describe(
 	to: string,
 	recovered: readonly RecoveryEntry[],
 ): string {
-	const sum = `${partitions} partitions, ${files} files, ${formatBytes(bytes)} copied to ${to} and opened`;
+	const copied = `${partitions} partitions, ${files} files, ${formatBytes(bytes)}`;
+	const sum = `${copied} copied to ${to} and opened`;
 	return [sum, ...recovered.map(({ detail }) => detail)].join("\n");
 }

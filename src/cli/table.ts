@@ -2,7 +2,7 @@
 const NUMBER = /^(-|-?[\d.]+( [KMGT]?i?B)?)$/;
 
 /**
- * Columns as wide as their widest cell; numbers and sizes to the right, everything else to the left.
+ * Columns as wide as their widest cell; numbers and sizes to the right, all else to the left.
  */
 export function formatTable(
 	heads: readonly string[],

@@ -108,8 +108,9 @@ export class Membership implements ConsumerWatcher {
 	}
 
 	/**
-	 * Joins; rejects with what `GroupCoordinator.consumerHeartbeat` does, and with FENCED_MEMBER_EPOCH
-	 * when another connection is that member before it is known here. Tells nothing yet.
+	 * Joins; rejects with what `GroupCoordinator.consumerHeartbeat` does, and with
+	 * FENCED_MEMBER_EPOCH when another connection is that member before it is known here. Tells
+	 * nothing yet.
 	 */
 	static async join(
 		host: SessionHost,

@@ -1,4 +1,4 @@
-/** The offsets topic is short whatever was committed in a long life, and says the same as before. */
+/** The offsets topic is short after a long life, and says the same as before. */
 import { describe, expect, test } from "vitest";
 
 import {
