@@ -137,8 +137,9 @@ test.for(DELETIONS)("$name", async ({ configs, ...deletion }) => {
 	for (const [, , , bytes] of watcher.frames.filter(isBatches)) {
 		for (const [base, batch] of batchesOf(Buffer.from(bytes as Uint8Array))) held.set(base, batch);
 	}
+	// The fetch was answered from the first segment; a socket may have taken more than that.
 	const changed = [...held].filter(
-		([base, batch]) => base < RECORDS && batches.get(base) !== batch,
+		([base, batch]) => batches.has(base) && batches.get(base) !== batch,
 	);
 	expect(changed.map(([base]) => base)).toEqual([]);
 	for (const raw of [before, slow]) await raw.close();
