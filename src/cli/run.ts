@@ -14,8 +14,8 @@ import { describeFailure, EXIT, exitCodeOf, LoggedError } from "./exit-code.ts";
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	start: async () => (await import("./start.ts")).startCommand(),
 	topic: async () => (await import("./topic.ts")).topicCommand(),
-	produce: async () => (await import("./produce.ts")).produceCommand(),
-	consume: async () => (await import("./consume.ts")).consumeCommand(),
+	produce: async () => (await import("./records/produce.ts")).produceCommand(),
+	consume: async () => (await import("./records/consume.ts")).consumeCommand(),
 	group: async () => (await import("./group.ts")).groupCommand(),
 	bench: async () => (await import("./bench.ts")).benchCommand(),
 	disk: async () => (await import("./disk.ts")).diskCommand(),
@@ -23,7 +23,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	downgrade: async () => (await import("./downgrade.ts")).downgradeCommand(),
 	verify: async () => (await import("./verify.ts")).verifyCommand(),
 	repair: async () => (await import("./repair.ts")).repairCommand(),
-	doctor: async () => (await import("./doctor.ts")).doctorCommand(),
+	doctor: async () => (await import("./doctor/doctor.ts")).doctorCommand(),
 };
 
 /** The program with the sub-command of that name, or with all where there is none. */

@@ -2,9 +2,9 @@
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
-import { type Client, connect } from "../../src/client/index.ts";
-import { type Broker, startBroker } from "../../src/index.ts";
-import { COMMAND_FILE, runCommand } from "../broker-process.ts";
+import { type Client, connect } from "../../../src/client/index.ts";
+import { type Broker, startBroker } from "../../../src/index.ts";
+import { COMMAND_FILE, runCommand } from "../../broker-process.ts";
 
 let broker: Broker;
 let client: Client;

@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 
-import { type Address, type BrokerConfig, formatAddress } from "../config.ts";
-import { loadNative } from "../native.ts";
-import type { Check } from "./doctor-check.ts";
+import { type Address, type BrokerConfig, formatAddress } from "../../config.ts";
+import { loadNative } from "../../native.ts";
+import type { Check } from "./check.ts";
 
 const NODE_MAJORS = [20, 22, 24];
 

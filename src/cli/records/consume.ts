@@ -8,13 +8,13 @@ import type {
 	ConsumerOptions,
 	Gap,
 	GroupConsumerOptions,
-} from "../client/index.ts";
-import { MillraceError } from "../errors.ts";
-import { LIMITS } from "../limits.ts";
-import { withClient } from "./broker-connection.ts";
+} from "../../client/index.ts";
+import { MillraceError } from "../../errors.ts";
+import { LIMITS } from "../../limits.ts";
+import { withClient } from "../broker-connection.ts";
+import { jsonOption, parseTime, urlOption, wholeNumber } from "../options.ts";
+import { Progress } from "../progress.ts";
 import { WrittenOffsets } from "./consume-group.ts";
-import { jsonOption, parseTime, urlOption, wholeNumber } from "./options.ts";
-import { Progress } from "./progress.ts";
 import { formatRecord, RECORD_FORMATS, type RecordFormat } from "./record-format.ts";
 import { StandardOutput } from "./standard-output.ts";
 

@@ -4,10 +4,10 @@ import { mkdtemp, open, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
-import { loadNative } from "../native.ts";
-import type { NativeSpaceWatermarks } from "../native-binding.ts";
-import type { Check } from "./doctor-check.ts";
-import { formatBytes } from "./sizes.ts";
+import { loadNative } from "../../native.ts";
+import type { NativeSpaceWatermarks } from "../../native-binding.ts";
+import { formatBytes } from "../sizes.ts";
+import type { Check } from "./check.ts";
 
 const PROBE_WRITES = 100;
 const PROBE_BYTES = 4_096;

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
 
-import { formatJson, InexactJsonError, parseExactJson } from "../../src/cli/json-values.ts";
+import {
+	formatJson,
+	InexactJsonError,
+	parseExactJson,
+} from "../../../src/cli/records/json-values.ts";
 
 describe("JSON on the command line", () => {
 	test("a number that JavaScript would round is refused, wherever it stands", () => {

@@ -3,8 +3,8 @@
  * or a process that is killed loses nothing of it.
  */
 
-import type { ConsumedRecord, GroupConsumer } from "../client/index.ts";
-import { MillraceError } from "../errors.ts";
+import type { ConsumedRecord, GroupConsumer } from "../../client/index.ts";
+import { MillraceError } from "../../errors.ts";
 import type { StandardOutput } from "./standard-output.ts";
 
 /** How often what was written is committed, in milliseconds. */

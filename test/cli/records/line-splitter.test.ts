@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 
-import { LineSplitter, LineTooLongError } from "../../src/cli/line-splitter.ts";
-import { seed } from "../seed.ts";
+import { LineSplitter, LineTooLongError } from "../../../src/cli/records/line-splitter.ts";
+import { seed } from "../../seed.ts";
 
 function split(chunks: Uint8Array[], lineBytesMax = 1_000): Uint8Array[] {
 	const splitter = new LineSplitter(lineBytesMax);

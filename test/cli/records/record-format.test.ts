@@ -1,7 +1,11 @@
 import { Packr, pack } from "msgpackr";
 import { describe, expect, test } from "vitest";
 
-import { formatRecord, RecordFormatError, type ShownRecord } from "../../src/cli/record-format.ts";
+import {
+	formatRecord,
+	RecordFormatError,
+	type ShownRecord,
+} from "../../../src/cli/records/record-format.ts";
 
 const record = (fields: Partial<ShownRecord>): ShownRecord => ({
 	topic: "t",

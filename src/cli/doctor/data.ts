@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { filesIn, partitionsOf } from "../storage/data-files.ts";
-import type { Check } from "./doctor-check.ts";
-import { formatBytes } from "./sizes.ts";
+import { filesIn, partitionsOf } from "../../storage/data-files.ts";
+import { formatBytes } from "../sizes.ts";
+import type { Check } from "./check.ts";
 
 /** Clocks that are kept by NTP are nearer than this to each other. */
 const CLOCK_STEP_MS_MAX = 5_000;

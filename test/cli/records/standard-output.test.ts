@@ -1,7 +1,7 @@
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
 
-import { StandardOutput } from "../../src/cli/standard-output.ts";
+import { StandardOutput } from "../../../src/cli/records/standard-output.ts";
 
 /** A stream that keeps what it is given and takes the next piece only when told to. */
 class SlowStream extends Writable {

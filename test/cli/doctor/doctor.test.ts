@@ -3,15 +3,15 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { describeChecks } from "../../src/cli/doctor.ts";
-import { checkClock, checkMemory } from "../../src/cli/doctor-data.ts";
-import { checkPort } from "../../src/cli/doctor-machine.ts";
+import { checkClock, checkMemory } from "../../../src/cli/doctor/data.ts";
+import { describeChecks } from "../../../src/cli/doctor/doctor.ts";
+import { checkPort } from "../../../src/cli/doctor/machine.ts";
 import {
 	checkStorage,
 	describeFileSystem,
 	describeFlush,
 	describeSpace,
-} from "../../src/cli/doctor-storage.ts";
+} from "../../../src/cli/doctor/storage.ts";
 
 test("what is wrong comes with the next step", () => {
 	const text = describeChecks([

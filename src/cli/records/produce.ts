@@ -3,14 +3,14 @@ import { createReadStream, fstatSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
 
-import type { Client, Compression, Producer, RecordToSend } from "../client/index.ts";
-import { LIMITS } from "../limits.ts";
-import { withClient } from "./broker-connection.ts";
-import { RecordsFailedError } from "./exit-code.ts";
+import type { Client, Compression, Producer, RecordToSend } from "../../client/index.ts";
+import { LIMITS } from "../../limits.ts";
+import { withClient } from "../broker-connection.ts";
+import { RecordsFailedError } from "../exit-code.ts";
+import { jsonOption, urlOption, wholeNumber } from "../options.ts";
+import { Progress } from "../progress.ts";
 import { parseExactJson } from "./json-values.ts";
 import { LineSplitter } from "./line-splitter.ts";
-import { jsonOption, urlOption, wholeNumber } from "./options.ts";
-import { Progress } from "./progress.ts";
 
 const STDIN = 0;
 

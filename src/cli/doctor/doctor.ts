@@ -4,10 +4,12 @@
  */
 import { Command } from "commander";
 
-import { type BrokerConfig, loadConfig } from "../config.ts";
-import { addConfigOptions, configFlags } from "./config-options.ts";
-import type { Check } from "./doctor-check.ts";
-import { checkClock, checkMemory } from "./doctor-data.ts";
+import { type BrokerConfig, loadConfig } from "../../config.ts";
+import { addConfigOptions, configFlags } from "../config-options.ts";
+import { jsonOption } from "../options.ts";
+import { formatTable } from "../table.ts";
+import type { Check } from "./check.ts";
+import { checkClock, checkMemory } from "./data.ts";
 import {
 	checkAddon,
 	checkMapCount,
@@ -15,10 +17,8 @@ import {
 	checkOpenFiles,
 	checkPort,
 	checkTransport,
-} from "./doctor-machine.ts";
-import { checkStorage } from "./doctor-storage.ts";
-import { jsonOption } from "./options.ts";
-import { formatTable } from "./table.ts";
+} from "./machine.ts";
+import { checkStorage } from "./storage.ts";
 
 export function doctorCommand(): Command {
 	const command = new Command("doctor")
