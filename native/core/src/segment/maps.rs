@@ -67,8 +67,8 @@ impl WindowCache {
     }
 
     /// The window that holds the bytes `position..position + bytes` of a segment.
-    /// The range lies below the segment's end, and ends at most [`limits::READ_WINDOW_BYTES`] behind
-    /// the start of its window: any batch does.
+    /// The range lies below the segment's end, and ends at most [`limits::READ_WINDOW_BYTES`]
+    /// behind the start of its window: any batch does.
     ///
     /// # Errors
     /// An I/O error while opening or mapping the file.

@@ -98,9 +98,9 @@ impl Simulation {
         self.find(&Harm { label: &log.label, offsets, content })
     }
 
-    /// Whether a bit that flips in a base offset tells of itself, and of no other batch: where there
-    /// may be holes it does not if it still fits between its neighbours, nor if one of these could
-    /// be the one that is wrong.
+    /// Whether a bit that flips in a base offset tells of itself, and of no other batch: where
+    /// there may be holes it does not if it still fits between its neighbours, nor if one of these
+    /// could be the one that is wrong.
     fn is_told(&self, place: &Place, at: u64, bit: u64) -> bool {
         if !place.has_holes {
             return true;
