@@ -167,15 +167,19 @@ if (vitestArguments.length > 0) {
 }
 
 const total = (field) => summaries.reduce((sum, summary) => sum + summary[field], 0);
-const skipped = summaries.flatMap((summary) => Object.entries(summary.skipped));
-process.stdout.write(skipped.length === 0 ? "\nskipped: nothing\n" : "\nskipped:\n");
+/** How many tests, by the reason. */
+const skipped = new Map();
+for (const [reason, count] of summaries.flatMap((summary) => Object.entries(summary.skipped))) {
+	skipped.set(reason, (skipped.get(reason) ?? 0) + count);
+}
+process.stdout.write(skipped.size === 0 ? "\nskipped: nothing\n" : "\nskipped:\n");
 for (const [reason, count] of skipped) {
 	process.stdout.write(`  ${count} ${count === 1 ? "test" : "tests"}: ${reason}\n`);
 }
 const failures = summaries.flatMap((summary) => summary.failures);
 if (failures.length > 0) process.stdout.write("\nfailed:\n");
 for (const failure of failures) process.stdout.write(`  ${failure}\n`);
-const skippingFails = process.env.MILLRACE_TEST_NOTHING_SKIPPED === "1" && skipped.length > 0;
+const skippingFails = process.env.MILLRACE_TEST_NOTHING_SKIPPED === "1" && skipped.size > 0;
 if (skippingFails) process.stdout.write("nothing may be skipped here\n");
 process.stdout.write(`${total("passed")} passed, ${total("failed")} failed\n`);
 process.exit(total("failed") > 0 || skippingFails ? 1 : 0);
