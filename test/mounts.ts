@@ -6,7 +6,16 @@
  *     if (missing !== null) context.skip(missing);
  */
 import { spawnSync } from "node:child_process";
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import {
+	closeSync,
+	ftruncateSync,
+	mkdirSync,
+	mkdtempSync,
+	openSync,
+	readFileSync,
+	rmdirSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
@@ -40,7 +49,16 @@ export function missingMounts(kind: ImageKind = "ext4"): string | null {
 	const known = readFileSync("/proc/filesystems", "utf8").split(/\s+/);
 	if (!known.includes(kind)) return `this machine's kernel has no ${kind}`;
 	if (spawnSync("losetup", ["--find"]).status !== 0) return "there is no free loop device";
-	return null;
+	return refusal();
+}
+
+/** Why even root is refused a mount, as in many containers; null where it is not. */
+function refusal(): string | null {
+	const directory = mkdtempSync(join(tmpdir(), "millrace-test-"));
+	const tried = spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "millrace-test", directory]);
+	if (tried.status === 0) run("umount", [directory]);
+	rmdirSync(directory);
+	return tried.status === 0 ? null : `nothing may be mounted here: ${tried.stderr}`.trim();
 }
 
 /** A tmpfs of this size. */
