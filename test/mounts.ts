@@ -75,6 +75,8 @@ export interface ImageOptions {
 	readonly directory?: string;
 	/** Further options of the command that makes it. */
 	readonly making?: readonly string[];
+	/** Further options of its mount. */
+	readonly mounting?: readonly string[];
 }
 
 /**
@@ -82,15 +84,14 @@ export interface ImageOptions {
  * smallest that can be made is 64 MiB with ext4, 109 MiB with btrfs and 300 MiB with xfs.
  */
 export function mountNewImage(bytes: number, options: ImageOptions = {}): Mount {
-	const { kind = "ext4", directory = temporaryDirectory(), making = [] } = options;
+	const { kind = "ext4", directory = temporaryDirectory(), making = [], mounting } = options;
 	const imageFile = join(directory, "image");
 	const descriptor = openSync(imageFile, "w");
 	ftruncateSync(descriptor, bytes);
 	closeSync(descriptor);
 	const [command, ...given] = MAKERS[kind];
 	run(command, [...given, ...making, imageFile]);
-	// Otherwise btrfs writes by itself every 30 s what nobody has synced.
-	return mountImage(imageFile, kind === "btrfs" ? ["commit=300"] : []);
+	return mountImage(imageFile, mounting);
 }
 
 /**

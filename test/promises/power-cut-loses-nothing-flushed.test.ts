@@ -34,6 +34,8 @@ const CUTS = 15;
 const CUTS_SHORT = 2;
 /** ext4 for those, then one after the other of what this machine has. */
 const KINDS: readonly ImageKind[] = ["xfs", "btrfs", "ext4"];
+/** Otherwise btrfs writes by itself every 30 s what nobody has synced. */
+const LONG_COMMITS: Readonly<Partial<Record<ImageKind, string[]>>> = { btrfs: ["commit=300"] };
 
 function kindOf(cut: number): ImageKind {
 	const kinds = cut > CUTS_SHORT ? KINDS.filter((kind) => missingMounts(kind) === null) : [];
@@ -98,7 +100,7 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		if (missing !== null) context.skip(missing);
 		const python = pythonBinary() ?? context.skip(missingPython());
 
-		const before = mountNewImage(IMAGE_BYTES, { kind });
+		const before = mountNewImage(IMAGE_BYTES, { kind, mounting: LONG_COMMITS[kind] ?? [] });
 		const broker = await BrokerProcess.start({
 			dataDir: join(before.directory, "data"),
 			flags: LOAD_FLAGS,
