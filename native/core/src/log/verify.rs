@@ -42,10 +42,10 @@ struct Piece {
 impl Log {
     /// Checks what is flushed from about an offset on, about `bytes_max` of it or, where a segment
     /// has no index, all of the segment. Sets aside what is damaged, as scrubbing does. Waits for
-    /// the disk.
+    /// the disk. A segment that it does not read is a finding.
     ///
     /// # Errors
-    /// The log's end, or [`crate::error::Code::KafkaStorageError`] where the disk cannot be read.
+    /// The log's end, or [`crate::error::Code::KafkaStorageError`] where a file cannot be opened.
     pub fn verify_step(self: &Arc<Self>, from_offset: u64, bytes_max: u64) -> Result<VerifyStep> {
         if let Some(code) = self.ended() {
             return Err(Error::new(code, self.label.clone()));
@@ -54,27 +54,39 @@ impl Log {
         let Some(piece) = self.piece_at(from_offset)? else {
             return Ok(VerifyStep::default());
         };
-        let failed = |error: std::io::Error| failure(&piece.segment, &error);
+        self.check_piece(&piece, from_offset, bytes_max).or_else(|error| {
+            // That keeps nobody from looking at the others.
+            let detail = failure(&piece.segment, &error).detail().to_owned();
+            let findings = vec![format!("{detail} (not all of this segment was checked)")];
+            Ok(VerifyStep { next_offset: piece.next_base, findings, ..VerifyStep::default() })
+        })
+    }
+
+    fn check_piece(
+        self: &Arc<Self>,
+        piece: &Piece,
+        from_offset: u64,
+        bytes_max: u64,
+    ) -> std::io::Result<VerifyStep> {
         let mut from = piece.from;
-        let mut scanned = self.scan_from(&piece, from, bytes_max).map_err(failed)?;
+        let mut scanned = self.scan_from(piece, from, bytes_max)?;
         let first = scanned.damaged.first();
         if from.position > 0 && first.is_some_and(|range| range.from_position == from.position) {
             // It may be the index that is wrong: the batches before tell.
             from = Mark { position: 0, offset: piece.segment.base_offset };
-            scanned = self.scan_from(&piece, from, u64::MAX).map_err(failed)?;
+            scanned = self.scan_from(piece, from, u64::MAX)?;
         }
         while scanned.next_offset <= from_offset && scanned.end_position < piece.end.position {
             from = Mark { position: scanned.end_position, offset: scanned.next_offset };
-            scanned = self.scan_from(&piece, from, bytes_max).map_err(failed)?;
+            scanned = self.scan_from(piece, from, bytes_max)?;
         }
         let mut step = VerifyStep::default();
-        self.tell_damage(&piece, &scanned, from_offset, &mut step);
+        self.tell_damage(piece, &scanned, from_offset, &mut step);
         // What comes before was told of by the step before.
         let checked_from = Mark { position: from.position, offset: from_offset };
         let checked = check_records(&*piece.file, checked_from, &scanned, &mut |detail| {
             step.findings.push(format!("{detail} in {}", piece.segment.log_path().display()));
-        })
-        .map_err(failed)?;
+        })?;
         step.record_count = checked.record_count;
         step.bytes = checked.bytes;
         let is_through = scanned.end_position >= piece.end.position;

@@ -132,9 +132,22 @@ fn verify_log(env: &Env, label: &str, path: &Path, report: &mut VerifyReport) ->
         let next_base = bases.get(index + 1).copied().unwrap_or(OFFSET_MAX);
         let segment = Segment::new(path, base_offset);
         segment.set_has_holes(base_offset < compaction.holes_below);
-        expected = verify_segment(env, label, &segment, next_base, report)?;
+        expected = match verify_segment(env, label, &segment, next_base, report) {
+            Err(error) if error.code() == Code::KafkaStorageError => {
+                // What cannot be read keeps nobody from looking at the others.
+                report.findings.push(unreadable(label, &error));
+                next_base
+            }
+            checked => checked?,
+        };
     }
     Ok(())
+}
+
+/// A segment, or a file beside it, that the disk does not read.
+fn unreadable(label: &str, error: &Error) -> Finding {
+    let detail = format!("{} (not all of this segment was checked)", error.detail());
+    Finding { subject: label.to_owned(), detail }
 }
 
 /// How far a log was compacted; what cannot be believed is a finding.
