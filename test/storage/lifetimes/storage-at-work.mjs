@@ -11,6 +11,7 @@ import { FrameWriter } from "../../../dist/protocol/writer.js";
 import { PLAN_BASE_OFFSET, PLAN_CODE, PLAN_TOPIC_HANDLE } from "../../../dist/storage/layout.js";
 import { Storage } from "../../../dist/storage/storage.js";
 import { topicLogConfig } from "../../../dist/topics/configuration.js";
+import { BUILT_IN_DEFAULTS } from "../../../dist/topics/topic-defaults.js";
 
 export { Storage };
 
@@ -39,7 +40,7 @@ export class StorageAtWork {
 			["max.message.bytes", "8388608"],
 			["segment.bytes", "67108864"],
 		]);
-		const config = topicLogConfig(settings);
+		const config = topicLogConfig(settings, BUILT_IN_DEFAULTS);
 		const spec = { name: "views", topicId: work.#topicId, partitions: 1, config, existing };
 		[work.#topic] = await work.#storage.openTopics([spec]);
 		return work;
