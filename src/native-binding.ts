@@ -268,6 +268,8 @@ export interface NativeVerifyReport {
 	bytes: number;
 	/** Damage. */
 	findings: Array<NativeFinding>;
+	/** What unfinished appends left behind the ends of logs, and the next start erases: no damage. */
+	tails: Array<NativeFinding>;
 }
 
 /** A topic's directory. */

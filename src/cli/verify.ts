@@ -8,7 +8,9 @@ import { readAddresses } from "../addresses.ts";
 import type { TopicSummary } from "../client/index.ts";
 import { flagName, OPTIONS } from "../config.ts";
 import { MillraceError } from "../errors.ts";
+import { inventoryOf } from "../storage/repair.ts";
 import { type VerifyFinding, type VerifyReport, verifyDataDirectory } from "../storage/verify.ts";
+import { planCatalogue } from "../topics/lost-catalogue.ts";
 import { withClient } from "./broker-connection.ts";
 import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
@@ -48,7 +50,8 @@ export function verifyCommand(): Command {
 				throw new DamageFoundError(
 					isOnline
 						? "the broker serves around it; `millrace repair` cuts it out once it is stopped"
-						: "a broker that starts here serves around it; `millrace repair` cuts it out",
+						: "a broker that starts here serves around damaged records; `millrace repair` cuts them " +
+								"out, and makes the rest again",
 				);
 			}
 		});
@@ -61,13 +64,36 @@ async function verifyDirectory(
 	await checkIsDataDirectory(directory);
 	try {
 		if (process.stderr.isTTY) process.stderr.write(`checking ${directory} ...\n`);
-		return { report: await verifyDataDirectory(directory, topic), isOnline: false };
+		const catalogue = await verifyCatalogue(directory, topic);
+		const report = await verifyDataDirectory(directory, topic);
+		return {
+			report: { ...report, findings: [...catalogue, ...report.findings] },
+			isOnline: false,
+		};
 	} catch (error) {
 		const isInUse = error instanceof MillraceError && error.code === "DATA_DIRECTORY_IN_USE";
 		const addresses = isInUse ? await readAddresses(directory) : null;
 		if (addresses === null) throw error;
 		return { report: await verifyOnline(addresses.websocket, topic), isOnline: true };
 	}
+}
+
+/** What a repair would have to do about the catalogue of topics and their directories. */
+async function verifyCatalogue(
+	directory: string,
+	topic: string | undefined,
+): Promise<VerifyFinding[]> {
+	const { isMetadataLost, notes, missing } = planCatalogue(await inventoryOf(directory), []);
+	const ofMetadata = isMetadataLost
+		? [{ subject: "metadata.redb", detail: "a broker does not start with it" }]
+		: [];
+	const ofPartitions = missing
+		.filter(({ topic: name }) => topic === undefined || name === topic)
+		.map(({ topic: name, topicId, partition }) => ({
+			subject: `${name}-${partition}`,
+			detail: `its directory logs/${topicId}/${partition} is missing: a broker does not start`,
+		}));
+	return [...ofMetadata, ...notes, ...ofPartitions];
 }
 
 /** Has a broker check its partitions, one after the other. */
@@ -100,10 +126,13 @@ async function verifyOnline(url: string, topic: string | undefined): Promise<Ver
 	});
 }
 
-function describe({ logCount, recordCount, bytes, findings }: VerifyReport): string {
+function describe({ logCount, recordCount, bytes, findings, tails = [] }: VerifyReport): string {
 	const places = findings.length === 1 ? "1 place is" : `${findings.length} places are`;
 	const verdict = findings.length === 0 ? "no damage" : `${places} damaged`;
-	const lines = findings.map(({ subject, detail }) => `${subject}: ${detail}`);
+	const lines = [
+		...findings.map(({ subject, detail }) => `${subject}: ${detail}`),
+		...tails.map(({ subject, detail }) => `${subject}: ${detail} (the next start erases them)`),
+	];
 	return [
 		`${logCount} logs, ${recordCount} records, ${formatBytes(bytes)}: ${verdict}`,
 		...lines,

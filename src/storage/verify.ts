@@ -17,6 +17,11 @@ export interface VerifyReport {
 	/** Bytes of whole batches. */
 	readonly bytes: number;
 	readonly findings: readonly VerifyFinding[];
+	/**
+	 * What unfinished appends left behind the ends of logs, and the next start erases: no damage.
+	 * Absent where a broker was asked: it has done so.
+	 */
+	readonly tails?: readonly VerifyFinding[];
 }
 
 /**

@@ -1,6 +1,15 @@
-import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	mkdtempSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+	writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
@@ -98,6 +107,26 @@ test("a running broker checks itself and serves around what it finds damaged", a
 	expect((await runCommand(["verify", "--url", "ws://127.0.0.1:1"])).code).toBe(3);
 	const other = await runCommand(["verify", "--data-dir", dataDir, "--topic", "sound"]);
 	expect(other).toMatchObject({ code: 0 });
+});
+
+test("what a broker would not start with is found, too: 4, with what it is", async () => {
+	const log = await storeRecords();
+	const metadata = join(dataDir, "metadata.redb");
+	const whole = readFileSync(metadata);
+	const verify = () => runCommand(["verify", "--data-dir", dataDir]);
+	for (const content of [whole.subarray(0, 0), Buffer.alloc(whole.length, 7), undefined]) {
+		rmSync(metadata);
+		if (content !== undefined) writeFileSync(metadata, content);
+		const { code, stdout } = await verify();
+		expect(code).toBe(4);
+		expect(stdout.toString()).toContain("metadata.redb: a broker does not start with it");
+	}
+	writeFileSync(metadata, whole);
+	expect((await verify()).code).toBe(0);
+	rmSync(dirname(log), { recursive: true });
+	const { code, stdout } = await verify();
+	expect(code).toBe(4);
+	expect(stdout.toString()).toMatch(/^orders-0: its directory logs\/.*\/0 is missing/m);
 });
 
 test("what is no data directory stays none: 2", async () => {

@@ -32,6 +32,8 @@ pub struct NativeVerifyReport {
     pub bytes: f64,
     /// Damage.
     pub findings: Vec<NativeFinding>,
+    /// What unfinished appends left behind the ends of logs, and the next start erases: no damage.
+    pub tails: Vec<NativeFinding>,
 }
 
 /// Reads every batch of a data directory that no broker uses, or of one topic of it.
@@ -46,15 +48,16 @@ pub fn verify_data_directory(
             data_directory.as_ref(),
             topic.as_deref(),
         )?;
-        let findings = report
-            .findings
-            .into_iter()
-            .map(|Finding { subject, detail }| NativeFinding { subject, detail });
+        let told = |findings: Vec<Finding>| -> Vec<NativeFinding> {
+            let findings = findings.into_iter();
+            findings.map(|Finding { subject, detail }| NativeFinding { subject, detail }).collect()
+        };
         Ok(NativeVerifyReport {
             log_count: report.log_count as f64,
             record_count: report.record_count as f64,
             bytes: report.bytes as f64,
-            findings: findings.collect(),
+            findings: told(report.findings),
+            tails: told(report.tails),
         })
     })
 }

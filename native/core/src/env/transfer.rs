@@ -5,6 +5,8 @@ use std::{
     path::Path,
 };
 
+use rustix::io::Errno;
+
 use super::{File, FileSystem, OpenMode};
 
 /// Fills `buffer` from `position` as far as the file goes; returns the bytes read.
@@ -71,6 +73,34 @@ pub fn read_whole(
     let read = read_full(&*file, &mut bytes, 0)?;
     bytes.truncate(read);
     Ok(Some(bytes))
+}
+
+/// As [`read_whole`], for what is done without, or made again, where its content cannot be
+/// believed: `None` also when the disk does not read it.
+///
+/// # Errors
+/// Any I/O error that is not the disk's loss.
+pub fn read_if_readable(
+    files: &dyn FileSystem,
+    path: &Path,
+    bytes_max: u64,
+) -> io::Result<Option<Vec<u8>>> {
+    match read_whole(files, path, bytes_max) {
+        Err(error) if is_unreadable(&error) => Ok(None),
+        read => read,
+    }
+}
+
+/// Whether an error of a read says that the disk has lost what was to be read: trying again does
+/// not help, as it may where descriptors, memory or rights are missing.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    #[cfg(target_os = "linux")]
+    let of_system = [Errno::UCLEAN, Errno::NODATA];
+    #[cfg(not(target_os = "linux"))]
+    let of_system = [];
+    let lost = [Errno::IO, Errno::BADMSG];
+    let mut known = lost.iter().chain(&of_system);
+    known.any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Replaces `directory/name` durably: a temporary file, fdatasync, rename, fsync of the directory.

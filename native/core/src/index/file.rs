@@ -26,7 +26,7 @@ use crate::{
     batch::header::crc32c,
     env::{
         FileSystem, OpenMode,
-        transfer::{read_whole, write_full},
+        transfer::{read_if_readable, write_full},
     },
 };
 
@@ -82,16 +82,16 @@ pub fn store(
 /// Loads both files. `None` when one is missing, torn or does not match the other.
 ///
 /// # Errors
-/// Any I/O error other than a missing file.
+/// Any I/O error other than a missing file, and other than that the disk does not read it.
 pub fn load(
     files: &dyn FileSystem,
     index_path: &Path,
     time_index_path: &Path,
 ) -> io::Result<Option<(SegmentIndex, Coverage)>> {
-    let Some(offset_file) = read_whole(files, index_path, FILE_BYTES_MAX)? else {
+    let Some(offset_file) = read_if_readable(files, index_path, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
-    let Some(time_file) = read_whole(files, time_index_path, FILE_BYTES_MAX)? else {
+    let Some(time_file) = read_if_readable(files, time_index_path, FILE_BYTES_MAX)? else {
         return Ok(None);
     };
     let Some((offset_entries, footer)) = split_footer(&offset_file) else {
@@ -229,7 +229,8 @@ mod tests {
     fn the_first_version_is_read_without_the_time_of_the_last_append() {
         let (files, offsets, times, index, coverage) = stored();
         for path in [&offsets, &times] {
-            let mut bytes = read_whole(&files, path, FILE_BYTES_MAX).unwrap().unwrap();
+            let mut bytes =
+                crate::env::transfer::read_whole(&files, path, FILE_BYTES_MAX).unwrap().unwrap();
             bytes.truncate(bytes.len() - 12);
             let version = bytes.len() - (FOOTER_BYTES_1 - 4) + 4;
             bytes[version] = VERSION_1;

@@ -31,6 +31,7 @@ use crate::{
 };
 
 /// What a log is opened with.
+#[derive(Clone)]
 pub struct OpenLog {
     /// Topic and partition, for people.
     pub label: String,

@@ -7,7 +7,7 @@ use super::{
     open::{Opener, Stored},
 };
 use crate::{
-    env::{File, OpenMode, transfer::read_full},
+    env::{File, FileSystem, OpenMode, transfer::read_full},
     error::Result,
     index::{SegmentIndex, file as index_file, file::Coverage},
     producer::ProducerStates,
@@ -40,23 +40,12 @@ impl Opener<'_> {
     /// Whether a segment holds nothing that belongs to it: its directory entry survived a power
     /// cut, or was all that came about, but its batches did not.
     pub(super) fn is_blank(&self, base_offset: u64) -> Result<bool> {
-        if self.file_bytes(base_offset) == 0 {
-            return Ok(true);
-        }
-        let checkpoint = self.open.checkpoint;
-        if self.open.was_clean
-            || checkpoint.is_some_and(|LogMark { flushed, .. }| {
-                flushed.segment_base == base_offset && flushed.position > 0
-            })
-        {
-            return Ok(false);
-        }
-        let path = Segment::new(&self.open.directory, base_offset).log_path();
-        let failed = self.failed(&path);
-        let file = self.files().open(&path, OpenMode::Read).map_err(&failed)?;
-        let start =
-            ScanStart { has_holes: self.has_holes(base_offset), ..ScanStart::at(base_offset, 0) };
-        holds_batches(&*file, &start).map(|holds| !holds).map_err(&failed)
+        let segment = Segment::of(&self.open.directory, base_offset);
+        segment.set_has_holes(self.has_holes(base_offset));
+        let flushed = self.open.checkpoint.map(|LogMark { flushed, .. }| flushed);
+        let file_bytes = self.file_bytes(base_offset);
+        is_blank(self.files(), &segment, file_bytes, self.open.was_clean, flushed)
+            .map_err(self.failed(&segment.log_path()))
     }
 
     /// Opens one segment. `next_base` is where the one behind it starts, if there is one.
@@ -362,6 +351,32 @@ impl Opener<'_> {
         segment.set_finished();
         Ok(())
     }
+}
+
+/// Whether a segment of so many bytes holds nothing that belongs to it, by its file and by what a
+/// checkpoint says: how far the log was flushed, and whether the stop was a clean one.
+///
+/// # Errors
+/// An I/O error while reading.
+pub(crate) fn is_blank(
+    files: &dyn FileSystem,
+    segment: &Segment,
+    file_bytes: u64,
+    was_clean: bool,
+    flushed: Option<Position>,
+) -> std::io::Result<bool> {
+    if file_bytes == 0 {
+        return Ok(true);
+    }
+    let is_flushed = flushed
+        .is_some_and(|flushed| flushed.segment_base == segment.base_offset && flushed.position > 0);
+    if was_clean || is_flushed {
+        return Ok(false);
+    }
+    let file = files.open(&segment.log_path(), OpenMode::Read)?;
+    let start =
+        ScanStart { has_holes: segment.has_holes(), ..ScanStart::at(segment.base_offset, 0) };
+    holds_batches(&*file, &start).map(|holds| !holds)
 }
 
 /// Where batches may begin, by what was stored about the segment.

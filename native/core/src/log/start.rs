@@ -68,7 +68,7 @@ fn checksum(log_start: u64) -> u32 {
 
 /// How many of the segments with these base offsets (rising) lie wholly below `log_start`. The last
 /// one never counts: its name tells where the log goes on.
-pub(super) fn count_below(bases: impl Iterator<Item = u64>, log_start: u64) -> usize {
+pub(crate) fn count_below(bases: impl Iterator<Item = u64>, log_start: u64) -> usize {
     bases.skip(1).take_while(|next_base| *next_base <= log_start).count()
 }
 

@@ -21,7 +21,7 @@ use crate::{
     batch::header::crc32c,
     env::{
         FileSystem, OpenMode,
-        transfer::{read_whole, write_full},
+        transfer::{read_if_readable, write_full},
     },
 };
 
@@ -70,9 +70,9 @@ pub fn store(
 /// Loads a snapshot: the states and the offset they belong to. `None` when it is missing or torn.
 ///
 /// # Errors
-/// Any I/O error other than a missing file.
+/// Any I/O error other than a missing file, and other than that the disk does not read it.
 pub fn load(files: &dyn FileSystem, path: &Path) -> io::Result<Option<(ProducerStates, u64)>> {
-    Ok(read_whole(files, path, FILE_BYTES_MAX)?.and_then(|bytes| parse(&bytes)))
+    Ok(read_if_readable(files, path, FILE_BYTES_MAX)?.and_then(|bytes| parse(&bytes)))
 }
 
 fn parse(bytes: &[u8]) -> Option<(ProducerStates, u64)> {

@@ -15,7 +15,7 @@
 //! damaged means: trust nothing that is not sealed. Version 1 has neither `leader_epoch` nor
 //! anything behind `flushed_offset`, and vouches for no closed segment.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use hashbrown::HashMap;
 
@@ -23,7 +23,7 @@ use crate::{
     batch::header::crc32c,
     env::{
         FileSystem,
-        transfer::{read_whole, replace_durably},
+        transfer::{read_if_readable, read_whole, replace_durably},
     },
     error::{Error, Result},
     log::Position,
@@ -85,14 +85,29 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads the checkpoint. `None` when it is missing or damaged.
+    /// Reads the checkpoint. `None` when it is missing or damaged, or when the disk does not read
+    /// it.
+    ///
+    /// # Errors
+    /// Any other I/O error.
+    pub fn load(files: &dyn FileSystem, data_directory: &Path) -> Result<Option<Self>> {
+        let path = data_directory.join(FILE_NAME);
+        Self::of_file(&path, read_if_readable(files, &path, FILE_BYTES_MAX))
+    }
+
+    /// As [`load`](Self::load), for who is to decide for good what was durable: what the disk does
+    /// not read is an error, as it may pass.
     ///
     /// # Errors
     /// An I/O error other than a missing file.
-    pub fn load(files: &dyn FileSystem, data_directory: &Path) -> Result<Option<Self>> {
+    pub fn load_for_good(files: &dyn FileSystem, data_directory: &Path) -> Result<Option<Self>> {
         let path = data_directory.join(FILE_NAME);
-        let bytes = read_whole(files, &path, FILE_BYTES_MAX)
-            .map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
+        Self::of_file(&path, read_whole(files, &path, FILE_BYTES_MAX))
+    }
+
+    fn of_file(path: &Path, read: io::Result<Option<Vec<u8>>>) -> Result<Option<Self>> {
+        let bytes =
+            read.map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
         Ok(bytes.and_then(|bytes| Self::parse(&bytes)))
     }
 

@@ -21,9 +21,10 @@ use super::format::{FORMAT_VERSION_NEWEST, Format};
 use crate::{
     env::{
         Env, FileSystemKind, OpenMode,
-        transfer::{read_whole, replace_durably},
+        transfer::{read_if_readable, replace_durably},
     },
     error::{Code, Error, Result},
+    space::SpaceWatch,
 };
 
 const LOCK_FILE: &str = "LOCK";
@@ -49,10 +50,10 @@ impl PartitionFile {
     /// Reads the file of a partition's directory; `None` when it is missing or not readable.
     ///
     /// # Errors
-    /// An I/O error other than a missing file.
+    /// An I/O error other than a missing file, and other than that the disk does not read it.
     pub fn load(env: &Env, directory: &Path) -> Result<Option<Self>> {
         let path = directory.join(PARTITION_FILE);
-        let bytes = read_whole(&*env.files, &path, JSON_BYTES_MAX)
+        let bytes = read_if_readable(&*env.files, &path, JSON_BYTES_MAX)
             .map_err(|error| Error::io(format_args!("reading {}", path.display()), &error))?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
@@ -235,17 +236,18 @@ impl DataDirectory {
             .map_err(|error| Error::io(format_args!("removing {}", topic.display()), &error))
     }
 
-    /// Moves a topic's directory out of the way; returns where it lies now.
+    /// Moves a topic's directory out of the way, also on a full disk, which gets the reserve's
+    /// blocks; returns where it lies now.
     ///
     /// # Errors
     /// An I/O error.
-    pub fn set_aside(&self, env: &Env, topic_id: Uuid) -> Result<PathBuf> {
+    pub fn set_aside(&self, env: &Env, space: &SpaceWatch, topic_id: Uuid) -> Result<PathBuf> {
         let aside = self.path.join(SET_ASIDE);
         let to = aside.join(format!("{topic_id}-{}", env.clock.wall_ms()));
         let from = self.topic(topic_id);
-        env.files
-            .create_directory(&aside)
-            .and_then(|()| env.files.rename(&from, &to))
+        space
+            .with_reserve(|| env.files.create_directory(&aside))
+            .and_then(|()| space.with_reserve(|| env.files.rename(&from, &to)))
             .and_then(|()| env.files.sync_directory(&aside))
             .and_then(|()| env.files.sync_directory(&self.path.join(LOGS)))
             .map_err(|error| Error::io(format_args!("moving {}", from.display()), &error))?;

@@ -441,7 +441,14 @@ impl Store {
             is_settled: self.is_settled,
         };
         let mut report = Vec::new();
-        let log = Log::open(Arc::clone(&self.shared), open, &mut report)?;
+        // What a first try has found and settled a second one does not see again.
+        let log = self.shared.space.with_reserve(|| {
+            let mut found = Vec::new();
+            let log = Log::open(Arc::clone(&self.shared), open.clone(), &mut found);
+            found.retain(|entry| !report.contains(entry));
+            report.append(&mut found);
+            log
+        })?;
         let place = |position: Position| (position.segment_base, position.position);
         if let (Some(before), Some(now)) = (checkpoint, log.checkpoint_mark())
             && place(now.flushed) < place(before.flushed)
@@ -590,7 +597,8 @@ impl Store {
             self.topics.read().iter().flatten().map(|topic| topic.topic_id).collect();
         for topic_id in self.directory.topic_ids(&self.shared.env)? {
             if !claimed.contains(&topic_id) {
-                let path = self.directory.set_aside(&self.shared.env, topic_id)?;
+                let path =
+                    self.directory.set_aside(&self.shared.env, &self.shared.space, topic_id)?;
                 let path = path.display().to_string();
                 let event = RecoveryEvent::SetAside { path };
                 self.report.lock().push(RecoveryEntry { subject: topic_id.to_string(), event });

@@ -17,7 +17,7 @@ use crate::{
     batch::header::crc32c,
     env::{
         FileSystem,
-        transfer::{read_whole, replace_durably},
+        transfer::{read_if_readable, replace_durably},
     },
 };
 
@@ -94,9 +94,9 @@ impl KnownDamage {
 /// Loads a damage file.
 ///
 /// # Errors
-/// An I/O error other than a missing file.
+/// An I/O error other than a missing file, and other than that the disk does not read it.
 pub fn load(files: &dyn FileSystem, path: &Path) -> io::Result<KnownDamage> {
-    let Some(bytes) = read_whole(files, path, FILE_BYTES_MAX)? else {
+    let Some(bytes) = read_if_readable(files, path, FILE_BYTES_MAX)? else {
         let is_there = match files.open(path, crate::env::OpenMode::Read) {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,

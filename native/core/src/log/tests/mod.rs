@@ -13,6 +13,7 @@ mod retention;
 mod scrubbing;
 mod space;
 mod starts;
+mod unreadable;
 mod upkeep;
 
 use std::{

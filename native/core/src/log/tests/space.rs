@@ -164,3 +164,31 @@ fn what_was_deleted_before_space_became_short_goes_when_it_does() {
         && entry.detail.starts_with("disk space: ")
         && entry.detail.contains("of 67108864 bytes are available to /data")));
 }
+
+#[test]
+fn a_start_gives_the_reserve_up_to_what_it_sets_aside_and_to_what_it_has_to_remember() {
+    let machine = on_disk(&LogConfig::default());
+    for value in 0..4u8 {
+        machine.bench.append(&[value; 100]);
+    }
+    let reserve_bytes =
+        |machine: &Simulated| machine.bench.store.shared().space.status().reserve_bytes;
+    assert!(reserve_bytes(&machine) > 0);
+    let bytes = batch(&[0; 100], None).len() as u64;
+    let machine = machine.killed(|files| {
+        flip(files, &segment_path(0, "log"), bytes + 90);
+        files.inject(Fault::new(Effect::NoSpace).on(Call::Write).with_path(".damage"));
+    });
+    assert_eq!(reserve_bytes(&machine), 0);
+    assert_eq!(machine.bench.report().len(), 1, "it is told of once");
+    assert_eq!(content(&machine.bench).1, [(1, 2)]);
+    machine.bench.store.watch_space();
+    assert!(reserve_bytes(&machine) > 0);
+
+    let unclaimed = Path::new(DIRECTORY).join(format!("logs/{}", Uuid::from_u128(0x12)));
+    machine.files.create_directory(&unclaimed).unwrap();
+    let fault = Fault::new(Effect::NoSpace).on(Call::CreateDirectory).with_path("set-aside");
+    machine.files.inject(fault);
+    machine.bench.store.set_aside_unclaimed().unwrap();
+    assert_eq!((reserve_bytes(&machine), machine.bench.report().len()), (0, 1));
+}

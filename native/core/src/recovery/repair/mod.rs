@@ -154,7 +154,7 @@ pub fn repair(env: &Env, path: &Path, options: &RepairOptions) -> Result<RepairR
         entries.iter().any(|entry| entry.name == super::checkpoint::FILE_NAME);
     let mut repair = Repair {
         env,
-        checkpoint: Checkpoint::load(&*env.files, &directory.path)?,
+        checkpoint: Checkpoint::load_for_good(&*env.files, &directory.path)?,
         is_checkpoint_there,
         is_checkpoint_stale: false,
         salvage: Salvage::new(&directory.path, &options.salvage_name),

@@ -8,9 +8,9 @@ use std::{
 use super::{Repair, RepairAction, catalogue::partition_number};
 use crate::{
     compaction::state::{self, CompactionState, Stored, Swap},
-    env::OpenMode,
+    env::{OpenMode, transfer::is_unreadable},
     error::{Error, Result},
-    log::{Position, start},
+    log::{Position, recover::bytes_written_behind, start},
     producer::snapshot,
     recovery::verify::Partition,
     registry::directory::{PARTITION_FILE, PartitionFile},
@@ -51,7 +51,7 @@ impl Repair<'_> {
             compaction: CompactionState::default(),
             checkpoint: self.checkpoint_of(path),
         };
-        self.start_file(&place)?;
+        let log_start = self.start_file(&place)?;
         self.compaction_file(&mut place)?;
         let names = self.names(path)?;
         let mut bases: Vec<u64> = numbers(&names, "log").collect();
@@ -59,6 +59,7 @@ impl Repair<'_> {
         if let Some(swap) = place.compaction.swap {
             bases.retain(|base| *base <= swap.base || *base >= swap.end);
         }
+        self.leave_out_what_a_start_removes(&place, log_start, &mut bases)?;
         for (index, base_offset) in bases.iter().enumerate() {
             let next_base = bases.get(index + 1).copied();
             self.segment(&mut place, *base_offset, next_base)?;
@@ -78,6 +79,38 @@ impl Repair<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Segments whose records were all deleted, and those at the end to which nothing was written:
+    /// a stop came between a roll and the first append. Taken for segments that count, the latter
+    /// would have offsets missing before them that nobody was ever told of.
+    fn leave_out_what_a_start_removes(
+        &self,
+        place: &Place,
+        log_start: u64,
+        bases: &mut Vec<u64>,
+    ) -> Result<()> {
+        drop(bases.drain(..start::count_below(bases.iter().copied(), log_start)));
+        while let [_, .., last] = bases.as_slice()
+            && *last > log_start
+            && place.checkpoint.is_none_or(|flushed| flushed.segment_base < *last)
+            && self.is_unwritten(&Segment::new(&place.path, *last).log_path())?
+        {
+            bases.pop();
+        }
+        Ok(())
+    }
+
+    /// Whether a log holds nothing but zeros. What the disk does not read was written.
+    fn is_unwritten(&self, path: &Path) -> Result<bool> {
+        let failed =
+            |error: std::io::Error| Error::io(format_args!("reading {}", path.display()), &error);
+        let file = self.env.files.open(path, OpenMode::Read).map_err(failed)?;
+        let file_bytes = file.len().map_err(failed)?;
+        match bytes_written_behind(&*file, 0, file_bytes) {
+            Err(error) if is_unreadable(&error) => Ok(false),
+            written => Ok(written.map_err(failed)? == 0),
+        }
     }
 
     fn names(&self, path: &Path) -> Result<Vec<String>> {
@@ -152,16 +185,18 @@ impl Repair<'_> {
         Ok(())
     }
 
-    fn start_file(&mut self, place: &Place) -> Result<()> {
+    /// Returns where the log starts, as far as that can be believed.
+    fn start_file(&mut self, place: &Place) -> Result<u64> {
         let file = place.path.join(start::FILE_NAME);
         let failed = |error| Error::io(format_args!("reading {}", file.display()), &error);
-        let is_believed = start::load(&*self.env.files, &place.path).map_err(failed)?.is_some();
-        if is_believed || !self.is_there(&file)? {
-            return Ok(());
+        let stored = start::load(&*self.env.files, &place.path).map_err(failed)?;
+        if stored.is_some() || !self.is_there(&file)? {
+            return Ok(stored.unwrap_or(0));
         }
         let detail = "cannot be believed: removed; the log starts at its first segment, so deleted \
                       records of that segment may be read again";
-        self.remove_file(place, &file, detail)
+        self.remove_file(place, &file, detail)?;
+        Ok(0)
     }
 
     fn compaction_file(&mut self, place: &mut Place) -> Result<()> {

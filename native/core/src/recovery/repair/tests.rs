@@ -234,7 +234,7 @@ fn a_tail_that_is_no_whole_batch_is_kept_and_cut() {
     let file = files.open(&path(12, "log"), OpenMode::ReadWrite).unwrap();
     let end = file.len().unwrap();
     write_full(&*file, &[b"half a batch"], end).unwrap();
-    assert_eq!(findings(&files).len(), 1);
+    assert_eq!(findings(&files), Vec::<String>::new(), "nobody lost anything with it");
     let report = run(&files);
     assert_eq!(report.actions.len(), 1, "{report:?}");
     assert_eq!((report.actions[0].position, report.actions[0].bytes), (Some(end), 12));
@@ -259,7 +259,7 @@ fn hints_that_cannot_be_believed_are_made_again_or_removed_with_a_line() {
         let report = run(&files);
         let what_is_said = report.actions.len() + report.problems.len();
         assert_eq!(what_is_said, 1, "{name}: {report:?}");
-        assert_eq!(findings(&files), Vec::<String>::new(), "{name}");
+        assert_eq!(findings(&files).len(), report.problems.len(), "{name}");
         assert_eq!(served(&files), (all_but(&[]), vec![], 14), "{name}");
     }
 }
