@@ -50,8 +50,8 @@ export function verifyCommand(): Command {
 				throw new DamageFoundError(
 					isOnline
 						? "the broker serves around it; `millrace repair` cuts it out once it is stopped"
-						: "a broker that starts here serves around damaged records; `millrace repair` cuts them " +
-								"out, and makes the rest again",
+						: "a broker that starts here serves around damaged records; `millrace repair` cuts " +
+								"them out, and makes the rest again",
 				);
 			}
 		});
