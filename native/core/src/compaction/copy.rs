@@ -276,7 +276,8 @@ pub fn copy_group(
         copy.cleaned.is_changed = true;
     }
     copy.write(file).map_err(|error| failed(&error))?;
-    let Copy { progress: reached, position, mut cleaned, .. } = copy;
+    let Copy { progress: reached, position, mut cleaned, counted_age_ms, .. } = copy;
+    cleaned.index.set_counted_age(counted_age_ms.unwrap_or(0));
     cleaned.counts.bytes_after = position;
     if cleaned.is_changed {
         file.sync_data().map_err(|error| failed(&error))?;
@@ -303,6 +304,8 @@ struct Copy<'a> {
     output: Vec<u8>,
     /// Bytes that are.
     position: u64,
+    /// The youngest of the sources by what was counted.
+    counted_age_ms: Option<u64>,
     cleaned: Cleaned,
 }
 
@@ -319,6 +322,7 @@ impl<'a> Copy<'a> {
             base_offset: first.segment.base_offset,
             output: Vec::new(),
             position: 0,
+            counted_age_ms: None,
             cleaned: Cleaned {
                 index: SegmentIndex::default(),
                 counts: Counts::default(),
@@ -400,18 +404,24 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// Takes over when something was last appended to a segment.
+    /// Takes over when something was last appended to a segment, and how old it is by counting.
     fn note_appends(
         &mut self,
         files: &FileCache,
         segment: &Segment,
     ) -> std::result::Result<(), Halt> {
-        let appended_ms = segment
-            .with_index(files, |index| index.last_append_ms())
-            .map_err(|error| failed_of(segment, &error))?;
+        let failed = |error: std::io::Error| failed_of(segment, &error);
+        let (appended_ms, counted_ms) = segment
+            .with_index(files, |index| (index.last_append_ms(), index.counted_age_ms()))
+            .map_err(failed)?;
+        let appended_ms = match appended_ms {
+            None => segment.file(files).and_then(|file| file.modified_ms()).map_err(failed)?,
+            known => known,
+        };
         if let Some(appended_ms) = appended_ms {
             self.cleaned.index.note_append(appended_ms);
         }
+        self.counted_age_ms = Some(counted_ms.min(self.counted_age_ms.unwrap_or(u64::MAX)));
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 //! .timeindex  entry*: timestamp_ms i64 | relative_offset u32          (big endian, rising)
 //! both end in the footer:
 //!   0  magic            u32   "MRIX"
-//!   4  version          u8    2
+//!   4  version          u8    3, or 2 where there is nothing at 44
 //!   5  sealed           u8    1: the log file was fdatasync'd and is never written again
 //!   6  reserved         u16   0
 //!   8  log_bytes        u64   length of log that the index covers
@@ -14,10 +14,13 @@
 //!  32  largest_offset   u32   relative base offset of its batch
 //!  36  last_append_ms   i64   when its last batch was appended, -1 when nobody knows; not in
 //!                             version 1, which is read like any other
-//!  44  crc              u32   CRC-32C of the entries and the footer up to here
+//!  44  counted_age_ms   u64   for how long brokers have run since, where its times cannot be
+//!                             believed; not in versions 1 and 2
+//!  52  crc              u32   CRC-32C of the entries and the footer up to here
 //! ```
 //! The files are hints and are not synced: the checksum tells a torn one, and then they are
-//! rebuilt. `sealed` is written only after the log's fdatasync has returned.
+//! rebuilt. `sealed` is written only after the log's fdatasync has returned. Version 3 is written
+//! only where an age was counted, so that code that knows version 2 can read nearly all of them.
 
 use std::{io, path::Path};
 
@@ -31,8 +34,11 @@ use crate::{
 };
 
 const MAGIC: u32 = 0x4d52_4958;
-const VERSION: u8 = 2;
-const FOOTER_BYTES: usize = 48;
+const VERSION: u8 = 3;
+const FOOTER_BYTES: usize = 56;
+/// The version without a counted age.
+const VERSION_2: u8 = 2;
+const FOOTER_BYTES_2: usize = 48;
 /// The version without the time of the last append.
 const VERSION_1: u8 = 1;
 const FOOTER_BYTES_1: usize = 40;
@@ -100,11 +106,12 @@ pub fn load(
     let Some((time_entries, time_footer)) = split_footer(&time_file) else {
         return Ok(None);
     };
-    let Footer { coverage, largest, last_append_ms } = footer;
+    let Footer { coverage, largest, last_append_ms, counted_age_ms } = footer;
     if coverage != time_footer.coverage {
         return Ok(None);
     }
-    let mut index = SegmentIndex { largest, last_append_ms, ..SegmentIndex::default() };
+    let mut index =
+        SegmentIndex { largest, last_append_ms, counted_age_ms, ..SegmentIndex::default() };
     let (offset_entries, rest) = offset_entries.as_chunks::<OFFSET_ENTRY_BYTES>();
     let (time_entries, time_rest) = time_entries.as_chunks::<TIME_ENTRY_BYTES>();
     if !rest.is_empty() || !time_rest.is_empty() {
@@ -134,7 +141,8 @@ pub fn load(
 fn push_footer(bytes: &mut Vec<u8>, index: &SegmentIndex, coverage: Coverage) {
     let largest = index.largest.unwrap_or(TimeEntry { timestamp_ms: -1, relative_offset: 0 });
     bytes.extend_from_slice(&MAGIC.to_be_bytes());
-    bytes.push(VERSION);
+    let has_counted = index.counted_age_ms > 0;
+    bytes.push(if has_counted { VERSION } else { VERSION_2 });
     bytes.push(u8::from(coverage.sealed));
     bytes.extend_from_slice(&0u16.to_be_bytes());
     bytes.extend_from_slice(&coverage.log_bytes.to_be_bytes());
@@ -142,6 +150,9 @@ fn push_footer(bytes: &mut Vec<u8>, index: &SegmentIndex, coverage: Coverage) {
     bytes.extend_from_slice(&largest.timestamp_ms.to_be_bytes());
     bytes.extend_from_slice(&largest.relative_offset.to_be_bytes());
     bytes.extend_from_slice(&index.last_append_ms.unwrap_or(-1).to_be_bytes());
+    if has_counted {
+        bytes.extend_from_slice(&index.counted_age_ms.to_be_bytes());
+    }
     let crc = crc32c(bytes);
     bytes.extend_from_slice(&crc.to_be_bytes());
 }
@@ -151,6 +162,7 @@ struct Footer {
     coverage: Coverage,
     largest: Option<TimeEntry>,
     last_append_ms: Option<i64>,
+    counted_age_ms: u64,
 }
 
 fn split_footer(file: &[u8]) -> Option<(&[u8], Footer)> {
@@ -159,6 +171,7 @@ fn split_footer(file: &[u8]) -> Option<(&[u8], Footer)> {
         return None;
     }
     split_version::<{ FOOTER_BYTES - 4 }>(covered, VERSION)
+        .or_else(|| split_version::<{ FOOTER_BYTES_2 - 4 }>(covered, VERSION_2))
         .or_else(|| split_version::<{ FOOTER_BYTES_1 - 4 }>(covered, VERSION_1))
 }
 
@@ -177,8 +190,9 @@ fn split_version<const N: usize>(covered: &[u8], version: u8) -> Option<(&[u8], 
     let relative_offset = u32::from_be_bytes(take(&mut rest)?);
     let largest = (timestamp_ms >= 0).then_some(TimeEntry { timestamp_ms, relative_offset });
     let last_append_ms = take(&mut rest).map(i64::from_be_bytes).filter(|ms| *ms >= 0);
+    let counted_age_ms = take(&mut rest).map_or(0, u64::from_be_bytes);
     let coverage = Coverage { sealed: sealed == 1, log_bytes, next_offset };
-    Some((entries, Footer { coverage, largest, last_append_ms }))
+    Some((entries, Footer { coverage, largest, last_append_ms, counted_age_ms }))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -198,7 +212,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::env::MemoryFileSystem;
+    use crate::env::{MemoryFileSystem, transfer::read_whole};
 
     fn stored() -> (MemoryFileSystem, PathBuf, PathBuf, SegmentIndex, Coverage) {
         let files = MemoryFileSystem::new(None);
@@ -225,12 +239,34 @@ mod tests {
         assert_eq!(loaded.last_append_ms(), Some(1_700_000_000_000));
     }
 
+    fn bytes_of(files: &MemoryFileSystem, path: &Path) -> Vec<u8> {
+        read_whole(files, path, FILE_BYTES_MAX).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_counted_age_comes_back_and_is_the_only_thing_that_needs_the_third_version() {
+        let (files, offsets, times, mut index, coverage) = stored();
+        let before = bytes_of(&files, &offsets);
+        assert_eq!(before[before.len() - FOOTER_BYTES_2 + 4], VERSION_2);
+        index.set_counted_age(0x0102_0304_0506_0708);
+        store(&files, &offsets, &times, &index, coverage).unwrap();
+        let bytes = bytes_of(&files, &offsets);
+        let footer = &bytes[bytes.len() - FOOTER_BYTES..];
+        assert_eq!((footer[4], &footer[44..52]), (3, &[1, 2, 3, 4, 5, 6, 7, 8][..]));
+        let (mut loaded, covered) = load(&files, &offsets, &times).unwrap().unwrap();
+        assert_eq!((covered, loaded.entries()), (coverage, index.entries()));
+        assert_eq!(loaded.last_append_ms(), Some(1_700_000_000_000));
+        assert_eq!(loaded.counted_age_ms(), 0x0102_0304_0506_0708);
+        // What is appended is young.
+        loaded.note(5000, 200_000, 10, 7, 4000);
+        assert_eq!(loaded.counted_age_ms(), 0);
+    }
+
     #[test]
     fn the_first_version_is_read_without_the_time_of_the_last_append() {
         let (files, offsets, times, index, coverage) = stored();
         for path in [&offsets, &times] {
-            let mut bytes =
-                crate::env::transfer::read_whole(&files, path, FILE_BYTES_MAX).unwrap().unwrap();
+            let mut bytes = bytes_of(&files, path);
             bytes.truncate(bytes.len() - 12);
             let version = bytes.len() - (FOOTER_BYTES_1 - 4) + 4;
             bytes[version] = VERSION_1;

@@ -34,6 +34,7 @@ pub struct SegmentIndex {
     bytes_since_entry: u64,
     largest: Option<TimeEntry>,
     last_append_ms: Option<i64>,
+    counted_age_ms: u64,
 }
 
 impl SegmentIndex {
@@ -63,6 +64,7 @@ impl SegmentIndex {
             }
         }
         self.bytes_since_entry += batch_bytes;
+        self.counted_age_ms = 0;
     }
 
     /// The last entry at or before `relative_offset`; the segment's start when there is none.
@@ -105,9 +107,14 @@ impl SegmentIndex {
         self.last_append_ms
     }
 
-    /// Replaces the time of the last append by one that can be true.
-    pub fn correct_last_append(&mut self, append_ms: i64) {
-        self.last_append_ms = Some(append_ms);
+    /// For how long brokers have run since the batch noted last, as far as it was counted.
+    pub fn counted_age_ms(&self) -> u64 {
+        self.counted_age_ms
+    }
+
+    /// Tells the age that was counted, until the next batch is noted.
+    pub fn set_counted_age(&mut self, age_ms: u64) {
+        self.counted_age_ms = age_ms;
     }
 
     /// The largest timestamp of the first batch.
@@ -147,5 +154,14 @@ mod tests {
         assert_eq!(index.before_time(10), 1);
         assert_eq!(index.before_time(31), 3);
         assert_eq!(index.largest().map(|entry| entry.timestamp_ms), Some(40));
+    }
+
+    #[test]
+    fn what_has_no_timestamp_is_not_from_before_all_others() {
+        let mut index = SegmentIndex::default();
+        index.note(0, 0, 10, -1, 0);
+        assert_eq!((index.largest(), index.first_ms(), index.before_time(0)), (None, None, 0));
+        index.note(1, 10, 10, 0, 0);
+        assert_eq!(index.largest(), Some(TimeEntry { timestamp_ms: 0, relative_offset: 1 }));
     }
 }

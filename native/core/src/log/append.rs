@@ -169,6 +169,7 @@ impl Log {
             // By the clock as it is: a time that was wrong once must not keep segments for ever.
             index.note_append(wall_ms);
         });
+        active.segment.begin_age_anew();
         active.segment.set_end_position(position + bytes);
         tail.end.position = position + bytes;
         tail.end.offset = base_offset + offset_count;

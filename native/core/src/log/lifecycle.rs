@@ -65,7 +65,8 @@ impl Log {
             active.writer.cut(&*file, end.position).map_err(failed)?;
             file.sync_data().map_err(failed)?;
         }
-        if tail.stored_offset == Some(end.offset) {
+        // What was counted since is in memory only.
+        if tail.stored_offset == Some(end.offset) && !active.segment.is_age_counted() {
             self.forget_caches();
             return Ok(end);
         }

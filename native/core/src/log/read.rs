@@ -212,7 +212,7 @@ impl Log {
     }
 
     /// The segment that an offset falls into, and the base offset of the one behind it.
-    pub(super) fn segment_of(&self, offset: u64) -> Option<(Arc<Segment>, Option<u64>)> {
+    pub(crate) fn segment_of(&self, offset: u64) -> Option<(Arc<Segment>, Option<u64>)> {
         let segments = self.segments.read();
         let count = segments.partition_point(|segment| segment.base_offset <= offset);
         let segment = segments.get(count.saturating_sub(1))?;

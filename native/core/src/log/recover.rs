@@ -157,7 +157,7 @@ impl Opener<'_> {
         let mut scanned = scan(file, &start, &mut state).map_err(&failed)?;
         // Before anything is written once more.
         if let Some(modified_ms) = file.modified_ms().map_err(&failed)? {
-            index.note_append(modified_ms.min(start.now_ms));
+            index.note_append(modified_ms);
         }
         if let Some(next_base) = next_base {
             self.keep_damaged_end(file, &mut scanned, next_base)?;

@@ -1,9 +1,7 @@
 //! Deleting what is older, or more, than a topic keeps: Kafka's rules, segment by segment.
 //!
-//! A segment is as old as its largest timestamp says. Where that lies in the future, or there is
-//! none, the time of its last append counts, which is kept beside the segment: no producer can pin
-//! a segment by a wrong clock. Where even that lies in the future, the broker's own clock was
-//! wrong, and the segment's age counts from now.
+//! How old a segment is its files tell, and no clock that is wrong can keep it for ever
+//! ([`crate::segment::age`]).
 
 use std::{
     fmt,
@@ -13,7 +11,7 @@ use std::{
 use super::{Log, start::TakenOut, walk::failure};
 use crate::{
     error::{Code, Error, Result},
-    segment::Segment,
+    segment::{Segment, age::Moment},
 };
 
 /// What retention deleted of one log.
@@ -115,7 +113,7 @@ impl Log {
         let log_end = self.log_end.load(Ordering::Acquire);
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         let high_watermark = self.high_watermark();
-        let now_ms = self.shared.env.clock.wall_ms();
+        let now = Moment::now(&*self.shared.env.clock);
         let sizes = segments.iter().map(|segment| segment.end_position());
         let retained = config.retention_bytes.unwrap_or(u64::MAX);
         let mut bytes_over = sizes.sum::<u64>().saturating_sub(retained);
@@ -137,7 +135,7 @@ impl Log {
             } else if bytes_over > 0 && bytes <= bytes_over {
                 Rule::Size
             } else if let Some(retention_ms) = config.retention_ms
-                && self.age_ms(segment, now_ms)? > retention_ms
+                && self.is_older(segments.get(index..).unwrap_or_default(), now, retention_ms)?
             {
                 Rule::Age
             } else {
@@ -150,12 +148,21 @@ impl Log {
         Ok(due)
     }
 
-    /// How old the youngest record of a segment is, in milliseconds.
-    fn age_ms(&self, segment: &Segment, now_ms: i64) -> Result<u64> {
-        let newest_ms = segment
-            .newest_ms(&self.shared.files, now_ms)
-            .map_err(|error| failure(segment, &error))?;
-        Ok(u64::try_from(now_ms.saturating_sub(newest_ms)).unwrap_or(0))
+    /// Whether the first of some segments is older than it may get.
+    fn is_older(&self, segments: &[Arc<Segment>], now: Moment, retention_ms: u64) -> Result<bool> {
+        for (index, segment) in segments.iter().enumerate() {
+            let age = segment
+                .age(&self.shared.files, now, retention_ms)
+                .map_err(|error| failure(segment, &error))?;
+            if index == 0 && age.ms > retention_ms {
+                return Ok(true);
+            }
+            // Those behind it are counted, too, and not only from when it is gone.
+            if !age.is_counted {
+                break;
+            }
+        }
+        Ok(false)
     }
 
     /// Closes the segment that is being written, if it still ends at `end_offset`; otherwise it is

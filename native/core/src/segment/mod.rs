@@ -1,5 +1,6 @@
 //! A segment: one `BASE.log` file of record batches, with its indexes.
 
+pub mod age;
 pub mod cache;
 pub mod damage;
 pub mod maps;
@@ -11,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -24,6 +25,7 @@ use crate::{
     producer::ProducerStates,
     recovery::scan::{Mark, ScanStart, ScanState, scan},
 };
+use age::KnownAge;
 use cache::FileCache;
 use damage::DamageList;
 
@@ -91,12 +93,8 @@ pub struct Segment {
     damage: OnceLock<Box<SegmentDamage>>,
     /// Set when the segment leaves its log: its path may be another file's before long.
     pinned: RwLock<Option<Arc<dyn File>>>,
-    /// When its newest record is from, once it is sealed and somebody has asked.
-    newest_ms: AtomicI64,
+    age: KnownAge,
 }
-
-/// No record is from then.
-const NEWEST_UNKNOWN_MS: i64 = i64::MIN;
 
 /// What is damaged in a segment.
 #[derive(Default)]
@@ -144,7 +142,7 @@ impl Segment {
             index: RwLock::new(IndexState::Loaded(Box::default())),
             damage: OnceLock::new(),
             pinned: RwLock::new(None),
-            newest_ms: AtomicI64::new(NEWEST_UNKNOWN_MS),
+            age: KnownAge::default(),
         }
     }
 
@@ -419,65 +417,6 @@ impl Segment {
             // The path may have become another's meanwhile; if so, it was pinned before.
             self.pinned.read().as_ref().map_or(opened, |pinned| Ok(Arc::clone(pinned)))
         })
-    }
-
-    /// When the newest record is from: by the largest timestamp, where that lies in the future or
-    /// there is none by the time of the last append, and where that is not known either, or lies in
-    /// the future itself, now, which is what the time of the last append is from then on. May read
-    /// the index.
-    ///
-    /// # Errors
-    /// An I/O error.
-    pub fn newest_ms(&self, files: &FileCache, now_ms: i64) -> io::Result<i64> {
-        let known_ms = self.newest_ms.load(Ordering::Relaxed);
-        if known_ms != NEWEST_UNKNOWN_MS && known_ms <= now_ms {
-            return Ok(known_ms);
-        }
-        let (largest_ms, appended_ms) = self.with_index(files, |index| {
-            (index.largest().map(|largest| largest.timestamp_ms), index.last_append_ms())
-        })?;
-        let is_past = |ms: &i64| *ms <= now_ms;
-        let newest_ms = match largest_ms.filter(is_past) {
-            Some(largest_ms) => largest_ms,
-            None => {
-                // The later one: what was noted may be a correction by a clock that was behind.
-                let times_ms = [appended_ms, self.file(files)?.modified_ms()?];
-                match times_ms.into_iter().flatten().filter(is_past).max() {
-                    Some(last_ms) => last_ms,
-                    None => {
-                        self.correct_last_append(files, now_ms)?;
-                        now_ms
-                    }
-                }
-            }
-        };
-        // Where the largest lies in the future it may be now that the clock is wrong: once it is
-        // right again, the timestamp counts.
-        if self.is_sealed() && largest_ms.is_none_or(|largest_ms| is_past(&largest_ms)) {
-            self.newest_ms.store(newest_ms, Ordering::Relaxed);
-        }
-        Ok(newest_ms)
-    }
-
-    /// Has the index tell when the last append was: what it says cannot be true.
-    fn correct_last_append(&self, files: &FileCache, append_ms: i64) -> io::Result<()> {
-        // Held to the end: the path does not become another segment's meanwhile.
-        let mut state = self.index.write();
-        if let IndexState::Loaded(index) = &mut *state {
-            index.correct_last_append(append_ms);
-            return Ok(());
-        }
-        let (index_path, time_index_path) = (self.path("index"), self.path("timeindex"));
-        let system = files.file_system();
-        // Without an index file the file's own time is asked again after the next start.
-        if let Some((mut index, coverage)) =
-            index_file::load(system, &index_path, &time_index_path)?
-        {
-            index.correct_last_append(append_ms);
-            index_file::store(system, &index_path, &time_index_path, &index, coverage)?;
-            files.forget(self.id);
-        }
-        Ok(())
     }
 
     /// Tells that the file is complete, while its index is in memory.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    machine::{Simulation, Violation},
-    model::Partition,
+    machine::{Simulation, Times, Topic, Violation},
+    model::{Kept, Partition},
+    reading::read_all,
 };
 use crate::{
-    env::Clock,
     log::{Log, config::LogConfig},
+    segment::age::Moment,
 };
 
 impl Simulation {
@@ -22,7 +23,36 @@ impl Simulation {
         if self.dice.one_in(2) {
             store.shared().deleted.remove_due(store.shared());
         }
-        self.settle_retention()
+        self.settle_retention()?;
+        if self.may_fail || !self.has_power() { Ok(()) } else { self.check_due_is_gone() }
+    }
+
+    /// What is older than it may get, whatever one asks, is not there any more.
+    fn check_due_is_gone(&mut self) -> Result<(), Violation> {
+        let (store, now) = (self.store(), self.now());
+        for topic in &self.topics {
+            let Some(to_keep) = to_keep(topic, now) else { continue };
+            for (index, partition) in topic.partitions.iter().enumerate() {
+                let log = store.log(topic.number, index as u32).unwrap();
+                let offsets = log.offsets();
+                let Some((segment, Some(end))) = log.segment_of(offsets.log_start) else {
+                    continue;
+                };
+                let content = read_all(&log, store.shared()).unwrap()?;
+                let records: Vec<_> = content.range(..end).collect();
+                // What was deleted of a segment counts, too, and cannot be read.
+                let is_due = !records.is_empty()
+                    && segment.base_offset == offsets.log_start
+                    && end <= offsets.high_watermark
+                    && !segment.is_damaged()
+                    && partition.are_old(records.iter().map(|(_, record)| *record), &to_keep);
+                if is_due {
+                    let detail = format!("{}: {records:?} are to go: {to_keep:?}", log.label);
+                    return Err(Violation::Kept(detail));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Holds what retention did against what it may do.
@@ -69,11 +99,12 @@ impl Simulation {
     /// Holds where the logs start against what was to go, and forgets what went.
     pub(super) fn settle_starts(&mut self) -> Result<(), Violation> {
         let store = self.store();
-        let now_ms = self.clock.wall_ms();
+        let now = self.now();
         for topic in &mut self.topics {
+            let to_keep = to_keep(topic, now);
             for (index, partition) in topic.partitions.iter_mut().enumerate() {
                 let log = store.log(topic.number, index as u32).unwrap();
-                self.figures.deleted_records += settle_start(partition, &log, now_ms)?;
+                self.figures.deleted_records += settle_start(partition, &log, to_keep)?;
             }
         }
         self.figures.deletions += 1;
@@ -85,7 +116,17 @@ fn has_limit(config: &LogConfig) -> bool {
     config.retention_ms.is_some() || config.retention_bytes.is_some()
 }
 
-fn settle_start(partition: &mut Partition, log: &Arc<Log>, now_ms: i64) -> Result<u64, Violation> {
+fn to_keep(topic: &Topic, now: Moment) -> Option<Kept> {
+    let is_untimed = topic.times == Times::None;
+    let retention_ms = topic.config.retention_ms?;
+    Some(Kept { now, retention_ms, is_untimed })
+}
+
+fn settle_start(
+    partition: &mut Partition,
+    log: &Arc<Log>,
+    to_keep: Option<Kept>,
+) -> Result<u64, Violation> {
     let start = log.offsets().log_start;
     if start < partition.log_start {
         let detail = format!("{} starts at {start} again", log.label);
@@ -95,14 +136,12 @@ fn settle_start(partition: &mut Partition, log: &Arc<Log>, now_ms: i64) -> Resul
     // What nobody asked to be deleted went by one rule or the other, or with the power.
     let by_retention = partition.asked_start.max(partition.log_start)..start;
     let is_enough_left = config.retention_bytes.is_some_and(|bytes| log.bytes() >= bytes);
-    if !by_retention.is_empty() && !is_enough_left {
-        let kept_from_ms = config
-            .retention_ms
-            .map_or(i64::MIN, |retention_ms| now_ms - i64::try_from(retention_ms).unwrap());
-        if let Some(young) = partition.first_from(by_retention, kept_from_ms) {
-            let detail = format!("{}: {young}, which is to be kept", log.label);
-            return Err(Violation::Lost(detail));
-        }
+    if !by_retention.is_empty()
+        && !is_enough_left
+        && let Some(young) = partition.first_young(by_retention, to_keep.as_ref())
+    {
+        let detail = format!("{}: {young}, which is to be kept", log.label);
+        return Err(Violation::Lost(detail));
     }
     Ok(partition.forget_below(start))
 }

@@ -22,6 +22,7 @@ use crate::{
     error::{Code, Error},
     log::{config::LogConfig, waiters::Acknowledge},
     registry::{Store, StoreOptions, TopicSpec},
+    segment::age::Moment,
 };
 
 /// Operations of one run.
@@ -42,6 +43,8 @@ pub(super) enum Violation {
     Twice(String),
     /// Something was visible before it was as durable as promised.
     TooEarly(String),
+    /// Something is there that had to go.
+    Kept(String),
     /// Something failed without a reason.
     Refused(String),
 }
@@ -54,6 +57,7 @@ impl fmt::Display for Violation {
             Self::Phantom(detail) => ("never stored", detail),
             Self::Twice(detail) => ("stored twice", detail),
             Self::TooEarly(detail) => ("visible too early", detail),
+            Self::Kept(detail) => ("kept too long", detail),
             Self::Refused(detail) => ("refused without a reason", detail),
         };
         write!(formatter, "{kind}: {detail}")
@@ -82,6 +86,7 @@ pub(super) struct Figures {
     pub(super) deleted_records: u64,
     pub(super) scrubbed_bytes: u64,
     pub(super) flipped_bits: u64,
+    pub(super) clock_steps: u64,
 }
 
 impl Figures {
@@ -105,7 +110,18 @@ impl Figures {
         self.deleted_records += other.deleted_records;
         self.scrubbed_bytes += other.scrubbed_bytes;
         self.flipped_bits += other.flipped_bits;
+        self.clock_steps += other.clock_steps;
     }
+}
+
+/// Which timestamps the records of a topic have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times {
+    /// That of their making, none, or one from long ago.
+    Mixed,
+    /// That of their making, or one that is hours ahead.
+    Ahead,
+    None,
 }
 
 /// A topic, as its owner knows it.
@@ -117,6 +133,7 @@ pub(super) struct Topic {
     pub(super) partitions: Vec<Partition>,
     /// Its records have keys: it may be compacted.
     pub(super) is_keyed: bool,
+    pub(super) times: Times,
     /// It did not promise flushed visibility all the time since it was opened.
     pub(super) was_relaxed: bool,
 }
@@ -178,9 +195,11 @@ impl Simulation {
         let files = SimulatedFileSystem::new(dice.next());
         files.set_short_transfers(dice.pick(&[0, 0, 3, 10]));
         files.set_ignores_syncs(is_canary);
+        let clock = Arc::new(SimulatedClock::new(START_MS));
+        files.set_clock(&clock);
         Self {
             files,
-            clock: Arc::new(SimulatedClock::new(START_MS)),
+            clock,
             random: Arc::new(SimulatedRandom::new(dice.next())),
             dice,
             store: None,
@@ -361,6 +380,24 @@ impl Simulation {
         self.check_epoch(was_clean)?;
         self.settle_starts()?;
         self.check_all()
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment::now(&*self.clock)
+    }
+
+    /// Sets the clock on the wall to a time that is wrong by so much, or right.
+    pub(super) fn set_clock(&mut self, wrong_by_ms: i64) {
+        let passed_ms = i64::try_from(self.now().monotonic_ns / 1_000_000).unwrap();
+        let wall_ms = START_MS + passed_ms + wrong_by_ms;
+        self.note(format!("the clock is set, and wrong by {wrong_by_ms} ms"));
+        self.figures.clock_steps += 1;
+        self.clock.set_wall_ms(wall_ms);
+        for topic in &mut self.topics {
+            for partition in &mut topic.partitions {
+                partition.clock_was_set(wall_ms);
+            }
+        }
     }
 
     fn check_epoch(&mut self, was_clean: bool) -> Result<(), Violation> {

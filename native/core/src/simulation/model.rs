@@ -9,7 +9,7 @@ use super::{
     batches::{BatchId, BatchSpec, RecordId, is_tombstone, key_of},
     machine::Violation,
 };
-use crate::batch::Producer;
+use crate::{batch::Producer, segment::age::Moment};
 
 /// What may have become of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,16 +26,59 @@ pub(super) enum Fate {
 pub(super) struct Attempt {
     pub(super) spec: BatchSpec,
     pub(super) fate: Fate,
+    /// When it was appended, by the clock that nobody sets.
+    appended_ns: u64,
+    /// And by the clock on the wall, or, where what was known of that may be lost, the earliest
+    /// time that it has shown since.
+    appended_ms: i64,
+    earliest_ms: i64,
+    /// The time that its broker has given it.
+    pub(super) stamped_ms: i64,
+}
+
+/// What is young enough to be kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    pub(super) now: Moment,
+    pub(super) retention_ms: u64,
+    /// No record of the topic has a timestamp. Otherwise those without are as old as others beside
+    /// them.
+    pub(super) is_untimed: bool,
 }
 
 impl Attempt {
-    /// Until when it is sure to be kept for its own sake. Records without a time are as old as
-    /// those beside them.
-    fn newest_ms(&self) -> i64 {
-        match self.spec.timestamp_ms {
-            -1 => i64::MIN,
-            timestamp_ms => timestamp_ms,
+    pub(super) fn new(spec: BatchSpec, fate: Fate, now: Moment) -> Self {
+        let Moment { wall_ms, monotonic_ns } = now;
+        Self {
+            spec,
+            fate,
+            appended_ns: monotonic_ns,
+            appended_ms: wall_ms,
+            earliest_ms: wall_ms,
+            stamped_ms: wall_ms,
         }
+    }
+
+    /// Whether it has to be kept: it is young by its timestamp, or that lies in the future, and by
+    /// what the clock showed, and by the time that has passed.
+    fn is_young(&self, kept: &Kept) -> bool {
+        let Kept { now, retention_ms, is_untimed } = kept;
+        let is_recent = |ms: i64| now.wall_ms.saturating_sub(ms) <= *retention_ms as i64;
+        let passed_ms = (now.monotonic_ns - self.appended_ns) / 1_000_000;
+        let is_young_by_itself = match self.spec.timestamp_ms {
+            -1 => *is_untimed,
+            timestamp_ms => is_recent(timestamp_ms),
+        };
+        is_young_by_itself && is_recent(self.appended_ms) && passed_ms <= *retention_ms
+    }
+
+    /// Whether its timestamps say that it is older than it may get: its own, and what the broker
+    /// has given it instead, if it has.
+    fn is_old(&self, kept: &Kept) -> bool {
+        let Kept { now, retention_ms, .. } = kept;
+        let is_past = |ms: i64| now.wall_ms.saturating_sub(ms) > *retention_ms as i64;
+        let timestamp_ms = self.spec.timestamp_ms;
+        timestamp_ms >= 0 && is_past(timestamp_ms) && is_past(self.stamped_ms)
     }
 }
 
@@ -214,9 +257,9 @@ impl Partition {
         Ok(())
     }
 
-    /// The first known record within a range of offsets that is not from before a time. What is
-    /// harmed is nobody's any more: an index that is made anew does not know how old it was.
-    pub(super) fn first_from(&self, range: Range<u64>, from_ms: i64) -> Option<String> {
+    /// The first known record within a range of offsets that is to be kept. What is harmed is
+    /// nobody's any more: an index that is made anew does not know how old it was.
+    pub(super) fn first_young(&self, range: Range<u64>, to_keep: Option<&Kept>) -> Option<String> {
         let seen = self.firm.range(range.clone()).chain(self.weak.range(range.clone()));
         let acked = self.attempts.iter().filter_map(|(id, attempt)| match &attempt.fate {
             Fate::Acked { base_offset } if range.contains(base_offset) => {
@@ -229,9 +272,19 @@ impl Partition {
             !self.may_be_compacted(**offset, *record) && !self.is_harmed(**offset)
         });
         kept.find_map(|(offset, record)| {
-            let newest_ms = self.attempts.get(&record.0)?.newest_ms();
-            (newest_ms >= from_ms).then(|| format!("{record:?} at {offset} of {newest_ms}"))
+            let attempt = self.attempts.get(&record.0)?;
+            let describe = || format!("{record:?} at {offset}, {attempt:?}, {to_keep:?}");
+            to_keep.is_none_or(|to_keep| attempt.is_young(to_keep)).then(describe)
         })
+    }
+
+    /// Whether all of some records are older than they may get.
+    pub(super) fn are_old<'r>(
+        &self,
+        mut records: impl Iterator<Item = &'r RecordId>,
+        to_keep: &Kept,
+    ) -> bool {
+        records.all(|(id, _)| self.attempts.get(id).is_some_and(|attempt| attempt.is_old(to_keep)))
     }
 
     /// Forgets what a reader saw below a log start; returns how many records that were.
@@ -274,6 +327,13 @@ impl Partition {
         Ok(())
     }
 
+    /// The clock was set.
+    pub(super) fn clock_was_set(&mut self, wall_ms: i64) {
+        for attempt in self.attempts.values_mut() {
+            attempt.earliest_ms = attempt.earliest_ms.min(wall_ms);
+        }
+    }
+
     /// The process died. What was on its way may be there; a failed append, too, if the power went.
     pub(super) fn process_died(&mut self, power_failed: bool) {
         if power_failed {
@@ -283,6 +343,11 @@ impl Partition {
                     attempt.fate = Fate::Open;
                 }
             }
+        }
+        for attempt in self.attempts.values_mut() {
+            // What was known of the last append may be lost: then the file tells when it was
+            // written to.
+            attempt.appended_ms = attempt.earliest_ms;
         }
         self.client.send_all_again();
         self.client.was_cut |= power_failed;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     batches::BatchSpec,
-    machine::{Ack, Awaited, Simulation, Topic, Violation},
+    machine::{Ack, Awaited, Simulation, Times, Topic, Violation},
     model::{Attempt, Client, Fate, Partition},
     reading::{Found, read},
 };
@@ -21,10 +21,16 @@ use crate::{
         append::Appended,
         config::{LogConfig, WriterChoice},
     },
+    segment::age::Moment,
 };
 
 const TOPICS_MAX: usize = 4;
 const PARTITIONS_MAX: usize = 4;
+/// By how much a clock is wrong that is set, in milliseconds. Less than a day apart: then producers
+/// that were silent meanwhile would be forgotten.
+const WRONG_BY_MS: [i64; 9] =
+    [0, 0, 0, 5_000, -5_000, 120_000, -120_000, 5 * 3_600_000, -10 * 3_600_000];
+const AHEAD_MS: i64 = 2 * 3_600_000;
 /// Batches that a client has on their way at most: as many as the core remembers.
 const WAITING_MAX: usize = 5;
 const CALLS: [Call; 12] = [
@@ -47,7 +53,12 @@ impl Simulation {
         if self.topics.is_empty() {
             return self.create_topic();
         }
-        match self.dice.within(0..230) {
+        match self.dice.within(0..234) {
+            230..234 => {
+                let wrong_by_ms = self.dice.pick(&WRONG_BY_MS);
+                self.set_clock(wrong_by_ms);
+                Ok(())
+            }
             216..226 => self.compact(),
             226..230 => self.flip_a_bit(),
             200..207 => self.retain(),
@@ -118,7 +129,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn config(&self, is_keyed: bool) -> LogConfig {
+    fn config(&self, is_keyed: bool, times: Times) -> LogConfig {
         let dice = &self.dice;
         // What is compacted is rarely deleted, too.
         let (retention_ms, retention_bytes) = match is_keyed && !dice.one_in(4) {
@@ -145,7 +156,10 @@ impl Simulation {
             dirty_ratio_min: dice.pick(&[0.0, 0.0, 0.3]),
             compaction_lag_ms_min: dice.pick(&[0, 0, 0, 1000]),
             index_interval_bytes: dice.pick(&[0, 300, 4096]),
-            timestamp_type: dice.pick(&[TimestampType::CreateTime, TimestampType::LogAppendTime]),
+            timestamp_type: match dice.pick(&[false, true]) && times != Times::None {
+                true => TimestampType::LogAppendTime,
+                false => TimestampType::CreateTime,
+            },
             writer: dice.pick(&[
                 WriterChoice::Pwrite,
                 WriterChoice::Mapped,
@@ -159,11 +173,13 @@ impl Simulation {
         let id = Uuid::from_u64_pair(self.dice.next(), self.dice.next());
         let partitions = self.dice.within(1..3);
         let is_keyed = self.dice.one_in(2);
+        let times = self.dice.pick(&[Times::Mixed, Times::Mixed, Times::Ahead, Times::None]);
         let mut topic = Topic {
             id,
             name: format!("topic-{}", self.topics.len()),
-            config: self.config(is_keyed),
+            config: self.config(is_keyed, times),
             is_keyed,
+            times,
             number: 0,
             partitions: (0..partitions).map(|_| Partition::default()).collect(),
             was_relaxed: false,
@@ -219,7 +235,8 @@ impl Simulation {
 
     fn configure(&mut self) -> Result<(), Violation> {
         let index = self.any_topic();
-        let config = self.config(self.topics[index].is_keyed);
+        let Topic { is_keyed, times, .. } = self.topics[index];
+        let config = self.config(is_keyed, times);
         self.note(format!("topic {index} gets {config:?}"));
         let store = self.store();
         let topic = &mut self.topics[index];
@@ -276,7 +293,11 @@ impl Simulation {
             id: self.next_batch,
             record_count: self.dice.within(1..6) as u32,
             value_bytes: value_bytes as u32,
-            timestamp_ms: self.dice.pick(&[-1, 0, self.clock.wall_ms()]),
+            timestamp_ms: match self.topics[topic].times {
+                Times::Mixed => self.dice.pick(&[-1, 0, self.clock.wall_ms()]),
+                Times::Ahead => self.clock.wall_ms() + self.dice.pick(&[0, AHEAD_MS]),
+                Times::None => -1,
+            },
             producer: with_sequence.map(|(client, sequence)| client.producer(sequence)),
             is_keyed: self.topics[topic].is_keyed,
         }
@@ -294,10 +315,11 @@ impl Simulation {
         };
         let topic = &mut self.topics[topic_index];
         let (topic_id, number) = (topic.id, topic.number);
+        let now = Moment::now(&*self.clock);
         topic.partitions[index]
             .attempts
             .entry(spec.id)
-            .or_insert(Attempt { spec, fate: Fate::Failed });
+            .or_insert_with(|| Attempt::new(spec, Fate::Failed, now));
         let log = self.store().log(number, index as u32).unwrap();
         let must_refuse = self.must_refuse(&log.config());
         let log_end = log.offsets().log_end;
@@ -361,6 +383,7 @@ impl Simulation {
         spec: &BatchSpec,
         appended: &Appended,
     ) -> Result<(), Violation> {
+        let now = self.now();
         let partition = &mut self.topics[topic].partitions[index];
         let attempt = partition.attempts.get_mut(&spec.id).unwrap();
         if appended.is_duplicate {
@@ -370,6 +393,9 @@ impl Simulation {
             }
         } else if let Fate::Acked { .. } = attempt.fate {
             return Err(Violation::Twice(format!("{spec:?} was acked before")));
+        } else {
+            *attempt = Attempt::new(*spec, attempt.fate, now);
+            attempt.stamped_ms = appended.append_time_ms;
         }
         if attempt.fate == Fate::Failed {
             attempt.fate = Fate::Open;

@@ -25,6 +25,21 @@ pub(super) struct Content {
     live: DescriptorFile,
     durable: Image,
     pending: Vec<Operation>,
+    modified: Modified,
+}
+
+/// When a file was written to last, in milliseconds since the Unix epoch; `None` where no clock is
+/// set. Processes see the first, the second is on the disk, where it comes with a sync.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Modified {
+    live_ms: Option<i64>,
+    durable_ms: Option<i64>,
+}
+
+impl Modified {
+    pub(super) fn at(ms: Option<i64>) -> Self {
+        Self { live_ms: ms, durable_ms: ms }
+    }
 }
 
 /// Something done to a file that the disk need not know of yet.
@@ -35,7 +50,7 @@ enum Operation {
 
 impl Content {
     /// A file whose disk and memory agree on `durable`.
-    pub(super) fn new(durable: Image) -> io::Result<Self> {
+    pub(super) fn new(durable: Image, modified: Modified) -> io::Result<Self> {
         let live = DescriptorFile::anonymous()?;
         live.truncate(durable.bytes)?;
         for (index, sector) in &durable.sectors {
@@ -44,7 +59,17 @@ impl Content {
             let sector = sector.get(..bytes as usize).unwrap_or(sector);
             write_all(&live, sector, position)?;
         }
-        Ok(Self { live, durable, pending: Vec::new() })
+        Ok(Self { live, durable, pending: Vec::new(), modified })
+    }
+
+    /// Takes note of when the file was changed.
+    pub(super) fn touch(&mut self, now_ms: Option<i64>) {
+        self.modified.live_ms = now_ms;
+    }
+
+    /// When it was, as processes see it.
+    pub(super) fn modified_ms(&self) -> Option<i64> {
+        self.modified.live_ms
     }
 
     /// What processes see. Changes go through the other functions, or are told by
@@ -95,6 +120,7 @@ impl Content {
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.durable.apply(&self.pending, self.live.len()?);
         self.pending.clear();
+        self.modified.durable_ms = self.modified.live_ms;
         Ok(())
     }
 
@@ -112,12 +138,22 @@ impl Content {
     }
 
     /// What a power cut leaves.
-    pub(super) fn survive(&self, survival: Survival, random: &mut Generator) -> io::Result<Image> {
-        match survival {
-            Survival::Nothing => Ok(self.durable.clone()),
-            Survival::Anything => Ok(self.anything(random)),
-            Survival::Everything => self.everything(),
-        }
+    pub(super) fn survive(
+        &self,
+        survival: Survival,
+        random: &mut Generator,
+    ) -> io::Result<(Image, Modified)> {
+        let Modified { live_ms, durable_ms } = self.modified;
+        let (image, modified_ms) = match survival {
+            Survival::Nothing => (self.durable.clone(), durable_ms),
+            Survival::Anything => {
+                let image = self.anything(random);
+                let is_lost = live_ms != durable_ms && random.one_in(2);
+                (image, if is_lost { durable_ms } else { live_ms })
+            }
+            Survival::Everything => (self.everything()?, live_ms),
+        };
+        Ok((image, Modified::at(modified_ms)))
     }
 
     fn everything(&self) -> io::Result<Image> {

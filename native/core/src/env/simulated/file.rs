@@ -35,17 +35,19 @@ impl SimulatedFile {
         if self.writable { Ok(()) } else { Err(Errno::BADF.into()) }
     }
 
-    fn write(&self, data: Vec<u8>, position: u64) -> io::Result<usize> {
+    fn write(&self, state: &State, data: Vec<u8>, position: u64) -> io::Result<usize> {
         let bytes = data.len();
         self.node.charge.cover(position, bytes as u64)?;
-        self.node.content.lock().write(data, position)?;
+        let mut content = self.node.content.lock();
+        content.write(data, position)?;
+        content.touch(state.now_ms());
         Ok(bytes)
     }
 
     /// What a failing write has written all the same.
     fn write_part(&self, state: &mut State, mut data: Vec<u8>, position: u64) -> io::Result<()> {
         data.truncate(state.random.below(data.len() as u64 + 1) as usize);
-        match self.write(data, position) {
+        match self.write(state, data, position) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
             other => other.map(drop),
         }
@@ -56,6 +58,11 @@ impl File for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
         let subject = self.subject(0, 0);
         self.machine.call(Call::Inspect, &subject, |_| self.node.content.lock().live().len())
+    }
+
+    fn modified_ms(&self) -> io::Result<Option<i64>> {
+        let subject = self.subject(0, 0);
+        self.machine.call(Call::Inspect, &subject, |_| Ok(self.node.content.lock().modified_ms()))
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
@@ -79,7 +86,7 @@ impl File for SimulatedFile {
             &self.subject(position, data.len() as u64),
             |state| {
                 data.truncate(state.transfer_bytes(data.len()));
-                self.write(data, position)
+                self.write(state, data, position)
             },
             |state| self.write_part(state, part, position),
         )
@@ -98,8 +105,11 @@ impl File for SimulatedFile {
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.expect_writable()?;
-        self.machine.call(Call::Truncate, &self.subject(bytes, 0), |_| {
-            self.node.content.lock().truncate(bytes)?;
+        self.machine.call(Call::Truncate, &self.subject(bytes, 0), |state| {
+            let mut content = self.node.content.lock();
+            content.truncate(bytes)?;
+            content.touch(state.now_ms());
+            drop(content);
             self.node.charge.cut(bytes);
             Ok(())
         })
@@ -162,8 +172,10 @@ impl WritableMapping for SimulatedWindow {
         // Stored first, so that a store outside of the window panics as the contract says. Memory
         // of a machine without power is nobody's business, so nothing hangs on the answer below.
         self.window.store(start, slices);
-        let noted = self.file.machine.call(Call::Store, &subject, |_| {
-            self.file.node.content.lock().stored(data, position);
+        let noted = self.file.machine.call(Call::Store, &subject, |state| {
+            let mut content = self.file.node.content.lock();
+            content.stored(data, position);
+            content.touch(state.now_ms());
             Ok(())
         });
         debug_assert!(noted.as_ref().err().is_none_or(super::is_power_cut), "{noted:?}");

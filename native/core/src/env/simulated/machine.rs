@@ -6,13 +6,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Survival,
-    content::{Content, Image},
+    content::{Content, Image, Modified},
     faults::{Call, Faults, PowerCut, Subject, Verdict},
     names::Names,
-    time::Generator,
+    time::{Generator, SimulatedClock},
 };
 use crate::env::{
-    FileSystemKind, OpenMode,
+    Clock, FileSystemKind, OpenMode,
     capacity::{Capacity, Charge},
     lock::FileLock,
 };
@@ -26,8 +26,8 @@ pub(super) struct Node {
 }
 
 impl Node {
-    fn new(image: Image, capacity: &Arc<Capacity>) -> io::Result<Self> {
-        let content = Content::new(image)?;
+    fn new(image: Image, modified: Modified, capacity: &Arc<Capacity>) -> io::Result<Self> {
+        let content = Content::new(image, modified)?;
         let charge = Charge::new(capacity);
         for range in content.durable_ranges() {
             charge.cover(range.start, range.end - range.start)?;
@@ -52,6 +52,8 @@ pub(super) struct Settings {
     pub(super) kind: FileSystemKind,
     pub(super) ignores_syncs: bool,
     pub(super) short_transfer_one_in: u64,
+    /// Tells when files were written to.
+    pub(super) clock: Option<Arc<SimulatedClock>>,
 }
 
 impl State {
@@ -63,12 +65,18 @@ impl State {
             (Err(error), OpenMode::CreateNew | OpenMode::OpenOrCreate)
                 if error.kind() == io::ErrorKind::NotFound =>
             {
-                let node = Arc::new(Node::new(Image::default(), &self.capacity)?);
+                let modified = Modified::at(self.now_ms());
+                let node = Arc::new(Node::new(Image::default(), modified, &self.capacity)?);
                 self.names.change(|names| names.create_file(path, Arc::clone(&node)))?;
                 Ok(node)
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// The time that a file written to now gets.
+    pub(super) fn now_ms(&self) -> Option<i64> {
+        self.settings.clock.as_ref().map(|clock| clock.wall_ms())
     }
 
     /// How many of `bytes` the call at hand moves: mostly all, now and then fewer, never none.
@@ -87,8 +95,8 @@ impl State {
         let names = self.names.survive(survival, random);
         let capacity = Capacity::new(None);
         let names = names.try_map(|node| {
-            let image = node.content.lock().survive(survival, random)?;
-            Node::new(image, &capacity).map(Arc::new)
+            let (image, modified) = node.content.lock().survive(survival, random)?;
+            Node::new(image, modified, &capacity).map(Arc::new)
         })?;
         // Only now: the limit may have been set below what the files take.
         capacity.set_limit_bytes(self.capacity.limit_bytes());

@@ -65,6 +65,7 @@ impl SimulatedFileSystem {
             kind: FileSystemKind::Local,
             ignores_syncs: false,
             short_transfer_one_in: 0,
+            clock: None,
         };
         let state = State {
             names: Names::new(Namespace::new()),
@@ -127,6 +128,11 @@ impl SimulatedFileSystem {
     /// Sets what [`FileSystem::kind`] says. Files allocate only on a local file system.
     pub fn set_kind(&self, kind: FileSystemKind) {
         self.machine.state().settings.kind = kind;
+    }
+
+    /// Has files tell when they were written to by a clock; without one they do not.
+    pub fn set_clock(&self, clock: &Arc<SimulatedClock>) {
+        self.machine.state().settings.clock = Some(Arc::clone(clock));
     }
 
     /// Lets one read or write in `count`, by chance, move only part of what was asked; 0 for none.

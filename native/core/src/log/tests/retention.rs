@@ -151,17 +151,68 @@ fn records_without_a_timestamp_are_as_old_as_their_append() {
 }
 
 #[test]
-fn a_clock_that_was_wrong_once_pins_no_segment() {
+fn a_clock_that_was_ahead_once_pins_no_segment_also_over_restarts() {
     let machine = Timed::new(&an_hour());
     machine.clock.set_wall_ms(NOW_MS + 1_000 * HOUR_MS);
     machine.fill_segment(NOW_MS + 1_000 * HOUR_MS);
     machine.clock.set_wall_ms(NOW_MS);
-    // Found to be impossible; the age counts from now, also after a restart.
-    assert_eq!(machine.bench.log(0).enforce_retention().unwrap(), None);
-    machine.bench.store.close().unwrap();
-    machine.clock.advance_ms(HOUR_MS as u32 + 1);
-    let bench = Timed::open(&machine.files, &machine.clock, &an_hour(), true);
+    let Timed { files, clock, mut bench } = machine;
+    // Its times are found to be impossible: it gets older while a broker runs.
+    for minutes in [0, 20, 20, 19] {
+        clock.advance_ms(minutes * 60_000);
+        assert_eq!(bench.log(0).enforce_retention().unwrap(), None);
+        bench.store.close().unwrap();
+        bench = Timed::open(&files, &clock, &an_hour(), true);
+        assert_eq!(bench.log(0).enforce_retention().unwrap(), None);
+    }
+    clock.advance_ms(60_001);
     assert!(bench.log(0).enforce_retention().unwrap().is_some());
+    assert_eq!(bench.log(0).offsets().log_start, bench.log(0).offsets().log_end);
+}
+
+#[test]
+fn a_clock_that_is_set_back_and_forth_makes_no_segment_old() {
+    // Without a time of their own, or with one in the future, what was appended is as old as the
+    // last append, whose time the clock may be behind, once and again.
+    for timestamp_ms in [-1, NOW_MS + 10_000 * HOUR_MS] {
+        for appended_ms in [NOW_MS, NOW_MS + 1_000 * HOUR_MS] {
+            let machine = Timed::new(&an_hour());
+            let log = machine.bench.log(0);
+            machine.clock.set_wall_ms(appended_ms);
+            machine.fill_segment(timestamp_ms);
+            for hours in [-1_000, -2_000, -1_000, -5, 0] {
+                machine.clock.set_wall_ms(NOW_MS + hours * HOUR_MS);
+                assert_eq!(log.enforce_retention().unwrap(), None, "{hours} hours");
+                machine.append(timestamp_ms);
+                assert_eq!(log.enforce_retention().unwrap(), None, "{hours} hours, appended");
+            }
+            machine.clock.advance_ms(HOUR_MS as u32);
+            assert_eq!(log.enforce_retention().unwrap(), None);
+            machine.clock.advance_ms(1);
+            let trimmed = log.enforce_retention().unwrap().unwrap();
+            assert_eq!(trimmed.to_offset, log.offsets().log_end);
+        }
+    }
+}
+
+#[test]
+fn what_is_appended_to_a_segment_whose_age_is_counted_is_young() {
+    let config = LogConfig { segment_bytes: 1 << 20, ..an_hour() };
+    let machine = Timed::new(&config);
+    let log = machine.bench.log(0);
+    machine.clock.set_wall_ms(NOW_MS + 1_000 * HOUR_MS);
+    machine.append(-1);
+    machine.clock.set_wall_ms(NOW_MS);
+    for _ in 0..3 {
+        assert_eq!(log.enforce_retention().unwrap(), None);
+        machine.clock.advance_ms(HOUR_MS as u32 / 2);
+        assert_eq!(log.enforce_retention().unwrap(), None);
+        machine.clock.advance_ms(HOUR_MS as u32 / 2);
+        machine.append(-1);
+    }
+    assert_eq!(log.enforce_retention().unwrap(), None);
+    machine.clock.advance_ms(HOUR_MS as u32 + 1);
+    assert!(log.enforce_retention().unwrap().is_some());
 }
 
 #[test]
