@@ -26,11 +26,22 @@ const LEADER_EPOCH: Range<u64> = 12..16;
 const BASE_OFFSET: Range<u64> = 0..8;
 
 /// Where a batch lies in a closed segment.
-struct Place {
-    path: PathBuf,
+pub(super) struct Place {
+    pub(super) path: PathBuf,
     position: u64,
     bytes: u64,
     has_holes: bool,
+}
+
+/// A bit that may flip.
+pub(super) struct Target {
+    topic: usize,
+    partition: usize,
+    /// Of its batch.
+    offsets: Range<u64>,
+    pub(super) place: Place,
+    at: u64,
+    bit: u64,
 }
 
 /// What was harmed, where, and what there was to read before.
@@ -55,6 +66,19 @@ impl Simulation {
         if self.may_fail {
             return Ok(());
         }
+        let Some(target) = self.any_target() else {
+            return Ok(());
+        };
+        let store = self.store();
+        let log = store.log(self.topics[target.topic].number, target.partition as u32).unwrap();
+        let content = read_all(&log, store.shared()).unwrap()?;
+        self.harm(&target);
+        self.check_nothing_is_found()?;
+        self.find(&Harm { label: &log.label, offsets: target.offsets, content })
+    }
+
+    /// A bit of a batch that was acked and lies in a closed segment, if there is one.
+    pub(super) fn any_target(&mut self) -> Option<Target> {
         let (topic_index, index) = self.any_partition();
         let topic = &self.topics[topic_index];
         let store = self.store();
@@ -70,21 +94,22 @@ impl Simulation {
             .filter(|(base_offset, _)| !partition.is_harmed(*base_offset))
             .collect();
         if acked.is_empty() {
-            return Ok(());
+            return None;
         }
         let (base_offset, record_count) = self.dice.pick(&acked);
-        let Some(place) = place_of(&store, &log, base_offset) else {
-            return Ok(());
-        };
+        let place = place_of(&store, &log, base_offset)?;
         let at = self.dice.within(0..place.bytes);
         let bit = self.dice.within(0..8);
-        if LEADER_EPOCH.contains(&at)
-            || (BASE_OFFSET.contains(&at) && !self.is_told(&place, at, bit))
-        {
-            return Ok(());
-        }
-        let content = read_all(&log, store.shared()).unwrap()?;
+        let is_noticed = !LEADER_EPOCH.contains(&at)
+            && (!BASE_OFFSET.contains(&at) || self.is_told(&place, at, bit));
         let offsets = base_offset..base_offset + u64::from(record_count);
+        let target = Target { topic: topic_index, partition: index, offsets, place, at, bit };
+        is_noticed.then_some(target)
+    }
+
+    /// Flips a bit on the disk.
+    pub(super) fn harm(&mut self, target: &Target) {
+        let Target { topic, partition, offsets, place, at, bit } = target;
         self.note(format!("bit {bit} of byte {at} of the batch at {offsets:?} flips"));
         self.figures.flipped_bits += 1;
         let file = self.files.open(&place.path, OpenMode::ReadWrite).unwrap();
@@ -93,9 +118,7 @@ impl Simulation {
         byte[0] ^= 1 << bit;
         write_full(&*file, &[&byte], place.position + at).unwrap();
         file.sync_data().unwrap();
-        self.topics[topic_index].partitions[index].harm(offsets.clone());
-        self.check_nothing_is_found()?;
-        self.find(&Harm { label: &log.label, offsets, content })
+        self.topics[*topic].partitions[*partition].harm(offsets.clone());
     }
 
     /// Whether a bit that flips in a base offset tells of itself, and of no other batch: where

@@ -28,6 +28,7 @@ use crate::{
 /// Operations of one run.
 const OPERATIONS: u64 = 160;
 const HISTORY_MAX: usize = 60;
+pub(super) const DATA_DIRECTORY: &str = "/var/lib/millrace";
 const START_MS: i64 = 1_700_000_000_000;
 
 /// A promise that was broken.
@@ -86,6 +87,7 @@ pub(super) struct Figures {
     pub(super) deleted_records: u64,
     pub(super) scrubbed_bytes: u64,
     pub(super) flipped_bits: u64,
+    pub(super) repairs: u64,
     pub(super) clock_steps: u64,
 }
 
@@ -110,6 +112,7 @@ impl Figures {
         self.deleted_records += other.deleted_records;
         self.scrubbed_bytes += other.scrubbed_bytes;
         self.flipped_bits += other.flipped_bits;
+        self.repairs += other.repairs;
         self.clock_steps += other.clock_steps;
     }
 }
@@ -286,12 +289,35 @@ impl Simulation {
         self.start(false)
     }
 
+    /// The power has failed while no process served, and comes back.
+    pub(super) fn power_is_back(&mut self) -> Result<(), Violation> {
+        self.figures.power_cuts += 1;
+        self.note("the power fails".to_owned());
+        self.figures.calls += self.files.calls();
+        self.files = self.files.crash().unwrap();
+        self.died(true);
+        self.settle_acks()
+    }
+
     pub(super) fn kill(&mut self) -> Result<(), Violation> {
+        self.kill_for_good()?;
+        self.start(false)
+    }
+
+    /// The process is killed, and none is started. All faults are over.
+    pub(super) fn kill_for_good(&mut self) -> Result<(), Violation> {
         self.figures.kills += 1;
         self.note("the process is killed".to_owned());
         self.bury();
         self.settle_acks()?;
         self.died(false);
+        self.files.clear_faults();
+        self.files.set_capacity_bytes(None);
+        Ok(())
+    }
+
+    /// A process is started after one that was killed.
+    pub(super) fn start_again(&mut self) -> Result<(), Violation> {
         self.start(false)
     }
 
@@ -416,19 +442,22 @@ impl Simulation {
         Ok(())
     }
 
-    fn open(&mut self) -> Result<(), Error> {
-        let env = Env {
+    pub(super) fn env(&self) -> Env {
+        Env {
             files: Arc::new(self.files.clone()),
             clock: Arc::clone(&self.clock) as _,
             random: Arc::clone(&self.random) as _,
             limits: ProcessLimits::UNBOUNDED,
-        };
+        }
+    }
+
+    fn open(&mut self) -> Result<(), Error> {
         let options = StoreOptions {
-            data_directory: PathBuf::from("/var/lib/millrace"),
+            data_directory: PathBuf::from(DATA_DIRECTORY),
             flush_threads_max: 0,
             descriptors_max: NonZeroUsize::new(4).unwrap(),
         };
-        let store = Store::open(env, options)?;
+        let store = Store::open(self.env(), options)?;
         self.store = Some(Arc::clone(&store));
         for id in &self.gone {
             store.remove_topic_files(*id)?;

@@ -17,6 +17,7 @@ mod machine;
 mod model;
 mod operations;
 mod reading;
+mod repairs;
 mod space;
 
 use std::{
@@ -106,6 +107,7 @@ fn no_acked_record_is_lost_or_altered_whatever_fails() {
     assert!(total.compactions > runs && total.compacted_records > 2 * runs, "{total:?}");
     assert!(total.duplicates > runs / 4 && total.failed_appends > runs / 4, "{total:?}");
     assert!(total.filled_disks > runs && total.refused_for_space > runs, "{total:?}");
+    assert!(total.repairs > runs / 4, "{total:?}");
     assert!(total.clock_steps > runs, "{total:?}");
     assert!(total.deletions > runs && total.deleted_records > 10 * runs, "{total:?}");
 }

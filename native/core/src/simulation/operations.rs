@@ -53,7 +53,8 @@ impl Simulation {
         if self.topics.is_empty() {
             return self.create_topic();
         }
-        match self.dice.within(0..234) {
+        match self.dice.within(0..236) {
+            234..236 => self.repair(),
             230..234 => {
                 let wrong_by_ms = self.dice.pick(&WRONG_BY_MS);
                 self.set_clock(wrong_by_ms);
