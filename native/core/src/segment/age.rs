@@ -125,8 +125,12 @@ impl Segment {
     fn times(&self, files: &FileCache) -> io::Result<Times> {
         let (largest, appended_ms) =
             self.with_index(files, |index| (index.largest(), index.last_append_ms()))?;
-        // The later one: earlier versions have noted the time of a clock that was set back.
-        let appended_ms = appended_ms.max(self.file(files)?.modified_ms()?);
+        let appended_ms = match appended_ms {
+            // Its file was written anew, long after its records were appended.
+            Some(appended_ms) if self.has_holes() => Some(appended_ms),
+            // The later one: earlier versions have noted the time of a clock that was set back.
+            noted => noted.max(self.file(files)?.modified_ms()?),
+        };
         Ok(Times { largest_ms: largest.map(|largest| largest.timestamp_ms), appended_ms })
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    compaction::throttle::Unpaced,
     env::simulated::{Call, SimulatedClock},
     log::retention::Rule,
 };
@@ -60,7 +61,7 @@ impl Timed {
     fn append(&self, timestamp_ms: i64) {
         let mut output = Vec::new();
         let mut builder = BatchBuilder::new(&mut output, Codec::None, None);
-        builder.push(timestamp_ms, None, Some(&[7; 100]), std::iter::empty()).unwrap();
+        builder.push(timestamp_ms, Some(&[7]), Some(&[7; 100]), std::iter::empty()).unwrap();
         builder.finish(Finish::default()).unwrap();
         self.bench.log(0).append(&output, timestamp_ms).unwrap();
         self.bench.store.drive();
@@ -193,6 +194,22 @@ fn a_clock_that_is_set_back_and_forth_makes_no_segment_old() {
             assert_eq!(trimmed.to_offset, log.offsets().log_end);
         }
     }
+}
+
+#[test]
+fn a_compaction_makes_no_segment_young() {
+    let config = LogConfig { is_compacted: true, dirty_ratio_min: 0.0, ..an_hour() };
+    let machine = Timed::new(&config);
+    machine.files.set_clock(&machine.clock);
+    for _ in 0..4 {
+        machine.fill_segment(NOW_MS + 1_000 * HOUR_MS);
+    }
+    machine.clock.advance_ms(40 * 60_000);
+    let compacted = machine.bench.store.compact(1 << 20, &Unpaced).unwrap().unwrap();
+    assert!(compacted.pass.segments_after > 0);
+    assert_eq!(machine.bench.log(0).enforce_retention().unwrap(), None);
+    machine.clock.advance_ms(20 * 60_000 + 1);
+    assert!(machine.bench.log(0).enforce_retention().unwrap().is_some());
 }
 
 #[test]
