@@ -270,11 +270,12 @@ const HINT = /it is rebuilt when the broker starts/;
 
 /** What `millrace verify --json` found, in the form of the manifest. */
 export function damageOf(stdout: Buffer): GoldenDamage {
-	const { findings } = JSON.parse(stdout.toString()) as {
-		findings: { subject: string; detail: string }[];
-	};
+	const report = JSON.parse(stdout.toString()) as Record<
+		"findings" | "tails",
+		{ subject: string; detail: string }[]
+	>;
 	const [ranges, tails]: [string[], string[]] = [[], []];
-	for (const { subject, detail } of findings) {
+	for (const { subject, detail } of [...report.findings, ...report.tails]) {
 		const [range, tail] = [RANGE.exec(detail), TAIL.exec(detail)];
 		if (range !== null) ranges.push(`${subject} ${range[1]}-${range[2]}`);
 		else if (tail !== null) tails.push(`${subject} ${tail[1]}`);
