@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 use crate::{
     batch::header::crc32c,
     env::{
-        FileSystem,
+        FileSystem, OpenMode,
         transfer::{read_if_readable, read_whole, replace_durably},
     },
     error::{Error, Result},
@@ -103,6 +103,13 @@ impl Checkpoint {
     pub fn load_for_good(files: &dyn FileSystem, data_directory: &Path) -> Result<Option<Self>> {
         let path = data_directory.join(FILE_NAME);
         Self::of_file(&path, read_whole(files, &path, FILE_BYTES_MAX))
+    }
+
+    /// Whether there is a file, whatever is in it. One that the disk does not read now may be read,
+    /// and believed, later on.
+    pub fn is_there(files: &dyn FileSystem, data_directory: &Path) -> bool {
+        let opened = files.open(&data_directory.join(FILE_NAME), OpenMode::Read);
+        !matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     fn of_file(path: &Path, read: io::Result<Option<Vec<u8>>>) -> Result<Option<Self>> {

@@ -207,7 +207,9 @@ impl Store {
         checkpointed.is_clean = false;
         // The stop was clean; this run is not, until it has stopped cleanly itself. A full disk
         // must not keep it from starting: then there is no checkpoint until there is room.
-        if was_clean && checkpointed.store(&*env.files, &directory.path).is_err() {
+        let is_left = was_clean
+            || (recovered.is_none() && Checkpoint::is_there(&*env.files, &directory.path));
+        if is_left && checkpointed.store(&*env.files, &directory.path).is_err() {
             Checkpoint::remove(&*env.files, &directory.path)?;
             checkpointed = Checkpoint::default();
         }

@@ -128,6 +128,10 @@ impl Partition {
         self.harmed.push(offsets);
     }
 
+    pub(super) fn has_harm(&self) -> bool {
+        !self.harmed.is_empty()
+    }
+
     pub(super) fn is_harmed(&self, offset: u64) -> bool {
         self.harmed.iter().any(|offsets| offsets.contains(&offset))
     }

@@ -414,11 +414,12 @@ impl Simulation {
     ) -> Result<(), Violation> {
         self.figures.failed_appends += 1;
         let partition = &mut self.topics[topic].partitions[index];
+        let lacks_batches = partition.log_start > 0 || partition.has_harm();
         let client = &mut partition.client;
-        let was_trimmed = partition.log_start > 0;
-        if error.code() == Code::OutOfOrderSequenceNumber && (client.was_cut || was_trimmed) {
+        if error.code() == Code::OutOfOrderSequenceNumber && (client.was_cut || lacks_batches) {
             // Something between was lost with the power, or what is known of the client's last
-            // batches was read again from a log that no longer has them: it starts anew.
+            // batches was read again from a log that no longer has them, deleted or damaged: it
+            // starts anew.
             self.figures.given_up += 1;
             *client = Client::default();
             return Ok(());

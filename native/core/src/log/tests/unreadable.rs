@@ -60,6 +60,17 @@ fn a_start_makes_again_what_it_can_do_without_and_the_disk_does_not_read() {
     }
 }
 
+#[test]
+fn a_clean_stop_that_a_start_could_not_read_of_is_not_believed_by_the_next_one() {
+    let files = stopped(machine(), true);
+    files.inject(Fault::new(Effect::InputOutput).on(Call::Read).with_path("checkpoint"));
+    let machine = Simulated::reopened(files, &small_segments());
+    let epoch = |machine: &Simulated| machine.bench.log(0).offsets().leader_epoch;
+    let before = epoch(&machine);
+    let machine = machine.killed(|_| ());
+    assert!(epoch(&machine) > before);
+}
+
 fn findings(files: &SimulatedFileSystem) -> (u64, Vec<String>) {
     let report = verify_data_directory(&files.env(), Path::new(DIRECTORY), None).unwrap();
     (report.record_count, report.findings.into_iter().map(|finding| finding.detail).collect())
