@@ -7,14 +7,16 @@
 //! followed by asking the journal to begin a change, which it refuses once any commit has failed.
 //! Taking away an attribute that nobody has is one, and changes nothing.
 
+#[cfg(target_os = "linux")]
+use std::{collections::BTreeMap, sync::Weak};
 use std::{
-    collections::BTreeMap,
     io,
     os::fd::{AsFd, OwnedFd},
     path::Path,
-    sync::{Arc, Weak},
+    sync::Arc,
 };
 
+#[cfg(target_os = "linux")]
 use parking_lot::Mutex;
 #[cfg(target_os = "linux")]
 use rustix::{
