@@ -5,9 +5,8 @@ use std::{io, sync::Arc};
 use super::{Log, walk::failure};
 use crate::{
     error::Result,
-    index::{SegmentIndex, file::Coverage},
-    producer::ProducerStates,
-    recovery::scan::{Mark, ScanStart, ScanState, scan},
+    index::file::Coverage,
+    recovery::scan::{Mark, ScanStart, look},
     segment::Segment,
 };
 
@@ -62,12 +61,6 @@ impl Log {
             producers_from: u64::MAX,
             ..ScanStart::at(segment.base_offset, 0)
         };
-        let mut state = ScanState {
-            index: &mut SegmentIndex::default(),
-            producers: &mut ProducerStates::default(),
-            index_interval_bytes: u64::MAX,
-            base_offset: segment.base_offset,
-        };
-        scan(&*segment.file(files)?, &start, &mut state).map(|scanned| scanned.next_offset)
+        look(&*segment.file(files)?, &start, segment.base_offset).map(|scanned| scanned.next_offset)
     }
 }

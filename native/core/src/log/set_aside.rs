@@ -12,9 +12,7 @@ use super::{
 };
 use crate::{
     error::Code,
-    index::SegmentIndex,
-    producer::ProducerStates,
-    recovery::scan::{Mark, ScanStart, ScanState, is_whole, scan},
+    recovery::scan::{Mark, ScanStart, is_whole, look},
     segment::{DamagedRange, Segment},
 };
 
@@ -46,18 +44,12 @@ impl Suspect {
             stop_position: self.at.position + 1,
             ..ScanStart::at(segment.base_offset, 0)
         };
-        let mut state = ScanState {
-            index: &mut SegmentIndex::default(),
-            producers: &mut ProducerStates::default(),
-            index_interval_bytes: u64::MAX,
-            base_offset: segment.base_offset,
-        };
-        let mut scanned = scan(&*file, &start, &mut state)?;
+        let mut scanned = look(&*file, &start, segment.base_offset)?;
         if scanned.damaged.is_empty() && segment.has_holes() {
             // Two batches of which one has a wrong base offset: it may be the second.
             start.from = Mark { position: scanned.end_position, offset: scanned.next_offset };
             start.stop_position = scanned.end_position + 1;
-            scanned = scan(&*file, &start, &mut state)?;
+            scanned = look(&*file, &start, segment.base_offset)?;
             let known = segment.damaged_ranges();
             scanned.damaged.retain(|range| !known.iter().any(|other| other.covers(range)));
         }

@@ -6,10 +6,8 @@ use super::{Log, walk::failure};
 use crate::{
     env::{File, OpenMode},
     error::{Error, Result},
-    index::SegmentIndex,
-    producer::ProducerStates,
     recovery::{
-        scan::{Mark, ScanStart, ScanState, Scanned, scan},
+        scan::{Mark, ScanStart, Scanned, look},
         verify::check_records,
     },
     segment::{DamagedRange, Segment},
@@ -144,13 +142,7 @@ impl Log {
             stop_position: stop.min(piece.end.position),
             ..ScanStart::at(piece.segment.base_offset, 0)
         };
-        let mut state = ScanState {
-            index: &mut SegmentIndex::default(),
-            producers: &mut ProducerStates::default(),
-            index_interval_bytes: u64::MAX,
-            base_offset: piece.segment.base_offset,
-        };
-        scan(&*piece.file, &start, &mut state)
+        look(&*piece.file, &start, piece.segment.base_offset)
     }
 
     fn tell_damage(

@@ -125,6 +125,20 @@ pub struct ScanState<'a> {
     pub base_offset: u64,
 }
 
+/// As [`scan`], for who asks only what there is: no index and no producers are kept.
+///
+/// # Errors
+/// Those of [`scan`].
+pub fn look(file: &dyn File, start: &ScanStart, base_offset: u64) -> io::Result<Scanned> {
+    let mut state = ScanState {
+        index: &mut SegmentIndex::default(),
+        producers: &mut ProducerStates::default(),
+        index_interval_bytes: u64::MAX,
+        base_offset,
+    };
+    scan(file, start, &mut state)
+}
+
 /// Reads batches one behind the other until one is not whole and none follows it.
 ///
 /// A batch counts if its base offset is the expected one (or later, where there may be holes), its

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     checkpoint::{Checkpoint, LogKey},
-    scan::{Mark, ScanStart, ScanState, Scanned, scan},
+    scan::{Mark, ScanStart, Scanned, look},
 };
 use crate::{
     batch::{BatchHeader, HEADER_BYTES, Records},
@@ -18,14 +18,14 @@ use crate::{
         transfer::{is_unreadable, read_full},
     },
     error::{Code, Error, Result},
-    index::{SegmentIndex, file as index_file, file::Coverage},
+    index::{file as index_file, file::Coverage},
     limits,
     log::{
         OFFSET_MAX, Position,
         recover::{bytes_written_behind, is_blank},
         start,
     },
-    producer::{ProducerStates, snapshot},
+    producer::snapshot,
     registry::{
         directory::{DataDirectory, PARTITION_FILE, PartitionFile},
         format::FORMAT_FILE,
@@ -327,15 +327,10 @@ impl<'a> LogCheck<'a> {
             durable: self.durable(&segment, stored.map(|(_, coverage)| coverage)),
             marks: indexed.iter().copied().chain(known_ends).collect(),
             is_unread_damage: true,
+            producers_from: u64::MAX,
             ..ScanStart::at(base_offset, 0)
         };
-        let mut state = ScanState {
-            index: &mut SegmentIndex::default(),
-            producers: &mut ProducerStates::default(),
-            index_interval_bytes: 4096,
-            base_offset,
-        };
-        let scanned = scan(&*file, &start, &mut state).map_err(failed)?;
+        let scanned = look(&*file, &start, base_offset).map_err(failed)?;
         for range in &scanned.damaged {
             let bytes = range.to_position - range.from_position;
             let (from, to, position) = (range.from_offset, range.to_offset, range.from_position);
