@@ -13,7 +13,7 @@ import {
 	type Table,
 	throughputTable,
 } from "./harness/report.ts";
-import { type BenchResults, RESULTS_SCHEMA } from "./harness/results.ts";
+import { type BenchResults, parseResults, RESULTS_SCHEMA } from "./harness/results.ts";
 import { SCENARIOS } from "./harness/scenarios/index.ts";
 
 const INTRODUCTION = `
@@ -27,8 +27,18 @@ Measure your own:
 \`\`\`sh
 npx millrace bench                    # a few minutes; a table
 npx millrace bench --profile ci       # within a minute
+npx millrace bench --profile full     # everything
 npx millrace bench --json             # for programs; schema ${RESULTS_SCHEMA}
 npm run bench:micro                   # in a clone: the single steps
+\`\`\`
+
+Has a change made it slower? At least six rounds, compared by what part of the machine's limits they
+reach; exit code 10 for a regression, 11 where the rounds do not tell:
+
+\`\`\`sh
+npx millrace bench --json > before.json
+npx millrace bench --compare before.json --max-regression 10%
+npx millrace bench --against ../other-checkout         # in turns with another build: surer
 \`\`\`
 
 How it is measured:
@@ -45,8 +55,9 @@ How it is measured:
   acks: a stall is charged to every record that it held up.
 - \`written\`: an ack means the page cache (\`flush.messages\` as in Kafka). \`flushed\`: it
   means the disk, Millrace's default.
-- The limits are measured in the same run by a small C++ program that shares nothing with the
-  storage core. A rate is given as a part of its limit; for a latency, the limit is given as a
+- What is reported is the median of the rounds. The limits are measured anew in each of them.
+- The limits are measured in the same run by C++ code that shares nothing with the storage
+  core. A rate is given as a part of its limit; for a latency, the limit is given as a
   part of it: 100 % is as good as the hardware.
 - Figures for a busy machine are low. The load average is printed beside each run.
 
@@ -88,13 +99,9 @@ export function readResults(directory: string): BenchResults[] {
 	const files = readdirSync(directory).filter((name) =>
 		/^(?!.*\.local\.json$).*\.json$/.test(name),
 	);
-	return files.sort().map((name) => {
-		const results = JSON.parse(readFileSync(join(directory, name), "utf8")) as BenchResults;
-		if (results.schema !== RESULTS_SCHEMA) {
-			throw new Error(`${name} has schema ${results.schema}, not ${RESULTS_SCHEMA}`);
-		}
-		return results;
-	});
+	return files
+		.sort()
+		.map((name) => parseResults(readFileSync(join(directory, name), "utf8"), name));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -9,6 +9,9 @@ const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** An answer that takes longer counts as this: a minute. */
 const LATENCY_NS_MAX = 60_000 * NANOSECONDS_PER_MILLISECOND;
 
+/** Points of a distribution for each factor of ten that is left beyond them. */
+const TAILS_PER_DECADE = 8;
+
 /** An HDR histogram, three digits exact: Node carries the C implementation of it. */
 export class LatencyRecorder {
 	readonly #histogram: RecordableHistogram = createHistogram({
@@ -36,8 +39,18 @@ export class LatencyRecorder {
 			p999_us: at(99.9),
 			p9999_us: at(99.99),
 			max_us: this.#histogram.max / NANOSECONDS_PER_MICROSECOND,
+			distribution: tails(this.#histogram.count).map((percentile) => [percentile, at(percentile)]),
 		};
 	}
+}
+
+/** Percentiles at equal steps of a logarithmic axis, the last with one sample beyond it. */
+function tails(count: number): number[] {
+	const last = Math.floor(Math.log10(Math.max(count, 1)) * TAILS_PER_DECADE);
+	return Array.from(
+		{ length: last },
+		(_, step) => 100 * (1 - 10 ** (-(step + 1) / TAILS_PER_DECADE)),
+	);
 }
 
 export interface Pace {

@@ -1,6 +1,10 @@
 /** How long and how large a run is. */
+import type { Tier } from "./scenario.ts";
+
 export interface Profile {
 	readonly name: string;
+	/** The scenarios that are run: these tiers. */
+	readonly tiers: readonly Tier[];
 	/** Length of each timed part. */
 	readonly seconds: number;
 	/** The same load before it, not counted: compilers and buffers settle. */
@@ -12,6 +16,8 @@ export interface Profile {
 	 * kernel lets lie dirty, so that its throttling is not what is measured.
 	 */
 	readonly storedBytesMax: number;
+	/** Connections, partitions and subscribers that one scenario has at most. */
+	readonly countMax: number;
 	/** Page cache that is touched before anything is measured. */
 	readonly warmedBytesMax: number;
 	readonly rooflineBytes: number;
@@ -21,36 +27,58 @@ export interface Profile {
 const MEBIBYTE = 1_048_576;
 const GIBIBYTE = 1_024 * MEBIBYTE;
 
+/** Enough rounds for an interval of what they have in common. */
+const ROUNDS = 6;
+
 export const PROFILES = {
 	/** Seconds for everything: shows that it works, measures nothing worth keeping. */
 	quick: {
 		name: "quick",
+		tiers: ["ci", "standard", "full"],
 		seconds: 0.1,
 		warmUpSeconds: 0.05,
 		rounds: 1,
-		storedBytesMax: 8 * MEBIBYTE,
-		warmedBytesMax: 8 * MEBIBYTE,
-		rooflineBytes: 8 * MEBIBYTE,
+		storedBytesMax: 4 * MEBIBYTE,
+		countMax: 8,
+		warmedBytesMax: 4 * MEBIBYTE,
+		rooflineBytes: 4 * MEBIBYTE,
 		rooflineSyncs: 8,
 	},
 	/** Ends within a minute. */
 	ci: {
 		name: "ci",
-		seconds: 1.5,
-		warmUpSeconds: 0.5,
+		tiers: ["ci"],
+		seconds: 1,
+		warmUpSeconds: 0.4,
 		rounds: 1,
-		storedBytesMax: GIBIBYTE,
-		warmedBytesMax: 2 * GIBIBYTE,
-		rooflineBytes: 512 * MEBIBYTE,
+		storedBytesMax: 512 * MEBIBYTE,
+		countMax: 10_000,
+		warmedBytesMax: GIBIBYTE,
+		rooflineBytes: 256 * MEBIBYTE,
 		rooflineSyncs: 200,
 	},
-	/** For figures to be quoted. */
+	/** A few minutes: the figures that most people ask for. */
 	standard: {
 		name: "standard",
+		tiers: ["ci", "standard"],
+		seconds: 1.5,
+		warmUpSeconds: 0.5,
+		rounds: ROUNDS,
+		storedBytesMax: GIBIBYTE,
+		countMax: 10_000,
+		warmedBytesMax: 4 * GIBIBYTE,
+		rooflineBytes: 512 * MEBIBYTE,
+		rooflineSyncs: 500,
+	},
+	/** Everything, for figures to be quoted. */
+	full: {
+		name: "full",
+		tiers: ["ci", "standard", "full"],
 		seconds: 4,
 		warmUpSeconds: 1,
-		rounds: 3,
+		rounds: ROUNDS,
 		storedBytesMax: 2 * GIBIBYTE,
+		countMax: 10_000,
 		warmedBytesMax: Number.POSITIVE_INFINITY,
 		rooflineBytes: GIBIBYTE,
 		rooflineSyncs: 500,

@@ -1,5 +1,7 @@
 /** Results for people: absolute, and as a part of what the hardware can do. */
+
 import type { BenchResults, RooflineFigures, ScenarioResult } from "./results.ts";
+import { LIMIT } from "./roofline.ts";
 
 const MEGA = 1e6;
 const GIBIBYTE = 1_073_741_824;
@@ -25,7 +27,7 @@ export function formatTable({ heads, rows }: Table): string {
 	return [heads, ...rows].map(line).join("\n");
 }
 
-export function throughputTable({ results }: BenchResults): Table {
+export function throughputTable({ results, roofline }: BenchResults): Table {
 	return {
 		heads: [
 			"throughput",
@@ -33,37 +35,60 @@ export function throughputTable({ results }: BenchResults): Table {
 			"MB/s",
 			"% of limit",
 			"broker CPU s/GiB",
+			"x bare loop's",
 			"client CPU s/GiB",
 		],
-		rows: results.filter(({ latency }) => latency === null).map(throughputRow),
+		rows: results
+			.filter(({ figure }) => figure.unit === "records/s")
+			.map((result) => throughputRow(result, roofline)),
 	};
 }
 
-function throughputRow(result: ScenarioResult): string[] {
+function throughputRow(result: ScenarioResult, roofline: RooflineFigures | null): string[] {
 	const bytes = result.records * result.record_bytes;
+	const cost = result.broker?.cpu_seconds_per_gib;
+	const bare = roofline && bareLoopCost(result, roofline);
 	return [
 		result.scenario,
 		Math.round(result.records_per_second).toLocaleString("en"),
 		(result.bytes_per_second / MEGA).toFixed(1),
 		percent(result),
-		result.broker?.cpu_seconds_per_gib.toFixed(2) ?? "-",
+		cost?.toFixed(2) ?? "-",
+		cost === undefined || bare === null ? "-" : (cost / bare).toFixed(1),
 		((result.client_cpu_seconds / bytes) * GIBIBYTE).toFixed(2),
 	];
 }
 
-export function latencyTable({ results }: BenchResults): Table {
-	const rows = results.flatMap(({ scenario, latency, echo, ...result }) => {
-		if (latency === null) return [];
-		const cells = (of: typeof latency) =>
-			[of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.max_us].map((us) => us.toFixed(0));
-		const own = [scenario, ...cells(latency), percent(result)];
-		return echo === null ? [own] : [own, ["  bare echo, paced alike", ...cells(echo), ""]];
-	});
-	return { heads: ["latency in us", "p50", "p90", "p99", "p99.9", "max", "% of limit"], rows };
+/** What the same bytes cost a loop that does nothing else; null where none does the same. */
+function bareLoopCost({ roofline }: ScenarioResult, figures: RooflineFigures): number | null {
+	switch (roofline?.limit) {
+		case LIMIT.receive:
+			return figures.loopback_receive_cpu_seconds_per_gib;
+		case LIMIT.send:
+			return figures.loopback_send_cpu_seconds_per_gib;
+		default:
+			return null;
+	}
 }
 
-function percent({ roofline }: Pick<ScenarioResult, "roofline">): string {
-	return roofline === null ? "-" : `${roofline.percent.toFixed(0)} %`;
+export function latencyTable({ results }: BenchResults): Table {
+	const rows = results.flatMap(({ scenario, figure, latency, beside, ...result }) => {
+		if (latency === null) return [];
+		const cells = (of: typeof latency) =>
+			[of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.p9999_us, of.max_us].map((us) =>
+				us.toFixed(0),
+			);
+		const own = [scenario, ...cells(latency), percent(result, ` of ${figure.name}`)];
+		return beside === null ? [own] : [own, [`  ${beside.name}`, ...cells(beside.latency), ""]];
+	});
+	return {
+		heads: ["latency in us", "p50", "p90", "p99", "p99.9", "p99.99", "max", "% of limit"],
+		rows,
+	};
+}
+
+function percent({ roofline }: Pick<ScenarioResult, "roofline">, ofWhat = ""): string {
+	return roofline === null ? "-" : `${roofline.percent.toFixed(0)} %${ofWhat}`;
 }
 
 export function rooflineTable(figures: RooflineFigures): Table {
@@ -74,14 +99,14 @@ export function rooflineTable(figures: RooflineFigures): Table {
 		rows: [
 			["memcpy", rate(figures.copy)],
 			["CRC32C", rate(figures.crc32c)],
-			["mapped store with CRC32C", rate(figures.mapped_store)],
-			["pwrite with CRC32C", rate(figures.pwrite_store)],
-			["1 MiB writes with fdatasync", rate(figures.sync_stream)],
-			["loopback TCP to file", rate(figures.loopback_receive)],
+			[LIMIT.mapped, rate(figures.mapped_store)],
+			[LIMIT.pwrite, rate(figures.pwrite_store)],
+			[LIMIT.syncStream, rate(figures.sync_stream)],
+			[LIMIT.receive, rate(figures.loopback_receive)],
 			["  CPU s/GiB of the receiver", cost(figures.loopback_receive_cpu_seconds_per_gib)],
-			["mapped file to loopback TCP", rate(figures.loopback_send)],
+			[LIMIT.send, rate(figures.loopback_send)],
 			["  CPU s/GiB of the sender", cost(figures.loopback_send_cpu_seconds_per_gib)],
-			["fdatasync of a small append", `${figures.sync_us.toFixed(0)} us`],
+			[LIMIT.sync, `${figures.sync_us.toFixed(0)} us`],
 		],
 	};
 }

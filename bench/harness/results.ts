@@ -2,7 +2,7 @@
  * What a run of the benchmarks found, as it is written to JSON. Readers check `schema`: a field is
  * added without changing it, and one that changes its meaning or goes changes the number.
  */
-export const RESULTS_SCHEMA = "millrace-bench/1";
+export const RESULTS_SCHEMA = "millrace-bench/2";
 
 export interface BenchResults {
 	readonly schema: typeof RESULTS_SCHEMA;
@@ -17,7 +17,7 @@ export interface BenchResults {
 	readonly machine: Machine;
 	/** Page cache that was filled and given back before measuring, so that no write is the first. */
 	readonly page_cache_warmed_bytes: number;
-	/** Null where the roofline addon is not built. */
+	/** The median of the rounds' limits; null where the roofline addon is not built. */
 	readonly roofline: RooflineFigures | null;
 	/** One a scenario: its median round. */
 	readonly results: readonly ScenarioResult[];
@@ -57,9 +57,9 @@ export interface RooflineFigures {
 
 export interface ScenarioResult {
 	readonly scenario: string;
-	/** What an ack waits for; null where nothing is acknowledged. */
-	readonly durability: "written" | "flushed" | null;
-	/** What carries the bytes: `uws`, `ws`, or null without a socket. */
+	/** What an ack of its topic waits for. */
+	readonly durability: "written" | "flushed";
+	/** What carries the bytes: `uws`, `ws`, `kafka`, or null without a socket. */
 	readonly transport: string | null;
 	readonly record_bytes: number;
 	/** Records of the timed part. */
@@ -68,16 +68,37 @@ export interface ScenarioResult {
 	readonly records_per_second: number;
 	/** Values only, without what the protocol adds. */
 	readonly bytes_per_second: number;
+	/** What rounds are ordered and runs are compared by. */
+	readonly figure: Figure;
 	readonly latency: Latency | null;
-	/** The same messages, paced alike, through a bare echo of the same transport. */
-	readonly echo: Latency | null;
-	/** Null where it was not measured. */
+	/** Other latencies of the same round that say what `latency` is worth. */
+	readonly beside: Beside | null;
+	/** Null where no limit applies, or it was not measured. */
 	readonly roofline: RooflineShare | null;
 	readonly broker: ProcessCost | null;
 	readonly client_cpu_seconds: number;
+	/** Its place among scenarios that differ only in how many things there are. */
+	readonly curve: CurvePoint | null;
+	/** What else was measured. */
+	readonly extras: readonly Extra[];
+	/** Records moved by when, in seconds from the start of the timed part; empty for latencies. */
+	readonly timeline: readonly (readonly [seconds: number, records: number])[];
 	readonly verified: Verified;
-	/** The figure that the rounds are compared by, one a round: records per second, or p50. */
-	readonly round_figures: readonly number[];
+	readonly rounds: readonly RoundFigure[];
+}
+
+export interface Figure {
+	readonly name: "records/s" | "p50" | "p99" | "p99.9" | "time" | "memory";
+	readonly unit: "records/s" | "us" | "ms" | "bytes";
+	readonly value: number;
+	/** Which way is better. */
+	readonly better: "more" | "less";
+}
+
+/** One round's figure, and the part of its own round's limit that it is. */
+export interface RoundFigure {
+	readonly value: number;
+	readonly percent: number | null;
 }
 
 /** In microseconds, from when a message was due to when its answer was there. */
@@ -88,13 +109,33 @@ export interface Latency {
 	readonly p999_us: number;
 	readonly p9999_us: number;
 	readonly max_us: number;
+	/** Percentiles, ever closer to 100, as far as there are samples beyond them. */
+	readonly distribution: readonly (readonly [percentile: number, us: number])[];
+}
+
+export interface Beside {
+	readonly name: string;
+	readonly latency: Latency;
+}
+
+export interface CurvePoint {
+	/** Of what there are more and more. */
+	readonly of: string;
+	/** How many there were: fewer than the name says where the profile allows no more. */
+	readonly count: number;
+}
+
+export interface Extra {
+	readonly name: string;
+	readonly unit: "bytes" | "us" | "ms" | "x";
+	readonly value: number;
 }
 
 /** 100 per cent is the limit: throughput as a part of it, or the limit as a part of a latency. */
 export interface RooflineShare {
 	readonly limit: string;
 	readonly value: number;
-	readonly unit: "bytes/s" | "us";
+	readonly unit: "bytes/s" | "us" | "ms";
 	readonly percent: number;
 }
 
@@ -102,6 +143,7 @@ export interface ProcessCost {
 	/** User and system, of the timed part. */
 	readonly cpu_seconds: number;
 	readonly cpu_seconds_per_gib: number;
+	readonly cpu_us_per_record: number;
 	/** Largest anonymous memory seen. */
 	readonly anonymous_bytes_max: number;
 }
@@ -109,6 +151,22 @@ export interface ProcessCost {
 /** What was compared with what had been sent: everything, warm-up included. */
 export interface Verified {
 	readonly records: number;
-	/** Of offset and value of every record, in order. */
+	/** Of what was read back, in order: offsets and values, or batches as they are stored. */
 	readonly sha256: string;
+}
+
+/** Parses a file of results. Throws Error for anything else, and for another schema's. */
+export function parseResults(text: string, name: string): BenchResults {
+	let results: Partial<BenchResults> | null;
+	try {
+		results = JSON.parse(text) as Partial<BenchResults> | null;
+	} catch (error) {
+		throw new Error(`${name} is not JSON`, { cause: error });
+	}
+	const schema: unknown = results?.schema;
+	if (schema !== RESULTS_SCHEMA) {
+		const found = typeof schema === "string" ? `has schema ${schema}` : "has no schema";
+		throw new Error(`${name} ${found}, and only ${RESULTS_SCHEMA} is read here: measure it anew`);
+	}
+	return results as BenchResults;
 }

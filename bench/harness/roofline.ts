@@ -7,6 +7,16 @@ import type { RooflineFigures, RooflineShare } from "./results.ts";
 
 const MEBIBYTE = 1_048_576;
 
+/** What the limits are called, in results and tables. */
+export const LIMIT = {
+	mapped: "mapped store with CRC32C",
+	pwrite: "pwrite with CRC32C",
+	syncStream: "1 MiB writes with fdatasync",
+	receive: "loopback TCP to file",
+	send: "mapped file to loopback TCP",
+	sync: "fdatasync of a small append",
+} as const;
+
 /** About what one record of 100 bytes is as a batch on disk. */
 const SMALL_APPEND_BYTES = 180;
 
@@ -41,7 +51,7 @@ export function shareOfStore(
 ): RooflineShare | null {
 	if (figures === null) return null;
 	const { mapped_store: mapped, pwrite_store: pwrite } = figures;
-	const limit = mapped > pwrite ? "mapped store with CRC32C" : "pwrite with CRC32C";
+	const limit = mapped > pwrite ? LIMIT.mapped : LIMIT.pwrite;
 	return shareOfRate(limit, Math.max(mapped, pwrite), achieved);
 }
 
@@ -49,11 +59,27 @@ export function shareOfRate(limit: string, value: number, achieved: number): Roo
 	return { limit, value, unit: "bytes/s", percent: (achieved / value) * 100 };
 }
 
-export function shareOfLatency(limit: string, value: number, achieved: number): RooflineShare {
-	return { limit, value, unit: "us", percent: (value / achieved) * 100 };
+export function shareOfLatency(
+	limit: string,
+	value: number,
+	achieved: number,
+	unit: "us" | "ms" = "us",
+): RooflineShare {
+	return { limit, value, unit, percent: (value / achieved) * 100 };
 }
 
-/** Throws RangeError without samples. */
+/** Figure by figure; null without any. */
+export function medianRoofline(all: readonly RooflineFigures[]): RooflineFigures | null {
+	const [first] = all;
+	if (first === undefined) return null;
+	const medians = Object.keys(first).map((name) => [
+		name,
+		median(all.map((figures) => figures[name as keyof RooflineFigures])),
+	]);
+	return Object.fromEntries(medians) as RooflineFigures;
+}
+
+/** Of an even number the higher one of the two in the middle. Throws RangeError without samples. */
 export function median(samples: ArrayLike<number>): number {
 	const sorted = Float64Array.from(samples).sort();
 	const middle = sorted[sorted.length >> 1];

@@ -12,7 +12,7 @@ import {
 	type RooflineFigures,
 	type ScenarioResult,
 } from "./results.ts";
-import { measureRoofline } from "./roofline.ts";
+import { measureRoofline, medianRoofline } from "./roofline.ts";
 import type { RoundResult, Scenario } from "./scenario.ts";
 
 export interface RunOptions {
@@ -35,9 +35,7 @@ export async function runBench(options: RunOptions): Promise<BenchResults> {
 	try {
 		onProgress("filling the page cache");
 		const warmedBytes = await warmPageCache(directory, profile.warmedBytesMax);
-		onProgress("measuring the roofline");
-		const roofline = measureRoofline(directory, profile);
-		const results = await runRounds(options, directory, roofline);
+		const { rooflines, results } = await runRounds(options, directory);
 		return {
 			schema: RESULTS_SCHEMA,
 			millrace: VERSION,
@@ -48,7 +46,7 @@ export async function runBench(options: RunOptions): Promise<BenchResults> {
 			rounds: profile.rounds,
 			machine,
 			page_cache_warmed_bytes: warmedBytes,
-			roofline,
+			roofline: medianRoofline(rooflines),
 			results: scenarios.map(({ name }) => summarize(name, results.get(name) ?? [])),
 		};
 	} finally {
@@ -56,16 +54,28 @@ export async function runBench(options: RunOptions): Promise<BenchResults> {
 	}
 }
 
-/** All scenarios once, then all again: what disturbs the machine for a while disturbs all alike. */
+interface Rounds {
+	readonly rooflines: readonly RooflineFigures[];
+	readonly results: ReadonlyMap<string, readonly RoundResult[]>;
+}
+
+/**
+ * All scenarios once, then all again, each time with limits measured anew: what disturbs the
+ * machine for a while disturbs all alike.
+ */
 async function runRounds(
 	{ profile, scenarios, onProgress }: RunOptions,
 	directory: string,
-	roofline: RooflineFigures | null,
-): Promise<Map<string, RoundResult[]>> {
+): Promise<Rounds> {
+	const rooflines: RooflineFigures[] = [];
 	const results = new Map<string, RoundResult[]>();
 	for (let round = 1; round <= profile.rounds; round += 1) {
+		const ofRounds = profile.rounds === 1 ? "" : `, round ${round} of ${profile.rounds}`;
+		onProgress(`measuring the roofline${ofRounds}`);
+		const roofline = measureRoofline(directory, profile);
+		if (roofline !== null) rooflines.push(roofline);
 		for (const { name, run } of scenarios) {
-			onProgress(profile.rounds === 1 ? name : `${name}, round ${round} of ${profile.rounds}`);
+			onProgress(`${name}${ofRounds}`);
 			const own = join(directory, "round");
 			await mkdir(own);
 			try {
@@ -76,23 +86,22 @@ async function runRounds(
 			}
 		}
 	}
-	return results;
+	return { rooflines, results };
 }
 
-/** The median round; of an even number, the slower one of the two in the middle. */
+/** The median round; of an even number, the worse one of the two in the middle. */
 export function summarize(scenario: string, rounds: readonly RoundResult[]): ScenarioResult {
-	const fastestFirst = [...rounds].sort((a, b) =>
-		a.latency !== null && b.latency !== null
-			? a.latency.p50_us - b.latency.p50_us
-			: b.records_per_second - a.records_per_second,
+	const bestFirst = [...rounds].sort((a, b) =>
+		a.figure.better === "more" ? b.figure.value - a.figure.value : a.figure.value - b.figure.value,
 	);
-	const middle = fastestFirst[fastestFirst.length >> 1];
+	const middle = bestFirst[bestFirst.length >> 1];
 	if (middle === undefined) throw new RangeError(`${scenario} has no rounds`);
 	return {
 		scenario,
 		...middle,
-		round_figures: rounds.map(({ latency, records_per_second }) =>
-			latency === null ? records_per_second : latency.p50_us,
-		),
+		rounds: rounds.map(({ figure, roofline }) => ({
+			value: figure.value,
+			percent: roofline?.percent ?? null,
+		})),
 	};
 }

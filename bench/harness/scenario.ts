@@ -4,15 +4,28 @@ import { type Client, connect } from "millrace/client";
 
 import { type Payload, RecordHash } from "./payload.ts";
 import type { Profile } from "./profiles.ts";
-import type { ProcessCost, RooflineFigures, ScenarioResult, Verified } from "./results.ts";
+import type {
+	Figure,
+	Latency,
+	ProcessCost,
+	RooflineFigures,
+	ScenarioResult,
+	Verified,
+} from "./results.ts";
 import { type MeasuredUsage, type ServerProcess, startBrokerProcess } from "./server-process.ts";
+import { Timeline } from "./timeline.ts";
 
 export const GIBIBYTE = 1_073_741_824;
 
 /** `flush.messages` of a topic whose acks do not wait for the disk. */
 const NEVER = "9223372036854775807";
 
+const TOPIC = "bench";
+
 export type Durability = "written" | "flushed";
+
+/** The smallest profile that a scenario is part of; the larger ones have it, too. */
+export type Tier = "ci" | "standard" | "full";
 
 /** What one round of one scenario has to work with. */
 export interface ScenarioContext {
@@ -22,18 +35,40 @@ export interface ScenarioContext {
 	readonly roofline: RooflineFigures | null;
 }
 
-export type RoundResult = Omit<ScenarioResult, "scenario" | "round_figures">;
+export type RoundResult = Omit<ScenarioResult, "scenario" | "rounds">;
 
 /** One thing that is measured. Its name is part of the results' schema. */
 export interface Scenario {
 	readonly name: string;
 	/** One line for people. */
 	readonly about: string;
+	readonly tier: Tier;
 	/** Rejects when what came back is not what had been sent. */
 	run(context: ScenarioContext): Promise<RoundResult>;
 }
 
-/** A broker in a process of its own, a client of it, and a topic with one partition. */
+/** What a round result says where a scenario has nothing to say. */
+export const NOTHING_ELSE = {
+	latency: null,
+	beside: null,
+	roofline: null,
+	curve: null,
+	extras: [],
+	timeline: [],
+} satisfies Partial<RoundResult>;
+
+/** Rounds of a load that goes as fast as it can. */
+export function rateFigure({ records_per_second: value }: TimedFigures): Figure {
+	return { name: "records/s", unit: "records/s", value, better: "more" };
+}
+
+/** Rounds of a load that is paced. */
+export function latencyFigure(latency: Latency, name: "p50" | "p99" | "p99.9" = "p50"): Figure {
+	const values = { p50: latency.p50_us, p99: latency.p99_us, "p99.9": latency.p999_us };
+	return { name, unit: "us", value: values[name], better: "less" };
+}
+
+/** A broker in a process of its own, a client of it, and a topic. */
 export interface TestBed {
 	readonly broker: ServerProcess;
 	readonly client: Client;
@@ -43,7 +78,7 @@ export interface TestBed {
 /** Sets a broker up, runs `work` and takes everything down again, whatever comes. */
 export async function withTestBed<Result>(
 	{ directory }: ScenarioContext,
-	durability: Durability,
+	{ durability, partitions = 1 }: { durability: Durability; partitions?: number },
 	work: (bed: TestBed) => Promise<Result>,
 ): Promise<Result> {
 	const dataDir = join(directory, "data");
@@ -51,10 +86,8 @@ export async function withTestBed<Result>(
 	const broker = await startBrokerProcess(dataDir);
 	try {
 		const client = await connect(broker.url);
-		const topic = "bench";
-		const configs = { "flush.messages": durability === "written" ? NEVER : "1" };
-		await client.topics.create(topic, { partitions: 1, configs });
 		try {
+			const topic = await createTopic(client, durability, partitions);
 			return await work({ broker, client, topic });
 		} finally {
 			await client.close();
@@ -64,9 +97,20 @@ export async function withTestBed<Result>(
 	}
 }
 
+/** Creates the topic of a scenario and returns its name. */
+export async function createTopic(
+	client: Client,
+	durability: Durability,
+	partitions: number,
+): Promise<string> {
+	const configs = { "flush.messages": durability === "written" ? NEVER : "1" };
+	await client.topics.create(TOPIC, { partitions, configs });
+	return TOPIC;
+}
+
 /** Reads the whole topic, and rejects unless it holds `count` records of `payload` in order. */
 export async function verifyTopic(
-	{ client, topic }: TestBed,
+	{ client, topic }: Pick<TestBed, "client" | "topic">,
 	payload: Payload,
 	count: number,
 ): Promise<Verified> {
@@ -102,6 +146,7 @@ export type TimedFigures = Pick<
 	| "bytes_per_second"
 	| "broker"
 	| "client_cpu_seconds"
+	| "timeline"
 >;
 
 /**
@@ -111,12 +156,13 @@ export type TimedFigures = Pick<
 export async function timed(
 	broker: ServerProcess | null,
 	recordBytes: number,
-	work: () => Promise<number>,
+	work: (timeline: Timeline) => Promise<number>,
 ): Promise<TimedFigures> {
 	const endMeasure = broker?.measure();
 	const cpuBefore = process.cpuUsage();
+	const timeline = new Timeline();
 	const startMs = performance.now();
-	const records = await work();
+	const records = await work(timeline);
 	const seconds = (performance.now() - startMs) / 1_000;
 	const { user, system } = process.cpuUsage(cpuBefore);
 	const usage = endMeasure?.() ?? null;
@@ -127,16 +173,22 @@ export async function timed(
 		seconds,
 		records_per_second: records / seconds,
 		bytes_per_second: (records * recordBytes) / seconds,
-		broker: processCost(usage, records * recordBytes),
+		broker: processCost(usage, records, recordBytes),
 		client_cpu_seconds: (user + system) / 1e6,
+		timeline: timeline.points,
 	};
 }
 
-function processCost(usage: MeasuredUsage, bytes: number): ProcessCost | null {
+function processCost(
+	usage: MeasuredUsage,
+	records: number,
+	recordBytes: number,
+): ProcessCost | null {
 	if (usage === null) return null;
 	return {
 		cpu_seconds: usage.cpuSeconds,
-		cpu_seconds_per_gib: (usage.cpuSeconds / bytes) * GIBIBYTE,
+		cpu_seconds_per_gib: (usage.cpuSeconds / (records * recordBytes)) * GIBIBYTE,
+		cpu_us_per_record: (usage.cpuSeconds / records) * 1e6,
 		anonymous_bytes_max: usage.anonymousBytesMax,
 	};
 }

@@ -1,53 +1,199 @@
 /** `millrace bench`: the harness with its progress and its results on a terminal. */
+import { readFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { PROFILES, type ProfileName } from "#dist/bench/harness/profiles.js";
-import { describeResults } from "#dist/bench/harness/report.js";
+import { runAgainst } from "#dist/bench/harness/against.js";
+import {
+	BaselineError,
+	type Comparison,
+	compareResults,
+	comparisonTable,
+	machineDifference,
+	overallVerdict,
+} from "#dist/bench/harness/compare.js";
+import { describeMachine } from "#dist/bench/harness/machine.js";
+import { PROFILES, type Profile, type ProfileName } from "#dist/bench/harness/profiles.js";
+import { describeResults, formatTable } from "#dist/bench/harness/report.js";
+import { type BenchResults, parseResults } from "#dist/bench/harness/results.js";
 import { runBench } from "#dist/bench/harness/run.js";
 import { SCENARIOS } from "#dist/bench/harness/scenarios/index.js";
-import { jsonOption } from "./options.ts";
+import { BenchVerdictError, UsageError } from "./exit-code.ts";
+import { jsonOption, wholeNumber } from "./options.ts";
 
 const SECONDS_MAX = 3_600;
+const ROUNDS_MAX = 1_000;
+
+/** With fewer rounds there is no interval that is worth the name. */
+const COMPARED_ROUNDS_MIN = 6;
 
 interface BenchOptions {
 	readonly json?: boolean;
+	readonly list?: boolean;
 	readonly profile: ProfileName;
 	readonly seconds?: number;
+	readonly rounds?: number;
 	readonly scenario?: ReadonlySet<string>;
 	readonly directory: string;
+	readonly compare?: string;
+	readonly against?: string;
+	readonly maxRegression: number;
+	readonly otherMachine?: boolean;
 }
 
 export function benchCommand(): Command {
 	return new Command("bench")
 		.description("measure this machine with a broker of its own, beside what the hardware can do")
 		.addOption(
-			new Option("--profile <profile>", "quick: seconds, only to see it work; ci: within a minute")
+			new Option(
+				"--profile <profile>",
+				"quick: seconds, only to see it work; ci: within a minute; standard: a few minutes; " +
+					"full: everything, half an hour",
+			)
 				.choices(Object.keys(PROFILES))
 				.default("standard"),
 		)
 		.option("--seconds <n>", "length of each timed part (default: the profile's)", parseSeconds)
+		.option(
+			"--rounds <n>",
+			"how often every scenario is run (default: the profile's)",
+			wholeNumber(1, ROUNDS_MAX),
+		)
 		.addOption(
 			new Option(
 				"--scenario <name>",
-				`only this one; repeat for more: ${names().join(", ")}`,
+				"only this one, of any profile; repeat for more (--list has their names)",
 			).argParser(collectScenario),
 		)
+		.option("--list", "print the names of the scenarios and measure nothing")
 		.option("--directory <dir>", "where data is written and removed again", ".")
+		.option(
+			"--compare <file>",
+			"hold the run against an earlier one's JSON: exit code 10 for a regression, 11 if unsure",
+		)
+		.addOption(
+			new Option(
+				"--against <dir>",
+				"hold the run against another build, rounds in turns: a checkout that was built",
+			).conflicts("compare"),
+		)
+		.addOption(
+			new Option("--max-regression <percent>", "the part of its speed that a scenario may lose")
+				.argParser(parsePercent)
+				.default(0.1, "10%"),
+		)
+		.option("--other-machine", "compare, although the baseline is of another machine")
 		.addOption(jsonOption())
 		.action(bench);
 }
 
 async function bench(options: BenchOptions): Promise<void> {
-	const { json, seconds, scenario: chosen } = options;
-	const profile = PROFILES[options.profile];
-	const results = await runBench({
-		profile: seconds === undefined ? profile : { ...profile, seconds },
-		scenarios: SCENARIOS.filter(({ name }) => chosen?.has(name) ?? true),
-		directory: options.directory,
-		command: ["millrace", ...process.argv.slice(2)].join(" "),
-		onProgress: showStep,
-	});
+	const profile = profileOf(options);
+	const scenarios = SCENARIOS.filter(({ name, tier }) =>
+		options.scenario === undefined
+			? (profile.tiers as readonly string[]).includes(tier)
+			: options.scenario.has(name),
+	);
+	const names = scenarios.map(({ name }) => name);
+	if (options.list === true) {
+		const all = options.scenario === undefined ? SCENARIOS.map(({ name }) => name) : names;
+		process.stdout.write(`${all.join("\n")}\n`);
+		return;
+	}
+	const command = ["millrace", ...process.argv.slice(2)].join(" ");
+	if (options.against !== undefined) {
+		const { baseline, current } = await runAgainst({
+			other: options.against,
+			rounds: profile.rounds,
+			scenarios: names,
+			benchOptions: [
+				`--profile=${profile.name}`,
+				`--seconds=${profile.seconds}`,
+				`--directory=${options.directory}`,
+			],
+			command,
+			onProgress: showStep,
+		});
+		report(current, compare(baseline, current, options), options);
+		return;
+	}
+	const baseline = options.compare === undefined ? null : await readBaseline(options);
+	const { directory } = options;
+	const results = await runBench({ profile, scenarios, directory, command, onProgress: showStep });
+	report(results, baseline && compare(baseline, results, options), options);
+}
+
+function profileOf({ profile: name, seconds, rounds, compare, against }: BenchOptions): Profile {
+	const profile = PROFILES[name];
+	const isCompared = compare !== undefined || against !== undefined;
+	const atLeast = isCompared ? COMPARED_ROUNDS_MIN : 1;
+	if (rounds !== undefined && rounds < atLeast) {
+		throw new UsageError(`a comparison needs at least ${COMPARED_ROUNDS_MIN} rounds`);
+	}
+	return {
+		...profile,
+		seconds: seconds ?? profile.seconds,
+		rounds: rounds ?? Math.max(profile.rounds, atLeast),
+	};
+}
+
+/** Before anything is measured: a minute's work is not thrown away for a wrong file. */
+async function readBaseline(options: BenchOptions): Promise<BenchResults> {
+	const name = options.compare as string;
+	let baseline: BenchResults;
+	try {
+		baseline = parseResults(readFileSync(name, "utf8"), name);
+	} catch (error) {
+		throw new UsageError((error as Error).message, { cause: error });
+	}
+	const difference = machineDifference(baseline.machine, await describeMachine(options.directory));
+	if (difference !== null && options.otherMachine !== true) {
+		throw new UsageError(
+			`${name} is of another machine (${difference}): its figures say little about this one; ` +
+				"--other-machine compares all the same",
+		);
+	}
+	return baseline;
+}
+
+function compare(
+	baseline: BenchResults,
+	current: BenchResults,
+	{ against, maxRegression }: BenchOptions,
+): Comparison[] {
+	const isPaired = against !== undefined;
+	try {
+		return compareResults(baseline, current, { regressionMax: maxRegression, isPaired });
+	} catch (error) {
+		if (error instanceof BaselineError) throw new UsageError(error.message, { cause: error });
+		throw error;
+	}
+}
+
+/** Prints, and throws where a comparison says anything but that all is well. */
+function report(
+	results: BenchResults,
+	comparison: readonly Comparison[] | null,
+	{ json, maxRegression }: BenchOptions,
+): void {
 	showStep("");
-	process.stdout.write(json === true ? `${JSON.stringify(results)}\n` : describeResults(results));
+	if (json === true) {
+		process.stdout.write(`${JSON.stringify({ ...results, comparison })}\n`);
+	} else {
+		process.stdout.write(describeResults(results));
+		if (comparison !== null) {
+			process.stdout.write(`${formatTable(comparisonTable(comparison))}\n`);
+		}
+	}
+	const verdict = comparison === null ? "ok" : overallVerdict(comparison);
+	if (verdict === "ok") return;
+	const concerned = (comparison ?? []).filter((each) => each.verdict === verdict);
+	const names = concerned.map(({ scenario }) => scenario).join(", ");
+	const percent = `${Number((maxRegression * 100).toFixed(2))} %`;
+	throw new BenchVerdictError(
+		verdict,
+		verdict === "regression"
+			? `more than ${percent} slower than the baseline: ${names}`
+			: `these rounds do not tell whether more than ${percent} was lost: ${names}`,
+	);
 }
 
 /** One line on a terminal, taken back by the next; nothing elsewhere. */
@@ -55,13 +201,10 @@ function showStep(step: string): void {
 	if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${step}`);
 }
 
-function names(): string[] {
-	return SCENARIOS.map(({ name }) => name);
-}
-
 function collectScenario(name: string, before: ReadonlySet<string> | undefined): Set<string> {
-	if (!names().includes(name)) {
-		throw new InvalidArgumentError(`Scenarios are ${names().join(", ")}.`);
+	const names = SCENARIOS.map((scenario) => scenario.name);
+	if (!names.includes(name)) {
+		throw new InvalidArgumentError(`Scenarios are ${names.join(", ")}.`);
 	}
 	return new Set(before).add(name);
 }
@@ -72,4 +215,11 @@ function parseSeconds(text: string): number {
 		throw new InvalidArgumentError(`Expected seconds above 0, at most ${SECONDS_MAX}.`);
 	}
 	return seconds;
+}
+
+/** `10%` as 0.1. */
+function parsePercent(text: string): number {
+	const percent = Number(/^(\d{1,2}(?:\.\d{1,3})?)\s?%$/.exec(text)?.[1] ?? Number.NaN);
+	if (Number.isNaN(percent)) throw new InvalidArgumentError("Expected a percentage such as 10%.");
+	return percent / 100;
 }

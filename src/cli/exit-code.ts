@@ -15,6 +15,10 @@ export const EXIT = {
 	damaged: 4,
 	/** The data directory is in use or was written by a newer version. */
 	occupied: 5,
+	/** A benchmark was slower than its baseline. */
+	regression: 10,
+	/** A benchmark could not tell whether it was. */
+	inconclusive: 11,
 } as const;
 
 /** What was asked for makes no sense: exit code 2. */
@@ -25,6 +29,17 @@ export class UsageError extends Error {
 /** A check has found damage: exit code 4. */
 export class DamageFoundError extends Error {
 	override readonly name = "DamageFoundError";
+}
+
+/** What a comparison of benchmarks found, where it is not that all is well. */
+export class BenchVerdictError extends Error {
+	override readonly name = "BenchVerdictError";
+	readonly verdict: "regression" | "inconclusive";
+
+	constructor(verdict: "regression" | "inconclusive", message: string) {
+		super(message);
+		this.verdict = verdict;
+	}
 }
 
 /** Records that a command was to store and that were not; the cause is the first one's failure. */
@@ -63,6 +78,7 @@ export function exitCodeOf(thrown: unknown): number {
 	if (thrown instanceof RecordsFailedError || thrown instanceof LoggedError) {
 		return exitCodeOf(thrown.cause);
 	}
+	if (thrown instanceof BenchVerdictError) return EXIT[thrown.verdict];
 	if (thrown instanceof DamageFoundError) return EXIT.damaged;
 	if (thrown instanceof UnreachableError) return EXIT.unreachable;
 	if (!(thrown instanceof MillraceError)) return EXIT.failed;

@@ -38,7 +38,7 @@ async function millrace(name: string | undefined): Promise<Command> {
 	program.addHelpText(
 		"after",
 		"\nExit codes: 0 done, 1 failed, 2 usage, 3 cannot reach or not authorised, 4 data damaged, " +
-			"5 data directory in use or newer.",
+			"5 data directory in use or newer, 10 bench regression, 11 bench inconclusive.",
 	);
 	exitThroughErrors(program);
 	return program;

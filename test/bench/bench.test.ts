@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import type { Comparison } from "../../bench/harness/compare.ts";
 import type { BenchResults } from "../../bench/harness/results.ts";
 import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
 
@@ -47,7 +48,7 @@ describe("millrace bench --profile quick --json", () => {
 	test("runs every scenario, and says nothing beside its JSON", () => {
 		expect(ended.stderr).toBe("");
 		expect(ended.status).toBe(0);
-		expect(results.schema).toBe("millrace-bench/1");
+		expect(results.schema).toBe("millrace-bench/2");
 		expect(results.results.map(({ scenario }) => scenario)).toEqual(
 			SCENARIOS.map(({ name }) => name),
 		);
@@ -57,11 +58,12 @@ describe("millrace bench --profile quick --json", () => {
 		for (const result of results.results) {
 			expect(result.records, result.scenario).toBeGreaterThan(0);
 			expect(result.records_per_second).toBeGreaterThan(0);
-			expect(result.verified.records).toBeGreaterThanOrEqual(
-				result.durability === null ? 1 : result.records,
-			);
+			expect(result.verified.records, result.scenario).toBeGreaterThan(0);
+			expect(result.record_bytes).toBeGreaterThan(0);
+			expect(["written", "flushed"]).toContain(result.durability);
+			expect(result.figure.value).toBeGreaterThan(0);
 			expect(result.verified.sha256).toMatch(/^[0-9a-f]{64}$/);
-			expect(result.round_figures).toHaveLength(1);
+			expect(result.rounds).toHaveLength(1);
 		}
 	});
 
@@ -75,10 +77,12 @@ describe("millrace bench --profile quick --json", () => {
 		}
 	});
 
-	test("puts percentiles in order, beside those of the echo", () => {
-		const latencies = results.results.flatMap(({ latency, echo }) => [latency, echo]);
+	test("puts percentiles in order, and has something to hold them against", () => {
+		const latencies = results.results.flatMap(({ latency, beside }) =>
+			latency === null || beside === null ? [] : [latency, beside.latency],
+		);
 		const measured = latencies.filter((latency) => latency !== null);
-		expect(measured).toHaveLength(4);
+		expect(measured.length).toBeGreaterThanOrEqual(4);
 		for (const { p50_us, p90_us, p99_us, p999_us, p9999_us, max_us } of measured) {
 			const inOrder = [p50_us, p90_us, p99_us, p999_us, p9999_us, max_us];
 			expect([...inOrder].sort((a, b) => a - b)).toEqual(inOrder);
@@ -98,10 +102,83 @@ test("runs only the scenarios that are asked for, as a table", async () => {
 	expect(stdout).not.toContain("websocket-produce");
 });
 
+describe("against a baseline", () => {
+	const core = ["--profile=quick", "--scenario=core-append-1mib", "--seconds=0.02"];
+	const file = join(directory, "..", `${basename(directory)}.json`);
+	afterAll(() => rmSync(file));
+	let baseline: BenchResults;
+
+	beforeAll(async () => {
+		const { stdout } = await bench(...core, "--rounds=6", "--json");
+		baseline = JSON.parse(stdout) as BenchResults;
+	});
+
+	/** The baseline as if that build had been so many times as fast. */
+	function write(times: number, changes: Partial<BenchResults> = {}): void {
+		const results = baseline.results.map((result) => ({
+			...result,
+			rounds: result.rounds.map(({ value, percent }) => ({
+				value: value * times,
+				percent: (percent ?? Number.NaN) * times,
+			})),
+		}));
+		writeFileSync(file, JSON.stringify({ ...baseline, ...changes, results }));
+	}
+
+	test("a build that is clearly slower ends with 10, and names what is", async () => {
+		write(100);
+		const ended = await bench(...core, `--compare=${file}`, "--json");
+		expect(ended.status).toBe(10);
+		expect(ended.stderr).toContain("more than 10 % slower than the baseline: core-append-1mib");
+		const { comparison } = JSON.parse(ended.stdout) as { comparison: Comparison[] };
+		expect(comparison).toHaveLength(1);
+		expect(comparison[0]?.ratio).toBeLessThan(0.5);
+		expect(comparison[0]?.high).toBeGreaterThan(comparison[0]?.low as number);
+	});
+
+	test("one that is not ends with 0, with the interval in a table", async () => {
+		write(0.01);
+		const ended = await bench(...core, `--compare=${file}`, "--max-regression=10%");
+		expect(ended).toMatchObject({ status: 0, stderr: "" });
+		expect(ended.stdout).toMatch(/^core-append-1mib( +[\d.]+){3} +% of limit +ok$/m);
+	});
+
+	test("one of which nobody can be sure ends with 11", async () => {
+		const results = baseline.results.map((result) => ({
+			...result,
+			rounds: result.rounds.slice(0, 1),
+		}));
+		writeFileSync(file, JSON.stringify({ ...baseline, results }));
+		const ended = await bench(...core, `--compare=${file}`);
+		expect(ended.status).toBe(11);
+		expect(ended.stderr).toContain("do not tell whether more than 10 % was lost");
+	});
+
+	test("of another machine is refused unless told otherwise", async () => {
+		write(0.01, { machine: { ...baseline.machine, cpus: 1_000 } });
+		const refused = await bench(...core, `--compare=${file}`);
+		expect(refused.status).toBe(2);
+		expect(refused.stderr).toContain("is of another machine (cpus 1000 against");
+		const told = await bench(...core, `--compare=${file}`, "--other-machine");
+		expect(told.status).toBe(0);
+	});
+
+	test("that is another build takes turns with this one", async () => {
+		const root = fileURLToPath(new URL("../..", import.meta.url));
+		const ended = await bench(...core, `--against=${root}`, "--max-regression=99%", "--json");
+		expect(ended).toMatchObject({ status: 0, stderr: "" });
+		const run = JSON.parse(ended.stdout) as BenchResults & { comparison: Comparison[] };
+		expect(run.results[0]?.rounds).toHaveLength(6);
+		expect(run.comparison[0]?.verdict).toBe("ok");
+	});
+});
+
 test.for([
 	["--scenario=core-apend", "Scenarios are core-append-1mib"],
-	["--profile=fast", "Allowed choices are quick, ci, standard"],
+	["--profile=fast", "Allowed choices are quick, ci, standard, full"],
 	["--seconds=0", "Expected seconds above 0"],
+	["--max-regression=10", "Expected a percentage such as 10%"],
+	["--compare=/nowhere.json", "ENOENT"],
 ])("refuses %s with exit code 2", async ([option, message]) => {
 	const { status, stderr } = await bench(option as string);
 	expect(status).toBe(2);

@@ -9,6 +9,7 @@ import { Payload, RecordHash } from "../../bench/harness/payload.ts";
 import { processUsage } from "../../bench/harness/process-usage.ts";
 import { summarize } from "../../bench/harness/run.ts";
 import type { RoundResult } from "../../bench/harness/scenario.ts";
+import { Timeline } from "../../bench/harness/timeline.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "millrace-harness-test-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -19,7 +20,7 @@ describe("latencies", () => {
 		for (let microseconds = 1; microseconds <= 10_000; microseconds++) {
 			recorder.record(microseconds / 1_000);
 		}
-		const { p50_us, p99_us, p999_us, max_us } = recorder.summary();
+		const { p50_us, p99_us, p999_us, max_us, distribution } = recorder.summary();
 		expect(recorder.count).toBe(10_000);
 		for (const [found, expected] of [
 			[p50_us, 5_000],
@@ -29,6 +30,10 @@ describe("latencies", () => {
 		] as const) {
 			expect(Math.abs(found / expected - 1)).toBeLessThan(0.002);
 		}
+		for (const [percentile, us] of distribution) {
+			expect(Math.abs(us / (percentile * 100) - 1)).toBeLessThan(0.002);
+		}
+		expect(distribution.at(-1)?.[0]).toBeCloseTo(99.99);
 	});
 
 	test("of messages that a stall held up count from when they were due", async () => {
@@ -67,12 +72,37 @@ describe("the proof of what came back", () => {
 	});
 });
 
-test("the median of the rounds is reported, and the figures of all", () => {
-	const round = (recordsPerSecond: number) =>
-		({ records_per_second: recordsPerSecond, latency: null }) as RoundResult;
-	const summary = summarize("name", [round(5), round(1), round(3)]);
-	expect(summary.records_per_second).toBe(3);
-	expect(summary.round_figures).toEqual([5, 1, 3]);
+describe("the median of the rounds is reported, and the figures of all", () => {
+	const round = (value: number, better: "more" | "less") =>
+		({ figure: { value, better }, roofline: { percent: value * 2 } }) as RoundResult;
+
+	test.for(["more", "less"] as const)("where %s is better", (better) => {
+		const summary = summarize(
+			"name",
+			[5, 1, 3].map((value) => round(value, better)),
+		);
+		expect(summary.figure.value).toBe(3);
+		expect(summary.rounds.map(({ value, percent }) => [value, percent])).toEqual([
+			[5, 10],
+			[1, 2],
+			[3, 6],
+		]);
+	});
+
+	test("of an even number the worse one in the middle", () => {
+		expect(summarize("name", [round(2, "more"), round(1, "more")]).figure.value).toBe(1);
+		expect(summarize("name", [round(2, "less"), round(1, "less")]).figure.value).toBe(2);
+	});
+});
+
+test("a timeline keeps points apart", async () => {
+	const timeline = new Timeline();
+	const startMs = performance.now();
+	for (let ms = 0; ms <= 200; ms++) timeline.note(ms, startMs + ms);
+	const { points } = timeline;
+	expect(points.length).toBeGreaterThanOrEqual(3);
+	expect(points.length).toBeLessThanOrEqual(4);
+	for (const [seconds, records] of points) expect(seconds * 1_000).toBeCloseTo(records, -1);
 });
 
 test("the page cache is warmed within its bound, and the file removed", async () => {

@@ -1,13 +1,12 @@
 /** How long an ack takes when there is little to do, beside a bare echo over the same transport. */
-import { once } from "node:events";
-import WebSocket from "ws";
-
+import { ECHO, measureEcho } from "../echo.ts";
 import { LatencyRecorder, type Pace, sendPaced } from "../latency.ts";
 import { Payload } from "../payload.ts";
-import type { Latency } from "../results.ts";
-import { shareOfLatency } from "../roofline.ts";
+import { LIMIT, shareOfLatency } from "../roofline.ts";
 import {
 	type Durability,
+	latencyFigure,
+	NOTHING_ELSE,
 	type RoundResult,
 	type Scenario,
 	type ScenarioContext,
@@ -16,7 +15,6 @@ import {
 	verifyTopic,
 	withTestBed,
 } from "../scenario.ts";
-import { startEchoProcess } from "../server-process.ts";
 
 const RECORD_BYTES = 100;
 
@@ -26,15 +24,13 @@ const FRAME_EXTRA_BYTES = 16;
 /** Far below what saturates anything: a tenth of a disk that syncs in half a millisecond. */
 const PER_SECOND: Record<Durability, number> = { written: 1_000, flushed: 200 };
 
-/** Answers are waited for so long behind the last message. */
-const ANSWERS_MS_MAX = 60_000;
-
 export function ackLatencyScenario(durability: Durability): Scenario {
 	return {
 		name: `websocket-ack-latency-${durability}`,
 		about: `from send to ack, ${durability}, ${PER_SECOND[durability]} records a second`,
+		tier: "ci",
 		run: (context) =>
-			withTestBed(context, durability, (bed) => measureAcks(bed, context, durability)),
+			withTestBed(context, { durability }, (bed) => measureAcks(bed, context, durability)),
 	};
 }
 
@@ -44,29 +40,34 @@ async function measureAcks(
 	durability: Durability,
 ): Promise<RoundResult> {
 	const payload = new Payload(RECORD_BYTES);
+	const { seconds, warmUpSeconds } = profile;
 	const perSecond = PER_SECOND[durability];
 	const acks = new Acks(bed, payload, durability);
-	await acks.measure({ perSecond, seconds: profile.warmUpSeconds }, new LatencyRecorder());
+	await acks.measure({ perSecond, seconds: warmUpSeconds }, new LatencyRecorder());
 
 	const recorder = new LatencyRecorder();
 	const figures = await timed(bed.broker, RECORD_BYTES, async () => {
-		await acks.measure({ perSecond, seconds: profile.seconds }, recorder);
+		await acks.measure({ perSecond, seconds }, recorder);
 		return recorder.count;
 	});
 	const latency = recorder.summary();
+	const verified = await verifyTopic(bed, payload, acks.records);
 
-	const echo = await measureEcho(perSecond, profile.warmUpSeconds, profile.seconds);
+	const messageBytes = RECORD_BYTES + FRAME_EXTRA_BYTES;
+	const echo = await measureEcho({ perSecond, seconds }, warmUpSeconds, messageBytes);
 	const limit =
 		durability === "flushed" && roofline !== null
-			? shareOfLatency("fdatasync of a small append", roofline.sync_us, latency.p50_us)
-			: shareOfLatency("bare echo, paced alike", echo.p50_us, latency.p50_us);
+			? shareOfLatency(LIMIT.sync, roofline.sync_us, latency.p50_us)
+			: shareOfLatency(ECHO, echo.p50_us, latency.p50_us);
 	return {
+		...NOTHING_ELSE,
 		...figures,
 		durability,
+		figure: latencyFigure(latency),
 		latency,
-		echo,
+		beside: { name: ECHO, latency: echo },
 		roofline: limit,
-		verified: await verifyTopic(bed, payload, acks.records),
+		verified,
 	};
 }
 
@@ -93,43 +94,4 @@ class Acks {
 		});
 		await Promise.all(pending);
 	}
-}
-
-/** The same messages at the same times to a server that sends them back. */
-async function measureEcho(
-	perSecond: number,
-	warmUpSeconds: number,
-	seconds: number,
-): Promise<Latency> {
-	const server = await startEchoProcess();
-	const socket = new WebSocket(server.url, {
-		perMessageDeflate: false,
-		generateMask: (key) => key.fill(0),
-	});
-	try {
-		await once(socket, "open");
-		await echo(socket, { perSecond, seconds: warmUpSeconds });
-		return (await echo(socket, { perSecond, seconds })).summary();
-	} finally {
-		socket.terminate();
-		await server.stop();
-	}
-}
-
-async function echo(socket: WebSocket, pace: Pace): Promise<LatencyRecorder> {
-	const recorder = new LatencyRecorder();
-	const message = new Uint8Array(RECORD_BYTES + FRAME_EXTRA_BYTES);
-	const dueTimes: number[] = [];
-	const answered = (): void => {
-		recorder.record(performance.now() - (dueTimes[recorder.count] as number));
-	};
-	socket.on("message", answered);
-	await sendPaced(pace, (dueMs) => {
-		dueTimes.push(dueMs);
-		socket.send(message);
-	});
-	const signal = AbortSignal.timeout(ANSWERS_MS_MAX);
-	while (recorder.count < dueTimes.length) await once(socket, "message", { signal });
-	socket.off("message", answered);
-	return recorder;
 }

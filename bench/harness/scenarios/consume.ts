@@ -2,9 +2,11 @@
 import type { Consumer } from "millrace/client";
 
 import { Payload } from "../payload.ts";
-import { shareOfRate } from "../roofline.ts";
+import { LIMIT, shareOfRate } from "../roofline.ts";
 import {
+	NOTHING_ELSE,
 	type RoundResult,
+	rateFigure,
 	type Scenario,
 	type ScenarioContext,
 	type TestBed,
@@ -20,7 +22,13 @@ const RECORD_BYTES = 100;
 const LOG_BYTES = 256 * 1_048_576;
 
 /** Adds up what it sees, so that every record is really looked at. */
-type Read = (consumer: Consumer<Uint8Array>) => Promise<Sums>;
+type Read = (
+	consumer: Consumer<Uint8Array>,
+	onProgress: (records: number) => void,
+) => Promise<Sums>;
+
+/** `for await` looks at the clock once in so many records. */
+const LOOK_RECORDS = 1_024;
 
 interface Sums {
 	records: number;
@@ -29,16 +37,17 @@ interface Sums {
 }
 
 const READS: Record<"for-await" | "batches", Read> = {
-	async "for-await"(consumer) {
+	async "for-await"(consumer, onProgress) {
 		const sums = { records: 0, offsets: 0, bytes: 0 };
 		for await (const record of consumer) {
 			sums.records += 1;
 			sums.offsets += record.offset;
 			sums.bytes += record.value?.length ?? 0;
+			if (sums.records % LOOK_RECORDS === 0) onProgress(sums.records);
 		}
 		return sums;
 	},
-	async batches(consumer) {
+	async batches(consumer, onProgress) {
 		const sums = { records: 0, offsets: 0, bytes: 0 };
 		for await (const batch of consumer.batches()) {
 			for (const record of batch) {
@@ -46,6 +55,7 @@ const READS: Record<"for-await" | "batches", Read> = {
 				sums.offsets += record.offset;
 				sums.bytes += record.value?.length ?? 0;
 			}
+			onProgress(sums.records);
 		}
 		return sums;
 	},
@@ -56,7 +66,9 @@ export function consumeScenario(style: keyof typeof READS): Scenario {
 	return {
 		name: `websocket-consume-${style}-${RECORD_BYTES}b`,
 		about: `one consumer, ${words}, records of ${RECORD_BYTES} bytes`,
-		run: (context) => withTestBed(context, "written", (bed) => consume(bed, context, READS[style])),
+		tier: style === "batches" ? "ci" : "standard",
+		run: (context) =>
+			withTestBed(context, { durability: "written" }, (bed) => consume(bed, context, READS[style])),
 	};
 }
 
@@ -71,18 +83,17 @@ async function consume(
 	const pump = new Pump(producer, bed.topic, payload);
 	await pump.run(Number.POSITIVE_INFINITY, recordsMax);
 	const verified = await verifyTopic(bed, payload, pump.records);
-	await repeat(bed, read, pump.records, profile.warmUpSeconds);
+	await repeat(bed, read, pump.records, profile.warmUpSeconds, () => undefined);
 
-	const figures = await timed(bed.broker, RECORD_BYTES, () => {
-		return repeat(bed, read, pump.records, profile.seconds);
+	const figures = await timed(bed.broker, RECORD_BYTES, (timeline) => {
+		return repeat(bed, read, pump.records, profile.seconds, (records) => timeline.note(records));
 	});
-	const limit = "mapped file to loopback TCP";
 	return {
+		...NOTHING_ELSE,
 		...figures,
-		durability: null,
-		latency: null,
-		echo: null,
-		roofline: roofline && shareOfRate(limit, roofline.loopback_send, figures.bytes_per_second),
+		durability: "written",
+		figure: rateFigure(figures),
+		roofline: roofline && shareOfRate(LIMIT.send, roofline.loopback_send, figures.bytes_per_second),
 		verified,
 	};
 }
@@ -93,6 +104,7 @@ async function repeat(
 	read: Read,
 	records: number,
 	seconds: number,
+	onProgress: (records: number) => void,
 ): Promise<number> {
 	const endMs = performance.now() + seconds * 1_000;
 	let total = 0;
@@ -103,7 +115,8 @@ async function repeat(
 			until: "end",
 			codec: "bytes",
 		});
-		const sums = await read(consumer);
+		const before = total;
+		const sums = await read(consumer, (taken) => onProgress(before + taken));
 		await consumer.close();
 		const offsets = (records * (records - 1)) / 2;
 		if (

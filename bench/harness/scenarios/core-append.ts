@@ -7,7 +7,14 @@ import { Payload } from "../payload.ts";
 import { batchFrame } from "../produce-frames.ts";
 import type { Verified } from "../results.ts";
 import { shareOfStore } from "../roofline.ts";
-import { type RoundResult, type Scenario, type ScenarioContext, timed } from "../scenario.ts";
+import {
+	NOTHING_ELSE,
+	type RoundResult,
+	rateFigure,
+	type Scenario,
+	type ScenarioContext,
+	timed,
+} from "../scenario.ts";
 import { appendFrame, openTopic, readBatch, readyBatch } from "../storage-access.ts";
 
 const RECORD_BYTES = 1_024;
@@ -21,6 +28,7 @@ const HEADER_BYTES = 61;
 export const coreAppendScenario: Scenario = {
 	name: "core-append-1mib",
 	about: "ready batches of 1 MiB, checked and stored, without sockets",
+	tier: "ci",
 	async run(context) {
 		const storage = await Storage.open({ dataDir: join(context.directory, "data") });
 		try {
@@ -42,18 +50,19 @@ async function append(
 	const batch = await readyBatch(storage, source, values);
 	const log = new Appender(storage, target, batchFrame(batch));
 	const batchesMax = Math.floor(profile.storedBytesMax / (BATCH_RECORDS * RECORD_BYTES));
-	await log.run(profile.warmUpSeconds, batchesMax / 4);
+	await log.run(profile.warmUpSeconds, batchesMax / 4, () => undefined);
 
 	const warmedUp = log.batches;
-	const figures = await timed(null, RECORD_BYTES, async () => {
-		await log.run(profile.seconds, batchesMax);
-		return (log.batches - warmedUp) * BATCH_RECORDS;
+	const records = (): number => (log.batches - warmedUp) * BATCH_RECORDS;
+	const figures = await timed(null, RECORD_BYTES, async (timeline) => {
+		await log.run(profile.seconds, batchesMax, () => timeline.note(records()));
+		return records();
 	});
 	return {
+		...NOTHING_ELSE,
 		...figures,
 		durability: "written",
-		latency: null,
-		echo: null,
+		figure: rateFigure(figures),
 		roofline: shareOfStore(roofline, figures.bytes_per_second),
 		verified: await verify(storage, target, batch, log.batches),
 	};
@@ -71,11 +80,12 @@ class Appender {
 		this.#frame = frame;
 	}
 
-	async run(seconds: number, batchesMax: number): Promise<void> {
+	async run(seconds: number, batchesMax: number, onBatch: () => void): Promise<void> {
 		const endMs = performance.now() + seconds * 1_000;
 		while (performance.now() < endMs && this.batches < batchesMax) {
 			await appendFrame(this.#storage, this.#topic, this.#frame);
 			this.batches += 1;
+			onBatch();
 		}
 	}
 }

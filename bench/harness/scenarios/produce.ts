@@ -3,10 +3,12 @@ import type { Producer } from "millrace/client";
 
 import { Payload } from "../payload.ts";
 import type { RooflineFigures, RooflineShare } from "../results.ts";
-import { shareOfRate } from "../roofline.ts";
+import { LIMIT, shareOfRate } from "../roofline.ts";
 import {
 	type Durability,
+	NOTHING_ELSE,
 	type RoundResult,
+	rateFigure,
 	type Scenario,
 	type ScenarioContext,
 	type TestBed,
@@ -26,8 +28,9 @@ export function produceScenario(durability: Durability, recordBytes: number): Sc
 	return {
 		name: `websocket-produce-${durability}-${size}`,
 		about: `one producer, records of ${recordBytes} bytes, acked ${durability}`,
+		tier: durability === "written" || recordBytes > 100 ? "ci" : "standard",
 		run: (context) =>
-			withTestBed(context, durability, (bed) => produce(bed, context, durability, recordBytes)),
+			withTestBed(context, { durability }, (bed) => produce(bed, context, durability, recordBytes)),
 	};
 }
 
@@ -48,15 +51,15 @@ async function produce(
 	await pump.run(profile.warmUpSeconds, recordsMax / 4);
 
 	const warmedUp = pump.records;
-	const figures = await timed(bed.broker, recordBytes, async () => {
-		await pump.run(profile.seconds, recordsMax);
+	const figures = await timed(bed.broker, recordBytes, async (timeline) => {
+		await pump.run(profile.seconds, recordsMax, (records) => timeline.note(records - warmedUp));
 		return pump.records - warmedUp;
 	});
 	return {
+		...NOTHING_ELSE,
 		...figures,
 		durability,
-		latency: null,
-		echo: null,
+		figure: rateFigure(figures),
 		roofline: roofline && limitOf(durability, roofline, figures.bytes_per_second),
 		verified: await verifyTopic(bed, payload, pump.records),
 	};
@@ -68,8 +71,8 @@ function limitOf(
 	bytesPerSecond: number,
 ): RooflineShare {
 	return durability === "flushed"
-		? shareOfRate("1 MiB writes with fdatasync", sync_stream, bytesPerSecond)
-		: shareOfRate("loopback TCP to file", loopback_receive, bytesPerSecond);
+		? shareOfRate(LIMIT.syncStream, sync_stream, bytesPerSecond)
+		: shareOfRate(LIMIT.receive, loopback_receive, bytesPerSecond);
 }
 
 /** Writes record after record of a payload. */
@@ -88,9 +91,13 @@ export class Pump {
 
 	/**
 	 * Writes for so long, or until `recordsMax` were written in all runs; resolves when all are
-	 * acknowledged.
+	 * acknowledged. `onBurst` is told how many were written so far, in all runs.
 	 */
-	async run(seconds: number, recordsMax: number): Promise<void> {
+	async run(
+		seconds: number,
+		recordsMax: number,
+		onBurst: (records: number) => void = () => undefined,
+	): Promise<void> {
 		const endMs = performance.now() + seconds * 1_000;
 		while (performance.now() < endMs && this.records < recordsMax) {
 			for (let left = BURST_RECORDS; left > 0; left -= 1) {
@@ -98,6 +105,7 @@ export class Pump {
 				this.records += 1;
 				if (!this.#producer.write({ topic: this.#topic, value })) await this.#producer.drained();
 			}
+			onBurst(this.records);
 		}
 		await this.#producer.flush();
 	}

@@ -1,0 +1,109 @@
+/** Whether one build is slower than another: what `millrace bench` says against a baseline. */
+import { type Interval, pairedInterval, unpairedInterval } from "./interval.ts";
+import type { Table } from "./report.ts";
+import type { BenchResults, Machine, RoundFigure, ScenarioResult } from "./results.ts";
+
+export type Verdict = "ok" | "regression" | "inconclusive";
+
+export interface Comparison extends Interval {
+	readonly scenario: string;
+	/** Whether parts of a limit were compared, or, where none applies, the figures themselves. */
+	readonly isNormalized: boolean;
+	readonly verdict: Verdict;
+}
+
+/** A baseline that says nothing about this run. */
+export class BaselineError extends Error {
+	override readonly name = "BaselineError";
+}
+
+/** The part by which the memory of one machine may differ from one start to the next. */
+const MEMORY_TOLERANCE = 0.02;
+
+export interface CompareOptions {
+	/** The part of its speed that a scenario may lose, from 0 to 1. */
+	readonly regressionMax: number;
+	/** Round by round, as they were run in turns. */
+	readonly isPaired: boolean;
+}
+
+/**
+ * Scenarios that both have. A ratio above 1 is better than the baseline, whatever is measured.
+ * Throws BaselineError where they have none in common, or were measured differently.
+ */
+export function compareResults(
+	baseline: BenchResults,
+	current: BenchResults,
+	options: CompareOptions,
+): Comparison[] {
+	for (const what of ["profile", "seconds"] as const) {
+		if (baseline[what] === current[what]) continue;
+		throw new BaselineError(
+			`the baseline was measured with ${what} ${baseline[what]}, this run with ${current[what]}`,
+		);
+	}
+	const comparisons = current.results.flatMap((result) => {
+		const before = baseline.results.find(({ scenario }) => scenario === result.scenario);
+		return before === undefined ? [] : [compareScenario(before, result, options)];
+	});
+	if (comparisons.length === 0) throw new BaselineError("the baseline has none of these scenarios");
+	return comparisons;
+}
+
+function compareScenario(
+	before: ScenarioResult,
+	now: ScenarioResult,
+	{ regressionMax, isPaired }: CompareOptions,
+): Comparison {
+	const isNormalized = [...before.rounds, ...now.rounds].every(({ percent }) => percent !== null);
+	const score = ({ value, percent }: RoundFigure): number => {
+		if (isNormalized) return percent as number;
+		return now.figure.better === "more" ? value : 1 / value;
+	};
+	const there = before.rounds.map(score);
+	const here = now.rounds.map(score);
+	const interval = isPaired
+		? pairedInterval(here.map((mine, round) => mine / (there[round] as number)))
+		: unpairedInterval(here, there);
+	const verdict = judge(interval, 1 - regressionMax);
+	return { scenario: now.scenario, ...interval, isNormalized, verdict };
+}
+
+/** Only an interval that lies wholly on one side says anything. */
+function judge({ low, high }: Interval, ratioMin: number): Verdict {
+	if (high < ratioMin) return "regression";
+	return low >= ratioMin ? "ok" : "inconclusive";
+}
+
+/** A regression anywhere is one; without any, what is not sure makes the whole not sure. */
+export function overallVerdict(comparisons: readonly Comparison[]): Verdict {
+	const verdicts = comparisons.map(({ verdict }) => verdict);
+	if (verdicts.includes("regression")) return "regression";
+	return verdicts.includes("inconclusive") ? "inconclusive" : "ok";
+}
+
+/** In what two machines differ so that their figures cannot be compared; null: in nothing. */
+export function machineDifference(one: Machine, other: Machine): string | null {
+	for (const what of ["cpu", "cpus", "file_system"] as const) {
+		if (one[what] !== other[what]) return `${what} ${one[what]} against ${other[what]}`;
+	}
+	// A kernel update takes a little more or less of the same memory for itself.
+	const ratio = one.memory_bytes / other.memory_bytes;
+	if (Math.abs(ratio - 1) <= MEMORY_TOLERANCE) return null;
+	return `memory_bytes ${one.memory_bytes} against ${other.memory_bytes}`;
+}
+
+export function comparisonTable(comparisons: readonly Comparison[]): Table {
+	const times = (ratio: number) => (Number.isFinite(ratio) ? ratio.toFixed(3) : "?");
+	return {
+		heads: ["against the baseline", "ratio", "from", "to", "compared", "verdict"],
+		rows: comparisons.map(({ scenario, ratio, low, high, isNormalized, verdict }) => [
+			scenario,
+			times(ratio),
+			times(low),
+			times(high),
+			isNormalized ? "% of limit" : "figures",
+			verdict,
+		]),
+	};
+}

@@ -1,0 +1,132 @@
+import { describe, expect, test } from "vitest";
+
+import { mergeRuns } from "../../bench/harness/against.ts";
+import {
+	BaselineError,
+	compareResults,
+	comparisonTable,
+	machineDifference,
+	overallVerdict,
+} from "../../bench/harness/compare.ts";
+import {
+	type BenchResults,
+	type Figure,
+	parseResults,
+	RESULTS_SCHEMA,
+	type ScenarioResult,
+} from "../../bench/harness/results.ts";
+
+const MACHINE = {
+	cpu: "one",
+	cpus: 2,
+	memory_bytes: 1_000_000_000,
+	operating_system: "Linux",
+	node: "v20",
+	file_system: "0xef53",
+	load_average: 0,
+};
+
+const NOISE = [0.99, 1, 1.01, 0.995, 1.005, 1.002];
+
+/** Six rounds around each value, in percent of a limit or, for memory, in bytes. */
+function resultsOf(values: Record<string, number>, unit: Figure["unit"] = "records/s") {
+	const results = Object.entries(values).map(([scenario, value]) => {
+		const rounds = NOISE.map((noise) => ({
+			value: value * noise,
+			percent: unit === "bytes" ? null : value * noise,
+		}));
+		const better = unit === "bytes" ? "less" : "more";
+		const figure = { name: "records/s", unit, value, better };
+		return { scenario, figure, rounds } as unknown as ScenarioResult;
+	});
+	return { profile: "ci", seconds: 1, machine: MACHINE, results } as unknown as BenchResults;
+}
+
+const options = { regressionMax: 0.1, isPaired: false };
+const verdicts = (baseline: BenchResults, current: BenchResults, paired = false) =>
+	Object.fromEntries(
+		compareResults(baseline, current, { ...options, isPaired: paired }).map(
+			({ scenario, verdict }) => [scenario, verdict],
+		),
+	);
+
+describe.for([
+	["at another time", false],
+	["in pairs", true],
+] as const)("against a baseline measured %s", ([, isPaired]) => {
+	test("only what is surely beyond the bound is a regression", () => {
+		const baseline = resultsOf({ same: 50, faster: 50, slower: 50, unsure: 50 });
+		const current = resultsOf({ same: 50, faster: 60, slower: 40, unsure: 45 });
+		expect(verdicts(baseline, current, isPaired)).toEqual({
+			same: "ok",
+			faster: "ok",
+			slower: "regression",
+			unsure: "inconclusive",
+		});
+	});
+
+	test("more memory is worse, and has no limit to be a part of", () => {
+		const [comparison] = compareResults(
+			resultsOf({ memory: 50 }, "bytes"),
+			resultsOf({ memory: 60 }, "bytes"),
+			{ ...options, isPaired },
+		);
+		expect(comparison).toMatchObject({ verdict: "regression", isNormalized: false });
+		expect(comparison?.ratio).toBeCloseTo(5 / 6, 1);
+	});
+});
+
+test("one regression makes the whole one, and doubt does where there is none", () => {
+	const of = (...all: ("ok" | "regression" | "inconclusive")[]) =>
+		overallVerdict(all.map((verdict) => ({ verdict }) as never));
+	expect(of("ok", "inconclusive", "regression")).toBe("regression");
+	expect(of("ok", "inconclusive")).toBe("inconclusive");
+	expect(of("ok", "ok")).toBe("ok");
+});
+
+test("a table shows the interval of each", () => {
+	const comparisons = compareResults(resultsOf({ same: 50 }), resultsOf({ same: 50 }), options);
+	const [row] = comparisonTable(comparisons).rows;
+	expect(row?.[0]).toBe("same");
+	expect(Number(row?.[2])).toBeLessThan(1);
+	expect(Number(row?.[3])).toBeGreaterThan(1);
+	expect(row?.slice(4)).toEqual(["% of limit", "ok"]);
+});
+
+test("what was measured differently, or not at all, is not compared", () => {
+	const baseline = resultsOf({ one: 1 });
+	expect(() => compareResults({ ...baseline, seconds: 2 }, baseline, options)).toThrow(
+		BaselineError,
+	);
+	expect(() => compareResults(baseline, resultsOf({ two: 1 }), options)).toThrow(BaselineError);
+});
+
+test("machines differ by what they are, not by what they do", () => {
+	expect(machineDifference(MACHINE, { ...MACHINE, load_average: 3, node: "v22" })).toBeNull();
+	expect(machineDifference(MACHINE, { ...MACHINE, memory_bytes: 1_010_000_000 })).toBeNull();
+	expect(machineDifference(MACHINE, { ...MACHINE, cpus: 4 })).toBe("cpus 2 against 4");
+	expect(machineDifference(MACHINE, { ...MACHINE, memory_bytes: 2e9 })).toContain("memory_bytes");
+});
+
+test("runs of one round each become one run of many", () => {
+	const run = (value: number) => {
+		const results = resultsOf({ one: value });
+		const [only] = results.results as [ScenarioResult];
+		const roofline = { limit: "any", value: 1, unit: "us", percent: value } as const;
+		return { ...results, roofline: null, results: [{ ...only, roofline }] };
+	};
+	const merged = mergeRuns([run(5), run(1), run(3)], "a command");
+	expect(merged.rounds).toBe(3);
+	expect(merged.command).toBe("a command");
+	const [result] = merged.results;
+	expect(result?.figure.value).toBe(3);
+	expect(result?.rounds.map(({ percent }) => percent)).toEqual([5, 1, 3]);
+});
+
+test("results of another schema, and what are no results, are refused by name", () => {
+	expect(() => parseResults("{", "a.json")).toThrow("a.json is not JSON");
+	expect(() => parseResults("null", "a.json")).toThrow("a.json has no schema");
+	expect(() => parseResults('{"schema":"millrace-bench/1"}', "a.json")).toThrow(
+		`a.json has schema millrace-bench/1, and only ${RESULTS_SCHEMA} is read here`,
+	);
+});
