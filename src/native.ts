@@ -3,7 +3,7 @@
  */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { addonFile, describePlatform, prebuiltPackage } from "../native/platform.mjs";
+import { addonFile, describePlatform, prebuiltPackage } from "#platform";
 import type { NativeBinding } from "./native-binding.ts";
 
 /** One place where the addon was looked for. */
@@ -44,7 +44,9 @@ let loaded: NativeBinding | null = null;
 export function loadNative(): NativeBinding {
 	if (loaded !== null) return loaded;
 	const attempts: LoadAttempt[] = [];
-	for (const place of [addonFile, prebuiltPackage()]) {
+	// The package's name is asked for last: finding out the C library takes milliseconds.
+	for (const placeOf of [() => addonFile, prebuiltPackage]) {
+		const place = placeOf();
 		if (place === addonFile && !existsSync(place)) {
 			attempts.push({ place, reason: "there is no such file" });
 			continue;

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, onTestFinished } from "vitest";
 
 /** What `bin.millrace` runs. */
-export const COMMAND_FILE = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
+export const COMMAND_FILE = fileURLToPath(new URL("../dist/bundle/millrace.js", import.meta.url));
 
 const START_MS_MAX = 60_000;
 

@@ -3,6 +3,7 @@
  * them, with its own broker, client and core, so that all of a build is compared.
  */
 import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -31,8 +32,8 @@ export interface BothResults {
 export async function runAgainst(options: AgainstOptions): Promise<BothResults> {
 	const { other, rounds, benchOptions, command, onProgress } = options;
 	const programs = {
-		current: fileURLToPath(import.meta.resolve("#dist/cli/main.js")),
-		baseline: join(other, "dist/cli/main.js"),
+		current: fileURLToPath(import.meta.resolve("#bundle/millrace.js")),
+		baseline: await commandOf(other),
 	};
 	onProgress("asking the other build what it can measure");
 	const known = (await runBenchProcess(programs.baseline, ["--list"])).split("\n");
@@ -59,6 +60,14 @@ export async function runAgainst(options: AgainstOptions): Promise<BothResults> 
 		baseline: mergeRuns(runs.baseline, command),
 		current: mergeRuns(runs.current, command),
 	};
+}
+
+/** The file that is the `millrace` of a checkout. */
+async function commandOf(checkout: string): Promise<string> {
+	const packageFile = JSON.parse(await readFile(join(checkout, "package.json"), "utf8"));
+	const file = packageFile.bin?.millrace;
+	if (typeof file !== "string") throw new Error(`there is no millrace in ${checkout}`);
+	return join(checkout, file);
 }
 
 /** `millrace bench` of one build; resolves with what it printed. Rejects when it fails. */

@@ -28,7 +28,7 @@ export type MeasuredUsage = { cpuSeconds: number; anonymousBytesMax: number } | 
 
 /** A broker with its data in `dataDir`, on a free port. */
 export function startBrokerProcess(dataDir: string): Promise<ServerProcess> {
-	const program = fileURLToPath(import.meta.resolve("#dist/cli/main.js"));
+	const program = fileURLToPath(import.meta.resolve("#bundle/millrace.js"));
 	return startServer([
 		program,
 		"start",
@@ -41,7 +41,7 @@ export function startBrokerProcess(dataDir: string): Promise<ServerProcess> {
 
 /** A server that sends every message back, over the transport that the broker would choose. */
 export function startEchoProcess(): Promise<ServerProcess> {
-	const program = fileURLToPath(import.meta.resolve("#dist/bench/harness/echo-server.js"));
+	const program = fileURLToPath(import.meta.resolve("#bundle/echo-server.js"));
 	return startServer([program]);
 }
 

@@ -1,7 +1,6 @@
 /** `millrace start`: this process is the broker until it is told to stop. */
 import { Command } from "commander";
 
-import { startBroker } from "../broker.ts";
 import { systemClock } from "../clock.ts";
 import { type BrokerConfig, loadConfig } from "../config.ts";
 import { createLogger, type Logger } from "../log.ts";
@@ -42,6 +41,8 @@ export function startCommand(): Command {
 async function serve(config: BrokerConfig, logger: Logger): Promise<void> {
 	// From the first moment on: a signal while the broker starts stops it as soon as it has.
 	const signal = firstStopSignal(logger);
+	// Here and not above: what only asks for help does without it.
+	const { startBroker } = await import("../broker.ts");
 	const service = new ServiceNotifier(notifySocket(process.env.NOTIFY_SOCKET), systemClock, logger);
 	const broker = await startBroker(config, {
 		memory: false,

@@ -9,7 +9,7 @@ import type { Comparison } from "../../bench/harness/compare.ts";
 import type { BenchResults } from "../../bench/harness/results.ts";
 import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
 
-const program = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+const program = fileURLToPath(new URL("../../dist/bundle/millrace.js", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "millrace-bench-test-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 

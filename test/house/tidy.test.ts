@@ -170,7 +170,9 @@ test("only src/native.ts reaches the addon", () => {
 	const reaching = others.filter(
 		(file) =>
 			/\bcreateRequire\b|\bdlopen\b/.test(file.text) ||
-			importsOf(file).some((specifier) => /\/native\/|\.node$|@millrace\/core/.test(specifier)),
+			importsOf(file).some((specifier) =>
+				/\/native\/|^#platform$|\.node$|@millrace\/core/.test(specifier),
+			),
 	);
 	expect(reaching.map(({ path }) => path)).toEqual([]);
 });

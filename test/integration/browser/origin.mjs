@@ -1,5 +1,5 @@
 /** Tells whether a page of this origin may connect. */
-import { connect } from "/dist/client/browser.js";
+import { connect } from "/dist/bundle/browser.js";
 
 const url = new URLSearchParams(location.search).get("broker");
 const found = await connect(url).then(

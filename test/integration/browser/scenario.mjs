@@ -2,7 +2,7 @@
  * What the SDK does in a real browser, on a page or in a worker: `run` is called with the broker's
  * address and what the test's server offers, and resolves to what it found.
  */
-import { connect } from "/dist/client/browser.js";
+import { connect } from "/dist/bundle/browser.js";
 
 const COUNT = 2_000;
 const LARGE_CHARACTERS = 1_500_000;

@@ -1,0 +1,46 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { VERSION } from "../../src/version.ts";
+import { temporaryDirectory } from "../broker-process.ts";
+
+const rootDirectory = fileURLToPath(new URL("../..", import.meta.url));
+
+test("what npm packs has a command, a broker and a client that run", () => {
+	const directory = temporaryDirectory();
+	run("npm", ["pack", "--ignore-scripts", "--silent", `--pack-destination=${directory}`]);
+	run("tar", ["-xzf", join(directory, `millrace-${VERSION}.tgz`), "-C", directory]);
+	// As npm would have it: the package among its dependencies, with the addon that it builds.
+	const installed = join(directory, "node_modules", "millrace");
+	mkdirSync(join(directory, "node_modules"));
+	cpSync(join(directory, "package"), installed, { recursive: true });
+	symlinkSync(join(rootDirectory, "node_modules"), join(installed, "node_modules"));
+	symlinkSync(join(rootDirectory, "native/millrace.node"), join(installed, "native/millrace.node"));
+
+	const command = join(installed, "dist/bundle/millrace.js");
+	expect(run(process.execPath, [command, "--version"], directory)).toBe(`${VERSION}\n`);
+	const program = `
+		import { startBroker } from "millrace";
+		import { connect } from "millrace/client";
+		const broker = await startBroker({ memory: true });
+		const client = await connect(broker.addresses.websocket);
+		const { offset } = await client.producer().send({ topic: "t", value: "first" });
+		console.log("acknowledged", Number(offset));
+		await client.close();
+		await broker.close();
+	`;
+	const arguments_ = ["--input-type=module", "--eval", program];
+	expect(run(process.execPath, arguments_, directory)).toBe("acknowledged 0\n");
+});
+
+/** What a program wrote to stdout; it must have ended well. */
+function run(program: string, programArguments: readonly string[], cwd = rootDirectory): string {
+	const { status, stdout, stderr } = spawnSync(program, programArguments, {
+		cwd,
+		encoding: "utf8",
+	});
+	expect(status, stderr).toBe(0);
+	return stdout;
+}
