@@ -8,8 +8,6 @@ const MEASURED = [
 	"test/promises/idle-subscribers-cost-little.test.ts",
 	// That nothing is acknowledged from a moment on; what was on its way is to have come by then.
 	"test/promises/acked-means-flushed.test.ts",
-	// How soon blocks of a disk are free.
-	"test/promises/deletion-frees-the-disk.test.ts",
 ];
 
 /** Begins with what takes longest, so that no worker is alone with it in the end. */

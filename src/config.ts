@@ -362,7 +362,7 @@ function suggestion(name: string, names: readonly string[]): string {
 }
 
 /** Environment variables that are Millrace's without being options of the broker. */
-const OTHER_ENVIRONMENT = new Set(["MILLRACE_TOKEN", "MILLRACE_CONFIG"]);
+const OTHER_ENVIRONMENT = new Set(["MILLRACE_TOKEN", "MILLRACE_URL", "MILLRACE_CONFIG"]);
 
 export interface ConfigSources {
 	/** By flag name, without `--`; `config` names the file. */

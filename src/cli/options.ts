@@ -4,8 +4,16 @@ import { InvalidArgumentError, Option } from "commander";
 /** The broker that client commands talk to unless told otherwise. */
 const URL_DEFAULT = "ws://127.0.0.1:4600";
 
+const URL_TEXT = "the broker; a token is taken from MILLRACE_TOKEN";
+
+/** For commands that can do without a broker: they ask one when the command line names it. */
+export const optionalUrlOption = (instead: string) =>
+	new Option("--url <url>", URL_TEXT).default(undefined, instead).argParser(parseBrokerUrl);
+
+/** For commands of a client. */
 export const urlOption = () =>
-	new Option("--url <url>", "the broker; a token is taken from MILLRACE_TOKEN")
+	new Option("--url <url>", URL_TEXT)
+		.env("MILLRACE_URL")
 		.default(URL_DEFAULT)
 		.argParser(parseBrokerUrl);
 

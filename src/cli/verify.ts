@@ -14,7 +14,7 @@ import { planCatalogue } from "../topics/lost-catalogue.ts";
 import { withClient } from "./broker-connection.ts";
 import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
-import { jsonOption, urlOption } from "./options.ts";
+import { jsonOption, optionalUrlOption } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { formatBytes } from "./sizes.ts";
 
@@ -34,7 +34,7 @@ export function verifyCommand(): Command {
 		)
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
-		.addOption(urlOption().default(undefined, "checks the data directory"))
+		.addOption(optionalUrlOption("checks the data directory"))
 		.option("--topic <name>", "only this topic")
 		.addOption(jsonOption())
 		.action(async ({ config, dataDir, url, topic, json }: VerifyOptions) => {

@@ -20,6 +20,7 @@ beforeEach(() => {
 	});
 });
 afterEach(() => {
+	vi.unstubAllEnvs();
 	vi.restoreAllMocks();
 });
 
@@ -62,6 +63,17 @@ describe("exit codes", () => {
 			expect(stderr).toContain("CONNECTION_LOST");
 		},
 	);
+
+	test("the broker is what --url names, else MILLRACE_URL, and a bad one is refused", async () => {
+		vi.stubEnv("MILLRACE_URL", "ws://127.0.0.1:1");
+		expect(await run(["topic", "list"])).toBe(3);
+		expect(stderr).toContain("ws://127.0.0.1:1");
+		expect(await run(["topic", "list", "--url", "ws://127.0.0.1:2"])).toBe(3);
+		expect(stderr).toContain("ws://127.0.0.1:2");
+		vi.stubEnv("MILLRACE_URL", "127.0.0.1");
+		expect(await run(["topic", "list"])).toBe(2);
+		expect(stderr).toContain("from env 'MILLRACE_URL' is invalid");
+	});
 
 	test("what an error was caused by is told once", () => {
 		const cause = new MillraceError("INVALID_RECORD");

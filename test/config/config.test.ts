@@ -102,7 +102,8 @@ describe("where an option's value comes from", () => {
 	});
 
 	test("unknown MILLRACE_ variables are reported, not refused", () => {
-		const environment = { MILLRACE_SERVICE_HOST: "10.0.0.1", MILLRACE_TOKEN: "t", PATH: "/bin" };
+		const own = { MILLRACE_TOKEN: "t", MILLRACE_URL: "ws://host:4600" };
+		const environment = { MILLRACE_SERVICE_HOST: "10.0.0.1", ...own, PATH: "/bin" };
 		expect(loadConfig({ environment }).unknownEnvironment).toEqual(["MILLRACE_SERVICE_HOST"]);
 	});
 
