@@ -35,6 +35,7 @@ use crate::{
     log::{OFFSET_MAX, Position, recover::bytes_written_behind},
     producer::ProducerStates,
     recovery::{
+        rewrite::rewrite,
         scan::{Mark, ScanStart, ScanState, Scanned, scan},
         verify::{CheckedBatches, check_records},
     },
@@ -52,6 +53,8 @@ const INDEX_INTERVAL_BYTES: u64 = 4096;
 struct Found {
     segment: Segment,
     file: Arc<dyn File>,
+    /// Its last modification by the broker, in ms since 1970.
+    modified_ms: Option<i64>,
     next_base: Option<u64>,
     scanned: Scanned,
     checked: CheckedBatches,
@@ -92,6 +95,7 @@ impl Repair<'_> {
         let files = &*self.env.files;
         let file = files.open(&path, OpenMode::ReadOnce).map_err(failed)?;
         let file_bytes = file.len().map_err(failed)?;
+        let modified_ms = file.modified_ms().map_err(failed)?;
         let known = damage::load(files, &segment.path("damage")).map_err(failed)?;
         let stored = index_file::load(files, &segment.path("index"), &segment.path("timeindex"))
             .map_err(failed)?;
@@ -119,7 +123,17 @@ impl Repair<'_> {
         scanned.damaged.sort_unstable_by_key(|range| range.from_position);
         let tail_bytes = bytes_written_behind(&*file, scanned.end_position, file_bytes)
             .unwrap_or(file_bytes.saturating_sub(scanned.end_position));
-        Ok(Found { segment, file, next_base, scanned, checked, known, stored, tail_bytes })
+        Ok(Found {
+            segment,
+            file,
+            modified_ms,
+            next_base,
+            scanned,
+            checked,
+            known,
+            stored,
+            tail_bytes,
+        })
     }
 
     /// Writes the segment anew without what is damaged.
@@ -292,6 +306,7 @@ impl Repair<'_> {
         }
         if needs_one {
             if self.is_for_real() {
+                self.sync_segment(found)?;
                 self.store_index(place, found, &*found.file)?;
             }
             self.tell(place.action(&path, "cannot be believed, or is not there: made again"));
@@ -303,6 +318,18 @@ impl Repair<'_> {
         let detail = "cannot be believed: removed, and made again by the next start";
         self.tell(place.action(&path, detail));
         Ok(())
+    }
+
+    /// Makes a segment durable, of which nobody knows whether it is: the broker may have died
+    /// before it was. A start believes an index that says that the segment is closed.
+    fn sync_segment(&self, found: &Found) -> Result<()> {
+        let path = found.segment.log_path();
+        let failed =
+            |error: std::io::Error| Error::io(format_args!("syncing {}", path.display()), &error);
+        let file = self.env.files.open(&path, OpenMode::ReadWrite).map_err(failed)?;
+        rewrite(&*file, 0, found.scanned.end_position)
+            .and_then(|()| file.sync_data())
+            .map_err(failed)
     }
 
     /// Makes the index of a segment from its file, durably.
@@ -319,7 +346,7 @@ impl Repair<'_> {
         };
         let mut index = SegmentIndex::default();
         let scanned = scan_whole(file, &start, &mut index).map_err(failed)?;
-        if let Some(modified_ms) = found.file.modified_ms().map_err(failed)? {
+        if let Some(modified_ms) = found.modified_ms {
             index.note_append(modified_ms);
         }
         let coverage = Coverage {

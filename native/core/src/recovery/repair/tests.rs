@@ -265,6 +265,26 @@ fn hints_that_cannot_be_believed_are_made_again_or_removed_with_a_line() {
 }
 
 #[test]
+fn what_a_repair_closes_is_on_the_disk() {
+    let files = SimulatedFileSystem::new(1);
+    let (store, log) = open(&files, false);
+    store.metadata().commit(0, &[(KEY.to_owned(), Some(b"{}".to_vec()))]).unwrap();
+    // Two segments and a half, of which nothing is synced when the broker dies.
+    for value in 0..10 {
+        log.append(&batch(value), 7).unwrap();
+    }
+    files.inject(Fault::new(Effect::InputOutput).times(u64::MAX));
+    store.shared().scheduler.close();
+    store.shared().work.close();
+    drop((store, log));
+    files.clear_faults();
+    let made_again = run(&files).actions.iter().filter(|a| a.detail.contains("made again")).count();
+    assert_eq!(made_again, 2);
+    let (offsets, gaps, _) = served(&files.crash_keeping_nothing().unwrap());
+    assert_eq!((offsets, gaps), ((0..8).collect(), vec![]));
+}
+
+#[test]
 fn files_that_say_what_is_not_so_are_kept_and_removed() {
     let files = directory();
     let store = |name: PathBuf, bytes: &[u8]| {
