@@ -66,13 +66,12 @@ test.for(
 	// Records are refused over both protocols while there is still room for the rest.
 	expect(await fill(raw, "ballast", stored.ballast, 10 * MEBIBYTE)).toBe(0);
 	expect(await fill(raw, "victim", stored.victim, 8 * MEBIBYTE)).toBe(0);
-	await fillByBoth(raw, kafka, stored);
+	const refusal = await refusedForGood(client, () => fillByBoth(raw, kafka, stored));
 	expect(stored.kept.size).toBeGreaterThan(100);
 	expect(stored.kafka.size).toBeGreaterThan(100);
 	expect(freeBytes(directory)).toBeGreaterThan(MEBIBYTE);
-	const refusal = await sendOne(client, "kept").catch((error: unknown) => error);
 	expect(refusal).toMatchObject({ retriable: true });
-	expect(String((refusal as Error).cause)).toContain("delete topics or records");
+	expect(String(refusal.cause)).toContain("delete topics or records");
 
 	// Everything else goes on.
 	await expectServed(client, stored);
@@ -246,6 +245,21 @@ function takeAll(directory: string, path: string): void {
 function sendOne(client: Client, topic: string, deliveryTimeoutMs = 1_000) {
 	const producer = client.producer<Uint8Array>({ codec: "bytes", deliveryTimeoutMs });
 	return producer.send({ topic, value: new Uint8Array(10 * VALUE_BYTES) });
+}
+
+/**
+ * Fills the disk until a record is refused for as long as the SDK repeats it: what was allocated
+ * ahead is given back meanwhile, and that may be room for a few more.
+ */
+async function refusedForGood(client: Client, fillOnce: () => Promise<void>): Promise<Error> {
+	for (;;) {
+		await fillOnce();
+		try {
+			await sendOne(client, "kept");
+		} catch (error) {
+			return error as Error;
+		}
+	}
 }
 
 /** A group over each protocol reads a topic of so many records and commits behind the last. */

@@ -127,7 +127,8 @@ test.for(Array.from({ length: CUTS }, (_, index) => index + 1))(
 		const dataDir = join(after.directory, "data");
 		await noteWhatIsServed(dataDir, history);
 		expect(describeViolations(violationsIn(history))).toBe("");
-		expect(await runCommand(["verify", "--data-dir", dataDir])).toMatchObject({ code: 0 });
+		const verified = await runCommand(["verify", "--data-dir", dataDir]);
+		expect(verified, verified.stdout.toString() + verified.stderr).toMatchObject({ code: 0 });
 		const { sends, acks, sightings, commits } = history;
 		process.stdout.write(
 			`${kind}: ${sends.length} sent, ${acks.length} acked, ${sightings.length} seen, ` +

@@ -77,7 +77,7 @@ impl Log {
             end = opener.go_on_at(stored_start, &mut segments, report, end)?;
         }
         let bases: Vec<u64> = segments.iter().map(|segment| segment.base_offset).collect();
-        opener.remove_stale_hints(&bases, end.offset, is_index_stale)?;
+        opener.remove_stale_hints(&bases, end.offset, snapshot_offset, is_index_stale)?;
         if snapshot_offset > end.offset {
             // The producers' state told of records that are gone. Now that it is gone too, the
             // state is made from what is there.
@@ -399,11 +399,14 @@ impl<'a> Opener<'a> {
     }
 
     /// Removes what tells of records behind the end: appended anew, other records would have
-    /// their offsets, and a later recovery would believe the old snapshot or index.
+    /// their offsets, and a later recovery would believe the old snapshot or index. So are
+    /// snapshots that a power cut has torn, as nothing syncs them, a clean stop neither. The one at
+    /// `snapshot_offset` was read, unless that is 0: so it is where there was none to read.
     fn remove_stale_hints(
         &self,
         bases: &[u64],
         end_offset: u64,
+        snapshot_offset: u64,
         is_last_index_stale: bool,
     ) -> Result<()> {
         let is_segment = |base_offset: &u64| bases.binary_search(base_offset).is_ok();
@@ -413,7 +416,8 @@ impl<'a> Opener<'a> {
         let directory = &self.open.directory;
         let mut stale = Vec::new();
         for offset in self.numbers("snapshot") {
-            if offset > end_offset {
+            let is_known = offset == snapshot_offset && offset > 0;
+            if offset > end_offset || (!is_known && self.snapshot(offset)?.is_none()) {
                 stale.push(directory.join(Segment::file_name(offset, "snapshot")));
             }
         }

@@ -343,6 +343,10 @@ impl Simulation {
             self.leader_epoch = None;
             return self.power_cut();
         }
+        if was_clean && !self.may_fail {
+            self.files.clear_faults();
+            self.check_clean_stop()?;
+        }
         self.died(false);
         self.start(was_clean)
     }

@@ -54,10 +54,20 @@ impl Simulation {
         if !report.problems.is_empty() {
             return Err(Violation::Refused(format!("repairing: {:?}", report.problems)));
         }
+        self.expect_no_finding("damaged", "a repair")
+    }
+
+    /// What a clean stop leaves is whole, whatever the machine has been through before: bits that
+    /// have flipped stay damage, but nothing is left that only a start makes again.
+    pub(super) fn check_clean_stop(&self) -> Result<(), Violation> {
+        self.expect_no_finding("made again", "a clean stop")
+    }
+
+    fn expect_no_finding(&self, what: &str, behind: &str) -> Result<(), Violation> {
         let verified = verify_data_directory(&self.env(), Path::new(DATA_DIRECTORY), None)
-            .map_err(|error| Violation::Refused(format!("verifying what is repaired: {error}")))?;
-        match verified.findings.iter().find(|finding| finding.detail.contains("damaged")) {
-            Some(finding) => Err(Violation::Altered(format!("{finding:?} after a repair"))),
+            .map_err(|error| Violation::Refused(format!("verifying after {behind}: {error}")))?;
+        match verified.findings.iter().find(|finding| finding.detail.contains(what)) {
+            Some(finding) => Err(Violation::Altered(format!("{finding:?} after {behind}"))),
             None => Ok(()),
         }
     }
