@@ -413,14 +413,9 @@ impl<'f> BatchReader<'f> {
             .extend(self.positions_by_length(damaged, start)?.map(|position| (position, None)));
         candidates.sort_unstable();
         for (position, offset) in candidates {
-            let Some(header) = self.whole_batch(position, true)? else {
-                continue;
-            };
-            let found = u64::try_from(header.base_offset).unwrap_or(0);
-            let is_wanted = found > damaged.offset
-                && found < start.offset_max
-                && offset.is_none_or(|offset| offset == found);
-            if is_wanted {
+            let found = self.later_batch(position, damaged, start)?;
+            if let Some(found) = found.filter(|found| offset.is_none_or(|offset| offset == *found))
+            {
                 return Ok(Some(Mark { position, offset: found }));
             }
         }
@@ -435,8 +430,20 @@ impl<'f> BatchReader<'f> {
             }))
     }
 
-    /// Where batches behind a damaged one begin by its length, and by the lengths of those that are
-    /// damaged behind it.
+    /// The base offset of the batch at a position, if it is whole and may lie behind a damaged one.
+    fn later_batch(
+        &mut self,
+        position: u64,
+        damaged: Mark,
+        start: &ScanStart,
+    ) -> io::Result<Option<u64>> {
+        let header = self.whole_batch(position, true)?;
+        let found = header.and_then(|header| u64::try_from(header.base_offset).ok());
+        Ok(found.filter(|found| *found > damaged.offset && *found < start.offset_max))
+    }
+
+    /// Where batches behind a damaged one begin by its length, and by the lengths of those behind it
+    /// that are damaged or, whole otherwise, have a base offset that cannot be.
     fn positions_by_length(
         &mut self,
         damaged: Mark,
@@ -451,7 +458,7 @@ impl<'f> BatchReader<'f> {
             };
             let Some(behind) = behind else { break };
             positions.push(behind.position);
-            if self.whole_batch(behind.position, true)?.is_some() {
+            if self.later_batch(behind.position, damaged, start)?.is_some() {
                 break;
             }
             at = behind;

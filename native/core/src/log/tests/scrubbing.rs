@@ -81,13 +81,16 @@ fn a_flipped_bit_is_found_before_a_reader_meets_it_and_reported_once() {
 
 #[test]
 fn batches_that_are_damaged_in_a_row_cost_no_other() {
-    let machine = machine();
-    for (batch, at) in [(0, 90), (1, 10), (2, 20)] {
-        flip(&machine.files, &segment_path(4, "log"), batch * batch_bytes() + at);
+    // The second one by its base offset, its length, its checksum and its records.
+    for second in [4, 7, 10, 18, 70] {
+        let machine = machine();
+        for (batch, at) in [(0, 90), (1, second), (2, 20)] {
+            flip(&machine.files, &segment_path(4, "log"), batch * batch_bytes() + at);
+        }
+        scrub(&machine, 1);
+        let found = content(&machine.bench);
+        assert_eq!((found.0.len(), found.1), (11, vec![(4, 7)]), "byte {second}");
     }
-    scrub(&machine, 1);
-    let found = content(&machine.bench);
-    assert_eq!((found.0.len(), found.1), (11, vec![(4, 7)]));
 }
 
 #[test]
