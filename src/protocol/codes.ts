@@ -79,7 +79,7 @@ export const CODES = {
 	ELECTION_NOT_NEEDED: entry(84, true, "the partition's leader is the right one already"),
 	NO_REASSIGNMENT_IN_PROGRESS: entry(85, false, "no reassignment is in progress"),
 	GROUP_SUBSCRIBED_TO_TOPIC: entry(86, false, "a member of the group is subscribed to the topic"),
-	INVALID_RECORD: entry(87, false, "a record is not valid for this topic"),
+	INVALID_RECORD: entry(87, false, "a record is not valid for this topic: on a compacted one each needs a key"),
 	UNSTABLE_OFFSET_COMMIT: entry(88, true, "a transaction that commits this offset is not finished"),
 	PRODUCER_FENCED: entry(90, false, "a newer producer with the same transactional id has taken over"),
 	RESOURCE_NOT_FOUND: entry(91, false, "there is no such resource"),

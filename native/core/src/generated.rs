@@ -127,7 +127,7 @@ pub enum Code {
     NoReassignmentInProgress = 85,
     /// a member of the group is subscribed to the topic.
     GroupSubscribedToTopic = 86,
-    /// a record is not valid for this topic.
+    /// a record is not valid for this topic: on a compacted one each needs a key.
     InvalidRecord = 87,
     /// a transaction that commits this offset is not finished.
     UnstableOffsetCommit = 88,
@@ -416,7 +416,9 @@ impl Code {
             Self::ElectionNotNeeded => "the partition's leader is the right one already",
             Self::NoReassignmentInProgress => "no reassignment is in progress",
             Self::GroupSubscribedToTopic => "a member of the group is subscribed to the topic",
-            Self::InvalidRecord => "a record is not valid for this topic",
+            Self::InvalidRecord => {
+                "a record is not valid for this topic: on a compacted one each needs a key"
+            }
             Self::UnstableOffsetCommit => "a transaction that commits this offset is not finished",
             Self::ProducerFenced => {
                 "a newer producer with the same transactional id has taken over"
