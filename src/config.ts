@@ -10,7 +10,7 @@
  */
 import { readFileSync } from "node:fs";
 
-import { ASSIGNOR_NAMES } from "./groups/assignors.ts";
+import { ASSIGNOR_NAMES } from "./groups/consumer/assignors.ts";
 import { type GroupOptions, MIGRATION_POLICIES } from "./groups/options.ts";
 import { LIMITS } from "./limits.ts";
 import { didYouMean } from "./nearest-name.ts";

@@ -8,8 +8,8 @@ import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 
 import { flagName, loadConfig, OPTIONS } from "../config.ts";
-import { OffsetsLog } from "../groups/offsets-log.ts";
-import { renewPartition } from "../groups/renewal.ts";
+import { renewPartition } from "../groups/consumer/renewal.ts";
+import { OffsetsLog } from "../groups/log/offsets-log.ts";
 import { partitionsOf, unlessGone } from "../storage/data-files.ts";
 import { OFFSETS_TOPIC } from "../topics/internal-topics.ts";
 import { checkIsDataDirectory, type OpenDirectory, whileOpen } from "./open-directory.ts";

@@ -14,7 +14,7 @@ import type {
 } from "../protocol/calls.ts";
 import { OPERATION } from "../protocol/operations.ts";
 import type { FrameValue } from "../protocol/writer.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "./connection/link.ts";
 
 export type {
 	GroupDescription,

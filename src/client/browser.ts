@@ -2,8 +2,9 @@
  * The SDK in browsers and other places with a WebSocket of their own: needs no Node, evaluates no
  * code.
  */
-import { openBrowserSocket } from "./browser-socket.ts";
+
 import { type Client, type ConnectOptions, connectWith } from "./client.ts";
+import { openBrowserSocket } from "./connection/browser-socket.ts";
 
 export * from "./public.ts";
 

@@ -1,14 +1,14 @@
 import { MillraceError } from "../protocol/error.ts";
-import { abortReason, withSignal } from "./abort.ts";
 import { Groups, Offsets, Topics } from "./admin.ts";
-import { Consumer, type ConsumerContext } from "./consumer.ts";
-import type { ConsumerOptions } from "./consumer-options.ts";
-import { GroupConsumer } from "./group-consumer.ts";
-import type { GroupConsumerOptions } from "./group-options.ts";
-import { Link, type LinkState } from "./link.ts";
-import { Producer, type ProducerOptions } from "./producer.ts";
-import { Sender } from "./sender.ts";
-import type { OpenSocket } from "./socket.ts";
+import { abortReason, withSignal } from "./connection/abort.ts";
+import { Link, type LinkState } from "./connection/link.ts";
+import type { OpenSocket } from "./connection/socket.ts";
+import { Consumer, type ConsumerContext } from "./consumer/consumer.ts";
+import type { ConsumerOptions } from "./consumer/consumer-options.ts";
+import { GroupConsumer } from "./consumer/group-consumer.ts";
+import type { GroupConsumerOptions } from "./consumer/group-options.ts";
+import { Producer, type ProducerOptions } from "./producer/producer.ts";
+import { Sender } from "./producer/sender.ts";
 import { TopicDirectory } from "./topic-directory.ts";
 
 export interface ConnectOptions {

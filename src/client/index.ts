@@ -1,6 +1,6 @@
 /** The SDK on Node: `import { connect } from "millrace/client"`. */
 import { type Client, type ConnectOptions, connectWith } from "./client.ts";
-import { openNodeSocket } from "./node-socket.ts";
+import { openNodeSocket } from "./connection/node-socket.ts";
 
 export * from "./public.ts";
 

@@ -19,12 +19,16 @@ export type {
 	VerifyOptions,
 } from "./admin.ts";
 export type { Client, ConnectOptions } from "./client.ts";
-export type { Codec, CodecName } from "./codecs.ts";
-export type { Consumer } from "./consumer.ts";
-export type { ConsumerOptions, Start, TopicSelection } from "./consumer-options.ts";
-export type { ConsumedRecord, RecordBatch } from "./delivery.ts";
-export type { GroupConsumer } from "./group-consumer.ts";
-export type { GroupConsumerOptions, OffsetToCommit, TopicPartition } from "./group-options.ts";
-export type { Compression, Producer, ProducerOptions } from "./producer.ts";
+export type { Consumer } from "./consumer/consumer.ts";
+export type { ConsumerOptions, Start, TopicSelection } from "./consumer/consumer-options.ts";
+export type { ConsumedRecord, RecordBatch } from "./consumer/delivery.ts";
+export type { GroupConsumer } from "./consumer/group-consumer.ts";
+export type {
+	GroupConsumerOptions,
+	OffsetToCommit,
+	TopicPartition,
+} from "./consumer/group-options.ts";
+export type { Gap } from "./consumer/subscription.ts";
+export type { Compression, Producer, ProducerOptions } from "./producer/producer.ts";
 export type { Ack, Durability, Header, HeadersToSend, RecordToSend } from "./records.ts";
-export type { Gap } from "./subscription.ts";
+export type { Codec, CodecName } from "./values/codecs.ts";

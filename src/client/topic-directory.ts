@@ -1,8 +1,8 @@
 import { MillraceError } from "../protocol/error.ts";
 import { type DurabilityName, OPERATION } from "../protocol/operations.ts";
 import type { DecodedMap } from "../protocol/reader.ts";
-import { integerOf, stringOf } from "./hello.ts";
-import type { Link, LinkUser } from "./link.ts";
+import { integerOf, stringOf } from "./connection/hello.ts";
+import type { Link, LinkUser } from "./connection/link.ts";
 
 /** What the client knows of a topic. */
 export interface TopicInfo {

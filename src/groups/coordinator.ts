@@ -10,9 +10,9 @@
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { CODES } from "../protocol/codes.ts";
-import { ClassicGroup } from "./classic-group.ts";
-import { ConsumerGroup } from "./consumer-group.ts";
-import type { ConsumerWatcher } from "./consumer-member.ts";
+import { ClassicGroup } from "./classic/classic-group.ts";
+import { ConsumerGroup } from "./consumer/consumer-group.ts";
+import type { ConsumerWatcher } from "./consumer/consumer-member.ts";
 import {
 	type ConsumerGroupDescription,
 	type ConsumerHeartbeatAnswer,
@@ -20,16 +20,16 @@ import {
 	checkHeartbeat,
 	EPOCH_JOIN,
 	isLeave,
-} from "./consumer-requests.ts";
+} from "./consumer/consumer-requests.ts";
 import { describePartitions, type GroupDescription } from "./description.ts";
-import { Expiry } from "./expiry.ts";
 import type { Group } from "./group.ts";
 import type { GroupConfigs } from "./group-configs.ts";
-import { GroupStore, type GroupStoreOptions } from "./group-store.ts";
-import { LagReader } from "./lag.ts";
+import { GroupStore, type GroupStoreOptions } from "./log/group-store.ts";
 import { JoinRefused } from "./member.ts";
 import { isNameTooLong } from "./names.ts";
-import { OffsetRequests, offsetError } from "./offset-requests.ts";
+import { Expiry } from "./offsets/expiry.ts";
+import { LagReader } from "./offsets/lag.ts";
+import { OffsetRequests, offsetError } from "./offsets/offset-requests.ts";
 import type { GroupOptions } from "./options.ts";
 import {
 	type ClassicGroupDescription,

@@ -1,7 +1,7 @@
 /** A group as people want to see it: who reads what, how far it has come, what is left. */
-import { assignedPartitions, CONSUMER_PROTOCOL_TYPE } from "./consumer-protocol.ts";
+import { assignedPartitions, CONSUMER_PROTOCOL_TYPE } from "./consumer/consumer-protocol.ts";
 import type { Group } from "./group.ts";
-import type { LagReader, PartitionLag } from "./lag.ts";
+import type { LagReader, PartitionLag } from "./offsets/lag.ts";
 import type { ClassicGroupDescription, GroupSummary, TopicPartitions } from "./requests.ts";
 
 export interface GroupDescription extends GroupSummary {

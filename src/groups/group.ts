@@ -1,6 +1,7 @@
 /** What the coordinator knows of a group whatever its type: one class implements this for each. */
-import type { CommittedOffset, CommittedOffsets } from "./committed-offsets.ts";
+
 import type { DescribedMember } from "./description.ts";
+import type { CommittedOffset, CommittedOffsets } from "./offsets/committed-offsets.ts";
 import type { CommitRequest, FetchOffsetsRequest, GroupSummary } from "./requests.ts";
 
 export type GroupType = "classic" | "consumer";

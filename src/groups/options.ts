@@ -1,4 +1,4 @@
-import type { AssignorName } from "./assignors.ts";
+import type { AssignorName } from "./consumer/assignors.ts";
 
 /** Which way a group with members may go from one group protocol to the other. */
 export const MIGRATION_POLICIES = ["bidirectional", "upgrade", "downgrade", "disabled"] as const;

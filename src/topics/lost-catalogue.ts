@@ -3,7 +3,7 @@
  * when directories were set aside, and when directories of topics are missing.
  */
 import { MillraceError } from "../errors.ts";
-import { OFFSETS_TOPIC_CONFIG } from "../groups/offsets-log.ts";
+import { OFFSETS_TOPIC_CONFIG } from "../groups/log/offsets-log.ts";
 import { parseRecord } from "../metadata/metadata-records.ts";
 import type { Inventory, RepairOptions, TopicDirectory } from "../storage/repair.ts";
 import { OFFSETS_TOPIC } from "./internal-topics.ts";

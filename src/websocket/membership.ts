@@ -14,14 +14,14 @@ import {
 	type TopicIdPartitions,
 	toTopicIdPartitions,
 	union,
-} from "../groups/assignment.ts";
-import type { ConsumerWatcher } from "../groups/consumer-member.ts";
+} from "../groups/consumer/assignment.ts";
+import type { ConsumerWatcher } from "../groups/consumer/consumer-member.ts";
 import {
 	type ConsumerHeartbeatRequest,
 	EPOCH_JOIN,
 	EPOCH_LEAVE,
 	EPOCH_LEAVE_STATIC,
-} from "../groups/consumer-requests.ts";
+} from "../groups/consumer/consumer-requests.ts";
 import type {
 	CodeNumber,
 	OffsetToCommit,

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { Backoff } from "../../src/client/backoff.ts";
-import { Credit } from "../../src/client/credit.ts";
+import { Backoff } from "../../src/client/connection/backoff.ts";
+import { masksWithZero } from "../../src/client/connection/node-socket.ts";
+import { Credit } from "../../src/client/consumer/credit.ts";
 import { Fifo } from "../../src/client/fifo.ts";
-import { murmur2, partitionOfHash } from "../../src/client/murmur2.ts";
-import { masksWithZero } from "../../src/client/node-socket.ts";
-import { advanceSequence } from "../../src/client/partition-queue.ts";
+import { murmur2, partitionOfHash } from "../../src/client/producer/murmur2.ts";
+import { advanceSequence } from "../../src/client/producer/partition-queue.ts";
 
 describe("murmur2", () => {
 	// The vectors of Kafka's own UtilsTest.

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Ack, type Client, connect, type MillraceError } from "../../src/client/index.ts";
-import { murmur2, partitionOfHash } from "../../src/client/murmur2.ts";
+import { murmur2, partitionOfHash } from "../../src/client/producer/murmur2.ts";
 import { ScriptedBroker } from "./scripted-broker.ts";
 
 let broker: ScriptedBroker;

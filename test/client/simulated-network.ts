@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import type { OpenSocket, Socket, SocketEvents } from "../../src/client/socket.ts";
+import type { OpenSocket, Socket, SocketEvents } from "../../src/client/connection/socket.ts";
 import type { BrokerSocket, ScriptedBroker } from "./scripted-broker.ts";
 
 /** How long a message is on its way at most, in milliseconds. */

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { Packr } from "msgpackr";
 import { describe, expect, test } from "vitest";
-import { ByteWriter } from "../../src/client/byte-writer.ts";
-import { type CodecName, valueCodec } from "../../src/client/codecs.ts";
+import { ByteWriter } from "../../src/client/values/byte-writer.ts";
+import { type CodecName, valueCodec } from "../../src/client/values/codecs.ts";
 import { seed } from "../seed.ts";
 
 const packr = new Packr({ useRecords: false, int64AsType: "number", mapsAsObjects: true });

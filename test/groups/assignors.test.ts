@@ -1,14 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { type Assignment, NO_PARTITIONS, partitionCount } from "../../src/groups/assignment.ts";
+import {
+	type Assignment,
+	NO_PARTITIONS,
+	partitionCount,
+} from "../../src/groups/consumer/assignment.ts";
 import {
 	ASSIGNORS,
 	type AssignableMember,
 	type Assignor,
 	range,
 	uniform,
-} from "../../src/groups/assignors.ts";
+} from "../../src/groups/consumer/assignors.ts";
 import { seed } from "../seed.ts";
 
 type Topics = ReadonlyMap<string, number>;

@@ -1,7 +1,7 @@
 /** What clients may make a broker remember is bounded. */
 import { expect, test } from "vitest";
 
-import { StateBudget } from "../../src/groups/committed-offsets.ts";
+import { StateBudget } from "../../src/groups/offsets/committed-offsets.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import { GroupDriver } from "./group-host.ts";

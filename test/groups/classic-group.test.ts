@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
-import { ClassicGroup } from "../../src/groups/classic-group.ts";
-import { decodeGroup } from "../../src/groups/group-records.ts";
+import { ClassicGroup } from "../../src/groups/classic/classic-group.ts";
+import { decodeGroup } from "../../src/groups/log/group-records.ts";
 import { TICK_MS } from "../../src/groups/timers.ts";
 import { GroupDriver, text } from "./group-host.ts";
 import { protocol } from "./harness.ts";

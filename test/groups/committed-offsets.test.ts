@@ -6,7 +6,7 @@ import {
 	CommittedOffsets,
 	costOf,
 	StateBudget,
-} from "../../src/groups/committed-offsets.ts";
+} from "../../src/groups/offsets/committed-offsets.ts";
 import { seed } from "../seed.ts";
 
 interface UnderWay {

@@ -1,19 +1,19 @@
 import { MillraceError } from "../../src/errors.ts";
-import type { TopicIdPartitions } from "../../src/groups/assignment.ts";
-import { StateBudget } from "../../src/groups/committed-offsets.ts";
+import type { TopicIdPartitions } from "../../src/groups/consumer/assignment.ts";
 import {
 	ConsumerGroup,
 	type ConsumerGroupHost,
 	type ConsumerGroupSettings,
-} from "../../src/groups/consumer-group.ts";
+} from "../../src/groups/consumer/consumer-group.ts";
 import type {
 	ConsumerHeartbeatAnswer,
 	ConsumerHeartbeatRequest,
-} from "../../src/groups/consumer-requests.ts";
+} from "../../src/groups/consumer/consumer-requests.ts";
 import type { Group, GroupRecord } from "../../src/groups/group.ts";
 import type { GroupTimeouts } from "../../src/groups/group-configs.ts";
+import { StateBudget } from "../../src/groups/offsets/committed-offsets.ts";
+import { type LookupCatalogue, TopicLookup } from "../../src/groups/offsets/topic-lookup.ts";
 import { Timers } from "../../src/groups/timers.ts";
-import { type LookupCatalogue, TopicLookup } from "../../src/groups/topic-lookup.ts";
 import type { Topic, TopicChange } from "../../src/topics/catalogue.ts";
 import { heartbeatRequest, joinRequest } from "./consumer-requests.ts";
 import { FakeClock } from "./fake-clock.ts";

@@ -7,9 +7,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
-import { ConsumerGroup } from "../../src/groups/consumer-group.ts";
-import { ConsumerGroupImage } from "../../src/groups/consumer-records.ts";
-import { decodeKey } from "../../src/groups/group-records.ts";
+import { ConsumerGroup } from "../../src/groups/consumer/consumer-group.ts";
+import { ConsumerGroupImage } from "../../src/groups/consumer/consumer-records.ts";
+import { decodeKey } from "../../src/groups/log/group-records.ts";
 import { seed } from "../seed.ts";
 import { type Consumer, ConsumerDriver, type Partitions } from "./consumer-driver.ts";
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
-import type { ConsumerWatcher } from "../../src/groups/consumer-member.ts";
+import type { ConsumerWatcher } from "../../src/groups/consumer/consumer-member.ts";
 import { ConsumerDriver } from "./consumer-driver.ts";
 import { codeOf } from "./harness.ts";
 

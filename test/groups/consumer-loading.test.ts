@@ -1,7 +1,7 @@
 /** Consumer groups over real storage: what the offsets topic keeps of them, and who may join. */
 import { describe, expect, test } from "vitest";
 
-import type { ConsumerHeartbeatRequest } from "../../src/groups/consumer-requests.ts";
+import type { ConsumerHeartbeatRequest } from "../../src/groups/consumer/consumer-requests.ts";
 import { ordersRequest } from "./consumer-requests.ts";
 import {
 	codeOf,

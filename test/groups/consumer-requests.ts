@@ -1,5 +1,5 @@
 /** What members of the consumer protocol say in tests, as members of the group "g". */
-import type { ConsumerHeartbeatRequest } from "../../src/groups/consumer-requests.ts";
+import type { ConsumerHeartbeatRequest } from "../../src/groups/consumer/consumer-requests.ts";
 
 /** Nothing new. */
 export const heartbeatRequest = (

@@ -1,8 +1,8 @@
 import type { MillraceError } from "../../src/errors.ts";
-import { ClassicGroup, type ClassicGroupHost } from "../../src/groups/classic-group.ts";
-import { StateBudget } from "../../src/groups/committed-offsets.ts";
+import { ClassicGroup, type ClassicGroupHost } from "../../src/groups/classic/classic-group.ts";
 import type { Group, GroupRecord } from "../../src/groups/group.ts";
 import type { Waiter } from "../../src/groups/member.ts";
+import { StateBudget } from "../../src/groups/offsets/committed-offsets.ts";
 import type {
 	HeartbeatRequest,
 	JoinAnswer,

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
-import { readAssignment, readSubscription } from "../../src/groups/consumer-protocol.ts";
+import { readAssignment, readSubscription } from "../../src/groups/consumer/consumer-protocol.ts";
 import { GroupCoordinator } from "../../src/groups/coordinator.ts";
 import { JoinRefused } from "../../src/groups/member.ts";
 import type { JoinAnswer } from "../../src/groups/requests.ts";

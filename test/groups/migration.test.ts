@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import type {
 	ConsumerHeartbeatAnswer,
 	ConsumerHeartbeatRequest,
-} from "../../src/groups/consumer-requests.ts";
+} from "../../src/groups/consumer/consumer-requests.ts";
 import type { JoinAnswer, JoinRequest } from "../../src/groups/requests.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import { encodeMessage } from "../kafka/client-codec.ts";

@@ -1,7 +1,7 @@
 /** Committed offsets through the coordinator, on real storage. */
 import { describe, expect, test } from "vitest";
 
-import { offsetRecord } from "../../src/groups/group-records.ts";
+import { offsetRecord } from "../../src/groups/log/group-records.ts";
 import type { CommitRequest, FetchedOffset } from "../../src/groups/requests.ts";
 import { TICK_MS } from "../../src/groups/timers.ts";
 import { CODES } from "../../src/protocol/codes.ts";

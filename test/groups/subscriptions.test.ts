@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 
 import { MillraceError } from "../../src/errors.ts";
-import { Subscriptions } from "../../src/groups/subscriptions.ts";
-import { TopicLookup } from "../../src/groups/topic-lookup.ts";
+import { Subscriptions } from "../../src/groups/consumer/subscriptions.ts";
+import { TopicLookup } from "../../src/groups/offsets/topic-lookup.ts";
 import { ConsumerHost, matchNames } from "./consumer-driver.ts";
 
 describe("subscriptions by pattern", () => {

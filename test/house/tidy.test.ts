@@ -185,7 +185,7 @@ test("src/protocol imports nothing but itself", () => {
 test("src/client imports nothing of Node or the broker", () => {
 	const own = (specifier: string) => /^src\/(client|protocol)\//.test(specifier);
 	// The one file that browsers leave out.
-	expect(foreignImports("src/client", own)).toEqual(["src/client/node-socket.ts: ws"]);
+	expect(foreignImports("src/client", own)).toEqual(["src/client/connection/node-socket.ts: ws"]);
 });
 
 test("no module of the broker imports the command line or the console", () => {

@@ -15,9 +15,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-
+import type { Gap } from "../../src/client/consumer/subscription.ts";
 import { connect } from "../../src/client/index.ts";
-import type { Gap } from "../../src/client/subscription.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 
 const COUNT = 400;

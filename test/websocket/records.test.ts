@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { murmur2, partitionOfHash } from "../../src/client/murmur2.ts";
+import { murmur2, partitionOfHash } from "../../src/client/producer/murmur2.ts";
 import type { DecodedMap } from "../../src/protocol/reader.ts";
 import { FrameReader } from "../../src/protocol/reader.ts";
 import { type FrameValue, FrameWriter } from "../../src/protocol/writer.ts";

@@ -8,7 +8,10 @@
  * Version notes:
  * - v1: whether a member speaks the classic protocol (KIP-1099).
  */
-import type { ConsumerMemberDescription, NamedPartitions } from "../../groups/consumer-requests.ts";
+import type {
+	ConsumerMemberDescription,
+	NamedPartitions,
+} from "../../groups/consumer/consumer-requests.ts";
 import { CODES } from "../../protocol/codes.ts";
 import { serveApi } from "../api.ts";
 import { GROUP_OPERATIONS, OPERATIONS_UNASKED } from "../authorized-operations.ts";

@@ -1,6 +1,6 @@
 /** groups.join, .acknowledge, .progress, .commit, .committed, .leave */
 import { asMillraceError, MillraceError } from "../../errors.ts";
-import { type Assignment, assignmentFrom } from "../../groups/assignment.ts";
+import { type Assignment, assignmentFrom } from "../../groups/consumer/assignment.ts";
 import { isNameTooLong } from "../../groups/names.ts";
 import {
 	GENERATION_NONE,

@@ -1,7 +1,11 @@
 /** groups.list, .describe, .reset_offsets, .delete */
 import { MillraceError } from "../../errors.ts";
 import type { GroupDescription } from "../../groups/description.ts";
-import { type ResetScope, type ResetTarget, resetOffsets } from "../../groups/offset-reset.ts";
+import {
+	type ResetScope,
+	type ResetTarget,
+	resetOffsets,
+} from "../../groups/offsets/offset-reset.ts";
 import type { GroupSummary } from "../../groups/requests.ts";
 import { LIMITS } from "../../limits.ts";
 import { type CallAnswer, GROUPS_LISTED_MAX } from "../../protocol/calls.ts";
