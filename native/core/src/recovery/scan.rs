@@ -442,8 +442,8 @@ impl<'f> BatchReader<'f> {
         Ok(found.filter(|found| *found > damaged.offset && *found < start.offset_max))
     }
 
-    /// Where batches behind a damaged one begin by its length, and by the lengths of those behind it
-    /// that are damaged or, whole otherwise, have a base offset that cannot be.
+    /// Where batches behind a damaged one begin by its length, and by the lengths of those behind
+    /// it that are damaged or, whole otherwise, have a base offset that cannot be.
     fn positions_by_length(
         &mut self,
         damaged: Mark,
