@@ -6,13 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import {
-	latencyTable,
-	limitsOf,
-	rooflineTable,
-	type Table,
-	throughputTable,
-} from "./harness/report.ts";
+import { limitsOf, resultTables, type Table } from "./harness/report.ts";
 import { type BenchResults, parseResults, RESULTS_SCHEMA } from "./harness/results.ts";
 import { SCENARIOS } from "./harness/scenarios/index.ts";
 
@@ -71,16 +65,14 @@ export function renderDocument(all: readonly BenchResults[]): string {
 }
 
 function renderRun(results: BenchResults): string {
-	const { machine, millrace, started_at, command, seconds, rounds, roofline } = results;
+	const { machine, millrace, started_at, command, seconds, rounds } = results;
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
-	const tables = [throughputTable(results), latencyTable(results)];
-	if (roofline !== null) tables.push(rooflineTable(roofline));
 	return [
 		`\n## ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
 		`Millrace ${millrace} on ${machine.operating_system}, Node ${machine.node}; ` +
 			`load average ${machine.load_average} before the run.\n` +
 			`\`${command}\`: ${rounds} x ${seconds} s a scenario.`,
-		...tables.filter(({ rows }) => rows.length > 0).map(markdownTable),
+		...resultTables(results).map(markdownTable),
 		"Limits compared with:",
 		`${limitsOf(results)
 			.map((line) => `- ${line}`)

@@ -1,8 +1,11 @@
 /** The records that are sent, and the proof that exactly those came back. */
 import { createHash } from "node:crypto";
 
-/** Distinct values: as many as make neighbours differ and are cheap to keep. */
-const DISTINCT_VALUES = 4_096;
+/**
+ * Record `n` has value `n` modulo this: as many values as make neighbours differ and are cheap to
+ * keep.
+ */
+export const DISTINCT_VALUES = 4_096;
 const OFFSET_BYTES = 8;
 const STAGING_BYTES = 262_144;
 

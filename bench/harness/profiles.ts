@@ -16,6 +16,10 @@ export interface Profile {
 	 * kernel lets lie dirty, so that its throttling is not what is measured.
 	 */
 	readonly storedBytesMax: number;
+	/** Values that lie in the log of a broker whose start after a kill is measured. */
+	readonly startBytes: number;
+	/** How often it is started in one round. */
+	readonly starts: number;
 	/** Connections, partitions and subscribers that one scenario has at most. */
 	readonly countMax: number;
 	/** Page cache that is touched before anything is measured. */
@@ -39,6 +43,8 @@ export const PROFILES = {
 		warmUpSeconds: 0.05,
 		rounds: 1,
 		storedBytesMax: 4 * MEBIBYTE,
+		startBytes: 4 * MEBIBYTE,
+		starts: 1,
 		countMax: 8,
 		warmedBytesMax: 4 * MEBIBYTE,
 		rooflineBytes: 4 * MEBIBYTE,
@@ -52,6 +58,8 @@ export const PROFILES = {
 		warmUpSeconds: 0.4,
 		rounds: 1,
 		storedBytesMax: 512 * MEBIBYTE,
+		startBytes: 512 * MEBIBYTE,
+		starts: 3,
 		countMax: 10_000,
 		warmedBytesMax: GIBIBYTE,
 		rooflineBytes: 256 * MEBIBYTE,
@@ -65,6 +73,8 @@ export const PROFILES = {
 		warmUpSeconds: 0.5,
 		rounds: ROUNDS,
 		storedBytesMax: GIBIBYTE,
+		startBytes: GIBIBYTE,
+		starts: 3,
 		countMax: 10_000,
 		warmedBytesMax: 4 * GIBIBYTE,
 		rooflineBytes: 512 * MEBIBYTE,
@@ -78,6 +88,8 @@ export const PROFILES = {
 		warmUpSeconds: 1,
 		rounds: ROUNDS,
 		storedBytesMax: 2 * GIBIBYTE,
+		startBytes: 10 * GIBIBYTE,
+		starts: 3,
 		countMax: 10_000,
 		warmedBytesMax: Number.POSITIVE_INFINITY,
 		rooflineBytes: GIBIBYTE,

@@ -1,8 +1,9 @@
 /** Results for people: absolute, and as a part of what the hardware can do. */
 
-import type { BenchResults, RooflineFigures, ScenarioResult } from "./results.ts";
+import type { BenchResults, Figure, RooflineFigures, ScenarioResult } from "./results.ts";
 import { LIMIT } from "./roofline.ts";
 
+const KILO = 1e3;
 const MEGA = 1e6;
 const GIBIBYTE = 1_073_741_824;
 
@@ -27,7 +28,7 @@ export function formatTable({ heads, rows }: Table): string {
 	return [heads, ...rows].map(line).join("\n");
 }
 
-export function throughputTable({ results, roofline }: BenchResults): Table {
+function throughputTable({ results, roofline }: BenchResults): Table {
 	return {
 		heads: [
 			"throughput",
@@ -71,27 +72,70 @@ function bareLoopCost({ roofline }: ScenarioResult, figures: RooflineFigures): n
 	}
 }
 
-export function latencyTable({ results }: BenchResults): Table {
+function latencyTable({ results }: BenchResults): Table {
 	const rows = results.flatMap(({ scenario, figure, latency, beside, ...result }) => {
 		if (latency === null) return [];
 		const cells = (of: typeof latency) =>
 			[of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.p9999_us, of.max_us].map((us) =>
 				us.toFixed(0),
 			);
-		const own = [scenario, ...cells(latency), percent(result, ` of ${figure.name}`)];
-		return beside === null ? [own] : [own, [`  ${beside.name}`, ...cells(beside.latency), ""]];
+		const own = [
+			scenario,
+			...cells(latency),
+			percent(result, ` of ${figure.name}`),
+			result.broker?.cpu_us_per_record.toFixed(1) ?? "-",
+		];
+		const beneath = beside && [`  ${beside.name}`, ...cells(beside.latency), "", ""];
+		return beneath === null ? [own] : [own, beneath];
 	});
 	return {
-		heads: ["latency in us", "p50", "p90", "p99", "p99.9", "p99.99", "max", "% of limit"],
+		heads: [
+			...["latency in us", "p50", "p90", "p99", "p99.9", "p99.99", "max", "% of limit"],
+			"broker CPU us/record",
+		],
 		rows,
 	};
+}
+
+/** Starts and memory. */
+function otherTable({ results }: BenchResults): Table {
+	return {
+		heads: ["start and memory", "", "% of limit"],
+		rows: results
+			.filter(({ figure }) => figure.unit === "ms" || figure.unit === "bytes")
+			.map((result) => [result.scenario, quantity(result.figure), percent(result)]),
+	};
+}
+
+function extrasTable({ results }: BenchResults): Table {
+	return {
+		heads: ["also measured", "", ""],
+		rows: results.flatMap(({ scenario, extras }) =>
+			extras.map((extra) => [scenario, extra.name, quantity(extra)]),
+		),
+	};
+}
+
+/** Every table of results that has rows, in the order in which they are shown. */
+export function resultTables(results: BenchResults): Table[] {
+	const tables = [throughputTable, latencyTable, otherTable, extrasTable].map((table) =>
+		table(results),
+	);
+	if (results.roofline !== null) tables.push(rooflineTable(results.roofline));
+	return tables.filter(({ rows }) => rows.length > 0);
+}
+
+function quantity({ value, unit }: Pick<Figure, "value" | "unit">): string {
+	if (unit === "bytes" && value >= MEGA) return `${(value / MEGA).toFixed(1)} MB`;
+	if (unit === "bytes" && value >= KILO) return `${(value / KILO).toFixed(1)} KB`;
+	return `${value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
 }
 
 function percent({ roofline }: Pick<ScenarioResult, "roofline">, ofWhat = ""): string {
 	return roofline === null ? "-" : `${roofline.percent.toFixed(0)} %${ofWhat}`;
 }
 
-export function rooflineTable(figures: RooflineFigures): Table {
+function rooflineTable(figures: RooflineFigures): Table {
 	const rate = (value: number) => `${(value / MEGA).toFixed(0)} MB/s`;
 	const cost = (value: number) => value.toFixed(2);
 	return {
@@ -120,16 +164,12 @@ export function limitsOf({ results }: BenchResults): string[] {
 
 /** What a terminal shows. */
 export function describeResults(results: BenchResults): string {
-	const { machine, millrace, profile, seconds, rounds, roofline } = results;
-	const tables = [throughputTable(results), latencyTable(results)].filter(
-		({ rows }) => rows.length > 0,
-	);
-	if (roofline !== null) tables.push(rooflineTable(roofline));
+	const { machine, millrace, profile, seconds, rounds } = results;
 	const limits = limitsOf(results).map((line) => `  ${line}`);
 	return [
 		`millrace ${millrace}, profile ${profile}: ${rounds} x ${seconds} s, ` +
 			`${machine.cpus} x ${machine.cpu}, node ${machine.node}, load ${machine.load_average}`,
-		...tables.map(formatTable),
+		...resultTables(results).map(formatTable),
 		["limits compared with:", ...limits].join("\n"),
 		"",
 	].join("\n\n");

@@ -127,7 +127,7 @@ export interface CurvePoint {
 
 export interface Extra {
 	readonly name: string;
-	readonly unit: "bytes" | "us" | "ms" | "x";
+	readonly unit: "bytes" | "us" | "ms";
 	readonly value: number;
 }
 

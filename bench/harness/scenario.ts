@@ -22,6 +22,9 @@ const NEVER = "9223372036854775807";
 
 const TOPIC = "bench";
 
+/** Partitions that are read at a time: a connection may have a thousand subscriptions. */
+const READ_PARTITIONS_MAX = 1_000;
+
 export type Durability = "written" | "flushed";
 
 /** The smallest profile that a scenario is part of; the larger ones have it, too. */
@@ -102,13 +105,14 @@ export async function createTopic(
 	client: Client,
 	durability: Durability,
 	partitions: number,
+	name = TOPIC,
 ): Promise<string> {
 	const configs = { "flush.messages": durability === "written" ? NEVER : "1" };
-	await client.topics.create(TOPIC, { partitions, configs });
-	return TOPIC;
+	await client.topics.create(name, { partitions, configs });
+	return name;
 }
 
-/** Reads the whole topic, and rejects unless it holds `count` records of `payload` in order. */
+/** Reads partition 0, and rejects unless it holds `count` records of `payload` in order. */
 export async function verifyTopic(
 	{ client, topic }: Pick<TestBed, "client" | "topic">,
 	payload: Payload,
@@ -116,7 +120,7 @@ export async function verifyTopic(
 ): Promise<Verified> {
 	const hash = new RecordHash();
 	const consumer = client.consumer<Uint8Array>({
-		topics: topic,
+		topics: { topic, partitions: [0] },
 		from: "earliest",
 		until: "end",
 		codec: "bytes",
@@ -125,14 +129,56 @@ export async function verifyTopic(
 		for (const record of batch) hash.add(record.offset, record.value ?? new Uint8Array());
 	}
 	await consumer.close();
+	return checkHash(hash, payload, count);
+}
+
+/** Rejects records that came back unless they are the first `count` ones of the payload. */
+export function checkHash(hash: RecordHash, payload: Payload, count: number): Verified {
 	const sha256 = hash.digest();
 	if (hash.count !== count || sha256 !== payload.hash(count)) {
 		throw new Error(
-			`${count} records were acknowledged and ${hash.count} read; their hashes differ or their ` +
+			`${count} records were sent and ${hash.count} came back; their hashes differ or their ` +
 				"counts do: nothing of this run can be relied on",
 		);
 	}
 	return { records: count, sha256 };
+}
+
+/**
+ * Reads so many partitions, and rejects unless they hold the first `count` records of `payload`,
+ * spread over them and in any order.
+ */
+export async function verifyUnordered(
+	{ client, topic }: Pick<TestBed, "client" | "topic">,
+	payload: Payload,
+	count: number,
+	partitionCount: number,
+): Promise<Verified> {
+	const found: Uint8Array[] = [];
+	for (let first = 0; first < partitionCount; first += READ_PARTITIONS_MAX) {
+		const length = Math.min(READ_PARTITIONS_MAX, partitionCount - first);
+		const partitions = Array.from({ length }, (_, index) => first + index);
+		const consumer = client.consumer<Uint8Array>({
+			topics: { topic, partitions },
+			from: "earliest",
+			until: "end",
+			codec: "bytes",
+		});
+		for await (const { value } of consumer) found.push(value ?? new Uint8Array());
+		await consumer.close();
+	}
+	const sent = Array.from({ length: count }, (_, number) => payload.value(number));
+	const sha256 = hashSorted(found);
+	if (found.length !== count || sha256 !== hashSorted(sent)) {
+		throw new Error(`${count} records were sent and ${found.length} came back, or others`);
+	}
+	return { records: count, sha256 };
+}
+
+function hashSorted(values: Uint8Array[]): string {
+	const hash = new RecordHash();
+	for (const [rank, value] of values.sort(Buffer.compare).entries()) hash.add(rank, value);
+	return hash.digest();
 }
 
 /** What every scenario tells of the part that it timed. */
@@ -179,7 +225,8 @@ export async function timed(
 	};
 }
 
-function processCost(
+/** What `usage` was spent on so many records. */
+export function processCost(
 	usage: MeasuredUsage,
 	records: number,
 	recordBytes: number,

@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { type ProcessUsage, processUsage } from "./process-usage.ts";
@@ -18,9 +19,15 @@ export interface ServerProcess {
 	readonly url: string;
 	/** The WebSocket implementation that answers. */
 	readonly transport: string;
+	/** Where the Kafka protocol is served, as `host:port`; empty where it is not. */
+	readonly kafka: string;
+	/** What it uses at the moment; null where the system does not tell. */
+	usage(): ProcessUsage | null;
 	/** Begins a measurement; calling what it returns ends it. */
 	measure(): () => MeasuredUsage;
 	stop(): Promise<void>;
+	/** Ends it without giving it the time for anything. */
+	kill(): Promise<void>;
 }
 
 /** Between the two ends of a measurement; null where the system does not tell. */
@@ -65,6 +72,8 @@ async function startServer(programArguments: readonly string[]): Promise<ServerP
 	return {
 		url: ready.websocket,
 		transport: ready.transport,
+		kafka: ready.kafka,
+		usage: () => processUsage(pid),
 		measure: () => measureProcess(pid),
 		async stop() {
 			child.kill("SIGTERM");
@@ -72,12 +81,17 @@ async function startServer(programArguments: readonly string[]): Promise<ServerP
 			await ended;
 			clearTimeout(cutOff);
 		},
+		async kill() {
+			child.kill("SIGKILL");
+			await ended;
+		},
 	};
 }
 
 interface ReadyLine {
 	readonly websocket: string;
 	readonly transport: string;
+	readonly kafka: string;
 }
 
 async function readyLine(child: ChildProcess): Promise<ReadyLine> {
@@ -90,7 +104,8 @@ async function readyLine(child: ChildProcess): Promise<ReadyLine> {
 		if (typeof message.websocket !== "string") continue;
 		// What comes later is of no interest, and must not fill the pipe.
 		stderr.resume();
-		return { websocket: message.websocket, transport: String(message.transport) };
+		const { websocket, transport, kafka = "" } = message;
+		return { websocket, transport: String(transport), kafka: String(kafka) };
 	}
 	throw new Error(`a server ended before it was ready:\n${said.join("\n")}`);
 }
@@ -110,4 +125,23 @@ function measureProcess(pid: number): () => MeasuredUsage {
 		if (before === null || after === null) return null;
 		return { cpuSeconds: after.cpuSeconds - before.cpuSeconds, anonymousBytesMax };
 	};
+}
+
+/**
+ * Anonymous memory once it does not change any more, or after so many seconds of changes; 0 where
+ * the system does not tell.
+ */
+export async function settledBytes(
+	server: Pick<ServerProcess, "usage">,
+	secondsMax: number,
+): Promise<number> {
+	const endMs = performance.now() + secondsMax * 1_000;
+	let bytes = server.usage()?.anonymousBytes ?? 0;
+	while (performance.now() < endMs) {
+		await sleep(SAMPLE_MS);
+		const before = bytes;
+		bytes = server.usage()?.anonymousBytes ?? 0;
+		if (bytes === before) break;
+	}
+	return bytes;
 }

@@ -73,6 +73,24 @@ export async function readyBatch(
 	topic: TopicHandle,
 	values: readonly Uint8Array[],
 ): Promise<Uint8Array> {
-	await appendFrame(storage, topic, recordsFrame(values));
-	return (await readBatch(storage, topic, 0)).slice();
+	const [batch] = await readyBatches(storage, topic, values, values.length);
+	return batch as Uint8Array;
+}
+
+/**
+ * Batches as the core itself builds them, of `batchRecords` records each, which carry on one where
+ * the other ends; they are left behind in the topic, which was empty.
+ */
+export async function readyBatches(
+	storage: Storage,
+	topic: TopicHandle,
+	values: readonly Uint8Array[],
+	batchRecords: number,
+): Promise<Uint8Array[]> {
+	const batches: Uint8Array[] = [];
+	for (let offset = 0; offset < values.length; offset += batchRecords) {
+		await appendFrame(storage, topic, recordsFrame(values.slice(offset, offset + batchRecords)));
+		batches.push((await readBatch(storage, topic, offset)).slice());
+	}
+	return batches;
 }

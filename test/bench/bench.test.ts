@@ -36,22 +36,26 @@ function bench(...options: string[]): Promise<Ended> {
 	});
 }
 
+/** Of scenarios that differ only in a number, which `quick` makes small anyway, the last one. */
+const DISTINCT = [
+	...new Map(SCENARIOS.map(({ name }) => [name.replace(/-\d+(b|kib)?$/, ""), name])).values(),
+];
+
 describe("millrace bench --profile quick --json", () => {
 	let ended: Ended;
 	let results: BenchResults;
 
 	beforeAll(async () => {
-		ended = await bench("--profile", "quick", "--json");
+		const chosen = DISTINCT.map((name) => `--scenario=${name}`);
+		ended = await bench("--profile", "quick", "--json", ...chosen);
 		results = JSON.parse(ended.stdout) as BenchResults;
 	});
 
-	test("runs every scenario, and says nothing beside its JSON", () => {
+	test("runs every kind of scenario, and says nothing beside its JSON", () => {
 		expect(ended.stderr).toBe("");
 		expect(ended.status).toBe(0);
 		expect(results.schema).toBe("millrace-bench/2");
-		expect(results.results.map(({ scenario }) => scenario)).toEqual(
-			SCENARIOS.map(({ name }) => name),
-		);
+		expect(results.results.map(({ scenario }) => scenario)).toEqual(DISTINCT);
 	});
 
 	test("measures something in each, and has verified it by count and hash", () => {

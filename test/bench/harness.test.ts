@@ -8,7 +8,7 @@ import { warmPageCache } from "../../bench/harness/page-cache.ts";
 import { Payload, RecordHash } from "../../bench/harness/payload.ts";
 import { processUsage } from "../../bench/harness/process-usage.ts";
 import { summarize } from "../../bench/harness/run.ts";
-import type { RoundResult } from "../../bench/harness/scenario.ts";
+import { checkHash, type RoundResult } from "../../bench/harness/scenario.ts";
 import { Timeline } from "../../bench/harness/timeline.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "millrace-harness-test-"));
@@ -51,11 +51,12 @@ describe("latencies", () => {
 describe("the proof of what came back", () => {
 	const payload = new Payload(100);
 	const count = 10_000;
-	const hashOf = (numbers: readonly number[], offset = (index: number) => index) => {
+	const hashed = (numbers: readonly number[], offset = (index: number) => index) => {
 		const hash = new RecordHash();
 		for (const [index, number] of numbers.entries()) hash.add(offset(index), payload.value(number));
-		return hash.digest();
+		return hash;
 	};
+	const hashOf = (...of: Parameters<typeof hashed>) => hashed(...of).digest();
 	const numbers = Array.from({ length: count }, (_, number) => number);
 
 	test("holds for the same records and for nothing else", () => {
@@ -64,6 +65,13 @@ describe("the proof of what came back", () => {
 		expect(hashOf(numbers.slice(1))).not.toBe(expected);
 		expect(hashOf([1, 0, ...numbers.slice(2)])).not.toBe(expected);
 		expect(hashOf(numbers, (index) => (index < 500 ? index : index + 1))).not.toBe(expected);
+	});
+
+	test("is demanded of every run", () => {
+		const hash = new RecordHash();
+		for (const number of numbers.slice(1)) hash.add(number, payload.value(number));
+		expect(() => checkHash(hash, payload, count)).toThrow("10000 records were sent and 9999 came");
+		expect(checkHash(hashed(numbers), payload, count).records).toBe(count);
 	});
 
 	test("is about values of the size asked for, neighbours different", () => {

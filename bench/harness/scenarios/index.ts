@@ -3,7 +3,15 @@ import type { Scenario } from "../scenario.ts";
 import { ackLatencyScenario } from "./ack-latency.ts";
 import { consumeScenario } from "./consume.ts";
 import { coreAppendScenario } from "./core-append.ts";
+import { connectionsScenario, partitionsScenario } from "./curves.ts";
+import { deliveryLatencyScenario } from "./delivery-latency.ts";
+import { fanOutScenario } from "./fan-out.ts";
+import { kafkaScenario } from "./kafka.ts";
+import { loopDelayScenario } from "./loop-delay.ts";
+import { memoryScenario } from "./memory.ts";
 import { produceScenario } from "./produce.ts";
+import { slowReadersScenario } from "./slow-readers.ts";
+import { startScenarios } from "./start.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
 	coreAppendScenario,
@@ -13,6 +21,18 @@ export const SCENARIOS: readonly Scenario[] = [
 	produceScenario("flushed", 1_024),
 	consumeScenario("for-await"),
 	consumeScenario("batches"),
+	fanOutScenario(100),
+	kafkaScenario("produce", 100),
+	kafkaScenario("produce", 1_024),
+	kafkaScenario("consume", 100),
+	kafkaScenario("consume", 1_024),
 	ackLatencyScenario("written"),
 	ackLatencyScenario("flushed"),
+	deliveryLatencyScenario,
+	loopDelayScenario,
+	slowReadersScenario(1_000),
+	...[1, 10, 100, 1_000].map(connectionsScenario),
+	...[1, 10, 1_000, 10_000].map(partitionsScenario),
+	...startScenarios,
+	...[0, 100, 1_000].map(memoryScenario),
 ];

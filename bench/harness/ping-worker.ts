@@ -1,0 +1,55 @@
+/**
+ * Pings a WebSocket server from a thread of its own until it is told to stop, then posts what its
+ * answers took. The answer to a ping is the first thing that a server's loop does when it comes to
+ * it, so that this is what everybody waits for the loop. Pings are sent by a timer, whatever is
+ * unanswered, and count from when they were sent: a thread that spins to be exact would take the
+ * processor that the broker needs.
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import WebSocket from "ws";
+
+import { LatencyRecorder } from "./latency.ts";
+
+const INTERVAL_MS = 2;
+
+/** Where the answers of the last pings are waited for. */
+const LAST_MS_MAX = 10_000;
+
+const { url, subprotocol } = workerData as { url: string; subprotocol: string };
+let recorder = new LatencyRecorder();
+let sent = 0;
+let answered = 0;
+const socket = new WebSocket(url, subprotocol, { perMessageDeflate: false });
+const payload = Buffer.alloc(8);
+
+socket.on("pong", (data) => {
+	answered += 1;
+	recorder.record(performance.now() - data.readDoubleBE(0));
+});
+socket.on("open", () => {
+	const timer = setInterval(() => {
+		payload.writeDoubleBE(performance.now());
+		sent += 1;
+		socket.ping(Buffer.from(payload));
+	}, INTERVAL_MS);
+	parentPort?.on("message", (message: "begin" | "end") => {
+		if (message === "begin") {
+			recorder = new LatencyRecorder();
+			return;
+		}
+		clearInterval(timer);
+		finish(performance.now() + LAST_MS_MAX);
+	});
+	parentPort?.postMessage("ready");
+});
+
+function finish(untilMs: number): void {
+	if (answered < sent && performance.now() < untilMs) {
+		setTimeout(() => finish(untilMs), INTERVAL_MS);
+		return;
+	}
+	socket.terminate();
+	if (answered < sent) throw new Error(`${sent - answered} pings were not answered`);
+	parentPort?.postMessage(recorder.summary());
+	parentPort?.close();
+}
