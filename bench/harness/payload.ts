@@ -14,6 +14,7 @@ const STAGING_BYTES = 262_144;
  * free nor useless; record `n` has value `n` modulo their number.
  */
 export class Payload {
+	static readonly distinctValues = DISTINCT_VALUES;
 	readonly recordBytes: number;
 	readonly #values: readonly Uint8Array[];
 

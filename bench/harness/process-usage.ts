@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 
 export interface ProcessUsage {
-	/** User and system time since the process began. */
+	/** User and system time since the process began, with that of its children that have ended. */
 	readonly cpuSeconds: number;
 	/** Anonymous memory: heaps and buffers, without mapped files and their page cache. */
 	readonly anonymousBytes: number;
@@ -14,6 +14,8 @@ const TICKS_PER_SECOND = 100;
 /** Fields of /proc/PID/stat behind the name, which may hold blanks and ends with a parenthesis. */
 const USER_TICKS = 11;
 const SYSTEM_TICKS = 12;
+const CHILDREN_USER_TICKS = 13;
+const CHILDREN_SYSTEM_TICKS = 14;
 
 /** Null where there is no /proc, or no such process. */
 export function processUsage(pid: number): ProcessUsage | null {
@@ -27,7 +29,9 @@ export function processUsage(pid: number): ProcessUsage | null {
 		return null;
 	}
 	const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-	const ticks = Number(fields[USER_TICKS]) + Number(fields[SYSTEM_TICKS]);
+	const ticks = [USER_TICKS, SYSTEM_TICKS, CHILDREN_USER_TICKS, CHILDREN_SYSTEM_TICKS]
+		.map((field) => Number(fields[field]))
+		.reduce((sum, value) => sum + value);
 	const anonymous = /^RssAnon:\s+(\d+) kB/m.exec(status);
 	return {
 		cpuSeconds: ticks / TICKS_PER_SECOND,

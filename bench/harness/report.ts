@@ -28,6 +28,13 @@ export function formatTable({ heads, rows }: Table): string {
 	return [heads, ...rows].map(line).join("\n");
 }
 
+/** The same for a page. */
+export function markdownTable({ heads, rows }: Table): string {
+	const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+	const rule = heads.map((_, column) => (column === 0 ? "---" : "---:"));
+	return [line(heads), line(rule), ...rows.map(line)].join("\n");
+}
+
 function throughputTable({ results, roofline }: BenchResults): Table {
 	return {
 		heads: [

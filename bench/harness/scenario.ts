@@ -18,7 +18,7 @@ import { Timeline } from "./timeline.ts";
 export const GIBIBYTE = 1_073_741_824;
 
 /** `flush.messages` of a topic whose acks do not wait for the disk. */
-const NEVER = "9223372036854775807";
+export const NEVER = "9223372036854775807";
 
 const TOPIC = "bench";
 

@@ -110,7 +110,8 @@ async function readyLine(child: ChildProcess): Promise<ReadyLine> {
 	throw new Error(`a server ended before it was ready:\n${said.join("\n")}`);
 }
 
-function measureProcess(pid: number): () => MeasuredUsage {
+/** Begins a measurement of any process; calling what it returns ends it. */
+export function measureProcess(pid: number): () => MeasuredUsage {
 	const before = processUsage(pid);
 	let anonymousBytesMax = before?.anonymousBytes ?? 0;
 	const sample = (): ProcessUsage | null => {

@@ -1,0 +1,69 @@
+/** The part of docs/benchmarks.md about peers. */
+import { markdownTable } from "../harness/report.ts";
+import { loadsOf, peersTable, peersWins, settingsTable } from "./report.ts";
+import type { GroupResults, PeersResults } from "./results.ts";
+
+const INTRODUCTION = `
+## Beside Apache Kafka, NATS JetStream and Redis Streams
+
+The same load for Millrace and for what would be chosen instead, on one machine in one run. In a
+clone:
+
+\`\`\`sh
+bench/peers/install.sh                # Kafka from Maven, NATS from Go, Redis from Debian
+npm run bench:peers                   # an hour; a table; --json FILE for programs
+npm run bench:peers -- --peers nats --rounds 1 --seconds 1 --scenario nats-produce
+\`\`\`
+
+- Beside Kafka the client is the same for both: a program around librdkafka, with its defaults but
+  for a longer queue of the consumer (\`bench/peers/load/kafka-load.c\`), and Kafka's own
+  ProducerPerformance and ConsumerPerformance. Topics have one partition and the same configuration.
+- Beside NATS and Redis the load is one Node process with the contender's own client: Millrace's
+  over WebSocket; NATS native and over WebSocket, with an ack a record or its fast ingest, read by
+  an ordered consumer; Redis with pipelined XADD, read by XREAD. How much may lie unacknowledged is
+  what each is fastest with.
+- \`written\` and \`flushed\` are the settings in the tables. Where a peer flushes what is written
+  after a while, Millrace's topics do so after the same while (\`flush.ms\`).
+- Both brokers run all the time, and only one of them has a load. Contenders take turns within each
+  scenario, and scenarios within each round; a shorter round that is not counted comes first.
+  Between two of them the topic is removed and the system's buffers are written out.
+- All that is sent is read back, and compared by count and by a SHA-256 of offsets and values; what
+  Kafka's tools send is counted, and hashed to be the same for both.
+- Figures are medians of the rounds. The columns on the right tell Millrace's figure as a multiple
+  of that row's, from the pairs of each round: the median, the lowest and the highest. CPU and
+  memory are the broker's: user and system time, and anonymous memory at its largest.
+`;
+
+/** Results are in the order of their names; without any it tells how to have some. */
+export function renderPeers(all: readonly PeersResults[]): string {
+	return `${INTRODUCTION}${all.map(renderRun).join("")}`;
+}
+
+function renderRun({
+	machine,
+	started_at,
+	command,
+	seconds,
+	rounds,
+	groups,
+}: PeersResults): string {
+	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
+	return [
+		`\n### ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
+		`${machine.operating_system}, Node ${machine.node}; load average ${machine.load_average} ` +
+			`before the run.\n\`${command}\`: ${rounds} x ${seconds} s.`,
+		...groups.flatMap(renderGroup),
+		"",
+	].join("\n\n");
+}
+
+function renderGroup(group: GroupResults): string[] {
+	const wins = peersWins(group);
+	const list = (lines: readonly string[]) => lines.map((line) => `- ${line}`).join("\n");
+	return [
+		markdownTable(settingsTable(group)),
+		`Loads:\n\n${list(loadsOf(group))}`,
+		markdownTable(peersTable(group)),
+		`Where the peer is better:\n\n${list(wins.length === 0 ? ["nowhere"] : wins)}`,
+	];
+}

@@ -1,0 +1,126 @@
+/**
+ * The same load beside Apache Kafka, NATS JetStream and Redis Streams, which bench/peers/install.sh
+ * installs: `npm run bench:peers`, with `-- --help` for its options.
+ */
+import { writeFile } from "node:fs/promises";
+import { Command, InvalidArgumentError, Option } from "commander";
+
+import { formatTable } from "../harness/report.ts";
+import type { PeerGroup } from "./contender.ts";
+import { missingPeer } from "./installed.ts";
+import { KAFKA_GROUP } from "./kafka-group.ts";
+import { NATS_GROUP } from "./nats-group.ts";
+import { REDIS_GROUP } from "./redis-group.ts";
+import { loadsOf, peersTable, peersWins, settingsTable } from "./report.ts";
+import { type GroupResults, PEERS, type PeerName, type PeersResults } from "./results.ts";
+import { runPeers } from "./run.ts";
+
+const MEBIBYTE = 1_048_576;
+
+/** A run that is not to take long does not fill the whole memory either. */
+const WARMED_PER_STORED = 16;
+
+const GROUPS: Record<PeerName, PeerGroup> = {
+	kafka: KAFKA_GROUP,
+	nats: NATS_GROUP,
+	redis: REDIS_GROUP,
+};
+
+interface Options {
+	readonly peers: readonly PeerName[];
+	readonly rounds: number;
+	readonly seconds: number;
+	readonly mebibytes: number;
+	readonly scenario?: readonly string[];
+	readonly directory: string;
+	readonly json?: string;
+}
+
+const program = new Command("bench:peers")
+	.description("measure Millrace beside its peers, which bench/peers/install.sh installs")
+	.addOption(
+		new Option("--peers <names>", "some of them, in this order, with commas between")
+			.argParser(parsePeers)
+			.default(PEERS, PEERS.join(",")),
+	)
+	.option("--rounds <n>", "of every scenario; the median counts", parseRounds, 3)
+	.option("--seconds <n>", "length of each timed part", parseAmount, 5)
+	.option("--mebibytes <n>", "values that are stored at most", parseAmount, 2_048)
+	.option("--scenario <names...>", "only those whose names begin so")
+	.option("--directory <dir>", "where data is written and removed again", ".")
+	.option("--json <file>", "where results are written to, for programs")
+	.action(main);
+
+async function main(options: Options): Promise<void> {
+	for (const peer of options.peers) {
+		const missing = missingPeer(peer);
+		if (missing !== null) program.error(missing);
+	}
+	const isChosen = (name: string): boolean =>
+		options.scenario?.some((beginning) => name.startsWith(beginning)) ?? true;
+	const groups = options.peers.map((peer) => GROUPS[peer]);
+	const chosen = groups.flatMap(({ scenarios }) => scenarios.map(({ name }) => name));
+	if (!chosen.some(isChosen)) program.error(`Scenarios are ${chosen.join(", ")}.`);
+	const storedBytesMax = options.mebibytes * MEBIBYTE;
+	const results = await runPeers({
+		groups: groups.filter(({ scenarios }) => scenarios.some(({ name }) => isChosen(name))),
+		isChosen,
+		rounds: options.rounds,
+		seconds: options.seconds,
+		storedBytesMax,
+		warmedBytesMax: storedBytesMax * WARMED_PER_STORED,
+		directory: options.directory,
+		command: ["npm run bench:peers --", ...process.argv.slice(2)].join(" "),
+		onProgress: (step) => process.stderr.write(`${step}\n`),
+	});
+	if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(results)}\n`);
+	process.stdout.write(describePeers(results));
+}
+
+/** What a terminal shows. */
+function describePeers({ machine, rounds, seconds, groups }: PeersResults): string {
+	return [
+		`${rounds} x ${seconds} s, ${machine.cpus} x ${machine.cpu}, load ${machine.load_average}`,
+		...groups.flatMap(describeGroup),
+		"",
+	].join("\n\n");
+}
+
+function describeGroup(group: GroupResults): string[] {
+	const wins = peersWins(group);
+	return [
+		formatTable(settingsTable(group)),
+		loadsOf(group)
+			.map((load) => `load: ${load}`)
+			.join("\n"),
+		formatTable(peersTable(group)),
+		["where the peer is better:", ...(wins.length === 0 ? ["nowhere"] : wins)].join("\n  "),
+	];
+}
+
+function parsePeers(text: string): PeerName[] {
+	const names = text.split(",");
+	return names.map((name) => {
+		const peer = PEERS.find((known) => known === name);
+		if (peer === undefined) throw new InvalidArgumentError(`Peers are ${PEERS.join(", ")}.`);
+		return peer;
+	});
+}
+
+function parseRounds(text: string): number {
+	const rounds = Number(text);
+	if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) {
+		throw new InvalidArgumentError("Expected a number of rounds from 1 to 100.");
+	}
+	return rounds;
+}
+
+function parseAmount(text: string): number {
+	const amount = Number(text);
+	if (!(amount > 0 && amount <= 100_000)) {
+		throw new InvalidArgumentError("Expected a number above 0, at most 100000.");
+	}
+	return amount;
+}
+
+await program.parseAsync();

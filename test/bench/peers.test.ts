@@ -1,0 +1,203 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+
+import { renderPeers } from "../../bench/peers/document.ts";
+import { missingPeer } from "../../bench/peers/installed.ts";
+import { peersTable, peersWins, ratioOf } from "../../bench/peers/report.ts";
+import type {
+	ContenderName,
+	ContenderRounds,
+	GroupResults,
+	PeerName,
+	PeerRound,
+	PeersResults,
+} from "../../bench/peers/results.ts";
+
+const program = fileURLToPath(new URL("../../dist/bench/peers/main.js", import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), "millrace-peers-test-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Runs the comparison with next to nothing of everything. */
+async function runPeers(...options: string[]): Promise<{
+	status: number | null;
+	stdout: string;
+	stderr: string;
+}> {
+	const child = spawn(process.execPath, [program, ...options]);
+	let stdout = "";
+	let stderr = "";
+	child.stdout.on("data", (text) => {
+		stdout += String(text);
+	});
+	child.stderr.on("data", (text) => {
+		stderr += String(text);
+	});
+	const [status] = await once(child, "close");
+	return { status, stdout, stderr };
+}
+
+describe("npm run bench:peers", () => {
+	test.for<[PeerName, readonly ContenderName[]]>([
+		["kafka", ["millrace", "kafka"]],
+		["nats", ["millrace", "nats-websocket", "nats"]],
+		["redis", ["millrace", "redis"]],
+	])("measures the same load beside %s", async ([peer, contenders], context) => {
+		const missing = missingPeer(peer);
+		if (missing !== null) context.skip(missing);
+		const data = join(directory, peer);
+		mkdirSync(data);
+		const json = join(directory, `${peer}.json`);
+		const scenarios = {
+			kafka: ["kafka-produce-flushed-acks-all-100b", "kafka-consume-100b"],
+			nats: ["nats-produce-fast-ingest-written-100b", "nats-consume-each-100b"],
+			redis: ["redis-produce-written-100b", "redis-consume-batches-100b"],
+		}[peer];
+		const extent = ["--rounds=1", "--seconds=0.1", "--mebibytes=2"];
+		const places = [`--directory=${data}`, `--json=${json}`];
+		const { status, stdout, stderr } = await runPeers(
+			...[`--peers=${peer}`, ...extent, ...places, "--scenario", ...scenarios],
+		);
+		expect(status, stderr).toBe(0);
+		const results = JSON.parse(readFileSync(json, "utf8")) as PeersResults;
+		expect(results.schema).toBe("millrace-peers/1");
+		const [group] = results.groups;
+		expect(group?.scenarios.map(({ scenario }) => scenario)).toEqual(scenarios);
+		for (const scenario of group?.scenarios ?? []) {
+			expect(scenario.contenders.map(({ contender }) => contender)).toEqual(contenders);
+			for (const { rounds } of scenario.contenders) {
+				expect(rounds).toHaveLength(1);
+				expect(rounds[0]?.records_per_second).toBeGreaterThan(0);
+				expect(rounds[0]?.verified.records).toBeGreaterThan(0);
+				expect(rounds[0]?.verified.sha256).toMatch(/^[0-9a-f]{64}$/);
+				if (process.platform !== "linux") continue;
+				expect(rounds[0]?.broker?.anonymous_bytes_max).toBeGreaterThan(1_000_000);
+			}
+		}
+		for (const { title, version, written, flushed } of group?.contenders ?? []) {
+			expect(version).toMatch(/^\d+\.\d+/);
+			expect(stdout).toMatch(new RegExp(`${title} +${version}`));
+			expect(stdout).toContain(written);
+			expect(stdout).toContain(flushed);
+		}
+		expect(readdirSync(data)).toEqual([]);
+	});
+
+	test("says what it has when it is asked for something else", async () => {
+		const peers = await runPeers("--peers=rabbit");
+		expect(peers.status).not.toBe(0);
+		expect(peers.stderr).toContain("Peers are kafka, nats, redis.");
+		const amount = await runPeers("--seconds=0");
+		expect(amount.status).not.toBe(0);
+		expect(amount.stderr).toContain("Expected a number above 0");
+	});
+});
+
+describe("the report", () => {
+	const round = (rate: number, cpuSecondsPerGib: number | null, memory = 50e6): PeerRound => ({
+		records: 1_000,
+		seconds: 1_000 / rate,
+		records_per_second: rate,
+		bytes_per_second: rate * 100,
+		broker:
+			cpuSecondsPerGib === null
+				? null
+				: {
+						cpu_seconds: 1,
+						cpu_seconds_per_gib: cpuSecondsPerGib,
+						cpu_us_per_record: 1,
+						anonymous_bytes_max: memory,
+					},
+		client_cpu_seconds: null,
+		verified: { records: 1_000, sha256: "0".repeat(64) },
+	});
+	const millrace: ContenderRounds = {
+		contender: "millrace",
+		rounds: [round(900, 1), round(1_000, 1.5), round(400, 1)],
+	};
+	const redis: ContenderRounds = {
+		contender: "redis",
+		rounds: [round(1_000, 4, 20e6), round(2_000, 3, 40e6), round(100, 2, 100e6)],
+	};
+	const rate = ({ records_per_second }: PeerRound) => records_per_second;
+	const group: GroupResults = {
+		peer: "redis",
+		page_cache_warmed_bytes: 0,
+		contenders: [
+			{ contender: "millrace", title: "Millrace", version: "1", written: "w", flushed: "f" },
+			{ contender: "redis", title: "Redis Streams", version: "7", written: "w", flushed: "f" },
+		],
+		scenarios: [
+			{
+				scenario: "redis-produce-written-100b",
+				about: "one producer",
+				load: "a load",
+				durability: "written",
+				record_bytes: 100,
+				contenders: [millrace, redis],
+			},
+		],
+	};
+
+	test("compares rounds that ran beside each other, not medians of different rounds", () => {
+		expect(ratioOf(millrace, redis, rate)).toEqual({ median: 0.9, min: 0.5, max: 4 });
+	});
+
+	test("compares nothing where a figure is missing", () => {
+		const unknown = { ...redis, rounds: [round(1, null), round(1, 2), round(1, 2)] };
+		const cpu = ({ broker }: PeerRound) => broker?.cpu_seconds_per_gib ?? null;
+		expect(ratioOf(millrace, unknown, cpu)).toBeNull();
+		expect(ratioOf(millrace, { ...redis, rounds: [] }, cpu)).toBeNull();
+	});
+
+	test("lists what the peer is better in, and nothing else", () => {
+		expect(peersWins(group)).toEqual([
+			"redis-produce-written-100b: Redis Streams is faster " +
+				"(Millrace has 0.90x (0.50-4.00) its rate)",
+			"redis-produce-written-100b: Redis Streams uses less memory " +
+				"(Millrace has 1.25x (0.50-2.50) its memory)",
+		]);
+	});
+
+	test("shows medians, and ratios beside the peer alone", () => {
+		const [, ours, theirs] = peersTable(group).rows;
+		expect(ours?.slice(0, 4)).toEqual(["  Millrace", "900", "0.1", "1.00"]);
+		expect(ours?.slice(-3)).toEqual(["", "", ""]);
+		expect(theirs?.slice(-3)).toEqual([
+			"0.90x (0.50-4.00)",
+			"0.50x (0.25-0.50)",
+			"1.25x (0.50-2.50)",
+		]);
+	});
+
+	test("is a part of the page, with the peer's wins", () => {
+		const machine = {
+			cpu: "CPU",
+			cpus: 2,
+			memory_bytes: 8 * 1_073_741_824,
+			operating_system: "Linux",
+			node: "v20",
+			file_system: "0xef53",
+			load_average: 0.1,
+		};
+		const page = renderPeers([
+			{
+				schema: "millrace-peers/1",
+				started_at: "2026-01-02T03:04:05.000Z",
+				command: "npm run bench:peers",
+				seconds: 5,
+				stored_bytes_max: 1,
+				rounds: 3,
+				machine,
+				groups: [group],
+			},
+		]);
+		expect(page).toContain("### 2 x CPU, 8 GiB, 2026-01-02");
+		expect(page).toContain("| Redis Streams | 7 | w | f |");
+		expect(page).toContain("- redis-produce-written-100b: Redis Streams is faster");
+	});
+});
