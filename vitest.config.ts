@@ -35,8 +35,8 @@ export default defineConfig({
 					name: "parts",
 					include: ["test/**/*.test.ts"],
 					exclude: MEASURED,
-					// One more than cores where these are few: what waits for a disk or a timer leaves room.
-					maxWorkers: Math.max(3, availableParallelism() - 1),
+					// More than cores where these are few: what waits for a disk or a timer leaves room.
+					maxWorkers: Math.max(4, availableParallelism() - 1),
 					sequence: { groupOrder: 0 },
 				},
 			},

@@ -18,15 +18,17 @@ const isLong = process.env.MILLRACE_TEST_LONG === "1";
 
 /**
  * Runs a command in the repository and resolves with its exit status; output passes unless `onLine`
- * takes it, or nobody wants it (`isSilent`).
+ * takes all of it, or nobody wants it (`isSilent`).
  */
 function run(command, commandArguments, { env = {}, onLine, isSilent = false } = {}) {
 	const child = spawn(command, commandArguments, {
 		cwd: rootDirectory,
 		env: { ...process.env, ...env },
-		stdio: isSilent ? "ignore" : ["ignore", onLine ? "pipe" : "inherit", "inherit"],
+		stdio: isSilent ? "ignore" : ["ignore", ...Array(2).fill(onLine ? "pipe" : "inherit")],
 	});
-	if (onLine) createInterface({ input: child.stdout }).on("line", onLine);
+	for (const input of onLine ? [child.stdout, child.stderr] : []) {
+		createInterface({ input }).on("line", onLine);
+	}
 	return new Promise((resolve, reject) => {
 		child.on("error", reject);
 		child.on("close", (status, signal) => resolve(status ?? signal));
@@ -107,15 +109,14 @@ const CARGO_TEST = [
 ];
 
 /**
- * Compiles the Rust tests with what the processors have left: tests of TypeScript wait a lot. What
- * does not compile is told by the run of the Rust tests that comes behind.
+ * Compiles the Rust tests with what the processors have left, then runs them: tests of TypeScript
+ * wait a lot. Resolves with what the run told, too: it is shown when it disturbs no other output.
  */
-function compileRustTests() {
-	return run("nice", ["-n", "19", ...CARGO_TEST, "--no-run", "--quiet"], { isSilent: true });
-}
-
 async function testRust() {
+	// What does not compile is told by the run.
+	await run("nice", ["-n", "19", ...CARGO_TEST, "--no-run", "--quiet"], { isSilent: true });
 	const summary = { passed: 0, failed: 0, failures: [], skipped: {} };
+	const told = [];
 	const [cargo, ...cargoArguments] = CARGO_TEST;
 	const status = await run(cargo, cargoArguments, {
 		env: {
@@ -124,7 +125,7 @@ async function testRust() {
 			...(isLong ? SIMULATION_LONG : {}),
 		},
 		onLine(line) {
-			process.stdout.write(`${line}\n`);
+			told.push(line);
 			const result = /^test result: .* (\d+) passed; (\d+) failed;/.exec(line);
 			if (result) {
 				summary.passed += Number(result[1]);
@@ -139,7 +140,7 @@ async function testRust() {
 		},
 	});
 	// It did not compile, or a test process died.
-	return withStatus(summary, status, "cargo test");
+	return { told, ...withStatus(summary, status, "cargo test") };
 }
 
 if (!(await build())) {
@@ -150,11 +151,12 @@ const summaries = [];
 if (vitestArguments.length > 0) {
 	summaries.push(await testTypeScript());
 } else {
-	const compiled = compileRustTests();
+	const testsOfRust = testRust();
 	summaries.push(await testTypeScript(process.execPath, ["--project=parts"]));
-	await compiled;
+	const { told, ...summary } = await testsOfRust;
+	process.stdout.write(`${told.join("\n")}\n`);
+	summaries.push(summary);
 	summaries.push(await testTypeScript(process.execPath, ["--project=measured"]));
-	summaries.push(await testRust());
 	if (isLong) summaries.push(...(await testOtherNodes()));
 }
 

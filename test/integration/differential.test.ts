@@ -120,11 +120,44 @@ interface Comparison {
 	readonly differences: readonly Difference[];
 }
 
+/** Has a session of its own do something. */
+async function withSession<Result>(
+	side: Session,
+	work: (session: Session) => Promise<Result>,
+): Promise<Result> {
+	const session = side.another();
+	try {
+		return await work(session);
+	} finally {
+		await session.close();
+	}
+}
+
 /** Whatever `it` prepares, for runs of it. */
-async function prepare(it: Scenario, session: Session): Promise<unknown> {
-	await session.close();
-	session.start("");
-	return it.prepare?.(session);
+async function prepare(it: Scenario, side: Session): Promise<unknown> {
+	return withSession(side, async (session) => it.prepare?.(session));
+}
+
+/** What a scenario is answered in one version. */
+function runVersion(
+	it: Scenario,
+	version: number,
+	side: Session,
+	context: unknown,
+	groups: string,
+): Promise<readonly Answer[]> {
+	return withSession(side, async (session) => {
+		session.start(`${it.api} v${version}, ${it.name}`);
+		const id = `${groups}${it.api}-${it.name}-${version}`.toLowerCase();
+		await it.run(session, version, id.replaceAll(/[^a-z0-9]+/g, "-"), context);
+		return session.answers;
+	});
+}
+
+/** As `Promise.all`, but all come to their end before one's failure is told. */
+async function allEnded<Result>(running: readonly Promise<Result>[]): Promise<Result[]> {
+	await Promise.allSettled(running);
+	return Promise.all(running);
 }
 
 /** `groups`: the beginning of the ids, so that another run finds nothing that this one left. */
@@ -134,25 +167,17 @@ async function runScenario(
 	contexts: readonly [kafka: unknown, millrace: unknown],
 	groups: string,
 ): Promise<Comparison> {
-	const run = async (session: Session, context: unknown) => {
-		await session.close();
+	const versions = versionsOf(it);
+	const run = async (side: Session, context: unknown) => {
+		const ask = (version: number) => runVersion(it, version, side, context, groups);
+		if (it.waits) return (await allEnded(versions.map(ask))).flat();
 		const answers: Answer[] = [];
-		for (const version of versionsOf(it)) {
-			session.start(`${it.api} v${version}, ${it.name}`);
-			const id = `${groups}${it.api}-${it.name}-${version}`.toLowerCase();
-			await it.run(session, version, id.replaceAll(/[^a-z0-9]+/g, "-"), context);
-			answers.push(...session.answers);
-		}
+		for (const version of versions) answers.push(...(await ask(version)));
 		return answers;
 	};
-	// Both to their end, so that neither goes on during the next scenario.
-	const [theirs, ours] = await Promise.allSettled([
-		run(kafka, contexts[0]),
-		run(millrace, contexts[1]),
-	]);
-	if (theirs.status === "rejected") throw theirs.reason;
-	if (ours.status === "rejected") throw ours.reason;
-	return { millrace: ours.value, differences: compare(theirs.value, ours.value) };
+	// So that neither goes on during the next scenario.
+	const [theirs, ours] = await allEnded([run(kafka, contexts[0]), run(millrace, contexts[1])]);
+	return { millrace: ours as Answer[], differences: compare(theirs as Answer[], ours as Answer[]) };
 }
 
 /** Those differences that nobody knows of. */
@@ -198,11 +223,15 @@ function textsOf(differences: readonly Difference[]): string[] {
 }
 
 describe("the same is asked of Apache Kafka and of Millrace", () => {
-	test.for(scenarios)("$api: $name", { timeout: SCENARIO_MS_MAX }, async (it, context) => {
-		const both = sides ?? context.skip(MISSING_KAFKA_JAVA);
-		const unknown = await unknownDifferences(it, both);
-		expect(textsOf(unknown)).toEqual([]);
-	});
+	const timeout = SCENARIO_MS_MAX;
+	for (const isConcurrent of [true, false]) {
+		const chosen = scenarios.filter(({ waits = false }) => waits === isConcurrent);
+		test.for(chosen)("$api: $name", { timeout, concurrent: isConcurrent }, async (it, context) => {
+			const both = sides ?? context.skip(MISSING_KAFKA_JAVA);
+			const unknown = await unknownDifferences(it, both);
+			context.expect(textsOf(unknown)).toEqual([]);
+		});
+	}
 
 	test.for(apis)("$name in versions that nobody knows", async ({ name, latest }, context) => {
 		const { kafka, millrace } = sides ?? context.skip(MISSING_KAFKA_JAVA);

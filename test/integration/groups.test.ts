@@ -7,6 +7,7 @@ import { describe, expect, test } from "vitest";
 
 import { CONSUMER_GROUP_HEARTBEAT } from "../../src/kafka/generated/68-consumer-group-heartbeat.ts";
 import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
+import { RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import {
 	CLIENT_PROGRAMS,
 	CONFLUENT,
@@ -30,7 +31,7 @@ const PARTITIONS = 6;
 /** Much longer than it takes on an idle machine: several clients start together, some in Java. */
 const TIMEOUT_MS = 150_000;
 
-const at = serveKafka(["--group-initial-rebalance-delay-ms", "0"]);
+const at = serveKafka();
 
 /** What the members of one group did, in the order in which this process heard of it. */
 class Observed {
@@ -179,41 +180,14 @@ const hasConsumerProtocol =
 const ways = CLIENT_PROGRAMS.flatMap((client) =>
 	client.protocols
 		.filter((protocol) => protocol !== "consumer" || hasConsumerProtocol)
-		.map((protocol) => ({ client, name: client.name, protocol })),
+		.map((protocol, index, all) => ({
+			client,
+			name: client.name,
+			protocol,
+			// Of each client the newest.
+			isLong: index < all.length - 1,
+		})),
 );
-
-describe.concurrent("a group grows from one member to three and shrinks to one", () => {
-	test.for(ways)("$name, $protocol", { timeout: TIMEOUT_MS }, async (way, context) => {
-		const { client, protocol } = way;
-		const commandLine = client.commandLine() ?? context.skip(client.missing);
-		const { onTestFinished } = context;
-		const group = await startGroup(commandLine, protocol, onTestFinished, { handleMs: 5 });
-		const { observed } = group;
-		const COUNT = 900;
-		await produceNumbered(group, 0, 300);
-
-		const first = group.join("first");
-		await observed.until("the first member has it all", () => share(first) === PARTITIONS);
-		await observed.until("the first member works", () => observed.delivered >= 20);
-		const second = group.join("second");
-		await observed.until("two share", () => share(first) === 3 && share(second) === 3);
-		await produceNumbered(group, 300, 600);
-		const third = group.join("third");
-		const members = [first, second, third];
-		await observed.until("three share", () => members.every((member) => share(member) === 2));
-		await produceNumbered(group, 600, COUNT);
-		await first.leave();
-		await observed.until("two go on", () => share(second) === 3 && share(third) === 3);
-		await second.leave();
-		await observed.until("one goes on", () => share(third) === PARTITIONS);
-		await observed.until("all is delivered", () => observed.delivered === COUNT);
-		await third.leave();
-
-		expect(observed.repeatedAfterCommit).toEqual([]);
-		expectEachOnce(observed, COUNT);
-		expect(await committedSum(group)).toBe(COUNT);
-	});
-});
 
 /** Rolls a group from one protocol to the other, one member at a time. */
 async function roll(
@@ -237,27 +211,23 @@ async function roll(
 }
 
 describe.concurrent("a group is rolled from the classic protocol to the new one and back", () => {
-	// Members of the new protocol learn of changes with their heartbeats.
-	const prompt = serveKafka([
-		"--group-initial-rebalance-delay-ms=0",
-		"--group-consumer-min-heartbeat-interval-ms=500",
-		"--group-consumer-heartbeat-interval-ms=500",
-	]);
 	const ways = CLIENT_PROGRAMS.filter(({ protocols }) => protocols.includes("consumer")).flatMap(
 		(client) =>
 			(["eager", "cooperative"] as const).map((classic) => ({
 				client,
 				name: client.name,
 				classic,
+				// Of each client one, and of each way one.
+				isLong: (client === JAVA) === (classic === "cooperative"),
 			})),
 	);
 	test.for(ways)("$name, $classic", { timeout: 2 * TIMEOUT_MS }, async (way, context) => {
-		const { client, classic } = way;
+		const { client, classic, isLong } = way;
 		if (!hasConsumerProtocol) context.skip(ONLY_MILLRACE);
+		if (isLong && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
 		const commandLine = client.commandLine() ?? context.skip(client.missing);
 		const { onTestFinished } = context;
-		const options = { handleMs: 5, target: prompt() };
-		const group = await startGroup(commandLine, classic, onTestFinished, options);
+		const group = await startGroup(commandLine, classic, onTestFinished, { handleMs: 5 });
 		const { observed } = group;
 		let count = 0;
 		// Java's client gives a commit up that meets a change of its epoch, and reads those records
@@ -287,6 +257,40 @@ describe.concurrent("a group is rolled from the classic protocol to the new one 
 		expect(observed.repeatedAfterCommit).toEqual([]);
 		expectEachOnce(observed, count);
 		expect(await committedSum(group)).toBe(count);
+	});
+});
+
+describe.concurrent("a group grows from one member to three and shrinks to one", () => {
+	test.for(ways)("$name, $protocol", { timeout: TIMEOUT_MS }, async (way, context) => {
+		const { client, protocol, isLong } = way;
+		if (isLong && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
+		const commandLine = client.commandLine() ?? context.skip(client.missing);
+		const { onTestFinished } = context;
+		const group = await startGroup(commandLine, protocol, onTestFinished, { handleMs: 5 });
+		const { observed } = group;
+		const COUNT = 900;
+		await produceNumbered(group, 0, 300);
+
+		const first = group.join("first");
+		await observed.until("the first member has it all", () => share(first) === PARTITIONS);
+		await observed.until("the first member works", () => observed.delivered >= 20);
+		const second = group.join("second");
+		await observed.until("two share", () => share(first) === 3 && share(second) === 3);
+		await produceNumbered(group, 300, 600);
+		const third = group.join("third");
+		const members = [first, second, third];
+		await observed.until("three share", () => members.every((member) => share(member) === 2));
+		await produceNumbered(group, 600, COUNT);
+		await first.leave();
+		await observed.until("two go on", () => share(second) === 3 && share(third) === 3);
+		await second.leave();
+		await observed.until("one goes on", () => share(third) === PARTITIONS);
+		await observed.until("all is delivered", () => observed.delivered === COUNT);
+		await third.leave();
+
+		expect(observed.repeatedAfterCommit).toEqual([]);
+		expectEachOnce(observed, COUNT);
+		expect(await committedSum(group)).toBe(COUNT);
 	});
 });
 
@@ -372,8 +376,8 @@ describe.concurrent("a static member that comes back", () => {
 });
 
 describe("an empty group waits for its members", () => {
-	// By default: 3 s, as Kafka.
-	const waiting = serveKafka();
+	// As by default, and in Kafka.
+	const waiting = serveKafka(["--group-initial-rebalance-delay-ms=3000"]);
 	test("two that join one after the other are one generation", async (context) => {
 		if (EXTERNAL_BOOTSTRAP !== undefined) context.skip(ONLY_MILLRACE);
 		const commandLine = FRANZ.commandLine() ?? context.skip(FRANZ.missing);

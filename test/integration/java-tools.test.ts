@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 
-import { kafkaJava, MISSING_KAFKA_JAVA } from "../optional-parts.ts";
+import { kafkaJava, MISSING_KAFKA_JAVA, RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { runTool } from "./client-programs.ts";
 import { createTopic, serveKafka, uniqueName } from "./kafka-target.ts";
 
 const TIMEOUT_MS = 150_000;
 const TOOLS = "org.apache.kafka.tools";
 
-const at = serveKafka(["--group-initial-rebalance-delay-ms", "0"]);
+const at = serveKafka();
 
 interface Context {
 	skip(reason: string): never;
@@ -115,6 +115,7 @@ describe.concurrent("the tools of Apache Kafka", { timeout: TIMEOUT_MS }, () => 
 	});
 
 	test("the performance tools write and read", async (context) => {
+		if (!RUNS_LONG_TESTS) context.skip(TOO_LONG);
 		const topic = await createTopic(at(), 2);
 		const count = "20000";
 		const produced = await tool(context, "ProducerPerformance", [
@@ -132,6 +133,7 @@ describe.concurrent("the tools of Apache Kafka", { timeout: TIMEOUT_MS }, () => 
 	});
 
 	test("the verifiable producer and consumer agree on every record", async (context) => {
+		if (!RUNS_LONG_TESTS) context.skip(TOO_LONG);
 		const topic = await createTopic(at(), 3);
 		const group = uniqueName("group");
 		const limits = ["--topic", topic, "--max-messages", "1000"];

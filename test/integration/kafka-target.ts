@@ -25,6 +25,13 @@ export const EXTERNAL_BOOTSTRAP = process.env.MILLRACE_TEST_KAFKA_BOOTSTRAP;
 
 const READY_MS_MAX = 60_000;
 
+/** Nobody waits for members that do not come, nor long for the heartbeat that tells of a change. */
+const PROMPT_FLAGS = [
+	"--group-initial-rebalance-delay-ms=0",
+	"--group-consumer-min-heartbeat-interval-ms=500",
+	"--group-consumer-heartbeat-interval-ms=500",
+];
+
 /** Why a test that is about Millrace alone is skipped against another Kafka. */
 export const ONLY_MILLRACE = "it is about Millrace, and the tests run against another Kafka";
 
@@ -64,7 +71,7 @@ async function address(
 	const dataDir = temporaryDirectory(atEnd);
 	const broker = await BrokerProcess.start({
 		dataDir,
-		flags: ["--kafka", "127.0.0.1:0", ...flags],
+		flags: ["--kafka", "127.0.0.1:0", ...PROMPT_FLAGS, ...flags],
 		atEnd,
 	});
 	if (broker.kafka === null) throw new Error("the broker serves no Kafka clients");

@@ -9,7 +9,7 @@ import { kcatBinary, MISSING_KCAT } from "../optional-parts.ts";
 import { CODECS, runTool, runToolBytes } from "./client-programs.ts";
 import { createTopic, ONLY_MILLRACE, serveKafka, uniqueName } from "./kafka-target.ts";
 
-const at = serveKafka(["--group-initial-rebalance-delay-ms", "0"]);
+const at = serveKafka();
 
 /** A command line of kcat for the broker. */
 function kcat(context: { skip(reason: string): never }, ...parameters: string[]): string[] {

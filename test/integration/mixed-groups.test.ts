@@ -38,7 +38,7 @@ const WAYS = (
 	] as const
 ).map(([program, protocol]) => ({ program, name: program.name, protocol }));
 
-const at = serveKafka(["--group-initial-rebalance-delay-ms", "0"]);
+const at = serveKafka();
 
 /** How often each record was delivered, by its value, to whom. */
 type Deliveries = Map<string, string[]>;

@@ -377,6 +377,7 @@ const alterConfigsScenarios: Scenario[] = [
 	scenario({
 		api: "AlterConfigs",
 		name: "topics",
+		waits: true,
 		needs: ["DescribeConfigs"],
 		async run(session, version, id) {
 			const { name } = await session.topic(id, 1, { "retention.ms": "5000" });
@@ -411,6 +412,7 @@ const alterConfigsScenarios: Scenario[] = [
 	scenario({
 		api: "IncrementalAlterConfigs",
 		name: "topics",
+		waits: true,
 		needs: ["DescribeConfigs"],
 		async run(session, version, id) {
 			const { name } = await session.topic(id, 1, { "retention.ms": "5000" });
@@ -474,6 +476,7 @@ const alterConfigsScenarios: Scenario[] = [
 	scenario({
 		api: "IncrementalAlterConfigs",
 		name: "groups",
+		waits: true,
 		needs: ["DescribeConfigs", "ListConfigResources"],
 		async run(session, version, id) {
 			const names = ["consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"] as const;

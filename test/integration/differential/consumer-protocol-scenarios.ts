@@ -48,6 +48,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 	scenario({
 		api: "ConsumerGroupHeartbeat",
 		name: "more members than partitions",
+		waits: true,
 		prepare: (session) => session.topicForGroups("consumer-protocol-idle"),
 		async run(session, version, id, topic) {
 			const held = (...partitions: number[]) => [{ topicId: topic.topicId, partitions }];

@@ -335,6 +335,7 @@ const fetchScenarios: Scenario[] = [
 	scenario({
 		api: "Fetch",
 		name: "what is waited for",
+		waits: true,
 		prepare: (session) => filledTopic(session, "fetch-waits"),
 		async run(session, version, _, topic) {
 			const wait = async (

@@ -11,6 +11,11 @@ export interface Scenario<Context = unknown> {
 	readonly to?: number;
 	/** Other APIs that it uses: without one of them it is left out. */
 	readonly needs?: readonly string[];
+	/**
+	 * It mostly waits, and neither changes what others see nor looks at what is theirs: its versions
+	 * run beside each other, and beside other scenarios that wait.
+	 */
+	readonly waits?: true;
 	/** What all versions share, made once a broker. */
 	prepare?(session: Session): Promise<Context>;
 	/** `id` is unique for this scenario and version, and the same for both brokers. */

@@ -37,6 +37,7 @@ const ANSWER_MS_MAX = 5_000;
 
 export class Session {
 	readonly answers: Answer[] = [];
+	readonly #bootstrap: string;
 	readonly #port: number;
 	readonly #createTopic: CreateTopic;
 	#client: RawKafkaClient | undefined;
@@ -45,8 +46,14 @@ export class Session {
 	readonly #memberIds: string[] = [];
 
 	constructor(bootstrap: string, createTopic: CreateTopic) {
+		this.#bootstrap = bootstrap;
 		this.#port = Number(bootstrap.slice(bootstrap.lastIndexOf(":") + 1));
 		this.#createTopic = createTopic;
+	}
+
+	/** Another one of the same broker, with a connection and answers of its own. */
+	another(): Session {
+		return new Session(this.#bootstrap, this.#createTopic);
 	}
 
 	/** Forgets what was answered before; `label` goes before every answer from now on. */
