@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { FrameAssembler } from "#dist/kafka/frames.js";
+import { FrameAssembler, FrameBlocks } from "#dist/kafka/frames.js";
 
 const PRODUCE = { key: 0, version: 7 };
 const FETCH = { key: 1, version: 11 };
@@ -31,11 +31,13 @@ export class KafkaConnection {
 
 	private constructor(socket: Socket) {
 		this.#socket = socket;
-		const frames = new FrameAssembler(ANSWER_BYTES_MAX);
+		const frames = new FrameAssembler(ANSWER_BYTES_MAX, new FrameBlocks());
 		socket.setNoDelay(true);
 		socket.on("data", (bytes) => {
 			frames.push(bytes);
-			while (frames.hasFrame()) this.#waiters.shift()?.resolve(frames.take());
+			// Whoever waits looks at it later.
+			while (frames.hasFrame()) this.#waiters.shift()?.resolve(Buffer.from(frames.take()));
+			frames.keep();
 		});
 		socket.on("error", (error) => this.#fail(error));
 		socket.on("close", () => this.#fail(new Error("the broker closed a Kafka connection")));

@@ -3,8 +3,8 @@
  *
  * A request starts when all before it are answered, as Kafka has it, but for produce requests
  * behind produce requests: those are appended as they come and wait for their flush together, so
- * that one connection is not held to one batch a flush. What may not start yet stays in the socket:
- * reading is paused, nothing is queued here.
+ * that one connection is not held to one batch a flush. What may not start yet stays in the socket,
+ * where it is more than a few requests: reading is paused, and little is queued here.
  */
 import type { Socket } from "node:net";
 
@@ -19,6 +19,12 @@ import { KafkaFrameError } from "./wire/frame-error.ts";
 
 /** The API key of Produce stands at the start of its frames. */
 const PRODUCE_KEY = 0;
+
+/**
+ * Bytes of requests that may not start yet from which on reading is paused. Below it goes on, so
+ * that a client is noticed that ends its side behind them.
+ */
+const WAITING_BYTES_MAX = 65_536;
 
 /** A request that is being answered. */
 interface Slot {
@@ -65,7 +71,7 @@ export class KafkaConnection {
 		this.#host = host;
 		this.#socket = socket;
 		this.#onClosed = onClosed;
-		this.#frames = new FrameAssembler(host.frameBytesMax);
+		this.#frames = new FrameAssembler(host.frameBytesMax, host.blocks);
 		this.#lastActiveMs = host.clock.monotonicMs();
 		this.#origin = {
 			connectionId,
@@ -73,7 +79,6 @@ export class KafkaConnection {
 			localPort: socket.localPort ?? 0,
 			remoteAddress: plainAddress(socket.remoteAddress ?? ""),
 		};
-		socket.on("data", (chunk: Buffer) => this.#received(chunk));
 		socket.on("end", () => this.#ended());
 		// Told by "close", too; without a listener it would end the process.
 		socket.on("error", (error) => this.#log("debug", error, "connection failed"));
@@ -112,12 +117,13 @@ export class KafkaConnection {
 		this.#socket.destroy();
 	}
 
-	#received(chunk: Buffer): void {
+	/** Takes what has come, which is lent until this returns. */
+	received(chunk: Buffer): void {
 		if (this.#isLeaving) return;
 		this.#lastActiveMs = this.#host.clock.monotonicMs();
 		this.#frames.push(chunk);
 		this.#advance();
-		this.#tellHeldBytes();
+		this.#settle();
 	}
 
 	/**
@@ -139,8 +145,7 @@ export class KafkaConnection {
 			while (!mustWait && !this.#isLeaving && this.#frames.hasFrame()) {
 				const isProduce = this.#frames.apiKey === PRODUCE_KEY;
 				mustWait = !this.#mayStart(isProduce);
-				// Of a produce request nothing is wanted any more when its handler returns.
-				if (!mustWait) this.#start(this.#frames.take(isProduce ? this.#host.scratch : undefined));
+				if (!mustWait) this.#start(this.#takeFrame(isProduce));
 			}
 		} catch (error) {
 			this.#refuse(error);
@@ -149,8 +154,18 @@ export class KafkaConnection {
 		}
 		if (this.#isLeaving) this.#endIfDone();
 		if (this.#isClosed) return;
-		if (mustWait) this.#socket.pause();
-		else if (this.#socket.isPaused()) this.#socket.resume();
+		if (mustWait && this.#frames.bytes >= WAITING_BYTES_MAX) this.#socket.pause();
+		else if (!mustWait && this.#socket.isPaused()) this.#socket.resume();
+	}
+
+	/** Of a produce request nothing is wanted when its handler returns: its bytes stay lent. */
+	#takeFrame(isProduce: boolean): Buffer {
+		const lent = this.#frames.take();
+		if (isProduce) return lent;
+		// Not from Node's pool: it may live long, and would keep its neighbours there alive.
+		const frame = Buffer.allocUnsafeSlow(lent.length);
+		lent.copy(frame);
+		return frame;
 	}
 
 	#mayStart(isProduce: boolean): boolean {
@@ -206,7 +221,7 @@ export class KafkaConnection {
 			return;
 		}
 		this.#advance();
-		this.#tellHeldBytes();
+		this.#settle();
 		this.#endIfDone();
 	}
 
@@ -246,6 +261,7 @@ export class KafkaConnection {
 		if (this.#isClosed) return;
 		this.#lastActiveMs = this.#host.clock.monotonicMs();
 		this.#advance();
+		this.#settle();
 		this.#endIfDone();
 	}
 
@@ -304,10 +320,17 @@ export class KafkaConnection {
 		this.#onClosed(this);
 	}
 
+	/** Keeps what has to wait, when nobody looks at lent memory any more. */
+	#settle(): void {
+		if (this.#isAdvancing) return;
+		this.#frames.keep();
+		this.#tellHeldBytes();
+	}
+
 	/** May end this connection, or another one: whichever holds most when all hold too much. */
 	#tellHeldBytes(): void {
 		const atWork = this.#exclusiveCount > 0 ? (this.#slots.at(-1)?.bytes ?? 0) : 0;
-		const bytes = this.#frames.bytes + atWork;
+		const bytes = this.#frames.heldBytes + atWork;
 		const change = bytes - this.#heldBytes;
 		this.#heldBytes = bytes;
 		if (change !== 0) this.#host.heldBytesChanged(change);

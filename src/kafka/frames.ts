@@ -1,45 +1,88 @@
 /**
  * Cuts the bytes of a Kafka connection into frames: a 4-byte length, big-endian, then that many
  * bytes. The length is checked before anything is kept for it, and memory is taken only for bytes
- * that have come: a client that announces 100 MiB and sends ten bytes costs ten bytes.
+ * that have come: a client that announces 100 MiB and sends ten bytes costs some kilobytes.
+ *
+ * What comes is lent: the socket reads the next bytes into the same memory. So a whole frame is a
+ * view of it, and only what is left of the next one, or has to wait, is copied.
  */
 import { MillraceError } from "../errors.ts";
 
 const LENGTH_BYTES = 4;
 /** API key, version and correlation id: no request is shorter. */
 const REQUEST_BYTES_MIN = 8;
-/** So many chunks are looked at together, and copied into one where they are this small. */
-const CRUMBS = 64;
-const CRUMB_BYTES_MAX = 1_024;
-/** Larger frames get memory of their own. */
-const SCRATCH_BYTES_MAX = 2_097_152;
+const KEY_AT = LENGTH_BYTES;
+const NO_BYTES = Buffer.alloc(0);
+/** What a connection takes at first for a frame that came in part. */
+const KEPT_BYTES_MIN = 1_024;
+/** Kept bytes of this size and above lie in a block, which the next connection uses again. */
+const BLOCK_FROM_BYTES = 65_536;
+const BLOCK_BYTES = 2_097_152;
+/** Blocks that are held for nobody. */
+const SPARE_BLOCKS_MAX = 2;
+
+/**
+ * Memory for large frames that come in pieces, which is most of them. Without it every one would
+ * leave its bytes to the garbage collector: a tenth of what taking in 1 MiB requests cost.
+ */
+export class FrameBlocks {
+	readonly #spare: Buffer[] = [];
+
+	/** Memory for `bytes` or more, its content whatever it is. */
+	take(bytes: number): Buffer {
+		if (bytes < BLOCK_FROM_BYTES || bytes > BLOCK_BYTES) {
+			// Not from Node's pool: it may live long, and would keep its neighbours there alive.
+			return Buffer.allocUnsafeSlow(bytes);
+		}
+		return this.#spare.pop() ?? Buffer.allocUnsafeSlow(BLOCK_BYTES);
+	}
+
+	/** Takes memory back that nobody looks at any more. */
+	give(memory: Buffer): void {
+		if (memory.length !== BLOCK_BYTES || this.#spare.length >= SPARE_BLOCKS_MAX) return;
+		this.#spare.push(memory);
+	}
+}
 
 export class FrameAssembler {
 	readonly #frameBytesMax: number;
-	/** What has come and belongs to no frame yet, oldest first. */
-	#chunks: Buffer[] = [];
-	#bytes = 0;
+	readonly #blocks: FrameBlocks;
+	/** What was kept of earlier chunks lies in `#kept` from `#start` to `#end`. */
+	#kept: Buffer = NO_BYTES;
+	#start = 0;
+	#end = 0;
+	/** What came last and was neither taken nor kept; it follows what was kept. */
+	#lent: Buffer = NO_BYTES;
 	/** Of the next frame, once it has come and was checked. */
 	#length: number | undefined;
-	/** At how many chunks to look for crumbs next. */
-	#gatherAt = CRUMBS;
 
 	/** Frames longer than `frameBytesMax` bytes are refused. */
-	constructor(frameBytesMax: number) {
+	constructor(frameBytesMax: number, blocks: FrameBlocks) {
 		this.#frameBytesMax = frameBytesMax;
+		this.#blocks = blocks;
 	}
 
 	/** Bytes that have come and were not taken as frames yet. */
 	get bytes(): number {
-		return this.#bytes;
+		return this.#end - this.#start + this.#lent.length;
 	}
 
-	/** Adds what has come. The chunk is kept; crumbs are copied together. */
+	/** Bytes of memory that are held for them. */
+	get heldBytes(): number {
+		return this.#kept.length;
+	}
+
+	/** Adds what has come. It stays the caller's, who leaves it as it is until `keep`. */
 	push(chunk: Buffer): void {
-		if (chunk.length === 0) return;
-		this.#chunks.push(chunk);
-		this.#bytes += chunk.length;
-		if (this.#chunks.length >= this.#gatherAt) this.#gather();
+		this.keep();
+		this.#lent = chunk;
+	}
+
+	/** Copies what is left of the chunk: the caller may use its memory again, and that of frames. */
+	keep(): void {
+		if (this.#start === this.#end) this.#release();
+		if (this.#lent.length === 0) return;
+		this.#append(this.#lent.length);
 	}
 
 	/**
@@ -47,9 +90,9 @@ export class FrameAssembler {
 	 * INVALID_REQUEST for a length that no request has.
 	 */
 	hasFrame(): boolean {
-		if (this.#bytes < LENGTH_BYTES) return false;
+		if (this.bytes < LENGTH_BYTES) return false;
 		this.#length ??= this.#checkedLength();
-		return this.#bytes >= LENGTH_BYTES + this.#length;
+		return this.bytes >= LENGTH_BYTES + this.#length;
 	}
 
 	/** Bytes of the frame that `hasFrame` found, without its length. */
@@ -59,58 +102,63 @@ export class FrameAssembler {
 
 	/** The API key that stands at the beginning of the frame that `hasFrame` found. */
 	get apiKey(): number {
-		return this.#peek(LENGTH_BYTES + 2).readInt16BE(LENGTH_BYTES);
+		return ((this.#byte(KEY_AT) << 24) >> 16) | this.#byte(KEY_AT + 1);
 	}
 
-	/**
-	 * Takes the frame that `hasFrame` found. One that came in pieces is put together in `scratch`,
-	 * where it stays as it is until the next is; without `scratch` in memory of its own.
-	 */
-	take(scratch?: FrameScratch): Buffer {
-		const length = this.length;
+	/** Takes the frame that `hasFrame` found: a view that is good until `push` or `keep`. */
+	take(): Buffer {
+		const { length } = this;
+		const bytes = LENGTH_BYTES + length;
 		this.#length = undefined;
-		this.#drop(LENGTH_BYTES);
-		const first = this.#chunks[0] as Buffer;
-		if (first.length >= length) {
-			const frame = first.subarray(0, length);
-			this.#drop(length);
+		if (this.#start === this.#end) {
+			const frame = this.#lent.subarray(LENGTH_BYTES, bytes);
+			this.#lent = this.#lent.subarray(bytes);
 			return frame;
 		}
-		// Not from Node's pool: a frame may live long, and would keep its neighbours there alive.
-		const frame = scratch?.room(length) ?? Buffer.allocUnsafeSlow(length);
-		let filled = 0;
-		for (const chunk of this.#chunks) {
-			if (filled === length) break;
-			filled += chunk.copy(frame, filled, 0, Math.min(chunk.length, length - filled));
-		}
-		this.#drop(length);
+		const missing = bytes - (this.#end - this.#start);
+		if (missing > 0) this.#append(missing);
+		const frame = this.#kept.subarray(this.#start + LENGTH_BYTES, this.#start + bytes);
+		this.#start += bytes;
 		return frame;
 	}
 
 	/** Forgets everything. */
 	clear(): void {
-		this.#chunks = [];
-		this.#bytes = 0;
+		this.#lent = NO_BYTES;
 		this.#length = undefined;
-		this.#gatherAt = CRUMBS;
+		this.#release();
 	}
 
-	/**
-	 * An object for every byte would cost a hundred times the byte: the last chunks become one where
-	 * they are small, and so do the last of those.
-	 */
-	#gather(): void {
-		while (this.#chunks.length >= CRUMBS) {
-			const crumbs = this.#chunks.slice(-CRUMBS);
-			const bytes = crumbs.reduce((sum, chunk) => sum + chunk.length, 0);
-			if (bytes >= CRUMBS * CRUMB_BYTES_MAX) break;
-			this.#chunks.splice(-CRUMBS, CRUMBS, Buffer.concat(crumbs, bytes));
-		}
-		this.#gatherAt = this.#chunks.length + CRUMBS;
+	/** Moves the first `bytes` of what is lent behind what is kept. */
+	#append(bytes: number): void {
+		this.#makeRoom(bytes);
+		this.#end += this.#lent.copy(this.#kept, this.#end, 0, bytes);
+		this.#lent = this.#lent.subarray(bytes);
+	}
+
+	/** A frame's memory doubles as its bytes come, up to the frame. */
+	#makeRoom(bytes: number): void {
+		if (this.#end + bytes <= this.#kept.length) return;
+		const held = this.#end - this.#start;
+		const doubled = Math.min(2 * held, LENGTH_BYTES + this.length);
+		const room = this.#blocks.take(Math.max(KEPT_BYTES_MIN, held + bytes, doubled));
+		this.#kept.copy(room, 0, this.#start, this.#end);
+		this.#blocks.give(this.#kept);
+		this.#kept = room;
+		this.#start = 0;
+		this.#end = held;
+	}
+
+	#release(): void {
+		this.#blocks.give(this.#kept);
+		this.#kept = NO_BYTES;
+		this.#start = 0;
+		this.#end = 0;
 	}
 
 	#checkedLength(): number {
-		const length = this.#peek(LENGTH_BYTES).readInt32BE(0);
+		const high = (this.#byte(0) << 8) | this.#byte(1);
+		const length = (high << 16) | (this.#byte(2) << 8) | this.#byte(3);
 		if (length >= REQUEST_BYTES_MIN && length <= this.#frameBytesMax) return length;
 		throw new MillraceError(
 			"INVALID_REQUEST",
@@ -118,41 +166,10 @@ export class FrameAssembler {
 		);
 	}
 
-	/** At least the first `bytes` bytes, which have come, in one piece. */
-	#peek(bytes: number): Buffer {
-		const first = this.#chunks[0] as Buffer;
-		return first.length >= bytes ? first : Buffer.concat(this.#chunks.slice(0, bytes), bytes);
-	}
-
-	/** Passes over the next `bytes` bytes, which have come. */
-	#drop(bytes: number): void {
-		this.#bytes -= bytes;
-		let left = bytes;
-		let whole = 0;
-		for (const chunk of this.#chunks) {
-			if (chunk.length > left) break;
-			left -= chunk.length;
-			whole++;
-		}
-		if (whole > 0) {
-			this.#chunks.splice(0, whole);
-			this.#gatherAt = this.#chunks.length + CRUMBS;
-		}
-		if (left > 0) this.#chunks[0] = (this.#chunks[0] as Buffer).subarray(left);
-	}
-}
-
-/**
- * Memory in which one frame after the other is put together. Without it every large request would
- * leave its bytes to the garbage collector: a tenth of what taking in 1 MiB requests cost.
- */
-export class FrameScratch {
-	#memory: Buffer = Buffer.alloc(0);
-
-	/** Room for a frame; what was given before is overwritten. */
-	room(bytes: number): Buffer {
-		if (bytes > SCRATCH_BYTES_MAX) return Buffer.allocUnsafeSlow(bytes);
-		if (this.#memory.length < bytes) this.#memory = Buffer.allocUnsafeSlow(SCRATCH_BYTES_MAX);
-		return this.#memory.subarray(0, bytes);
+	/** One of the bytes that have come. */
+	#byte(index: number): number {
+		const kept = this.#end - this.#start;
+		const byte = index < kept ? this.#kept[this.#start + index] : this.#lent[index - kept];
+		return byte as number;
 	}
 }

@@ -7,7 +7,7 @@ import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import type { ServedApi } from "./api.ts";
 import type { FetchSessions } from "./fetch-sessions.ts";
-import type { FrameScratch } from "./frames.ts";
+import type { FrameBlocks } from "./frames.ts";
 import type { KafkaWriter } from "./wire/writer.ts";
 
 /** Where log lines go; pino is one. */
@@ -38,8 +38,8 @@ export interface KafkaHost {
 	readonly frameBytesMax: number;
 	/** Told by how much the bytes of requests that a connection holds have changed. */
 	readonly heldBytesChanged: (change: number) => void;
-	/** Where produce requests are put together, one at a time. */
-	readonly scratch: FrameScratch;
+	/** Memory for large requests that come in pieces. */
+	readonly blocks: FrameBlocks;
 	/** One writer for all answers of the loop: written and finished before anybody else runs. */
 	readonly writer: KafkaWriter;
 }

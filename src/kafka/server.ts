@@ -12,9 +12,10 @@ import type { Storage } from "../storage/storage.ts";
 import type { TopicCatalogue } from "../topics/catalogue.ts";
 import { KafkaConnection } from "./connection.ts";
 import { FetchSessions } from "./fetch-sessions.ts";
-import { FrameScratch } from "./frames.ts";
+import { FrameBlocks } from "./frames.ts";
 import { SERVED_APIS } from "./handlers/table.ts";
 import type { KafkaHost, KafkaLog } from "./host.ts";
+import { READ_BYTES, readInto } from "./socket.ts";
 import { KafkaWriter } from "./wire/writer.ts";
 
 export interface KafkaServerOptions {
@@ -44,6 +45,8 @@ export class KafkaServer {
 	readonly #server: Server;
 	readonly #limit: ConnectionLimit;
 	readonly #connections = new Set<KafkaConnection>();
+	/** What sockets read, one after the other. */
+	readonly #readMemory = Buffer.allocUnsafeSlow(READ_BYTES);
 	readonly #sweep: NodeJS.Timeout;
 	#heldBytes = 0;
 
@@ -65,14 +68,13 @@ export class KafkaServer {
 			apis: SERVED_APIS,
 			frameBytesMax: LIMITS.kafkaFrameBytesMax,
 			heldBytesChanged: (change) => this.#boundHeldBytes(change),
-			scratch: new FrameScratch(),
+			blocks: new FrameBlocks(),
 			writer: new KafkaWriter(),
 		};
 		this.#limit = options.connections;
 		// Half-open: a client that has sent its last request still reads the answers.
-		this.#server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true }, (socket) =>
-			this.#accept(socket),
-		);
+		const sockets = { noDelay: true, keepAlive: true, allowHalfOpen: true, pauseOnConnect: true };
+		this.#server = createServer(sockets, (socket) => this.#accept(socket));
 		this.#sweep = setInterval(() => this.#sweepConnections(), SWEEP_MS);
 		this.#sweep.unref();
 	}
@@ -130,11 +132,11 @@ export class KafkaServer {
 		});
 	}
 
-	#accept(socket: Socket): void {
+	#accept(accepted: Socket): void {
 		// There are no words for it before a request. Kafka leaves such clients in the backlog, which
 		// node:net cannot do without closing the listener.
 		if (!this.#limit.hasRoom()) {
-			socket.destroy();
+			accepted.destroy();
 			return;
 		}
 		const closed = (connection: KafkaConnection) => {
@@ -142,8 +144,11 @@ export class KafkaServer {
 			this.#limit.closed();
 		};
 		const id = this.#host.storage.nextConnection();
-		this.#connections.add(new KafkaConnection(this.#host, socket, id, closed));
+		const socket = readInto(this.#readMemory, accepted, (chunk) => connection.received(chunk));
+		const connection = new KafkaConnection(this.#host, socket, id, closed);
+		this.#connections.add(connection);
 		this.#limit.opened();
+		socket.resume();
 	}
 
 	#sweepConnections(): void {

@@ -1,11 +1,11 @@
 /** Frames come out of a connection's bytes as they went in, however the network cut them. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FrameAssembler, FrameScratch } from "../../src/kafka/frames.ts";
+import { FrameAssembler, FrameBlocks } from "../../src/kafka/frames.ts";
 import { seed } from "../seed.ts";
 
 const FRAME_BYTES_MAX = 5_000_000;
-const SCRATCH_BYTES_MAX = 2_097_152;
+const BLOCK_BYTES = 2_097_152;
 
 /** A frame behind its length. */
 function withLength(frame: Uint8Array): Buffer {
@@ -21,39 +21,47 @@ function frameOf(bytes: number, apiKey = 3): Buffer {
 	return frame;
 }
 
-function takeAll(frames: FrameAssembler, scratch?: FrameScratch): Buffer[] {
+function assembler(blocks = new FrameBlocks()): FrameAssembler {
+	return new FrameAssembler(FRAME_BYTES_MAX, blocks);
+}
+
+function takeAll(frames: FrameAssembler): Buffer[] {
 	const taken: Buffer[] = [];
 	while (frames.hasFrame()) {
 		const { apiKey, length } = frames;
-		const frame = frames.take(scratch);
+		const frame = frames.take();
 		expect(frame.readInt16BE()).toBe(apiKey);
 		expect(frame.length).toBe(length);
-		taken.push(scratch === undefined ? frame : Buffer.from(frame));
+		taken.push(Buffer.from(frame));
 	}
 	return taken;
 }
 
 describe("frames", () => {
-	test("are the same wherever they are cut", () => {
+	test("are the same wherever they are cut, and whatever comes to lie where they lay", () => {
 		const frame = fc.uint8Array({ minLength: 8, maxLength: 300 });
 		const cuts = fc.array(fc.integer({ min: 1, max: 120 }), { minLength: 1, maxLength: 200 });
 		const lists = fc.array(frame, { minLength: 1, maxLength: 12 });
 		fc.assert(
-			fc.property(lists, cuts, fc.boolean(), (sent, sizes, hasScratch) => {
-				const frames = new FrameAssembler(FRAME_BYTES_MAX);
-				const scratch = hasScratch ? new FrameScratch() : undefined;
+			fc.property(lists, cuts, (sent, sizes) => {
+				const frames = assembler();
 				const bytes = Buffer.concat(sent.map(withLength));
+				const memory = Buffer.alloc(120);
 				const taken: Buffer[] = [];
 				for (let at = 0, turn = 0; at < bytes.length; turn++) {
 					const size = sizes[turn % sizes.length] as number;
-					frames.push(Buffer.from(bytes.subarray(at, at + size)));
+					const copied = bytes.copy(memory, 0, at, at + size);
+					frames.push(memory.subarray(0, copied));
 					at += size;
 					// Frames may wait for a while, too.
-					if (turn % 3 > 0) taken.push(...takeAll(frames, scratch));
+					if (turn % 3 > 0) taken.push(...takeAll(frames));
+					frames.keep();
+					memory.fill(0xff);
 				}
-				taken.push(...takeAll(frames, scratch));
+				taken.push(...takeAll(frames));
 				expect(taken.map((each) => [...each])).toEqual(sent.map((each) => [...each]));
-				expect(frames.bytes).toBe(0);
+				frames.keep();
+				expect([frames.bytes, frames.heldBytes]).toEqual([0, 0]);
 			}),
 			{ seed },
 		);
@@ -62,7 +70,7 @@ describe("frames", () => {
 	test("wait for their last byte", () => {
 		const bytes = withLength(frameOf(20, 18));
 		for (let cut = 0; cut < bytes.length; cut++) {
-			const frames = new FrameAssembler(FRAME_BYTES_MAX);
+			const frames = assembler();
 			frames.push(bytes.subarray(0, cut));
 			expect(frames.hasFrame()).toBe(false);
 			expect(frames.bytes).toBe(cut);
@@ -76,7 +84,7 @@ describe("frames", () => {
 	test.each([-1, 0, 7, 101, 2_147_483_647, -2_147_483_648])(
 		"of %i bytes are refused before they come",
 		(bytes) => {
-			const frames = new FrameAssembler(100);
+			const frames = new FrameAssembler(100, new FrameBlocks());
 			const length = Buffer.alloc(4);
 			length.writeInt32BE(bytes);
 			frames.push(length.subarray(0, 3));
@@ -87,13 +95,13 @@ describe("frames", () => {
 	);
 
 	test.each([8, 100])("of %i bytes are taken", (bytes) => {
-		const frames = new FrameAssembler(100);
+		const frames = new FrameAssembler(100, new FrameBlocks());
 		frames.push(withLength(frameOf(bytes)));
 		expect(frames.hasFrame()).toBe(true);
 	});
 
 	test("that are forgotten leave nothing behind", () => {
-		const frames = new FrameAssembler(FRAME_BYTES_MAX);
+		const frames = assembler();
 		frames.push(withLength(frameOf(100)).subarray(0, 50));
 		expect(frames.hasFrame()).toBe(false);
 		frames.clear();
@@ -102,68 +110,61 @@ describe("frames", () => {
 		expect(takeAll(frames)).toEqual([frameOf(9)]);
 	});
 
-	test("in crumbs are copied together, so that no object is kept for each", () => {
+	test("in crumbs cost no object each", () => {
 		const frame = frameOf(20_000);
-		const bytes = withLength(frame);
-		const frames = new FrameAssembler(FRAME_BYTES_MAX);
-		const crumbs = [...bytes].map((byte) => Buffer.from([byte]));
-		for (const crumb of crumbs) frames.push(crumb);
-		// What was copied is not missed. 20,004 crumbs are four of 4,096, 56 of 64 and 36 of one.
-		const kept = 36;
-		for (const crumb of crumbs.slice(0, -kept)) crumb.fill(0);
+		const frames = assembler();
+		for (const byte of withLength(frame)) frames.push(Buffer.from([byte]));
 		expect(frames.hasFrame()).toBe(true);
 		expect(frames.take().equals(frame)).toBe(true);
-	});
-
-	test("in large pieces are not copied until they are whole", () => {
-		const bytes = withLength(frameOf(300_000));
-		const frames = new FrameAssembler(FRAME_BYTES_MAX);
-		for (let at = 0; at < bytes.length; at += 2_000) frames.push(bytes.subarray(at, at + 2_000));
-		bytes.fill(7, 4);
-		expect(frames.hasFrame()).toBe(true);
-		expect(frames.take().equals(Buffer.alloc(300_000, 7))).toBe(true);
+		expect(frames.heldBytes).toBeLessThan(2 * frame.length);
 	});
 });
 
 describe("memory", () => {
-	/** A frame that comes in two pieces. */
-	function pieces(frames: FrameAssembler, frame: Buffer): void {
-		const bytes = withLength(frame);
-		frames.push(bytes.subarray(0, 10));
-		frames.push(bytes.subarray(10));
-		expect(frames.hasFrame()).toBe(true);
-	}
-
 	test("of a frame that came in one piece is that piece", () => {
-		const frames = new FrameAssembler(FRAME_BYTES_MAX);
+		const frames = assembler();
 		const bytes = withLength(frameOf(100));
 		frames.push(bytes);
 		expect(frames.hasFrame()).toBe(true);
-		expect(frames.take(new FrameScratch()).buffer).toBe(bytes.buffer);
+		expect(frames.take().buffer).toBe(bytes.buffer);
 	});
 
-	test("in which frames are put together is used again", () => {
-		const frames = new FrameAssembler(FRAME_BYTES_MAX);
-		const scratch = new FrameScratch();
-		pieces(frames, frameOf(100));
-		const first = frames.take(scratch);
-		expect(first.equals(frameOf(100))).toBe(true);
-		pieces(frames, frameOf(SCRATCH_BYTES_MAX));
-		const second = frames.take(scratch);
-		expect(second.buffer).toBe(first.buffer);
-		expect(second.equals(frameOf(SCRATCH_BYTES_MAX))).toBe(true);
-		pieces(frames, frameOf(SCRATCH_BYTES_MAX + 1));
-		const large = frames.take(scratch);
-		expect(large.buffer).not.toBe(first.buffer);
-		expect(second.equals(frameOf(SCRATCH_BYTES_MAX))).toBe(true);
+	test("is taken for what has come, and not for what was announced", () => {
+		const frames = assembler();
+		const bytes = withLength(frameOf(FRAME_BYTES_MAX));
+		let come = 0;
+		for (const piece of [10, 1_000, 50_000, 300_000, 2_000_000]) {
+			frames.push(bytes.subarray(come, come + piece));
+			expect(frames.hasFrame()).toBe(false);
+			frames.keep();
+			come += piece;
+			expect(frames.bytes).toBe(come);
+			expect(frames.heldBytes).toBeLessThanOrEqual(
+				come < 65_536 ? Math.max(1_024, 2 * come) : Math.max(BLOCK_BYTES, 2 * come),
+			);
+		}
+		frames.push(bytes.subarray(come));
+		expect(frames.hasFrame()).toBe(true);
+		expect(frames.take().equals(bytes.subarray(4))).toBe(true);
 	});
 
-	test("is a frame's own where it is not to be used again", () => {
-		const frames = new FrameAssembler(FRAME_BYTES_MAX);
-		pieces(frames, frameOf(100));
-		const first = frames.take();
-		pieces(frames, frameOf(100));
-		expect(frames.take().buffer).not.toBe(first.buffer);
-		expect(first.buffer.byteLength).toBe(100);
+	test("of large frames in pieces is used again, by other connections too", () => {
+		const blocks = new FrameBlocks();
+		const memories = new Set<ArrayBufferLike>();
+		for (const frames of [assembler(blocks), assembler(blocks), assembler(blocks)]) {
+			for (const bytes of [100_000, 1_000_000, BLOCK_BYTES - 4]) {
+				const whole = withLength(frameOf(bytes));
+				frames.push(whole.subarray(0, 70_000));
+				expect(frames.hasFrame()).toBe(false);
+				frames.push(whole.subarray(70_000));
+				expect(frames.hasFrame()).toBe(true);
+				const frame = frames.take();
+				expect(frame.equals(whole.subarray(4))).toBe(true);
+				memories.add(frame.buffer);
+				frames.keep();
+			}
+			expect(frames.heldBytes).toBe(0);
+		}
+		expect(memories.size).toBe(1);
 	});
 });

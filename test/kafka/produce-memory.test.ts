@@ -6,9 +6,10 @@ import { afterEach, expect, test, vi } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { ServedApi } from "../../src/kafka/api.ts";
 import { KafkaConnection } from "../../src/kafka/connection.ts";
-import { FrameScratch } from "../../src/kafka/frames.ts";
+import { FrameBlocks } from "../../src/kafka/frames.ts";
 import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
 import type { KafkaHost } from "../../src/kafka/host.ts";
+import { readInto } from "../../src/kafka/socket.ts";
 import { KafkaWriter } from "../../src/kafka/wire/writer.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
@@ -21,7 +22,7 @@ import { RawKafkaClient } from "./raw-client.ts";
 
 const PRODUCE_KEY = 0;
 const REQUESTS = 8;
-/** Fits into what one read of a socket brings, so that the request lies in its memory. */
+/** Fits into what one read brings, so that the request lies in memory that is lent. */
 const VALUE_BYTES = 20_000;
 
 setFlagsFromString("--expose-gc");
@@ -61,7 +62,12 @@ function apisNoting(memories: WeakRef<ArrayBufferLike>[]): Map<number, ServedApi
 }
 
 async function connectTo(host: KafkaHost): Promise<RawKafkaClient> {
-	const server = createServer((socket) => new KafkaConnection(host, socket, 1, () => undefined));
+	const server = createServer({ pauseOnConnect: true }, (accepted) => {
+		const memory = Buffer.alloc(2 * VALUE_BYTES);
+		const socket = readInto(memory, accepted, (chunk) => connection.received(chunk));
+		const connection = new KafkaConnection(host, socket, 1, () => undefined);
+		socket.resume();
+	});
 	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
 	closers.push(() => new Promise((resolve) => server.close(resolve)));
 	const client = await RawKafkaClient.connect((server.address() as AddressInfo).port);
@@ -100,13 +106,13 @@ test("requests whose flush is waited for hold none of the memory they came in", 
 			apis: apisNoting(memories),
 		},
 		...{ frameBytesMax: 1_000_000, heldBytesChanged: () => undefined },
-		...{ scratch: new FrameScratch(), writer: new KafkaWriter() },
+		...{ blocks: new FrameBlocks(), writer: new KafkaWriter() },
 	} as unknown as KafkaHost);
 	for (let count = 1; count <= REQUESTS; count++) {
 		client.send("Produce", 9, produceRequest());
 		await vi.waitFor(() => expect(memories).toHaveLength(count));
 	}
-	// The scratch, in which requests that came in pieces are put together, is there to stay.
+	// What the socket reads into is there to stay.
 	await vi.waitFor(() => {
 		collectGarbage();
 		const alive = new Set(memories.map((memory) => memory.deref()).filter(Boolean));
