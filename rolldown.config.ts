@@ -11,6 +11,7 @@ export default defineConfig({
 		client: "./dist/client/index.js",
 		browser: "./dist/client/browser.js",
 		"echo-server": "./dist/bench/harness/echo-server.js",
+		"ping-worker": "./dist/bench/harness/ping-worker.js",
 	},
 	// "#dist/" names modules of ours; what else begins with "#" lies outside of dist.
 	external: /^(?!\.|\/|#dist\/)/,

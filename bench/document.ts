@@ -24,6 +24,7 @@ Measure your own:
 npx millrace bench                    # a few minutes; a table
 npx millrace bench --profile ci       # within a minute
 npx millrace bench --profile full     # everything
+npx millrace bench --html plots.html  # latencies, throughput over time, costs, curves
 npx millrace bench --json             # for programs; schema ${RESULTS_SCHEMA}
 npm run bench:micro                   # in a clone: the single steps
 \`\`\`

@@ -4,7 +4,8 @@
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { FrameAssembler, FrameBlocks } from "#dist/kafka/frames.js";
+
+import { AnswerCutter } from "./answer-cutter.ts";
 
 const PRODUCE = { key: 0, version: 7 };
 const FETCH = { key: 1, version: 11 };
@@ -14,9 +15,6 @@ const ACKS_ALL = -1;
 const TIMEOUT_MS = 30_000;
 const FETCH_BYTES_MAX = 1_048_576;
 const MAX_WAIT_MS = 500;
-
-/** More than any answer here has. */
-const ANSWER_BYTES_MAX = 16_777_216;
 
 /** Where a request's correlation id lies, behind its length, API key and version. */
 const CORRELATION_AT = 8;
@@ -31,13 +29,14 @@ export class KafkaConnection {
 
 	private constructor(socket: Socket) {
 		this.#socket = socket;
-		const frames = new FrameAssembler(ANSWER_BYTES_MAX, new FrameBlocks());
+		const answers = new AnswerCutter((answer) => this.#waiters.shift()?.resolve(answer));
 		socket.setNoDelay(true);
-		socket.on("data", (bytes) => {
-			frames.push(bytes);
-			// Whoever waits looks at it later.
-			while (frames.hasFrame()) this.#waiters.shift()?.resolve(Buffer.from(frames.take()));
-			frames.keep();
+		socket.on("data", (piece) => {
+			try {
+				answers.take(piece);
+			} catch (error) {
+				socket.destroy(error as Error);
+			}
 		});
 		socket.on("error", (error) => this.#fail(error));
 		socket.on("close", () => this.#fail(new Error("the broker closed a Kafka connection")));
@@ -51,7 +50,10 @@ export class KafkaConnection {
 		return new KafkaConnection(socket);
 	}
 
-	/** Sends a whole request; resolves with its answer behind the correlation id. */
+	/**
+	 * Sends a whole request; resolves with its answer behind the correlation id, which stays as it is
+	 * until more comes.
+	 */
 	async ask(request: Buffer): Promise<Buffer> {
 		this.#correlationId += 1;
 		const correlationId = this.#correlationId;

@@ -68,7 +68,10 @@ function throughputRow(result: ScenarioResult, roofline: RooflineFigures | null)
 }
 
 /** What the same bytes cost a loop that does nothing else; null where none does the same. */
-function bareLoopCost({ roofline }: ScenarioResult, figures: RooflineFigures): number | null {
+export function bareLoopCost(
+	{ roofline }: ScenarioResult,
+	figures: RooflineFigures,
+): number | null {
 	switch (roofline?.limit) {
 		case LIMIT.receive:
 			return figures.loopback_receive_cpu_seconds_per_gib;

@@ -1,5 +1,5 @@
 /** `millrace bench`: the harness with its progress and its results on a terminal. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { runAgainst } from "#dist/bench/harness/against.js";
 import {
@@ -11,6 +11,7 @@ import {
 	overallVerdict,
 } from "#dist/bench/harness/compare.js";
 import { describeMachine } from "#dist/bench/harness/machine.js";
+import { renderPage } from "#dist/bench/harness/page/page.js";
 import { PROFILES, type Profile, type ProfileName } from "#dist/bench/harness/profiles.js";
 import { describeResults, formatTable } from "#dist/bench/harness/report.js";
 import { type BenchResults, parseResults } from "#dist/bench/harness/results.js";
@@ -33,6 +34,7 @@ interface BenchOptions {
 	readonly rounds?: number;
 	readonly scenario?: ReadonlySet<string>;
 	readonly directory: string;
+	readonly html?: string;
 	readonly compare?: string;
 	readonly against?: string;
 	readonly maxRegression: number;
@@ -65,6 +67,10 @@ export function benchCommand(): Command {
 		)
 		.option("--list", "print the names of the scenarios and measure nothing")
 		.option("--directory <dir>", "where data is written and removed again", ".")
+		.option(
+			"--html <file>",
+			"also write the results as a page with plots, which needs nothing else",
+		)
 		.option(
 			"--compare <file>",
 			"hold the run against an earlier one's JSON: exit code 10 for a regression, 11 if unsure",
@@ -172,9 +178,10 @@ function compare(
 function report(
 	results: BenchResults,
 	comparison: readonly Comparison[] | null,
-	{ json, maxRegression }: BenchOptions,
+	{ json, html, maxRegression: regressionMax }: BenchOptions,
 ): void {
 	showStep("");
+	if (html !== undefined) writeFileSync(html, renderPage({ results, comparison, regressionMax }));
 	if (json === true) {
 		process.stdout.write(`${JSON.stringify({ ...results, comparison })}\n`);
 	} else {
@@ -187,7 +194,7 @@ function report(
 	if (verdict === "ok") return;
 	const concerned = (comparison ?? []).filter((each) => each.verdict === verdict);
 	const names = concerned.map(({ scenario }) => scenario).join(", ");
-	const percent = `${Number((maxRegression * 100).toFixed(2))} %`;
+	const percent = `${Number((regressionMax * 100).toFixed(2))} %`;
 	throw new BenchVerdictError(
 		verdict,
 		verdict === "regression"

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Comparison } from "../../bench/harness/compare.ts";
 import type { BenchResults } from "../../bench/harness/results.ts";
 import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
+import { temporaryDirectory } from "../broker-process.ts";
 
 const program = fileURLToPath(new URL("../../dist/bundle/millrace.js", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "millrace-bench-test-"));
@@ -99,8 +100,14 @@ describe("millrace bench --profile quick --json", () => {
 	});
 });
 
-test("runs only the scenarios that are asked for, as a table", async () => {
-	const { status, stdout } = await bench("--profile=quick", "--scenario=core-append-1mib");
+test("runs only the scenarios that are asked for, as a table and as a page", async () => {
+	const html = join(temporaryDirectory(), "page.html");
+	const { status, stdout } = await bench(
+		...["--profile=quick", "--scenario=core-append-1mib", `--html=${html}`],
+	);
+	const page = readFileSync(html, "utf8");
+	expect(page).toMatch(/^<!doctype html>/);
+	expect(page).toContain(">core-append-1mib<");
 	expect(status).toBe(0);
 	expect(stdout).toMatch(/^core-append-1mib +[\d,]+ +[\d.]+/m);
 	expect(stdout).not.toContain("websocket-produce");

@@ -75,7 +75,7 @@ async function whilePinging(
 	{ broker }: TestBed,
 	work: (begin: () => void) => Promise<void>,
 ): Promise<Latency> {
-	const program = fileURLToPath(import.meta.resolve("#dist/bench/harness/ping-worker.js"));
+	const program = fileURLToPath(import.meta.resolve("#bundle/ping-worker.js"));
 	const worker = new Worker(program, {
 		workerData: { url: broker.url, subprotocol: SUBPROTOCOL },
 	});
