@@ -1,6 +1,6 @@
 /** The SDK's codec and the broker's own reading and writing of frames. */
-import { ByteWriter } from "#dist/client/byte-writer.js";
-import { valueCodec } from "#dist/client/codecs.js";
+import { ByteWriter } from "#dist/client/values/byte-writer.js";
+import { valueCodec } from "#dist/client/values/codecs.js";
 import { OPERATION } from "#dist/protocol/operations.js";
 import { FrameReader } from "#dist/protocol/reader.js";
 import { FrameWriter } from "#dist/protocol/writer.js";

@@ -163,6 +163,20 @@ test("package-lock.json names no registry", () => {
 	expect(offences([lock], (line) => line.includes('"resolved"'))).toEqual([]);
 });
 
+test("whatever is imported from dist is compiled from a file that is there", () => {
+	// What was compiled before a file moved still lies in dist, everywhere but in a fresh clone.
+	const paths = new Set(sources.map(({ path }) => path));
+	const gone = sources.filter(isCode).flatMap((file) =>
+		importsOf(file).flatMap((specifier) => {
+			const module = /^#dist\/(.*)\.js$/.exec(specifier)?.[1];
+			if (module === undefined) return [];
+			const source = module.startsWith("bench/") ? `${module}.ts` : `src/${module}.ts`;
+			return paths.has(source) ? [] : [`${file.path}: ${specifier}`];
+		}),
+	);
+	expect(gone).toEqual([]);
+});
+
 test("only src/native.ts reaches the addon", () => {
 	const others = sources.filter(
 		({ path }) => path.startsWith("src/") && path.endsWith(".ts") && path !== "src/native.ts",
