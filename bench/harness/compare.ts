@@ -7,8 +7,8 @@ export type Verdict = "ok" | "regression" | "inconclusive";
 
 export interface Comparison extends Interval {
 	readonly scenario: string;
-	/** Whether parts of a limit were compared, or, where none applies, the figures themselves. */
-	readonly isNormalized: boolean;
+	/** Parts of a limit; figures where none applies; the broker's CPU time a record. */
+	readonly compared: "% of limit" | "figures" | "broker CPU";
 	readonly verdict: Verdict;
 }
 
@@ -44,29 +44,48 @@ export function compareResults(
 	}
 	const comparisons = current.results.flatMap((result) => {
 		const before = baseline.results.find(({ scenario }) => scenario === result.scenario);
-		return before === undefined ? [] : [compareScenario(before, result, options)];
+		return before === undefined ? [] : compareScenario(before, result, options);
 	});
 	if (comparisons.length === 0) throw new BaselineError("the baseline has none of these scenarios");
 	return comparisons;
 }
 
+/** What rounds are worth, more being better; null where one of them does not say. */
+type Score = (round: RoundFigure) => number | null;
+
 function compareScenario(
 	before: ScenarioResult,
 	now: ScenarioResult,
-	{ regressionMax, isPaired }: CompareOptions,
-): Comparison {
-	const isNormalized = [...before.rounds, ...now.rounds].every(({ percent }) => percent !== null);
-	const score = ({ value, percent }: RoundFigure): number => {
-		if (isNormalized) return percent as number;
-		return now.figure.better === "more" ? value : 1 / value;
+	options: CompareOptions,
+): Comparison[] {
+	const isMore = now.figure.better === "more";
+	const figures: Score = ({ value }) => (isMore ? value : 1 / value);
+	const cost: Score = ({ cpu_us_per_record: us }) => (us === null || us === 0 ? null : 1 / us);
+	const compare = (compared: Comparison["compared"], score: Score): Comparison[] => {
+		const there = scores(before, score);
+		const here = scores(now, score);
+		if (there === null || here === null) return [];
+		return [{ scenario: now.scenario, compared, ...compareRounds(here, there, options) }];
 	};
-	const there = before.rounds.map(score);
-	const here = now.rounds.map(score);
+	const normalized = compare("% of limit", ({ percent }) => percent);
+	const speed = normalized.length > 0 ? normalized : compare("figures", figures);
+	return [...speed, ...compare("broker CPU", cost)];
+}
+
+function scores({ rounds }: ScenarioResult, score: Score): number[] | null {
+	const all = rounds.map(score);
+	return all.every((value) => value !== null) ? all : null;
+}
+
+function compareRounds(
+	here: readonly number[],
+	there: readonly number[],
+	{ regressionMax, isPaired }: CompareOptions,
+): Interval & { verdict: Verdict } {
 	const interval = isPaired
 		? pairedInterval(here.map((mine, round) => mine / (there[round] as number)))
 		: unpairedInterval(here, there);
-	const verdict = judge(interval, 1 - regressionMax);
-	return { scenario: now.scenario, ...interval, isNormalized, verdict };
+	return { ...interval, verdict: judge(interval, 1 - regressionMax) };
 }
 
 /** Only an interval that lies wholly on one side says anything. */
@@ -97,12 +116,12 @@ export function comparisonTable(comparisons: readonly Comparison[]): Table {
 	const times = (ratio: number) => (Number.isFinite(ratio) ? ratio.toFixed(3) : "?");
 	return {
 		heads: ["against the baseline", "ratio", "from", "to", "compared", "verdict"],
-		rows: comparisons.map(({ scenario, ratio, low, high, isNormalized, verdict }) => [
+		rows: comparisons.map(({ scenario, ratio, low, high, compared, verdict }) => [
 			scenario,
 			times(ratio),
 			times(low),
 			times(high),
-			isNormalized ? "% of limit" : "figures",
+			compared,
 			verdict,
 		]),
 	};

@@ -31,8 +31,9 @@ export interface Profile {
 const MEBIBYTE = 1_048_576;
 const GIBIBYTE = 1_024 * MEBIBYTE;
 
-/** Enough rounds for an interval of what they have in common. */
+/** Enough rounds for an interval of what they have in common, and for one without the worst. */
 const ROUNDS = 6;
+const ROUNDS_WITHOUT_WORST = 9;
 
 export const PROFILES = {
 	/** Seconds for everything: shows that it works, measures nothing worth keeping. */
@@ -49,6 +50,21 @@ export const PROFILES = {
 		warmedBytesMax: 4 * MEBIBYTE,
 		rooflineBytes: 4 * MEBIBYTE,
 		rooflineSyncs: 8,
+	},
+	/** Short rounds, for many of them: two builds compared within minutes. */
+	gate: {
+		name: "gate",
+		tiers: ["ci"],
+		seconds: 0.4,
+		warmUpSeconds: 0.2,
+		rounds: ROUNDS_WITHOUT_WORST,
+		storedBytesMax: 256 * MEBIBYTE,
+		startBytes: 64 * MEBIBYTE,
+		starts: 1,
+		countMax: 1_000,
+		warmedBytesMax: 384 * MEBIBYTE,
+		rooflineBytes: 96 * MEBIBYTE,
+		rooflineSyncs: 40,
 	},
 	/** Ends within a minute. */
 	ci: {

@@ -95,10 +95,13 @@ export interface Figure {
 	readonly better: "more" | "less";
 }
 
-/** One round's figure, and the part of its own round's limit that it is. */
+/** What one round is compared by. */
 export interface RoundFigure {
 	readonly value: number;
+	/** The part of its own round's limit that it is. */
 	readonly percent: number | null;
+	/** Of the broker; null where it was not measured, or the load is too light to tell. */
+	readonly cpu_us_per_record: number | null;
 }
 
 /** In microseconds, from when a message was due to when its answer was there. */

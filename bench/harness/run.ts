@@ -99,9 +99,11 @@ export function summarize(scenario: string, rounds: readonly RoundResult[]): Sce
 	return {
 		scenario,
 		...middle,
-		rounds: rounds.map(({ figure, roofline }) => ({
+		rounds: rounds.map(({ figure, roofline, broker }) => ({
 			value: figure.value,
 			percent: roofline?.percent ?? null,
+			// At a light load it is a few ticks of the system's clock.
+			cpu_us_per_record: figure.unit === "records/s" ? (broker?.cpu_us_per_record ?? null) : null,
 		})),
 	};
 }

@@ -47,8 +47,8 @@ export function benchCommand(): Command {
 		.addOption(
 			new Option(
 				"--profile <profile>",
-				"quick: seconds, only to see it work; ci: within a minute; standard: a few minutes; " +
-					"full: everything, half an hour",
+				"quick: seconds, only to see it work; gate: short rounds, to compare builds; " +
+					"ci: within a minute; standard: some minutes; full: everything, an hour",
 			)
 				.choices(Object.keys(PROFILES))
 				.default("standard"),
@@ -193,12 +193,12 @@ function report(
 	const verdict = comparison === null ? "ok" : overallVerdict(comparison);
 	if (verdict === "ok") return;
 	const concerned = (comparison ?? []).filter((each) => each.verdict === verdict);
-	const names = concerned.map(({ scenario }) => scenario).join(", ");
+	const names = concerned.map(({ scenario, compared }) => `${scenario} (${compared})`).join(", ");
 	const percent = `${Number((regressionMax * 100).toFixed(2))} %`;
 	throw new BenchVerdictError(
 		verdict,
 		verdict === "regression"
-			? `more than ${percent} slower than the baseline: ${names}`
+			? `more than ${percent} worse than the baseline: ${names}`
 			: `these rounds do not tell whether more than ${percent} was lost: ${names}`,
 	);
 }

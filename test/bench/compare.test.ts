@@ -34,6 +34,7 @@ function resultsOf(values: Record<string, number>, unit: Figure["unit"] = "recor
 		const rounds = NOISE.map((noise) => ({
 			value: value * noise,
 			percent: unit === "bytes" ? null : value * noise,
+			cpu_us_per_record: null,
 		}));
 		const better = unit === "bytes" ? "less" : "more";
 		const figure = { name: "records/s", unit, value, better };
@@ -71,9 +72,33 @@ describe.for([
 			resultsOf({ memory: 60 }, "bytes"),
 			{ ...options, isPaired },
 		);
-		expect(comparison).toMatchObject({ verdict: "regression", isNormalized: false });
+		expect(comparison).toMatchObject({ verdict: "regression", compared: "figures" });
 		expect(comparison?.ratio).toBeCloseTo(5 / 6, 1);
 	});
+});
+
+test("a broker that takes more CPU time for a record is worse, however fast it is", () => {
+	const withCost = (us: number | null) => {
+		const results = resultsOf({ one: 50 });
+		const [only] = results.results as [ScenarioResult];
+		const rounds = only.rounds.map((round, index) => ({
+			...round,
+			cpu_us_per_record: us && us * (NOISE[index] as number),
+		}));
+		return { ...results, results: [{ ...only, rounds }] };
+	};
+	const compared = (before: number | null, now: number | null) =>
+		compareResults(withCost(before), withCost(now), options).map((each) => [
+			each.compared,
+			each.verdict,
+		]);
+	expect(compared(2, 3)).toEqual([
+		["% of limit", "ok"],
+		["broker CPU", "regression"],
+	]);
+	expect(compared(2, 2)[1]).toEqual(["broker CPU", "ok"]);
+	expect(compared(null, 2)).toEqual([["% of limit", "ok"]]);
+	expect(compared(0, 2)).toEqual([["% of limit", "ok"]]);
 });
 
 test("one regression makes the whole one, and doubt does where there is none", () => {

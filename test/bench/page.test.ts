@@ -22,7 +22,7 @@ const comparison: Comparison[] = [
 		ratio: 0.95,
 		low: 0.9,
 		high: 1.02,
-		isNormalized: true,
+		compared: "% of limit",
 		verdict: "inconclusive",
 	},
 ];

@@ -62,7 +62,10 @@ function charts(drawings: readonly string[]): string {
 }
 
 function comparisonSection(comparison: readonly Comparison[], regressionMax: number): string {
-	const rows = comparison.map(({ scenario, ...rest }) => ({ name: scenario, ...rest }));
+	const rows = comparison.map(({ scenario, compared, ...rest }) => ({
+		name: compared === "broker CPU" ? `${scenario}, CPU` : scenario,
+		...rest,
+	}));
 	return section(
 		"Against the baseline",
 		"Ratios of this build to the baseline, with their 95 % intervals; more than 1 is better.",
