@@ -6,7 +6,7 @@ import { logsWithHoles } from "../../src/cli/downgrade.ts";
 import { connect } from "../../src/client/index.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 import { GOLDEN_FLAGS, readManifest, readTopics, unpack } from "../golden-directory.ts";
-import { COMPACTING, commitOf, commitRequest, start, temporaryDataDir } from "../groups/harness.ts";
+import { COMPACTING, commitOf, commitRequest, start } from "../groups/harness.ts";
 import { pick } from "../kafka/pick.ts";
 import { RawKafkaClient } from "../kafka/raw-client.ts";
 
@@ -42,7 +42,7 @@ test("a directory goes back when no log has holes any more, and loses nothing by
 });
 
 test("committed offsets that were compacted are written anew, and stay what they are", async () => {
-	const dataDir = await temporaryDataDir();
+	const dataDir = temporaryDirectory();
 	const options = { offsetsTopicNumPartitions: 2 };
 	const harness = await start({ dataDir, options });
 	await harness.catalogue.create({ name: "orders", partitions: 10 });

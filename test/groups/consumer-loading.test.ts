@@ -2,15 +2,9 @@
 import { describe, expect, test } from "vitest";
 
 import type { ConsumerHeartbeatRequest } from "../../src/groups/consumer/consumer-requests.ts";
+import { temporaryDirectory } from "../broker-process.ts";
 import { ordersRequest } from "./consumer-requests.ts";
-import {
-	codeOf,
-	commitRequest,
-	type Harness,
-	joinRequest,
-	start,
-	temporaryDataDir,
-} from "./harness.ts";
+import { codeOf, commitRequest, type Harness, joinRequest, start } from "./harness.ts";
 
 const heartbeat = (
 	{ coordinator }: Harness,
@@ -30,7 +24,7 @@ async function twoMembers(harness: Harness): Promise<string> {
 
 describe("a group that is loaded", () => {
 	test("is the one that was left, and its members have a session from then on", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		const topicId = await twoMembers(first);
 		const described = first.coordinator.describeConsumerGroup("g");
@@ -50,7 +44,7 @@ describe("a group that is loaded", () => {
 	});
 
 	test("has a member out that does not give up what it was told to before", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		await twoMembers(first);
 		await first.stop();
@@ -62,7 +56,7 @@ describe("a group that is loaded", () => {
 	});
 
 	test("sees topics that changed while nobody looked", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		const { topic } = await first.catalogue.create({ name: "orders", partitions: 1 });
 		await heartbeat(first, "a", 0);
@@ -78,7 +72,7 @@ describe("a group that is loaded", () => {
 	});
 
 	test("is gone when it was deleted, and nothing of it is left over", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		await twoMembers(first);
 		await heartbeat(first, "a", -1);

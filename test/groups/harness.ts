@@ -1,7 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 import { loadConfig } from "../../src/config.ts";
 import { GroupCoordinator, type GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
 import type { GroupRecord } from "../../src/groups/group.ts";
@@ -44,14 +41,12 @@ export interface Harness {
 	stop(): Promise<void>;
 }
 
+/** What stops those that run, all of them of one test. */
 const running = new Set<() => Promise<void>>();
-const directories = new Set<string>();
 
-afterEach(async () => {
+async function stopAll(): Promise<void> {
 	for (const stop of running) await stop();
-	for (const directory of directories) await rm(directory, { recursive: true, force: true });
-	directories.clear();
-});
+}
 
 export interface HarnessOptions {
 	readonly options?: Partial<GroupOptions>;
@@ -62,12 +57,6 @@ export interface HarnessOptions {
 	readonly unloaded?: boolean;
 	/** What stands between the coordinator and its storage. */
 	readonly storage?: (storage: Storage) => GroupCoordinatorOptions["storage"];
-}
-
-export async function temporaryDataDir(): Promise<string> {
-	const directory = await mkdtemp(join(tmpdir(), "millrace-groups-"));
-	directories.add(directory);
-	return directory;
 }
 
 /** Starts a coordinator; it is stopped after the test. */
@@ -101,6 +90,7 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 		await catalogue.close();
 		await storage.close();
 	};
+	if (running.size === 0) onTestFinished(stopAll);
 	running.add(stop);
 	return {
 		coordinator,

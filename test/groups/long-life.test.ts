@@ -1,14 +1,8 @@
 /** The offsets topic is short after a long life, and says the same as before. */
 import { describe, expect, test } from "vitest";
 
-import {
-	COMPACTING,
-	commitOf,
-	commitRequest,
-	type Harness,
-	start,
-	temporaryDataDir,
-} from "./harness.ts";
+import { temporaryDirectory } from "../broker-process.ts";
+import { COMPACTING, commitOf, commitRequest, type Harness, start } from "./harness.ts";
 
 const options = { offsetsTopicNumPartitions: 1 };
 const PARTITIONS = 10;
@@ -71,7 +65,7 @@ function checkOffsets({ coordinator, complaints }: Harness): void {
 
 describe("a group with 200,000 commits", () => {
 	test("is read from one segment once its log is compacted", { timeout: 60_000 }, async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		await longLife(dataDir);
 
 		const before = await restart(dataDir);
@@ -94,7 +88,7 @@ describe("a group with 200,000 commits", () => {
 	});
 
 	test("is read while its log is compacted", { timeout: 60_000 }, async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		await longLife(dataDir);
 		const harness = await start({ dataDir, options, unloaded: true });
 		harness.storage.startUpkeep(COMPACTING);

@@ -8,6 +8,7 @@ import type {
 } from "../../src/groups/consumer/consumer-requests.ts";
 import type { JoinAnswer, JoinRequest } from "../../src/groups/requests.ts";
 import { CODES } from "../../src/protocol/codes.ts";
+import { temporaryDirectory } from "../broker-process.ts";
 import { encodeMessage } from "../kafka/client-codec.ts";
 import { ordersRequest } from "./consumer-requests.ts";
 import {
@@ -17,7 +18,6 @@ import {
 	type HarnessOptions,
 	joinRequest,
 	start,
-	temporaryDataDir,
 } from "./harness.ts";
 
 const ASSIGNED = 1;
@@ -135,7 +135,7 @@ async function startTalk(dataDir?: string, policy?: "disabled" | "downgrade" | "
 
 /** The same data directory in another process, as after kill -9 of this one. */
 async function killed(talk: Talk): Promise<Talk> {
-	const dataDir = await temporaryDataDir();
+	const dataDir = temporaryDirectory();
 	await cp(talk.harness.dataDir, dataDir, { recursive: true });
 	return startTalk(dataDir);
 }
@@ -144,7 +144,7 @@ const ALL = assignment([0, 1, 2, 3]).toString("hex");
 
 describe("a classic group that a consumer joins", () => {
 	test("keeps members, offsets and who has what, and gives up piece by piece", async () => {
-		const talk = await startTalk(await temporaryDataDir());
+		const talk = await startTalk(temporaryDirectory());
 		const [a, b] = (await talk.classicGroup(2)) as [string, string];
 		const before = commitRequest(7, { memberId: a, generation: 2 });
 		await talk.harness.coordinator.commitOffsets(before);
@@ -329,7 +329,7 @@ describe("a member of the classic protocol in a consumer group", () => {
 describe("a consumer group whose last member of the new protocol is gone", () => {
 	/** One classic member that has all, beside a consumer that has nothing yet. */
 	async function mixed(policy?: "upgrade"): Promise<{ talk: Talk; a: string }> {
-		const talk = await startTalk(await temporaryDataDir(), policy);
+		const talk = await startTalk(temporaryDirectory(), policy);
 		const [a] = (await talk.classicGroup(1)) as [string];
 		await talk.harness.coordinator.commitOffsets(commitRequest(7, { memberId: a, generation: 1 }));
 		await talk.consumer("c", 0);
@@ -444,7 +444,7 @@ describe("a disk that fails while a group changes over", () => {
 
 	async function onDisk(): Promise<{ talk: Talk; disk: { isFull: boolean } }> {
 		const disk = { isFull: false };
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const harness = await start({ dataDir, storage: failing(disk) });
 		await harness.catalogue.create({ name: "orders", partitions: 4 });
 		return { talk: new Talk(harness), disk };

@@ -6,16 +6,9 @@ import type { CommitRequest, FetchedOffset } from "../../src/groups/requests.ts"
 import { TICK_MS } from "../../src/groups/timers.ts";
 import { CODES } from "../../src/protocol/codes.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { temporaryDirectory } from "../broker-process.ts";
 import { FakeClock } from "./fake-clock.ts";
-import {
-	codeOf,
-	commitRequest,
-	type Harness,
-	joinRequest,
-	protocol,
-	start,
-	temporaryDataDir,
-} from "./harness.ts";
+import { codeOf, commitRequest, type Harness, joinRequest, protocol, start } from "./harness.ts";
 
 /** The offset that a group has committed for a partition; -1: none. */
 function offsetOf(at: Harness, topic = "orders", partition = 0, groupId = "g"): number {
@@ -172,7 +165,7 @@ describe("committing", () => {
 	});
 
 	test("many offsets in one request are all kept", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const harness = await start({ dataDir });
 		await harness.catalogue.create({ name: "wide", partitions: 300 });
 		const partitions = Array.from({ length: 300 }, (_, partition) => ({
@@ -194,7 +187,7 @@ describe("committing", () => {
 
 describe("after a restart", () => {
 	test("offsets and groups are there as they were", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		await first.catalogue.create({ name: "orders" });
 		const identity = await consume(first, ["orders"]);
@@ -221,7 +214,7 @@ describe("after a restart", () => {
 	});
 
 	test("until a group is read it is not answered for", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		await first.catalogue.create({ name: "orders" });
 		await first.coordinator.commitOffsets(commitRequest(1));
@@ -251,7 +244,7 @@ describe("after a restart", () => {
 	});
 
 	test("offsets of a topic that was deleted meanwhile are gone, of its namesake too", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		for (const name of ["orders", "again", "kept"]) {
 			await first.catalogue.create({ name });
@@ -270,7 +263,7 @@ describe("after a restart", () => {
 	});
 
 	test("records of a newer version are left alone, and reported", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		await first.catalogue.create({ name: "orders" });
 		await first.coordinator.commitOffsets(commitRequest(1));
@@ -297,7 +290,7 @@ describe("after a restart", () => {
 	});
 
 	test("a record that is not what it says it is stops its partition", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
 		await first.coordinator.prepare();
 		await first.appendRecords("g", [{ key: Buffer.from([0, 1, 0, 9]), value: null }]);
@@ -397,7 +390,7 @@ describe("expiring", () => {
 	});
 
 	test("a time that the commit names counts instead", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const harness = await start({ options, dataDir });
 		await harness.catalogue.create({ name: "orders", partitions: 2 });
 		await commit(harness, { ...at("orders", 0), retentionMs: 5 * 60_000 });

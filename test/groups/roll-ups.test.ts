@@ -4,8 +4,9 @@ import { describe, expect, test } from "vitest";
 import { MillraceError } from "../../src/errors.ts";
 import type { GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
 import type { Storage, TopicHandle } from "../../src/storage/storage.ts";
+import { temporaryDirectory } from "../broker-process.ts";
 import { text } from "./group-host.ts";
-import { commitRequest, type Harness, joinRequest, start, temporaryDataDir } from "./harness.ts";
+import { commitRequest, type Harness, joinRequest, start } from "./harness.ts";
 
 const options = { offsetsTopicNumPartitions: 1 };
 const PARTITIONS = 100;
@@ -98,7 +99,7 @@ function logStart({ catalogue, storage }: Harness): number {
 
 describe("rolling up", () => {
 	test("a log that has grown is written once more and deleted before that", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const deletions: number[] = [];
 		const first = await prepared(dataDir, deleting(deletions));
 		for (let round = 0; round < 12; round++) await commitRound(first, round);
@@ -133,7 +134,7 @@ describe("rolling up", () => {
 	});
 
 	test("what happens meanwhile counts, before and behind what is written", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const deletions: number[] = [];
 		const first = await prepared(dataDir, deleting(deletions));
 		const all: Promise<unknown>[] = [];
@@ -155,7 +156,7 @@ describe("rolling up", () => {
 	});
 
 	test("when nothing could be deleted, the whole log still says the same", async () => {
-		const dataDir = await temporaryDataDir();
+		const dataDir = temporaryDirectory();
 		const attempts: number[] = [];
 		const first = await prepared(dataDir, deleting(attempts, true));
 		for (let round = 0; round < 12; round++) await commitRound(first, round);

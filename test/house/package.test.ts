@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
@@ -18,6 +18,16 @@ test("what npm packs has a command, a broker and a client that run", () => {
 	cpSync(join(directory, "package"), installed, { recursive: true });
 	symlinkSync(join(rootDirectory, "node_modules"), join(installed, "node_modules"));
 	symlinkSync(join(rootDirectory, "native/millrace.node"), join(installed, "native/millrace.node"));
+
+	// Single modules are not packed: what is named in a bundle has to be one.
+	const bundle = join(installed, "dist/bundle");
+	const texts = readdirSync(bundle, { recursive: true, encoding: "utf8" })
+		.filter((name) => name.endsWith(".js"))
+		.map((name) => readFileSync(join(bundle, name), "utf8"));
+	expect(texts.join("\n").match(/"#dist\/.*?"/g)).toBeNull();
+	for (const [, name] of texts.join("\n").matchAll(/"#bundle\/(.*?)"/g)) {
+		expect(existsSync(join(bundle, name as string)), name).toBe(true);
+	}
 
 	const command = join(installed, "dist/bundle/millrace.js");
 	expect(run(process.execPath, [command, "--version"], directory)).toBe(`${VERSION}\n`);

@@ -191,6 +191,18 @@ test("only src/native.ts reaches the addon", () => {
 	expect(reaching.map(({ path }) => path)).toEqual([]);
 });
 
+// Files share the modules that are loaded: such a hook would be that of the first of them alone.
+test("what tests import sets no hooks while it is loaded", () => {
+	const helpers = sources.filter(
+		({ path }) =>
+			/^test\/.*\.ts$/.test(path) &&
+			!path.endsWith(".test.ts") &&
+			!path.startsWith("test/integration/capture/"),
+	);
+	const hook = /^(before|after)(Each|All)\(/;
+	expect(offences(helpers, (line) => hook.test(line))).toEqual([]);
+});
+
 test("src/protocol imports nothing but itself", () => {
 	const own = (specifier: string) => specifier.startsWith("src/protocol/");
 	expect(foreignImports("src/protocol", own)).toEqual([]);
