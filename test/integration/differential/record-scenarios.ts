@@ -220,7 +220,7 @@ async function filledTopic(session: Session, name: string): Promise<TopicNames> 
 }
 
 /** How long fetches wait, and how a report tells: half of it is late for one that does not. */
-const WAIT_MS = 400;
+const WAIT_MS = 1_500;
 
 const fetchScenarios: Scenario[] = [
 	scenario({
