@@ -38,6 +38,8 @@ export interface CommandOptions {
 	readonly input?: Uint8Array;
 	/** The `node` to run it with; default: this one. */
 	readonly node?: string;
+	/** What `node` is told before the program. */
+	readonly nodeFlags?: readonly string[];
 	/** Variables beside those of this process. */
 	readonly environment?: Readonly<Record<string, string>>;
 }
@@ -175,9 +177,10 @@ export function temporaryDirectory(atEnd: AtEnd = onTestFinished): string {
 
 function spawnCommand(
 	commandLine: readonly string[],
-	{ input = new Uint8Array(0), node = process.execPath, environment = {} }: CommandOptions,
+	options: CommandOptions,
 ): [ChildProcess, Promise<Ending>] {
-	const child = spawn(node, [COMMAND_FILE, ...commandLine], {
+	const { input = new Uint8Array(0), node = process.execPath, environment = {} } = options;
+	const child = spawn(node, [...(options.nodeFlags ?? []), COMMAND_FILE, ...commandLine], {
 		env: { ...process.env, ...environment },
 	});
 	// A command that fails may not read all of its input.

@@ -23,6 +23,12 @@ const VALUE_BYTES = 100_000;
 const REMAINDER_BYTES_MAX = MEBIBYTE;
 
 const [CAUGHT_UP, ENDED] = [OPERATION.caughtUp, OPERATION.ended];
+/** The garbage is not collected meanwhile: that must not be what gives the blocks back. */
+const NO_COLLECTION = [
+	"--no-memory-reducer",
+	"--min-semi-space-size=64",
+	"--max-semi-space-size=64",
+];
 const SUBSCRIBE: FrameValue[] = [
 	...[OPERATION.subscribe, 1, 1, "short-lived", 0, "earliest"],
 	{ format: "batch", credit: [1_000_000, 60_000_000] },
@@ -45,7 +51,7 @@ describe.each(TRANSPORTS)("%s", (transport) => {
 		};
 		const dataDir = join(directory, "data");
 		const flags = ["--websocket-transport", transport, "--log-retention-check-interval-ms", "100"];
-		const broker = await BrokerProcess.start({ dataDir, flags });
+		const broker = await BrokerProcess.start({ dataDir, flags, nodeFlags: NO_COLLECTION });
 		const client = await connect(broker.url);
 		const configs = { "segment.bytes": "1048576", "file.delete.delay.ms": "0" };
 		await client.topics.create("short-lived", { configs });
