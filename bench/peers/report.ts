@@ -19,17 +19,17 @@ export interface Ratio {
 }
 
 /** A figure of a round, or null where it is not known. */
-type Figure = (round: PeerRound) => number | null;
+export type PeerFigure = (round: PeerRound) => number | null;
 
-const rateOf: Figure = ({ records_per_second }) => records_per_second;
-const cpuOf: Figure = ({ broker }) => broker?.cpu_seconds_per_gib ?? null;
-const memoryOf: Figure = ({ broker }) => broker?.anonymous_bytes_max ?? null;
+export const rateOf: PeerFigure = ({ records_per_second }) => records_per_second;
+export const cpuOf: PeerFigure = ({ broker }) => broker?.cpu_seconds_per_gib ?? null;
+const memoryOf: PeerFigure = ({ broker }) => broker?.anonymous_bytes_max ?? null;
 
 /** Null where a figure is missing, or is 0: shorter than the clock of processes ticks. */
 export function ratioOf(
 	ours: ContenderRounds,
 	theirs: ContenderRounds,
-	figure: Figure,
+	figure: PeerFigure,
 ): Ratio | null {
 	const ratios = ours.rounds.flatMap((round, index) => {
 		const other = theirs.rounds[index];
@@ -48,7 +48,7 @@ function median(values: readonly number[]): number {
 	return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
 }
 
-function medianOf({ rounds }: ContenderRounds, figure: Figure): number | null {
+function medianOf({ rounds }: ContenderRounds, figure: PeerFigure): number | null {
 	const values = rounds.map(figure).filter((value) => value !== null);
 	return values.length === rounds.length ? median(values) : null;
 }
@@ -110,7 +110,7 @@ function describeRatio(ratio: Ratio | null): string {
 	return `${middle}x (${min}-${max})`;
 }
 
-const COMPARED: readonly [Figure, (ratio: Ratio) => boolean, string, string][] = [
+const COMPARED: readonly [PeerFigure, (ratio: Ratio) => boolean, string, string][] = [
 	[rateOf, ({ median }) => median < 1, "is faster", "rate"],
 	[cpuOf, ({ median }) => median > 1, "uses less CPU", "CPU"],
 	[memoryOf, ({ median }) => median > 1, "uses less memory", "memory"],
