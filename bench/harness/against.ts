@@ -14,7 +14,9 @@ import { summarize } from "./run.ts";
 export interface AgainstOptions {
 	/** A checkout that was built: its `dist` is run. */
 	readonly other: string;
+	/** So many at most, and no more than fit into the time. */
 	readonly rounds: number;
+	readonly secondsMax: number;
 	/** Names of the scenarios; those that the other build does not have are left out. */
 	readonly scenarios: readonly string[];
 	/** The rest of the command line of each round. */
@@ -28,9 +30,13 @@ export interface BothResults {
 	readonly current: BenchResults;
 }
 
-/** Rejects when either build's bench fails, or the other one's results have another schema. */
+/**
+ * Runs one round at least. Rejects when either build's bench fails, or the other one's results have
+ * another schema.
+ */
 export async function runAgainst(options: AgainstOptions): Promise<BothResults> {
-	const { other, rounds, benchOptions, command, onProgress } = options;
+	const { other, rounds, secondsMax, benchOptions, command, onProgress } = options;
+	const endMs = performance.now() + secondsMax * 1_000;
 	const programs = {
 		current: fileURLToPath(import.meta.resolve("#bundle/millrace.js")),
 		baseline: await commandOf(other),
@@ -42,7 +48,10 @@ export async function runAgainst(options: AgainstOptions): Promise<BothResults> 
 
 	const runs = { baseline: [] as BenchResults[], current: [] as BenchResults[] };
 	const chosen = scenarios.map((name) => `--scenario=${name}`);
+	let longestMs = 0;
 	for (let round = 1; round <= rounds; round += 1) {
+		const startMs = performance.now();
+		if (round > 1 && startMs + longestMs > endMs) break;
 		// Whoever comes second finds the machine warmer: they take turns in that, too.
 		const order = ["baseline", "current"] as const;
 		for (const which of round % 2 === 0 ? order : order.toReversed()) {
@@ -55,6 +64,7 @@ export async function runAgainst(options: AgainstOptions): Promise<BothResults> 
 			]);
 			runs[which].push(parseResults(told, `what the ${which} build printed`));
 		}
+		longestMs = Math.max(longestMs, performance.now() - startMs);
 	}
 	return {
 		baseline: mergeRuns(runs.baseline, command),

@@ -6,7 +6,10 @@
 /** The interval contains the true ratio with at least this probability. */
 export const CONFIDENCE = 0.95;
 
-/** A median ratio and the interval around it; unbounded where there are too few rounds for one. */
+/**
+ * A median ratio and the interval around it; unbounded where there are too few rounds for one (JSON
+ * has null for infinity).
+ */
 export interface Interval {
 	readonly ratio: number;
 	readonly low: number;

@@ -37,6 +37,7 @@ interface BenchOptions {
 	readonly html?: string;
 	readonly compare?: string;
 	readonly against?: string;
+	readonly within: number;
 	readonly maxRegression: number;
 	readonly otherMachine?: boolean;
 }
@@ -82,6 +83,14 @@ export function benchCommand(): Command {
 			).conflicts("compare"),
 		)
 		.addOption(
+			new Option(
+				"--within <n>",
+				"with --against: no more rounds than fit into so many seconds; fewer than six tell nothing",
+			)
+				.argParser(parseSeconds)
+				.default(SECONDS_MAX),
+		)
+		.addOption(
 			new Option("--max-regression <percent>", "the part of its speed that a scenario may lose")
 				.argParser(parsePercent)
 				.default(0.1, "10%"),
@@ -109,6 +118,7 @@ async function bench(options: BenchOptions): Promise<void> {
 		const { baseline, current } = await runAgainst({
 			other: options.against,
 			rounds: profile.rounds,
+			secondsMax: options.within,
 			scenarios: names,
 			benchOptions: [
 				`--profile=${profile.name}`,

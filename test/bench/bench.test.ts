@@ -186,6 +186,15 @@ describe("against a baseline", () => {
 		expect(run.comparison[0]?.low).toBeLessThanOrEqual(run.comparison[0]?.ratio as number);
 		expect(run.comparison[0]?.high).toBeLessThan(Infinity);
 	});
+
+	test("is given no more rounds than fit into the time", async () => {
+		const root = fileURLToPath(new URL("../..", import.meta.url));
+		const ended = await bench(...core, `--against=${root}`, "--within=0.01", "--json");
+		expect(ended.status).toBe(11);
+		const run = JSON.parse(ended.stdout) as BenchResults & { comparison: Comparison[] };
+		expect(run.rounds).toBe(1);
+		expect(run.comparison[0]).toMatchObject({ low: 0, verdict: "inconclusive" });
+	});
 });
 
 test.for([
