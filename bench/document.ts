@@ -31,7 +31,8 @@ npm run bench:micro                   # in a clone: the single steps
 \`\`\`
 
 Has a change made it slower? At least six rounds, compared by what part of the machine's limits they
-reach; exit code 10 for a regression, 11 where the rounds do not tell:
+reach and by the broker's CPU time a record; exit code 10 for a regression, 11 where the rounds do
+not tell:
 
 \`\`\`sh
 npx millrace bench --json > before.json
@@ -45,7 +46,8 @@ How it is measured:
   scenario; the client is one Node process. CPU time and anonymous memory of the broker are the
   system's figures.
 - Everything that was sent is read back and compared by count and by a SHA-256 of offsets and
-  values. A run that reads anything else fails.
+  values. A run that reads anything else fails. Of many subscribers one is compared so, the others
+  by count and offsets.
 - Setting up, warming up and reading back lie outside the timed part. Free memory is filled with
   page cache before anything is measured, as memory that a virtual machine has never touched
   makes first writes several times slower.
