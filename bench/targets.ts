@@ -1,4 +1,4 @@
-/** What Millrace is to reach, held against measured results: the first table of docs/benchmarks.md. */
+/** What Millrace is to reach, held against measured results: a table of docs/benchmarks.md. */
 import type { Table } from "./harness/report.ts";
 import type { BenchResults, ScenarioResult } from "./harness/results.ts";
 import { cpuOf, type PeerFigure, rateOf, ratioOf } from "./peers/report.ts";
