@@ -272,7 +272,7 @@ fn split_stored(bytes: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Bytes behind a length, or null for -1.
 #[inline]
-fn split_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+pub(super) fn split_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (length, rest) = split_varint(bytes)?;
     if length == -1 {
         return Some((None, rest));

@@ -6,6 +6,7 @@ use super::{
         Attributes, BatchHeader, HEADER_BYTES, NO_TIMESTAMP, Producer, TimestampType,
         declared_bytes,
     },
+    records::split_nullable,
     varint::{VARINT_BYTES_MAX, split_varint},
 };
 use crate::{
@@ -334,6 +335,7 @@ struct Scan<'r> {
 
 /// Why a batch is refused whatever its topic accepts: small, so that the loop over the records
 /// stays fast.
+#[derive(Debug)]
 enum Fault {
     Invalid(&'static str),
     Source(Box<Error>),
@@ -389,27 +391,15 @@ impl<'r> Scan<'r> {
 
     #[inline]
     fn record(&mut self, index: u32, source: &mut Source<'_, '_>) -> Scanned<()> {
-        let length = source.varint()?;
-        let end = source.position().wrapping_add(length as u64);
-        // The attributes of a record are unused.
-        source.skip(1)?;
-        let timestamp_delta = source.varint()?;
-        if source.varint()? != i64::from(index) {
+        let Fields { timestamp_delta, offset_delta, has_key } = match source.plain_record() {
+            Some(fields) => fields,
+            None => source.record()?,
+        };
+        if offset_delta != i64::from(index) {
             return Err(Fault::Invalid("offset deltas do not count up from 0"));
         }
-        let key_bytes = source.varint()?;
-        source.skip_nullable(key_bytes)?;
-        let value_bytes = source.varint()?;
-        source.skip_nullable(value_bytes)?;
-        let header_count = source.varint()?;
-        if header_count != 0 {
-            skip_headers(header_count, source)?;
-        }
-        if source.position() != end {
-            return Err(Fault::Invalid("its fields do not fill its length"));
-        }
         let timestamp_ms = self.base_timestamp.checked_add(timestamp_delta);
-        if key_bytes < 0 && self.rules.compacted {
+        if !has_key && self.rules.compacted {
             self.refuse(index, Reason::NoKey);
         } else if !timestamp_ms.is_some_and(|time_ms| self.rules.timestamp.accepts(time_ms)) {
             self.refuse(index, Reason::Timestamp(timestamp_ms.unwrap_or(timestamp_delta)));
@@ -434,20 +424,12 @@ impl<'r> Scan<'r> {
     }
 }
 
-fn skip_headers(count: i64, source: &mut Source<'_, '_>) -> Scanned<()> {
-    if !(0..=RECORD_HEADERS_MAX as i64).contains(&count) {
-        return Err(Fault::Invalid("a header count that is negative or too large"));
-    }
-    for _ in 0..count {
-        let name_bytes = source.varint()?;
-        if name_bytes < 0 {
-            return Err(Fault::Invalid("a header without a name"));
-        }
-        source.skip(name_bytes as u64)?;
-        let value_bytes = source.varint()?;
-        source.skip_nullable(value_bytes)?;
-    }
-    Ok(())
+/// What is looked at of a record.
+#[derive(Debug, PartialEq, Eq)]
+struct Fields {
+    timestamp_delta: i64,
+    offset_delta: i64,
+    has_key: bool,
 }
 
 /// Bytes of a records section: all of them, or a window that is refilled by a decompressor.
@@ -496,6 +478,64 @@ impl<'a, 'w> Source<'a, 'w> {
             Bytes::Streamed { window, .. } => &**window,
         };
         bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Takes a record that is pending as a whole and has no headers, as nearly all are, without
+    /// asking before every field whether more has to come. `None`, and nothing is taken, where it
+    /// is another one or not in order: [`record`](Self::record) says which.
+    #[inline]
+    fn plain_record(&mut self) -> Option<Fields> {
+        let pending = self.pending();
+        let (length, rest) = split_varint(pending)?;
+        let (body, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        // The attributes of a record are unused.
+        let (_attributes, body) = body.split_first()?;
+        let (timestamp_delta, body) = split_varint(body)?;
+        let (offset_delta, body) = split_varint(body)?;
+        let (key, body) = split_nullable(body)?;
+        let (_value, body) = split_nullable(body)?;
+        if body != [0] {
+            return None;
+        }
+        let has_key = key.is_some();
+        self.start += pending.len() - behind.len();
+        Some(Fields { timestamp_delta, offset_delta, has_key })
+    }
+
+    /// Takes a record, whatever it looks like.
+    fn record(&mut self) -> Scanned<Fields> {
+        let length = self.varint()?;
+        let end = self.position().wrapping_add(length as u64);
+        // The attributes of a record are unused.
+        self.skip(1)?;
+        let timestamp_delta = self.varint()?;
+        let offset_delta = self.varint()?;
+        let key_bytes = self.varint()?;
+        self.skip_nullable(key_bytes)?;
+        let value_bytes = self.varint()?;
+        self.skip_nullable(value_bytes)?;
+        let header_count = self.varint()?;
+        self.skip_headers(header_count)?;
+        if self.position() != end {
+            return Err(Fault::Invalid("its fields do not fill its length"));
+        }
+        Ok(Fields { timestamp_delta, offset_delta, has_key: key_bytes >= 0 })
+    }
+
+    fn skip_headers(&mut self, count: i64) -> Scanned<()> {
+        if !(0..=RECORD_HEADERS_MAX as i64).contains(&count) {
+            return Err(Fault::Invalid("a header count that is negative or too large"));
+        }
+        for _ in 0..count {
+            let name_bytes = self.varint()?;
+            if name_bytes < 0 {
+                return Err(Fault::Invalid("a header without a name"));
+            }
+            self.skip(name_bytes as u64)?;
+            let value_bytes = self.varint()?;
+            self.skip_nullable(value_bytes)?;
+        }
+        Ok(())
     }
 
     #[inline]
@@ -580,4 +620,76 @@ impl<'a, 'w> Source<'a, 'w> {
 
 fn invalid(detail: String) -> Error {
     Error::new(Code::InvalidRecord, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::varint::Gather, *};
+    use proptest::prelude::*;
+
+    /// A record without headers, as it is stored.
+    fn stored(numbers: (i64, i64), key: Option<&[u8]>, value: Option<&[u8]>) -> Vec<u8> {
+        let varint = |number: i64| {
+            let mut gather = Gather::<VARINT_BYTES_MAX>::new();
+            gather.varint(number);
+            gather.as_slice().to_vec()
+        };
+        let mut body = [&[0][..], &varint(numbers.0), &varint(numbers.1)].concat();
+        for content in [key, value] {
+            body.extend(varint(content.map_or(-1, |content| content.len() as i64)));
+            body.extend(content.unwrap_or_default());
+        }
+        body.push(0);
+        [varint(body.len() as i64), body].concat()
+    }
+
+    fn content() -> impl Strategy<Value = Option<Vec<u8>>> {
+        prop::option::of(prop::collection::vec(any::<u8>(), 0..300))
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_record_is_taken_at_once_and_as_any_other(
+            numbers in (-70_000_i64..70_000, any::<i32>()),
+            key in content(),
+            value in content(),
+            behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let numbers = (numbers.0, i64::from(numbers.1));
+            let bytes = stored(numbers, key.as_deref(), value.as_deref());
+            let section = [&bytes[..], &behind].concat();
+            let mut source = Source::whole(&section);
+            let has_key = key.is_some();
+            let (timestamp_delta, offset_delta) = numbers;
+            let fields = Fields { timestamp_delta, offset_delta, has_key };
+            prop_assert_eq!(source.plain_record(), Some(fields));
+            prop_assert_eq!(source.start, bytes.len());
+        }
+
+        // Whatever the quick way takes the careful one takes, too, and sees the same in it.
+        #[test]
+        fn what_is_taken_at_once_is_what_careful_reading_takes(
+            numbers in (any::<i64>(), -200_i64..200),
+            key in content(),
+            value in content(),
+            changes in prop::collection::vec((0_usize..24, any::<u8>()), 0..3),
+            bytes_left in any::<prop::sample::Index>(),
+        ) {
+            let mut section = stored(numbers, key.as_deref(), value.as_deref());
+            for (at, byte) in changes {
+                let at = at % section.len();
+                section[at] = byte;
+            }
+            // Now and then cut off.
+            section.truncate((bytes_left.index(section.len()) * 8).max(1));
+            let (mut quick, mut careful) = (Source::whole(&section), Source::whole(&section));
+            match quick.plain_record() {
+                Some(fields) => {
+                    prop_assert_eq!(careful.record().unwrap(), fields);
+                    prop_assert_eq!(quick.start, careful.start);
+                }
+                None => prop_assert_eq!(quick.start, 0),
+            }
+        }
+    }
 }

@@ -18,19 +18,22 @@ pub(super) fn unzigzag(value: u64) -> i64 {
 }
 
 /// The varint at the start of `bytes` and what follows it; `None` when it does not end in time or
-/// has more than 64 bits.
-#[inline]
+/// has more than 64 bits. Those of one and two bytes, nearly all that there are, are read in place.
+#[inline(always)]
 pub(super) fn split_varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
-    let (first, rest) = bytes.split_first()?;
-    if *first < 0x80 {
-        return Some((unzigzag(u64::from(*first)), rest));
+    match bytes {
+        [first, rest @ ..] if *first < 0x80 => Some((unzigzag(u64::from(*first)), rest)),
+        [first, second, rest @ ..] if *second < 0x80 => {
+            Some((unzigzag(u64::from(first & 0x7f) | u64::from(*second) << 7), rest))
+        }
+        _ => split_long_varint(bytes),
     }
-    split_long_varint(u64::from(first & 0x7f), rest)
 }
 
-fn split_long_varint(first: u64, mut rest: &[u8]) -> Option<(i64, &[u8])> {
-    let mut value = first;
-    for shift in (7..64).step_by(7) {
+#[inline(never)]
+fn split_long_varint(mut rest: &[u8]) -> Option<(i64, &[u8])> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
         let (byte, behind) = rest.split_first()?;
         rest = behind;
         if shift == 63 && *byte > 1 {
@@ -96,6 +99,11 @@ mod tests {
             let (read, rest) = split_varint(gather.as_slice()).unwrap();
             prop_assert_eq!(read, value);
             prop_assert_eq!(rest, &[behind][..]);
+        }
+
+        #[test]
+        fn short_ones_are_read_as_long_ones_are(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            prop_assert_eq!(split_varint(&bytes), split_long_varint(&bytes));
         }
     }
 
