@@ -351,7 +351,7 @@ export const DEFAULTS_OF_BOTH: Readonly<Record<string, string>> = {
 };
 
 /** How long Kafka may take to show what it has changed, in milliseconds. */
-const SHOWN_MS_MAX = 200;
+const SHOWN_MS_MAX = 400;
 
 /** Some settings of a topic as they are after an answer. */
 async function noteValues(
