@@ -102,7 +102,9 @@ mod tests {
         }
 
         #[test]
-        fn short_ones_are_read_as_long_ones_are(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+        fn short_ones_are_read_as_long_ones_are(
+            bytes in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
             prop_assert_eq!(split_varint(&bytes), split_long_varint(&bytes));
         }
     }
