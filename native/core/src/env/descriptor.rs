@@ -203,7 +203,8 @@ fn is_resident(file: &Arc<OwnedFd>, position: u64, bytes: usize) -> io::Result<b
     }
     let offset_of = |at: u64| usize::try_from(at - start).map_err(io::Error::other);
     let mapping = Mapping::new(file, start, offset_of(end)?)?;
-    mapping.resident(offset_of(position)?..offset_of(end)?)
+    let range = offset_of(position)?..offset_of(end)?;
+    Ok(mapping.resident(range.clone())? == range.len())
 }
 
 #[cfg(all(test, target_os = "linux"))]

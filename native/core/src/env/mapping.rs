@@ -134,11 +134,12 @@ impl Mapping {
         })
     }
 
-    /// Whether every page of `range` is in the page cache, so that touching it reads no disk.
+    /// How many bytes from the start of `range` lie in pages of the page cache, up to the first
+    /// page that does not: touching them reads no disk. All of the range, where all of it does.
     ///
     /// # Errors
     /// `InvalidInput` when the range leaves the mapping, otherwise what mincore says.
-    pub fn resident(&self, range: Range<usize>) -> io::Result<bool> {
+    pub fn resident(&self, range: Range<usize>) -> io::Result<usize> {
         let (mut address, mut bytes) = self.region.pages(&range)?;
         let mut states = [0_u8; RESIDENT_PAGES_PER_CALL_MAX];
         while bytes > 0 {
@@ -149,14 +150,15 @@ impl Mapping {
                 return Err(io::Error::last_os_error());
             }
             let pages = asked.div_ceil(*PAGE_BYTES);
-            if states.iter().take(pages).any(|state| state & 1 == 0) {
-                return Ok(false);
+            if let Some(missing) = states.iter().take(pages).position(|state| state & 1 == 0) {
+                let missing_at = range.end - bytes + missing * *PAGE_BYTES;
+                return Ok(missing_at.saturating_sub(range.start));
             }
             bytes -= asked;
             // SAFETY: asked <= bytes, so the address stays in the mapping or just behind it.
             address = unsafe { address.byte_add(asked) };
         }
-        Ok(true)
+        Ok(range.len())
     }
 
     /// Reads the pages of `range` in, so that touching them neither waits nor faults. Without

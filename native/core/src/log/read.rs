@@ -4,6 +4,7 @@
 //! caller has [`ColdRange::load`] done by another thread before it asks again.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     ops::Range,
     sync::{Arc, atomic::Ordering},
@@ -189,6 +190,7 @@ impl Log {
                 high_watermark,
                 has_holes: segment.has_holes(),
                 passes_over_empty: passes_over_empty && segment.has_holes(),
+                resident: Cell::default(),
             };
             let to_offset = match search.run()? {
                 Searched::Found(read) => return Ok(read),
@@ -228,7 +230,7 @@ fn end_of(segment: &Segment, next_base: Option<u64>, visible: Position) -> Mark 
     }
 }
 
-fn to_memory(bytes: u64) -> Result<usize> {
+pub(super) fn to_memory(bytes: u64) -> Result<usize> {
     usize::try_from(bytes)
         .map_err(|_| Error::new(Code::UnknownServerError, "a range larger than the address space"))
 }

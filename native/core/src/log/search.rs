@@ -4,11 +4,11 @@
 //! one before it ended: what does not is set aside like any other damage, and never delivered
 //! under offsets that are not its own.
 
-use std::{ops::Range, sync::Arc};
+use std::{cell::Cell, ops::Range, sync::Arc};
 
 use super::{
     Log,
-    read::{Batches, ColdRange, Hint, Read},
+    read::{Batches, ColdRange, Hint, Read, to_memory},
     set_aside::Suspect,
 };
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
         maps::{WINDOW_STEP_BYTES, Window},
     },
 };
+
+/// Bytes behind those in question that are asked about with them: the batches to come lie there.
+const RESIDENT_AHEAD_BYTES: u64 = 1 << 20;
 
 /// What is looked for, and where.
 pub(super) struct Search<'a> {
@@ -36,6 +39,16 @@ pub(super) struct Search<'a> {
     pub(super) has_holes: bool,
     /// Batches that compaction has left no record of are passed over in front of others.
     pub(super) passes_over_empty: bool,
+    pub(super) resident: Cell<Resident>,
+}
+
+/// Bytes of a window that were found to be in memory: the system is asked once for many headers.
+/// They may leave it at any time, as just after any answer; a search is over in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Resident {
+    window: u64,
+    start: usize,
+    end: usize,
 }
 
 /// What there is in a segment.
@@ -402,7 +415,21 @@ impl Search<'_> {
     }
 
     fn is_resident(&self, window: &Window, range: Range<usize>) -> Result<bool> {
-        window.mapping.resident(range).map_err(|error| self.failed(&error))
+        let mut known = self.resident.get();
+        let is_continued =
+            known.window == window.id && (known.start..=known.end).contains(&range.start);
+        if !is_continued {
+            known = Resident { window: window.id, start: range.start, end: range.start };
+        }
+        if range.end > known.end {
+            let ahead = to_memory(self.bytes_max.min(RESIDENT_AHEAD_BYTES))?;
+            let last = in_window(window, self.end.position)?.min(window.mapping.bytes());
+            let asked = known.end..known.end.saturating_add(ahead).min(last).max(range.end);
+            let resident = window.mapping.resident(asked).map_err(|error| self.failed(&error))?;
+            known.end += resident;
+            self.resident.set(known);
+        }
+        Ok(range.end <= known.end)
     }
 
     fn found(

@@ -25,9 +25,12 @@ fn a_range_longer_than_one_call_of_mincore_is_asked_about_whole() {
     file.truncate(bytes as u64).unwrap();
     let mapping = file.map(0, bytes).unwrap();
     mapping.populate(0..bytes - *PAGE_BYTES).unwrap();
-    assert!(mapping.resident(0..bytes - *PAGE_BYTES).unwrap());
-    assert!(!mapping.resident(0..bytes).unwrap());
-    assert!(mapping.resident(17..17).unwrap());
+    let resident = bytes - *PAGE_BYTES;
+    assert_eq!(mapping.resident(0..resident).unwrap(), resident);
+    assert_eq!(mapping.resident(0..bytes).unwrap(), resident);
+    assert_eq!(mapping.resident(17..bytes).unwrap(), resident - 17);
+    assert_eq!(mapping.resident(resident + 5..bytes).unwrap(), 0);
+    assert_eq!(mapping.resident(17..17).unwrap(), 0);
 }
 
 #[test]
