@@ -10,6 +10,7 @@ pub mod error;
 pub mod flush;
 mod generated;
 pub mod index;
+pub mod journal;
 pub mod log;
 pub mod messagepack;
 pub mod metadata;

@@ -53,6 +53,7 @@ impl Loop {
             data_directory: PathBuf::from("/data"),
             flush_threads_max: 2,
             descriptors_max: NonZeroUsize::new(64).unwrap(),
+            journal: None,
         };
         let store = Store::open(Env::memory(None), options).unwrap();
         let spec = TopicSpec {

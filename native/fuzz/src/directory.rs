@@ -240,6 +240,7 @@ fn open(env: &Env, past: Past, is_existing: bool) -> Result<(Arc<Store>, u32), C
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
         descriptors_max: NonZeroUsize::new(64).expect("64 is not 0"),
+        journal: None,
     };
     let store = Store::open(env.clone(), options).map_err(|error| error.code())?;
     let spec = TopicSpec {

@@ -37,6 +37,7 @@ use millrace_core::{
     batch::{BatchBuilder, Finish},
     compression::Codec,
     env::{Env, ProcessLimits, SystemClock, SystemRandom},
+    journal::JournalOptions,
     log::config::LogConfig,
     registry::{Store, StoreOptions, TopicSpec},
 };
@@ -93,6 +94,8 @@ fn options(directory: &Path) -> StoreOptions {
         data_directory: directory.to_owned(),
         flush_threads_max: 16,
         descriptors_max: NonZeroUsize::new(4096).unwrap(),
+        journal: (std::env::var("SCALE_JOURNAL").as_deref() != Ok("off"))
+            .then(JournalOptions::default),
     }
 }
 

@@ -2,5 +2,6 @@
 
 pub mod budget;
 pub mod fair;
+mod queue;
 pub mod scheduler;
 pub mod work;

@@ -2,15 +2,15 @@
 //!
 //! A log that was written says [`dirty`](FlushScheduler::dirty). Each dirty log is flushed by one
 //! thread at a time; whatever is appended meanwhile is covered by its next flush, so a group forms
-//! by itself as large as the disk is slow. How logs are flushed can change here (a journal shared
-//! by many logs, say) without their noticing.
+//! by itself as large as the disk is slow. Where many logs wait, one thread flushes them together
+//! by the [flush journal](crate::journal), and meanwhile those that come wait for its next group.
 
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
     thread::{Builder, JoinHandle},
     time::Duration,
@@ -18,8 +18,24 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 
-use super::work::{Work, WorkPool};
-use crate::env::Clock;
+use super::{
+    queue::FlushQueue,
+    work::{Work, WorkPool},
+};
+use crate::{
+    env::Clock,
+    error::{Code, Error},
+    journal::{FlushJournal, Joined, group::Group},
+    log::Position,
+    recovery::checkpoint::LogKey,
+};
+
+/// Logs that one group takes at most: what a thread does before it looks who else waits.
+const GROUP_LOGS_MAX: usize = 4096;
+/// While fewer than this share of those that begin a group wait, groups are over.
+const GROUP_GOES_ON_SHARE: usize = 4;
+/// Logs behind a journal that are synced at a time: their acks are not waited for.
+const BEHIND_THREADS: usize = 2;
 
 /// Something that can be made durable.
 pub trait Flush: Send + Sync {
@@ -28,6 +44,18 @@ pub trait Flush: Send + Sync {
     fn flush(&self);
     /// Where the scheduler keeps what it knows of this log.
     fn flush_state(&self) -> &FlushState;
+    /// What a journal knows the log by.
+    fn key(&self) -> LogKey;
+    /// Puts into a group what a flush would make durable, if that may be done so.
+    fn join(&self, group: &mut Group) -> Joined;
+    /// A journal has made it durable up to `end`: tells everyone who waits for that.
+    fn journaled(&self, end: Position);
+    /// What is durable of it is not known any more: fails everyone who waits.
+    fn lost(&self, error: &Error);
+    /// Makes durable in its own files at least what lies before `end`.
+    fn sync_to(&self, end: Position);
+    /// Whether it was deleted: nobody needs what was in it.
+    fn is_gone(&self) -> bool;
 }
 
 /// What the scheduler knows of one log.
@@ -42,6 +70,13 @@ const RUNNING_DIRTY: u8 = 3;
 /// Decides when which log is flushed.
 pub struct FlushScheduler {
     pool: WorkPool,
+    queue: FlushQueue,
+    journal: Option<Arc<FlushJournal>>,
+    /// Threads that sync what lies behind the journal.
+    behind_threads: AtomicUsize,
+    /// Called when all of that is synced.
+    when_synced: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+    is_closing: AtomicBool,
     clock: Arc<dyn Clock>,
     timers: Mutex<Timers>,
     timer_wake: Condvar,
@@ -86,9 +121,18 @@ impl Ord for Timer {
 impl FlushScheduler {
     /// A scheduler of up to `threads_max` flushing threads. With 0 nothing happens but in
     /// [`drive`](Self::drive), for simulations.
-    pub fn new(threads_max: usize, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub fn new(
+        threads_max: usize,
+        clock: Arc<dyn Clock>,
+        journal: Option<Arc<FlushJournal>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             pool: WorkPool::new("millrace-flush", threads_max),
+            queue: FlushQueue::default(),
+            journal,
+            behind_threads: AtomicUsize::new(0),
+            when_synced: Mutex::new(None),
+            is_closing: AtomicBool::new(false),
             clock,
             timers: Mutex::default(),
             timer_wake: Condvar::new(),
@@ -112,16 +156,139 @@ impl FlushScheduler {
     }
 
     fn queue(self: &Arc<Self>, log: Arc<dyn Flush>) {
+        self.queue.push(log);
+        self.spawn_next();
+    }
+
+    fn spawn_next(self: &Arc<Self>) {
         let scheduler = Arc::clone(self);
-        self.pool.spawn(Box::new(move || {
-            log.flush_state().0.store(RUNNING, Ordering::Release);
-            log.flush();
-            let state = &log.flush_state().0;
-            if state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
-                state.store(QUEUED, Ordering::Release);
-                scheduler.queue(log);
+        self.pool.spawn(Box::new(move || scheduler.flush_next()));
+    }
+
+    /// Flushes the log that has waited longest, or many at once, or none: each call is for one that
+    /// was queued, and a group takes them all.
+    fn flush_next(self: &Arc<Self>) {
+        if let Some(journal) = &self.journal
+            && self.queue.count() >= journal.options().logs_min
+            && !self.is_closing.load(Ordering::Acquire)
+            && journal.is_ready_or_asked()
+            && self.flush_groups(journal)
+        {
+            return;
+        }
+        if let Some(log) = self.queue.pop() {
+            self.begin(&log);
+            self.flush_alone(&log);
+        }
+    }
+
+    fn begin(&self, log: &Arc<dyn Flush>) {
+        log.flush_state().0.store(RUNNING, Ordering::Release);
+    }
+
+    fn flush_alone(self: &Arc<Self>, log: &Arc<dyn Flush>) {
+        log.flush();
+        self.end(log);
+    }
+
+    fn end(self: &Arc<Self>, log: &Arc<dyn Flush>) {
+        let state = &log.flush_state().0;
+        if state.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            state.store(QUEUED, Ordering::Release);
+            self.queue(Arc::clone(log));
+        }
+    }
+
+    fn spawn_alone(self: &Arc<Self>, log: Arc<dyn Flush>) {
+        let scheduler = Arc::clone(self);
+        self.pool.spawn(Box::new(move || scheduler.flush_alone(&log)));
+    }
+
+    /// Flushes by the journal as long as many wait; whether any were.
+    fn flush_groups(self: &Arc<Self>, journal: &Arc<FlushJournal>) -> bool {
+        let logs_min = journal.options().logs_min;
+        if !self.queue.begin_groups(logs_min) {
+            return false;
+        }
+        let groups = Groups(self);
+        let mut is_any_flushed = false;
+        while let Some(mut turn) = journal.turn() {
+            is_any_flushed = true;
+            let logs = self.queue.take(GROUP_LOGS_MAX);
+            let mut taken = Taken(logs.clone());
+            logs.iter().for_each(|log| self.begin(log));
+            let sorted = turn.join(logs);
+            for log in &sorted.later {
+                log.flush_state().0.store(QUEUED, Ordering::Release);
             }
-        }));
+            self.queue.put_back(sorted.later);
+            // They need not wait for the journal.
+            sorted.alone.into_iter().for_each(|log| self.spawn_alone(log));
+            let committed = turn.commit();
+            taken.0.clear();
+            committed.alone.into_iter().for_each(|log| self.spawn_alone(log));
+            sorted.done.iter().chain(&committed.done).for_each(|log| self.end(log));
+            self.sync_behind();
+            if !self.queue.has(logs_min.div_ceil(GROUP_GOES_ON_SHARE)) {
+                break;
+            }
+        }
+        drop(groups);
+        self.sync_behind();
+        is_any_flushed
+    }
+
+    /// Has a few threads sync what the journal wants to have synced.
+    pub fn sync_behind(self: &Arc<Self>) {
+        let Some(journal) = &self.journal else { return };
+        while journal.has_behind()
+            && self
+                .behind_threads
+                .fetch_update(Ordering::AcqRel, Ordering::Acquire, |threads| {
+                    (threads < BEHIND_THREADS).then_some(threads + 1)
+                })
+                .is_ok()
+        {
+            self.spawn_behind();
+        }
+    }
+
+    fn spawn_behind(self: &Arc<Self>) {
+        let scheduler = Arc::clone(self);
+        // One a turn, behind the flushes that wait.
+        self.pool.spawn(Box::new(move || scheduler.sync_next_behind()));
+    }
+
+    fn sync_next_behind(self: &Arc<Self>) {
+        let Some(journal) = &self.journal else { return };
+        if !self.is_closing.load(Ordering::Acquire)
+            && let Some((log, end)) = journal.next_behind()
+        {
+            if let Some(log) = log.upgrade() {
+                log.sync_to(end);
+            }
+            return self.spawn_behind();
+        }
+        let is_last = self.behind_threads.fetch_sub(1, Ordering::AcqRel) == 1;
+        if self.is_closing.load(Ordering::Acquire) {
+            return;
+        }
+        if is_last && let Some(told) = &*self.when_synced.lock() {
+            told();
+        }
+        // Who wanted more meanwhile may have found enough threads at it.
+        self.sync_behind();
+    }
+
+    /// Has `told` called whenever what was to be synced behind the journal is. It must not wait for
+    /// anything.
+    pub fn when_synced(&self, told: impl Fn() + Send + Sync + 'static) {
+        *self.when_synced.lock() = Some(Box::new(told));
+    }
+
+    /// The journal, where there is one.
+    pub fn journal(&self) -> Option<&Arc<FlushJournal>> {
+        self.journal.as_ref()
     }
 
     /// Calls `what` on the timer's thread after `delay_ms`. It must not wait for anything.
@@ -167,6 +334,7 @@ impl FlushScheduler {
 
     /// Does all queued flushes, then ends the threads. Timers are dropped.
     pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
         let dropped = {
             let mut timers = self.timers.lock();
             timers.is_closed = true;
@@ -181,6 +349,29 @@ impl FlushScheduler {
             drop(thread.join());
         }
         self.pool.close();
+    }
+}
+
+/// Groups are being made; those who come wait for the next. However that ends, who is left over is
+/// flushed.
+struct Groups<'a>(&'a Arc<FlushScheduler>);
+
+impl Drop for Groups<'_> {
+    fn drop(&mut self) {
+        for _ in 0..self.0.queue.end_groups() {
+            self.0.spawn_next();
+        }
+    }
+}
+
+/// Logs that a group was to flush. Where that panics it is not known what of them is durable.
+struct Taken(Vec<Arc<dyn Flush>>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for log in &self.0 {
+            log.lost(&Error::new(Code::KafkaStorageError, "a group of flushes panicked"));
+        }
     }
 }
 
@@ -234,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_timer_that_is_set_while_others_are_worked_off_is_not_late() {
-        let scheduler = FlushScheduler::new(1, Env::memory(None).clock);
+        let scheduler = FlushScheduler::new(1, Env::memory(None).clock, None);
         let (tell, told) = mpsc::channel();
         let again = Arc::clone(&scheduler);
         let first = move || again.after(1, Box::new(move || tell.send(()).unwrap()));

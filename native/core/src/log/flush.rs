@@ -10,7 +10,9 @@ use crate::{
         scheduler::{Flush, FlushState},
     },
     index::{SegmentIndex, file::Coverage},
+    journal::{self, Joined},
     producer::{ProducerStates, snapshot},
+    recovery::checkpoint::LogKey,
     segment::Segment,
 };
 
@@ -39,6 +41,30 @@ impl Flush for Log {
 
     fn flush_state(&self) -> &FlushState {
         &self.flush_state
+    }
+
+    fn key(&self) -> LogKey {
+        self.key
+    }
+
+    fn join(&self, group: &mut journal::group::Group) -> Joined {
+        self.join_group(group)
+    }
+
+    fn journaled(&self, end: Position) {
+        self.publish_flushed(end);
+    }
+
+    fn lost(&self, error: &Error) {
+        self.poison_with(error.clone());
+    }
+
+    fn sync_to(&self, end: Position) {
+        self.sync_files_to(end);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.ended() == Some(Code::TopicDeleted)
     }
 }
 
@@ -95,6 +121,7 @@ impl Log {
                 Error::io(format_args!("fsync of {}", self.directory.display()), &error)
             })?;
         }
+        self.note_synced(group.end);
         self.publish_flushed(group.end);
         // Indexes and snapshots are hints: what could not be stored is rebuilt at the next start,
         // so failing to store them (on a full disk, say) must not cost the log. It is counted.
@@ -126,6 +153,11 @@ impl Log {
             tail.bytes_since_snapshot = 0;
         }
         Group { end, _dirty: tail.dirty.take(), files, is_directory_dirty, snapshot }
+    }
+
+    /// Flushes come one at a time, and each gets further.
+    fn note_synced(&self, end: Position) {
+        *self.synced.write() = end;
     }
 
     fn publish_flushed(&self, end: Position) {

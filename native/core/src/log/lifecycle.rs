@@ -123,10 +123,11 @@ impl Log {
         }
     }
 
-    /// How far everything is durable, for the checkpoint. `None` once the log has ended or failed.
+    /// How far everything is durable in the log's own files, for the checkpoint. `None` once the log
+    /// has ended or failed.
     pub fn checkpoint_mark(&self) -> Option<LogMark> {
         let is_usable = self.ended().is_none() && self.poison().is_none();
-        is_usable.then(|| self.mark_at(*self.flushed.read()))
+        is_usable.then(|| self.mark_at(*self.synced.read()))
     }
 
     /// What a checkpoint may say of a log that is flushed up to `flushed`: closed segments are

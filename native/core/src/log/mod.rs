@@ -11,6 +11,7 @@ pub mod config;
 pub mod deleted;
 pub mod epochs;
 mod flush;
+mod journaled;
 mod lifecycle;
 pub mod open;
 pub mod read;
@@ -50,7 +51,7 @@ use crate::{
         work::WorkPool,
     },
     producer::ProducerStates,
-    recovery::checkpoint::ClosedSegments,
+    recovery::checkpoint::{ClosedSegments, LogKey},
     segment::{
         Segment, cache::FileCache, maps::WindowCache, open_batches::OpenBatchCache,
         writer::SegmentWriter,
@@ -150,6 +151,7 @@ pub struct ActiveProducer {
 pub struct Log {
     /// Topic and partition, for people: `orders-3`.
     pub label: String,
+    key: LogKey,
     directory: Arc<Path>,
     shared: Arc<LogShared>,
     config: RwLock<Arc<LogConfig>>,
@@ -164,6 +166,9 @@ pub struct Log {
     high_watermark: AtomicU64,
     visible: RwLock<Position>,
     flushed: RwLock<Position>,
+    /// How far it is durable in its own files: behind `flushed` where the flush journal has the
+    /// rest. What the checkpoint tells.
+    synced: RwLock<Position>,
     /// Held by whoever removes or replaces files of segments that are not written any more, or
     /// stores what is known of them. Taken before `flush_lock`: acks never wait for it.
     upkeep: Mutex<()>,

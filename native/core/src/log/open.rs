@@ -26,7 +26,10 @@ use crate::{
     error::{Code, Error, Result},
     flush::scheduler::FlushState,
     producer::{ProducerStates, snapshot},
-    recovery::{RecoveryEntry, RecoveryEvent, checkpoint::LogMark},
+    recovery::{
+        RecoveryEntry, RecoveryEvent,
+        checkpoint::{LogKey, LogMark},
+    },
     segment::{Segment, writer::PwriteWriter},
 };
 
@@ -35,6 +38,8 @@ use crate::{
 pub struct OpenLog {
     /// Topic and partition, for people.
     pub label: String,
+    /// Topic and partition, for the checkpoint and the flush journal.
+    pub key: LogKey,
     /// The partition's directory; it exists.
     pub directory: Arc<Path>,
     /// Configuration.
@@ -91,6 +96,7 @@ impl Log {
         tail.stored_offset = stored_offset;
         Ok(Arc::new(Self {
             label: open.label,
+            key: open.key,
             directory: open.directory,
             shared,
             config: RwLock::new(open.config),
@@ -103,6 +109,7 @@ impl Log {
             high_watermark: AtomicU64::new(end.offset),
             visible: RwLock::new(end),
             flushed: RwLock::new(end),
+            synced: RwLock::new(end),
             upkeep: Mutex::new(()),
             compaction: Mutex::new(Compaction::opened(compaction)),
             flush_lock: Mutex::new(()),

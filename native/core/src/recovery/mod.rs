@@ -35,6 +35,20 @@ pub enum RecoveryEvent {
         /// Bytes of the range.
         bytes: u64,
     },
+    /// The flush journal had records that were acked and not synced in their segments.
+    Replayed {
+        /// Groups that it held.
+        groups: u64,
+        /// Logs that got records.
+        logs: u64,
+        /// Bytes that they got.
+        bytes: u64,
+    },
+    /// Part of the flush journal is lost: records that were acked may be.
+    JournalDamaged {
+        /// What is wrong, for people.
+        detail: String,
+    },
     /// A directory that no topic claims was moved aside.
     SetAside {
         /// Where it lies now.
@@ -55,6 +69,11 @@ impl std::fmt::Display for RecoveryEntry {
                 "{subject}: offsets {from_offset} to {to_offset} are damaged ({bytes} bytes) and \
                  are served around"
             ),
+            RecoveryEvent::Replayed { groups, logs, bytes } => write!(
+                formatter,
+                "{subject}: {bytes} bytes of {groups} groups were brought to {logs} logs"
+            ),
+            RecoveryEvent::JournalDamaged { detail } => write!(formatter, "{subject}: {detail}"),
             RecoveryEvent::SetAside { path } => {
                 write!(formatter, "{subject}: no topic claims it; moved to {path}")
             }

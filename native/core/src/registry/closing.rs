@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Store, side_by_side};
+use super::{Store, side_by_side::side_by_side};
 use crate::{
     error::{Code, Error, Result},
     log::waiters::Acknowledge,
@@ -42,9 +42,17 @@ impl Store {
         }
         self.upkeep.lock().close();
         let _nobody_changes_files = self.changing_files.write();
-        let closed = self.close_logs();
+        let mut closed = self.close_logs();
         self.shared.scheduler.close();
         self.shared.work.close();
+        if let Some(journal) = self.shared.scheduler.journal()
+            && let Err(error) = journal.close(closed.failure.is_none())
+        {
+            // It holds nothing that the segments do not; but who is told that all is in order may
+            // have an earlier version go on.
+            closed.checkpoint.is_clean = false;
+            closed.failure.get_or_insert(error);
+        }
         self.store_last_checkpoint(closed.checkpoint);
         self.metadata.close();
         // Not before the last write: the next one to open the directory may be there already.

@@ -4,6 +4,7 @@
 //! LOCK                          held by the broker that uses the directory
 //! format.json                   format version and cluster id
 //! metadata.redb  checkpoint  reserve
+//! journal/                      what was flushed and is not synced in the logs' files yet
 //! logs/TOPIC_ID/PARTITION/      partition.json and the log's files
 //! set-aside/                    directories that no topic claimed
 //! ```

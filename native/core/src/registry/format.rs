@@ -13,6 +13,7 @@
 //! |---|---|
 //! | 1 | |
 //! | 2 | the first compaction, or repair that cuts: holes that version 1 takes for damage |
+//! | 3 | the first flush journal: records that versions before it would not find |
 
 use std::{io::ErrorKind, path::Path};
 
@@ -31,9 +32,11 @@ pub const FORMAT_FILE: &str = "format.json";
 /// The version of a new directory.
 pub const FORMAT_VERSION_FIRST: u32 = 1;
 /// The newest version that this code reads and writes; it refuses newer ones.
-pub const FORMAT_VERSION_NEWEST: u32 = 2;
+pub const FORMAT_VERSION_NEWEST: u32 = 3;
 /// The version in which compacted logs have holes.
 pub const FORMAT_VERSION_COMPACTED: u32 = 2;
+/// The version in which a stop may leave records in a flush journal.
+pub const FORMAT_VERSION_JOURNALED: u32 = 3;
 /// A file larger than this is not one of ours.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 const CLUSTER_ID_CHARACTERS: usize = 22;
@@ -269,12 +272,12 @@ mod tests {
     fn a_newer_format_is_refused_with_the_release_that_knows_it() {
         let newer = |more: &str| {
             let json =
-                format!(r#"{{"format_version":3,"cluster_id":"AAAAAAAAAAAAAAAAAAAAAA"{more}}}"#);
+                format!(r#"{{"format_version":4,"cluster_id":"AAAAAAAAAAAAAAAAAAAAAA"{more}}}"#);
             open_with(Some(json.as_bytes()), None).unwrap_err()
         };
         let error = newer(r#","raised_by":"7.5.0","unknown":[]"#);
         assert_eq!(error.code(), Code::DataDirectoryNewer);
-        for part in ["format 3", "start Millrace 7.5.0", "up to 2", "docs/operating.md"] {
+        for part in ["format 4", "start Millrace 7.5.0", "up to 3", "docs/operating.md"] {
             assert!(error.to_string().contains(part), "{error}");
         }
         assert!(newer("").to_string().contains("start a later version of Millrace"));

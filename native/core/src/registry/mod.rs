@@ -11,9 +11,11 @@ pub mod deliveries;
 pub mod directory;
 pub mod elsewhere;
 pub mod format;
+mod journal;
 pub mod produce;
 mod retention;
 pub mod scrub;
+pub(crate) mod side_by_side;
 mod space;
 pub mod statistics;
 pub mod stores;
@@ -25,7 +27,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -37,6 +39,7 @@ use crate::{
     env::{Env, Space},
     error::{Code, Error, Result},
     flush::{budget::DirtyBudget, scheduler::FlushScheduler, work::WorkPool},
+    journal::JournalOptions,
     limits,
     log::{
         Log, LogOffsets, LogShared, Position, config::LogConfig, deleted::DeletedSegments,
@@ -50,6 +53,7 @@ use crate::{
 use channel::Channel;
 use directory::DataDirectory;
 use scrub::Scrubbing;
+use side_by_side::side_by_side;
 use space::SpaceTold;
 use upkeep::{Stop, Upkeep, UpkeepReport};
 
@@ -71,6 +75,8 @@ pub struct StoreOptions {
     pub flush_threads_max: usize,
     /// Open descriptors to keep.
     pub descriptors_max: NonZeroUsize,
+    /// When many logs are flushed together; `None` for never.
+    pub journal: Option<JournalOptions>,
 }
 
 /// A topic to open.
@@ -129,7 +135,7 @@ impl Topic {
 
 /// One open data directory.
 pub struct Store {
-    directory: DataDirectory,
+    directory: Arc<DataDirectory>,
     shared: Arc<LogShared>,
     metadata: MetadataFile,
     leader_epoch: u32,
@@ -183,11 +189,11 @@ impl Store {
     /// # Errors
     /// Those of [`DataDirectory::open`] and [`MetadataFile::open`].
     pub fn open(env: Env, options: StoreOptions) -> Result<Arc<Self>> {
-        let directory = DataDirectory::open(&env, &options.data_directory)?;
+        let directory = Arc::new(DataDirectory::open(&env, &options.data_directory)?);
         directory.check_metadata(&env)?;
         let space = SpaceWatch::open(Arc::clone(&env.files), &directory.path)?;
         let metadata = MetadataFile::open(&env, &directory.path, Arc::clone(&space))?;
-        let recovered = Checkpoint::load(&*env.files, &directory.path)?;
+        let mut recovered = Checkpoint::load(&*env.files, &directory.path)?;
         let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
         let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
         let last_epoch = u32::try_from(metadata.leader_epoch()?).ok();
@@ -203,17 +209,29 @@ impl Store {
         };
         let leader_epoch = u32::try_from(leader_epoch)
             .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
+        let is_unread =
+            recovered.is_none() && Checkpoint::is_there(&*env.files, &directory.path);
+        let threads_max = recovery_threads(&options);
+        let start =
+            journal::Start { env: &env, directory: &directory, space: &space, threads_max };
+        let mut report = Vec::new();
+        let before = recovered.clone().unwrap_or_default();
+        // By a clean stop all that was journaled was brought to the segments.
+        let is_replayed = !was_clean && start.replay(&mut recovered, &mut report)?;
         let mut checkpointed = recovered.clone().unwrap_or_default();
         checkpointed.is_clean = false;
         // The stop was clean; this run is not, until it has stopped cleanly itself. A full disk
         // must not keep it from starting: then there is no checkpoint until there is room.
-        let is_left = was_clean
-            || (recovered.is_none() && Checkpoint::is_there(&*env.files, &directory.path));
-        if is_left && checkpointed.store(&*env.files, &directory.path).is_err() {
-            Checkpoint::remove(&*env.files, &directory.path)?;
-            checkpointed = Checkpoint::default();
+        let is_left = was_clean || is_unread;
+        if (is_left || is_replayed) && checkpointed.store(&*env.files, &directory.path).is_err() {
+            if is_left {
+                Checkpoint::remove(&*env.files, &directory.path)?;
+            }
+            // What was journaled is in the segments, whether or not the next start is told so.
+            checkpointed = if is_left { Checkpoint::default() } else { before };
         }
-        let shared = shared(env, space, &options);
+        start.remove()?;
+        let shared = shared(env, space, &options, &directory)?;
         let store = Arc::new(Self {
             directory,
             shared: Arc::new(shared),
@@ -223,17 +241,14 @@ impl Store {
             was_clean,
             is_settled,
             topics: RwLock::default(),
-            report: Mutex::default(),
+            report: Mutex::new(report),
             checkpointed: Mutex::new(checkpointed),
             is_checkpoint_stale: AtomicBool::new(false),
             opening: Mutex::default(),
             changing_files: RwLock::default(),
             channels: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
-            recovery_threads_max: match options.flush_threads_max {
-                0 => 1,
-                _ => recovery_threads(),
-            },
+            recovery_threads_max: threads_max,
             upkeep: Mutex::default(),
             upkeep_report: Mutex::default(),
             scrubbing: Mutex::default(),
@@ -244,7 +259,25 @@ impl Store {
             logs_opened: AtomicU32::new(0),
         });
         store.schedule_checkpoint();
+        let weak = Arc::downgrade(&store);
+        store.shared.scheduler.when_synced(move || {
+            if let Some(store) = weak.upgrade() {
+                store.checkpoint_soon();
+            }
+        });
         Ok(store)
+    }
+
+    /// Has what was synced told to the checkpoint, so that the journal can be used again.
+    fn checkpoint_soon(self: &Arc<Self>) {
+        let store = Arc::downgrade(self);
+        self.shared.work.spawn(Box::new(move || {
+            if let Some(store) = store.upgrade()
+                && store.write_checkpoint().is_err()
+            {
+                store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
     }
 
     /// Names the cluster that the data belongs to.
@@ -435,6 +468,7 @@ impl Store {
         let checkpoint = self.unopened.lock().logs.get(&key).copied();
         let open = OpenLog {
             label: format!("{}-{partition}", spec.name),
+            key,
             directory: self.directory.partition(spec.topic_id, partition).into(),
             config,
             leader_epoch: self.leader_epoch,
@@ -652,6 +686,10 @@ impl Store {
             if store.write_checkpoint().is_err() {
                 store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
             }
+            if let Some(journal) = store.shared.scheduler.journal() {
+                journal.drain_if_idle();
+                store.shared.scheduler.sync_behind();
+            }
             store.schedule_checkpoint();
         };
         let work = Arc::clone(&self.shared.work);
@@ -707,11 +745,16 @@ impl Store {
         }
         let mut last = self.checkpointed.lock();
         // Nothing replaces the one that a clean stop wrote.
-        if *last == current || self.shared.is_closing() {
+        if self.shared.is_closing() {
             return Ok(());
         }
-        current.store(&*self.shared.env.files, &self.directory.path)?;
-        *last = current;
+        if *last != current {
+            current.store(&*self.shared.env.files, &self.directory.path)?;
+            *last = current;
+        }
+        if let Some(journal) = self.shared.scheduler.journal() {
+            journal.reclaim(&last);
+        }
         Ok(())
     }
 
@@ -722,53 +765,38 @@ impl Store {
     }
 }
 
-fn recovery_threads() -> usize {
+/// Threads that open logs, of which a simulation has none of its own.
+fn recovery_threads(options: &StoreOptions) -> usize {
+    if options.flush_threads_max == 0 {
+        return 1;
+    }
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let wanted = processors.saturating_mul(RECOVERY_THREADS_PER_PROCESSOR);
     wanted.clamp(*RECOVERY_THREADS.start(), *RECOVERY_THREADS.end())
 }
 
-/// Does one piece of work for each job, on up to `threads_max` threads of which the caller's is
-/// one. Results are in the order of the jobs.
-fn side_by_side<J: Sync, R: Send>(
-    threads_max: usize,
-    jobs: &[J],
-    work: impl Fn(&J) -> R + Sync,
-) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(jobs.len()));
-    let work_some = || {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = jobs.get(index) else { return };
-            let result = work(job);
-            done.lock().push((index, result));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads_max.min(jobs.len()) {
-            scope.spawn(work_some);
-        }
-        work_some();
-    });
-    let mut done = done.into_inner();
-    done.sort_unstable_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 /// What the logs of a store share; without threads for a simulation.
-fn shared(env: Env, space: Arc<SpaceWatch>, options: &StoreOptions) -> LogShared {
+fn shared(
+    env: Env,
+    space: Arc<SpaceWatch>,
+    options: &StoreOptions,
+    directory: &Arc<DataDirectory>,
+) -> Result<LogShared> {
     let threads_max = if options.flush_threads_max == 0 { 0 } else { WORK_THREADS_MAX };
     // Half of the files may be unsynced, so that the cache can hold others, too.
     let files_max = env.limits.descriptors_for_files(options.descriptors_max.get());
     let descriptors_max = NonZeroUsize::new(files_max).unwrap_or(NonZeroUsize::MIN);
-    LogShared {
+    let work = Arc::new(WorkPool::new("millrace-work", threads_max));
+    let dirty = Arc::new(DirtyBudget::new(files_max.div_ceil(2)));
+    let journal = journal::open(&env, options, directory, &space, (&dirty, &work))?;
+    let clock = Arc::clone(&env.clock);
+    Ok(LogShared {
         files: FileCache::new(Arc::clone(&env.files), descriptors_max),
         windows: WindowCache::new(limits::READ_WINDOWS_BYTES_MAX, env.limits),
         open_batches: OpenBatchCache::new(limits::OPEN_BATCHES_BYTES_MAX),
-        work: Arc::new(WorkPool::new("millrace-work", threads_max)),
-        scheduler: FlushScheduler::new(options.flush_threads_max, Arc::clone(&env.clock)),
-        dirty: Arc::new(DirtyBudget::new(files_max.div_ceil(2))),
+        work,
+        scheduler: FlushScheduler::new(options.flush_threads_max, clock, journal),
+        dirty,
         space,
         deleted: DeletedSegments::default(),
         is_closing: AtomicBool::new(false),
@@ -777,5 +805,5 @@ fn shared(env: Env, space: Arc<SpaceWatch>, options: &StoreOptions) -> LogShared
         hint_failures: AtomicU64::new(0),
         damage_failures: AtomicU64::new(0),
         env,
-    }
+    })
 }

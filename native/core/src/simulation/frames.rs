@@ -63,6 +63,7 @@ impl Run {
             data_directory: PathBuf::from("/var/lib/millrace"),
             flush_threads_max: 0,
             descriptors_max: NonZeroUsize::new(16).unwrap(),
+            journal: None,
         };
         let store = Store::open(env, options).unwrap();
         let specs: Vec<_> = CODECS

@@ -20,6 +20,8 @@ use crate::{
         },
     },
     error::{Code, Error},
+    journal::JournalOptions,
+    recovery::RecoveryEvent,
     log::{config::LogConfig, waiters::Acknowledge},
     registry::{Store, StoreOptions, TopicSpec},
     segment::age::Moment,
@@ -89,6 +91,9 @@ pub(super) struct Figures {
     pub(super) flipped_bits: u64,
     pub(super) repairs: u64,
     pub(super) clock_steps: u64,
+    pub(super) journal_groups: u64,
+    pub(super) journaled_flushes: u64,
+    pub(super) replays: u64,
 }
 
 impl Figures {
@@ -114,6 +119,9 @@ impl Figures {
         self.flipped_bits += other.flipped_bits;
         self.repairs += other.repairs;
         self.clock_steps += other.clock_steps;
+        self.journal_groups += other.journal_groups;
+        self.journaled_flushes += other.journaled_flushes;
+        self.replays += other.replays;
     }
 }
 
@@ -181,6 +189,8 @@ pub(super) struct Simulation {
     pub(super) may_fail: bool,
     /// Faults may be waiting.
     pub(super) has_faults: bool,
+    /// Logs are written to a little and often, as those that are flushed together are.
+    pub(super) is_hot: bool,
     pub(super) figures: Figures,
     history: VecDeque<String>,
     leader_epoch: Option<u32>,
@@ -193,18 +203,18 @@ impl Drop for Simulation {
 }
 
 impl Simulation {
-    pub(super) fn new(seed: u64, is_canary: bool) -> Self {
+    /// On a machine whose syncs of paths that contain `unsynced` do nothing.
+    pub(super) fn new(seed: u64, unsynced: Option<&str>) -> Self {
         let dice = Dice::new(seed);
         let files = SimulatedFileSystem::new(dice.next());
         files.set_short_transfers(dice.pick(&[0, 0, 3, 10]));
-        files.set_ignores_syncs(is_canary);
+        files.set_ignores_syncs_of(unsynced);
         let clock = Arc::new(SimulatedClock::new(START_MS));
         files.set_clock(&clock);
         Self {
             files,
             clock,
             random: Arc::new(SimulatedRandom::new(dice.next())),
-            dice,
             store: None,
             topics: Vec::new(),
             gone: Vec::new(),
@@ -213,9 +223,11 @@ impl Simulation {
             next_producer: 1,
             may_fail: false,
             has_faults: false,
+            is_hot: dice.one_in(3),
             figures: Figures::default(),
             history: VecDeque::new(),
             leader_epoch: None,
+            dice,
         }
     }
 
@@ -266,6 +278,11 @@ impl Simulation {
     /// Ends the store as a dying process does: nothing that it had still to do gets done.
     fn bury(&mut self) {
         if let Some(store) = self.store.take() {
+            if let Some(journal) = store.shared().scheduler.journal() {
+                let statistics = journal.statistics();
+                self.figures.journal_groups += statistics.groups;
+                self.figures.journaled_flushes += statistics.log_flushes;
+            }
             self.files.inject(Fault::new(Effect::InputOutput).times(u64::MAX));
             store.shared().scheduler.close();
             store.shared().work.close();
@@ -455,11 +472,22 @@ impl Simulation {
         }
     }
 
+    /// Of files so small that they are used again within a run; a start need not have any to find
+    /// what the one before has left.
+    fn journal_options(&self) -> Option<JournalOptions> {
+        (!self.dice.one_in(6)).then(|| JournalOptions {
+            logs_min: self.dice.pick(&[1, 1, 2, 3]),
+            log_bytes_max: self.dice.pick(&[400, 6_000, 65_536]),
+            file_bytes_max: self.dice.pick(&[12 << 10, 24 << 10, 64 << 10]),
+        })
+    }
+
     fn open(&mut self) -> Result<(), Error> {
         let options = StoreOptions {
             data_directory: PathBuf::from(DATA_DIRECTORY),
             flush_threads_max: 0,
             descriptors_max: NonZeroUsize::new(4).unwrap(),
+            journal: self.journal_options(),
         };
         let store = Store::open(self.env(), options)?;
         self.store = Some(Arc::clone(&store));
@@ -473,7 +501,16 @@ impl Simulation {
             topic.was_relaxed = !topic.config.is_flushed_before_ack();
         }
         store.set_aside_unclaimed()?;
+        if let Some(journal) = store.shared().scheduler.journal()
+            && self.dice.one_in(2)
+        {
+            // As if as many had waited before, for runs are short.
+            let _is_ready = journal.is_ready_or_asked();
+            store.drive();
+        }
         for entry in store.take_report() {
+            let is_replay = matches!(entry.event, RecoveryEvent::Replayed { .. });
+            self.figures.replays += u64::from(is_replay);
             self.note(format!("recovery: {entry}"));
         }
         Ok(())

@@ -53,6 +53,13 @@ impl Simulation {
         if self.topics.is_empty() {
             return self.create_topic();
         }
+        if self.is_hot && self.dice.one_in(2) {
+            if self.dice.one_in(3) {
+                self.store().drive();
+                return Ok(());
+            }
+            return self.append();
+        }
         match self.dice.within(0..236) {
             234..236 => self.repair(),
             230..234 => {
@@ -143,9 +150,15 @@ impl Simulation {
             ]),
         };
         LogConfig {
-            flush_messages: dice.pick(&[1, 1, 1, 5, 1000]),
+            flush_messages: match self.is_hot {
+                true => dice.pick(&[1, 1, 1, 5]),
+                false => dice.pick(&[1, 1, 1, 5, 1000]),
+            },
             flush_ms: dice.pick(&[u64::MAX, u64::MAX, 50]),
-            segment_bytes: dice.pick(&[700, 3_000, 20_000, 400_000]),
+            segment_bytes: match self.is_hot {
+                true => dice.pick(&[3_000, 20_000, 400_000]),
+                false => dice.pick(&[700, 3_000, 20_000, 400_000]),
+            },
             segment_ms: dice.pick(&[u64::MAX, u64::MAX, 500]),
             segment_jitter_ms: dice.pick(&[0, 300]),
             retention_ms,
@@ -173,7 +186,7 @@ impl Simulation {
     fn create_topic(&mut self) -> Result<(), Violation> {
         let id = Uuid::from_u64_pair(self.dice.next(), self.dice.next());
         let partitions = self.dice.within(1..3);
-        let is_keyed = self.dice.one_in(2);
+        let is_keyed = self.dice.one_in(if self.is_hot { 4 } else { 2 });
         let times = self.dice.pick(&[Times::Mixed, Times::Mixed, Times::Ahead, Times::None]);
         let mut topic = Topic {
             id,

@@ -38,6 +38,9 @@ const INTERNAL_SEGMENT_BYTES_MIN: u64 = 256 * KIBIBYTE;
 const AHEAD_SHARE: u64 = 1024;
 const AHEAD_BYTES_MIN: u64 = 64 * KIBIBYTE;
 const AHEAD_BYTES_MAX: u64 = 4 * MEBIBYTE;
+/// A flush journal has two files. Where one could hold no more than a few groups there is none.
+const JOURNAL_FILE_SHARE: u64 = 128;
+const JOURNAL_FILE_BYTES_MIN: u64 = 4 * MEBIBYTE;
 
 /// How short of space a data directory is, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +87,8 @@ pub struct Watermarks {
     pub internal_segment_max: u64,
     /// What is allocated ahead of a tail at most.
     pub ahead_max: u64,
+    /// The largest file of the flush journal; 0 for none.
+    pub journal_file_max: u64,
 }
 
 impl Watermarks {
@@ -96,6 +101,7 @@ impl Watermarks {
             Space::UNLIMITED_BYTES => 0,
             _ => share(RESERVE_SHARE, RESERVE_BYTES_MAX),
         };
+        let journal_file = total_bytes / JOURNAL_FILE_SHARE;
         let ahead = share(AHEAD_SHARE, AHEAD_BYTES_MAX).max(AHEAD_BYTES_MIN);
         Self {
             refuse_below,
@@ -107,6 +113,7 @@ impl Watermarks {
             internal_segment_max: (total_bytes / INTERNAL_SEGMENT_SHARE)
                 .max(INTERNAL_SEGMENT_BYTES_MIN),
             ahead_max: ahead - ahead % AHEAD_BYTES_MIN,
+            journal_file_max: if journal_file < JOURNAL_FILE_BYTES_MIN { 0 } else { journal_file },
         }
     }
 
@@ -148,6 +155,7 @@ mod tests {
         assert_eq!((small.refuse_below, small.resume_from), (2 * MEBIBYTE, 4 * MEBIBYTE));
         assert_eq!((small.warn_below, small.reserve), (8 * MEBIBYTE, 512 * KIBIBYTE));
         assert_eq!((small.segment_max, small.ahead_max), (4 * MEBIBYTE, 64 * KIBIBYTE));
+        assert_eq!(small.journal_file_max, 0);
         let large = Watermarks::of(1024 * GIBIBYTE);
         assert_eq!((large.refuse_below, large.warn_below), (GIBIBYTE, 16 * GIBIBYTE));
         assert_eq!((large.reserve, large.ahead_max), (16 * MEBIBYTE, 4 * MEBIBYTE));
@@ -164,6 +172,8 @@ mod tests {
             // Taken again within what records may not have.
             assert!(marks.reserve * 4 <= marks.refuse_below, "{marks:?}");
             assert!(marks.ahead_max >= AHEAD_BYTES_MIN, "{marks:?}");
+            // Both of its files leave room for much more than they take.
+            assert!(marks.journal_file_max * 2 <= marks.warn_below || marks.warn_below == WARN_BYTES_MAX);
         }
     }
 

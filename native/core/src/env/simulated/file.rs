@@ -120,7 +120,7 @@ impl File for SimulatedFile {
             Call::SyncData,
             &self.subject(0, 0),
             |state| {
-                if state.settings.ignores_syncs {
+                if state.settings.ignores_sync_of(&self.path) {
                     return Ok(());
                 }
                 self.node.content.lock().sync()

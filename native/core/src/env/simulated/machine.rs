@@ -50,10 +50,19 @@ pub(super) struct State {
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) kind: FileSystemKind,
-    pub(super) ignores_syncs: bool,
+    /// Of paths that contain this, none is synced.
+    pub(super) ignores_syncs_of: Option<String>,
     pub(super) short_transfer_one_in: u64,
     /// Tells when files were written to.
     pub(super) clock: Option<Arc<SimulatedClock>>,
+}
+
+impl Settings {
+    /// Whether a sync of this path claims success and does nothing.
+    pub(super) fn ignores_sync_of(&self, path: &Path) -> bool {
+        let part = self.ignores_syncs_of.as_deref();
+        part.is_some_and(|part| path.to_string_lossy().contains(part))
+    }
 }
 
 impl State {

@@ -56,6 +56,7 @@ impl Bench {
             data_directory: directory.to_owned(),
             flush_threads_max: 0,
             descriptors_max: NonZeroUsize::new(8).unwrap(),
+            journal: None,
         };
         let store = Store::open(env, options).unwrap();
         let spec = TopicSpec {

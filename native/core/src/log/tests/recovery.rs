@@ -218,6 +218,7 @@ fn a_directory_of_an_existing_topic_that_is_missing_is_damage() {
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
         descriptors_max: NonZeroUsize::MIN,
+        journal: None,
     };
     let store = Store::open(files.env(), options).unwrap();
     let spec = TopicSpec {

@@ -82,6 +82,7 @@ fn logs_that_nobody_flushes_do_not_hold_more_files_open_than_the_process_may_hav
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
         descriptors_max: NonZeroUsize::new(64).unwrap(),
+        journal: None,
     };
     let limits = crate::env::ProcessLimits { descriptors: 40, maps: 1000 };
     let store = Store::open(Env { limits, ..files.env() }, options).unwrap();
@@ -139,6 +140,7 @@ fn a_checkpoint_written_while_logs_are_still_closed_keeps_what_is_known_of_them(
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
         descriptors_max: NonZeroUsize::MIN,
+        journal: None,
     };
     let store = Store::open(files.env(), options).unwrap();
     store.write_checkpoint().unwrap();

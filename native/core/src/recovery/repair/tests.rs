@@ -39,6 +39,7 @@ fn open(files: &SimulatedFileSystem, is_existing: bool) -> (Arc<Store>, Arc<Log>
         data_directory: PathBuf::from(DIRECTORY),
         flush_threads_max: 0,
         descriptors_max: NonZeroUsize::new(8).unwrap(),
+        journal: None,
     };
     let store = Store::open(files.env(), options).unwrap();
     let segment_bytes = 4 * batch_bytes();

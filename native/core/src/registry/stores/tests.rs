@@ -20,6 +20,7 @@ fn options(directory: &Path) -> StoreOptions {
         data_directory: directory.to_owned(),
         flush_threads_max: 2,
         descriptors_max: NonZeroUsize::new(32).unwrap(),
+        journal: None,
     }
 }
 

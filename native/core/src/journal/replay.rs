@@ -1,0 +1,331 @@
+//! What a start does with a flush journal, before any log is opened.
+//!
+//! Its groups are written to the segments, which are synced; then it is removed. Until then a stop
+//! changes nothing: the same is done once more. Entries are skipped that lie before the log's
+//! checkpoint, and those of logs and segments that are gone: they were deleted. So are those of
+//! segments that may have holes: a segment is closed and synced before it is compacted, and is
+//! journaled no more afterwards.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+};
+
+use uuid::Uuid;
+
+use super::{
+    DIRECTORY, FILE_NAMES, GROUPS_AT, HEADER_BYTES,
+    group::{self, BLOCK_BYTES, Entry, GroupName, HEAD_BYTES},
+    parse_header,
+};
+use crate::{
+    compaction::state::{self, CompactionState, Stored},
+    env::{
+        File, FileSystem, OpenMode,
+        transfer::{is_unreadable, read_full, write_full},
+    },
+    error::{Error, Result},
+    log::Position,
+    recovery::checkpoint::{Checkpoint, ClosedSegments, LogKey, LogMark},
+    registry::{directory::DataDirectory, side_by_side::side_by_side},
+    segment::Segment,
+};
+
+/// What is in the journal of a data directory.
+#[derive(Default)]
+pub struct Found {
+    /// Whole groups.
+    pub groups: u64,
+    /// Files that have any, in the order of their numbers.
+    files: Vec<Arc<dyn File>>,
+    /// Entries of each log, in the order in which they were written.
+    logs: BTreeMap<LogKey, Vec<Place>>,
+    /// What is wrong with it, for people.
+    pub damage: Vec<String>,
+}
+
+/// An entry, and where it lies.
+#[derive(Clone, Copy)]
+struct Place {
+    entry: Entry,
+    file: usize,
+    position: u64,
+}
+
+/// What a replay has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Replayed {
+    /// Entries written to segments, of whole groups.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Logs that they belong to.
+    pub logs: u64,
+}
+
+impl Found {
+    /// Whether there is nothing to be written to segments.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    /// Logs that have entries which lie behind the checkpoint.
+    pub fn logs_behind(&self, checkpoint: &Checkpoint) -> impl Iterator<Item = LogKey> {
+        let is_behind = |key: &LogKey, places: &[Place]| {
+            let mark = checkpoint.logs.get(key).map(|mark| mark.flushed);
+            places.iter().any(|place| is_behind(&place.entry, mark))
+        };
+        let keys = self.logs.iter().filter(|(key, places)| is_behind(key, places));
+        keys.map(|(key, _)| *key).collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// Reads the journal of a data directory: its whole groups. With `is_unread_damage` what the disk
+/// does not read is damage, for a repair; for anybody else it is an error. Waits for the disk.
+///
+/// # Errors
+/// Any I/O error.
+pub fn find(files: &dyn FileSystem, data_directory: &Path, is_unread_damage: bool) -> Result<Found> {
+    let mut journals = Vec::new();
+    let mut found = Found::default();
+    for name in FILE_NAMES {
+        let path = data_directory.join(DIRECTORY).join(name);
+        let failed = |error: io::Error| {
+            Error::io(format_args!("reading {}", path.display()), &error)
+        };
+        let file = match files.open(&path, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        let reader = Reader { file: &*file, is_unread_damage, bytes: file.len().map_err(failed)? };
+        match reader.number().map_err(failed)? {
+            Header::Number(number) => journals.push((number, path, file)),
+            // Its making was not completed, so nothing was written to it.
+            Header::Blank => {}
+            Header::Damaged => {
+                let detail = "its first bytes are damaged: what it holds is not known";
+                found.damage.push(format!("{}: {detail}", path.display()));
+            }
+        }
+    }
+    journals.sort_by_key(|(number, ..)| *number);
+    for (number, path, file) in journals {
+        let failed = |error: io::Error| {
+            Error::io(format_args!("reading {}", path.display()), &error)
+        };
+        let bytes = file.len().map_err(failed)?;
+        let reader = Reader { file: &*file, is_unread_damage, bytes };
+        let index = found.files.len();
+        let missing = reader.groups(number, index, &mut found).map_err(failed)?;
+        if missing > 0 {
+            let detail = "a group that was synced cannot be read, and whole ones lie behind it";
+            found.damage.push(format!("{}: {detail}", path.display()));
+        }
+        found.files.push(file);
+    }
+    Ok(found)
+}
+
+enum Header {
+    Number(u64),
+    Blank,
+    Damaged,
+}
+
+struct Reader<'a> {
+    file: &'a dyn File,
+    is_unread_damage: bool,
+    bytes: u64,
+}
+
+impl Reader<'_> {
+    /// Reads as much as there is; nothing where that is damage.
+    fn read(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        match read_full(self.file, buffer, position) {
+            Err(error) if self.is_unread_damage && is_unreadable(&error) => Ok(0),
+            read => read,
+        }
+    }
+
+    fn number(&self) -> io::Result<Header> {
+        let mut bytes = [0; HEADER_BYTES];
+        let read = self.read(&mut bytes, 0)?;
+        if let Some(number) = parse_header(bytes.get(..read).unwrap_or_default()) {
+            return Ok(Header::Number(number));
+        }
+        let is_blank = bytes == [0; HEADER_BYTES] && !self.is_unread_damage;
+        Ok(if is_blank { Header::Blank } else { Header::Damaged })
+    }
+
+    /// Notes all whole groups of the file's use `number`. Returns how many are missing in between:
+    /// the last one may be torn, which nobody was told of.
+    fn groups(&self, number: u64, file: usize, found: &mut Found) -> io::Result<u64> {
+        let (mut position, mut sequence, mut missing) = (GROUPS_AT, 0, 0);
+        while position < self.bytes {
+            match self.group(position, number, sequence)? {
+                Some((name, bytes, entries)) => {
+                    missing += name.sequence - sequence;
+                    sequence = name.sequence + 1;
+                    found.groups += 1;
+                    for entry in entries {
+                        let place = Place { entry, file, position };
+                        found.logs.entry(entry.key).or_default().push(place);
+                    }
+                    position += bytes.next_multiple_of(BLOCK_BYTES);
+                }
+                // Looked at block by block for one that lies behind it.
+                None => position += BLOCK_BYTES,
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The whole group at a position, if it is one of that use and not before `sequence`.
+    fn group(
+        &self,
+        position: u64,
+        number: u64,
+        sequence: u64,
+    ) -> io::Result<Option<(GroupName, u64, Vec<Entry>)>> {
+        let mut head = [0; HEAD_BYTES];
+        let read = self.read(&mut head, position)?;
+        let Some((name, bytes)) = group::head(head.get(..read).unwrap_or_default()) else {
+            return Ok(None);
+        };
+        let is_possible = name.number == number
+            && name.sequence >= sequence
+            && bytes <= self.bytes.saturating_sub(position);
+        if !is_possible {
+            return Ok(None);
+        }
+        let mut content = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+        let read = self.read(&mut content, position)?;
+        let parsed = group::parse(content.get(..read).unwrap_or_default());
+        Ok(parsed.map(|(name, entries)| (name, bytes, entries)))
+    }
+}
+
+/// What tells which of two points in a log comes first.
+fn place(position: Position) -> (u64, u64) {
+    (position.segment_base, position.position)
+}
+
+/// Whether an entry lies behind what a checkpoint says of its log.
+fn is_behind(entry: &Entry, mark: Option<Position>) -> bool {
+    mark.is_none_or(|mark| place(entry.end()) > place(mark))
+}
+
+/// Writes what was found to the segments, durably, and has the checkpoint tell of it. Done twice it
+/// changes nothing. Waits for the disk.
+///
+/// # Errors
+/// Any I/O error.
+pub fn apply(
+    files: &dyn FileSystem,
+    directory: &DataDirectory,
+    found: &Found,
+    checkpoint: &mut Checkpoint,
+    threads_max: usize,
+) -> Result<Replayed> {
+    let logs: Vec<_> = found.logs.iter().collect();
+    let applied = side_by_side(threads_max, &logs, |(key, places)| {
+        let path = directory.partition(Uuid::from_bytes(key.0), key.1);
+        let mark = checkpoint.logs.get(*key).map(|mark| mark.flushed);
+        let log = LogReplay { files, path: &path, journals: &found.files };
+        let failed = |error: io::Error| {
+            Error::io(format_args!("replaying the flush journal into {}", path.display()), &error)
+        };
+        log.run(places, mark).map_err(failed)
+    });
+    let mut replayed = Replayed::default();
+    for ((key, _), applied) in logs.iter().zip(applied) {
+        let applied = applied?;
+        replayed.entries += applied.entries;
+        replayed.bytes += applied.bytes;
+        let Some(end) = applied.end else { continue };
+        replayed.logs += 1;
+        let mark = checkpoint.logs.entry(**key).or_default();
+        if mark.flushed.segment_base != end.segment_base {
+            // It vouches for the segments before one that is not the last any more.
+            *mark = LogMark { flushed: end, closed: ClosedSegments::default() };
+        }
+        mark.flushed = end;
+    }
+    Ok(replayed)
+}
+
+/// What was written of one log.
+#[derive(Default)]
+struct Applied {
+    entries: u64,
+    bytes: u64,
+    /// How far it is durable now.
+    end: Option<Position>,
+}
+
+struct LogReplay<'a> {
+    files: &'a dyn FileSystem,
+    path: &'a Path,
+    journals: &'a [Arc<dyn File>],
+}
+
+impl LogReplay<'_> {
+    fn run(&self, places: &[Place], mark: Option<Position>) -> io::Result<Applied> {
+        let mut segments = BTreeMap::<u64, Vec<&Place>>::new();
+        for place in places.iter().filter(|place| is_behind(&place.entry, mark)) {
+            segments.entry(place.entry.segment_base).or_default().push(place);
+        }
+        let mut applied = Applied::default();
+        if segments.is_empty() {
+            return Ok(applied);
+        }
+        let holes_below = match state::load(self.files, self.path)? {
+            Stored::State(CompactionState { holes_below, .. }) => holes_below,
+            // Only the segment that is being written is not compacted for certain.
+            Stored::Unreadable => self.last_base()?,
+        };
+        for (segment_base, places) in segments.split_off(&holes_below) {
+            self.segment(segment_base, &places, &mut applied)?;
+        }
+        Ok(applied)
+    }
+
+    fn last_base(&self) -> io::Result<u64> {
+        let entries = self.files.list(self.path)?;
+        let stems = entries.iter().filter_map(|entry| entry.name.strip_suffix(".log"));
+        Ok(stems.filter_map(|stem| stem.parse().ok()).max().unwrap_or(0))
+    }
+
+    fn segment(
+        &self,
+        segment_base: u64,
+        places: &[&Place],
+        applied: &mut Applied,
+    ) -> io::Result<()> {
+        let path = Segment::new(self.path, segment_base).log_path();
+        let file = match self.files.open(&path, OpenMode::ReadWrite) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for Place { entry, file: journal, position } in places {
+            let Some(journal) = self.journals.get(*journal) else { continue };
+            let mut batches = vec![0; usize::try_from(entry.bytes).map_err(io::Error::other)?];
+            let read = read_full(&**journal, &mut batches, position + entry.at as u64)?;
+            if read < batches.len() {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            // Also where the file shows the same: what a failed sync has lost is shown until it is
+            // read from the disk.
+            write_full(&*file, &[&batches], entry.position)?;
+            applied.entries += 1;
+            applied.bytes += u64::from(entry.bytes);
+            let end = applied.end.filter(|end| place(*end) > place(entry.end()));
+            applied.end = end.or(Some(entry.end()));
+        }
+        file.sync_data()
+    }
+}

@@ -1,0 +1,96 @@
+//! Flushing a log together with others, by the flush journal.
+//!
+//! None of this takes the log's `flush_lock`: what a journal makes durable follows on what is
+//! durable already, by whichever way, so it does not matter which of two flushes ends first.
+
+use std::sync::Arc;
+
+use super::{Log, Position, Tail, append::SNAPSHOT_INTERVAL_BYTES};
+use crate::{
+    env::{File, transfer::read_full},
+    journal::{Joined, group::Group},
+};
+
+/// What of a log is to be journaled: what lies between two points of one segment.
+struct Unflushed {
+    file: Arc<dyn File>,
+    from: Position,
+    to: Position,
+}
+
+impl Log {
+    /// Puts what is not durable yet into a group, where that may be done.
+    pub(super) fn join_group(&self, group: &mut Group) -> Joined {
+        let Unflushed { file, from, to } = match self.take_unflushed(group) {
+            Ok(unflushed) => unflushed,
+            Err(joined) => return joined,
+        };
+        // As the file has it: a write-back that failed meanwhile may have given up what was
+        // written, and then the log's own flush finds out.
+        let read = |place: &mut [u8]| {
+            read_full(&*file, place, from.position).is_ok_and(|read| read == place.len())
+        };
+        if group.add(self.key, from, to, read) { Joined::UpTo(to) } else { Joined::Alone }
+    }
+
+    fn take_unflushed(&self, group: &Group) -> Result<Unflushed, Joined> {
+        let mut tail = self.tail.lock();
+        if self.check_usable().is_err() {
+            return Err(Joined::Alone);
+        }
+        let (from, to) = (*self.flushed.read(), tail.end);
+        if from.offset >= to.offset && !tail.is_directory_dirty {
+            tail.records_unflushed = 0;
+            tail.is_flush_timer_set = false;
+            return Err(Joined::Nothing);
+        }
+        let bytes = to.position.checked_sub(from.position).filter(|_| self.may_join(&tail, from));
+        let Some(bytes) = bytes.filter(|bytes| (1..=group.log_bytes_max()).contains(bytes)) else {
+            return Err(Joined::Alone);
+        };
+        if !usize::try_from(bytes).is_ok_and(|bytes| group.has_room(bytes)) {
+            return Err(Joined::Later);
+        }
+        // The end is read before anything is synced: what is appended meanwhile is not covered.
+        let file = self.file_to_join(&tail).ok_or(Joined::Alone)?;
+        tail.records_unflushed = 0;
+        tail.is_flush_timer_set = false;
+        Ok(Unflushed { file, from, to })
+    }
+
+    /// Whether nothing but batches of one segment is to be made durable. The name of the segment
+    /// has to be durable, which it is once anything in it was synced: a replay creates no files. And
+    /// nothing may be known of holes in it: where there are any, a replay could not tell whether
+    /// it was compacted since.
+    fn may_join(&self, tail: &Tail, from: Position) -> bool {
+        let synced = *self.synced.read();
+        let is_in_one_segment = from.segment_base == tail.end.segment_base
+            && synced.segment_base == tail.end.segment_base
+            && synced.position > 0;
+        let is_whole = tail.active.as_ref().is_some_and(|active| !active.segment.has_holes());
+        is_in_one_segment
+            && is_whole
+            && !tail.is_directory_dirty
+            && tail.unsynced.iter().all(|unsynced| unsynced.closing.is_none())
+            && tail.bytes_since_snapshot < SNAPSHOT_INTERVAL_BYTES
+    }
+
+    fn file_to_join(&self, tail: &Tail) -> Option<Arc<dyn File>> {
+        let active = tail.active.as_ref()?;
+        match tail.unsynced.last() {
+            Some(unsynced) if unsynced.segment.id == active.segment.id => {
+                Some(Arc::clone(&unsynced.file))
+            }
+            _ => active.segment.file(&self.shared.files).ok(),
+        }
+    }
+
+    /// Syncs the log's files unless they are as far as `end`.
+    pub(super) fn sync_files_to(&self, end: Position) {
+        let place = |position: Position| (position.segment_base, position.position);
+        if place(*self.synced.read()) < place(end) {
+            // Failure poisons the log.
+            drop(self.flush_now());
+        }
+    }
+}
