@@ -142,22 +142,23 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads as much as there is; nothing where that is damage.
-    fn read(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    /// Reads as much as there is; `None` where the disk does not, and that is damage.
+    fn read<'b>(&self, buffer: &'b mut [u8], position: u64) -> io::Result<Option<&'b [u8]>> {
         match read_full(self.file, buffer, position) {
-            Err(error) if self.is_unread_damage && is_unreadable(&error) => Ok(0),
-            read => read,
+            Ok(read) => Ok(buffer.get(..read)),
+            Err(error) if self.is_unread_damage && is_unreadable(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     fn number(&self) -> io::Result<Header> {
-        let mut bytes = [0; HEADER_BYTES];
-        let read = self.read(&mut bytes, 0)?;
-        if let Some(number) = parse_header(bytes.get(..read).unwrap_or_default()) {
-            return Ok(Header::Number(number));
-        }
-        let is_blank = bytes == [0; HEADER_BYTES] && !self.is_unread_damage;
-        Ok(if is_blank { Header::Blank } else { Header::Damaged })
+        let mut buffer = [0; HEADER_BYTES];
+        let read = self.read(&mut buffer, 0)?;
+        Ok(match read.map(|bytes| (parse_header(bytes), bytes)) {
+            Some((Some(number), _)) => Header::Number(number),
+            Some((None, bytes)) if bytes.iter().all(|byte| *byte == 0) => Header::Blank,
+            _ => Header::Damaged,
+        })
     }
 
     /// Notes all whole groups of the file's use `number`. Returns how many are missing in between:
@@ -191,8 +192,7 @@ impl Reader<'_> {
         sequence: u64,
     ) -> io::Result<Option<(GroupName, u64, Vec<Entry>)>> {
         let mut head = [0; HEAD_BYTES];
-        let read = self.read(&mut head, position)?;
-        let Some((name, bytes)) = group::head(head.get(..read).unwrap_or_default()) else {
+        let Some((name, bytes)) = self.read(&mut head, position)?.and_then(group::head) else {
             return Ok(None);
         };
         let is_possible = name.number == number
@@ -202,8 +202,7 @@ impl Reader<'_> {
             return Ok(None);
         }
         let mut content = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
-        let read = self.read(&mut content, position)?;
-        let parsed = group::parse(content.get(..read).unwrap_or_default());
+        let parsed = self.read(&mut content, position)?.and_then(group::parse);
         Ok(parsed.map(|(name, entries)| (name, bytes, entries)))
     }
 }

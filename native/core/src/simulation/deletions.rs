@@ -16,6 +16,8 @@ impl Simulation {
     /// Retention looks at every log.
     pub(super) fn retain(&mut self) -> Result<(), Violation> {
         let store = self.store();
+        // To delete what is visible may flush, and so make visible, what is to go the next time.
+        let visible = self.high_watermarks();
         store.enforce_retention();
         for entry in store.take_upkeep_report() {
             self.note(format!("retention: {entry:?}"));
@@ -24,13 +26,26 @@ impl Simulation {
             store.shared().deleted.remove_due(store.shared());
         }
         self.settle_retention()?;
-        if self.may_fail || !self.has_power() { Ok(()) } else { self.check_due_is_gone() }
+        if self.may_fail || !self.has_power() {
+            return Ok(());
+        }
+        self.check_due_is_gone(&visible)
+    }
+
+    fn high_watermarks(&self) -> Vec<Vec<u64>> {
+        let store = self.store();
+        let of_topic = |topic: &Topic| {
+            let partitions = 0..topic.partitions.len() as u32;
+            let visible = |index| store.offsets(topic.number, index).unwrap().high_watermark;
+            partitions.map(visible).collect()
+        };
+        self.topics.iter().map(of_topic).collect()
     }
 
     /// What is older than it may get, whatever one asks, is not there any more.
-    fn check_due_is_gone(&mut self) -> Result<(), Violation> {
+    fn check_due_is_gone(&mut self, visible: &[Vec<u64>]) -> Result<(), Violation> {
         let (store, now) = (self.store(), self.now());
-        for topic in &self.topics {
+        for (topic, visible) in self.topics.iter().zip(visible) {
             let Some(to_keep) = to_keep(topic, now) else { continue };
             for (index, partition) in topic.partitions.iter().enumerate() {
                 let log = store.log(topic.number, index as u32).unwrap();
@@ -43,7 +58,7 @@ impl Simulation {
                 // What was deleted of a segment counts, too, and cannot be read.
                 let is_due = !records.is_empty()
                     && segment.base_offset == offsets.log_start
-                    && end <= offsets.high_watermark
+                    && end <= visible[index]
                     && !segment.is_damaged()
                     && partition.are_old(records.iter().map(|(_, record)| *record), &to_keep);
                 if is_due {

@@ -50,7 +50,7 @@ impl Simulation {
         self.files.clear_faults();
         let report =
             repaired.map_err(|error| Violation::Refused(format!("repairing {harmed}: {error}")))?;
-        self.note(format!("repaired {harmed}: {} actions", report.actions.len()));
+        self.note(format!("repaired {harmed}: {:?}", report.actions));
         if !report.problems.is_empty() {
             return Err(Violation::Refused(format!("repairing: {:?}", report.problems)));
         }

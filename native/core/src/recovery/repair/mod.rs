@@ -6,6 +6,7 @@
 //! have before, or repaired: a repair that was interrupted is simply done again.
 
 mod catalogue;
+mod journaled;
 mod partition;
 mod salvage;
 mod segment;
@@ -175,6 +176,7 @@ impl Repair<'_> {
         if self.is_checkpoint_there && self.checkpoint.is_none() {
             self.drop_checkpoint()?;
         }
+        self.replay_journal()?;
         self.bring_back()?;
         for partition in partitions(self.env, &self.directory)? {
             self.report.log_count += 1;

@@ -1,0 +1,63 @@
+//! The flush journal of a directory that is repaired: what it holds belongs to the logs, and must be
+//! there before anything is cut out of them.
+
+use super::{Repair, RepairAction};
+use crate::{
+    error::Result,
+    journal::{self, DIRECTORY, FILE_NAMES, replay},
+};
+
+impl Repair<'_> {
+    /// Does what the next start would do with the journal. What the disk does not read of it is
+    /// given up: the file is kept in `salvage/`.
+    pub(super) fn replay_journal(&mut self) -> Result<()> {
+        let files = &*self.env.files;
+        let data_directory = self.directory.path.clone();
+        let mut checkpoint = self.checkpoint.clone().unwrap_or_default();
+        if !checkpoint.is_clean {
+            let found = replay::find(files, &data_directory, true)?;
+            self.tell_of_lost_groups(&found)?;
+            let logs = found.logs_behind(&checkpoint).count();
+            if logs > 0 {
+                self.tell(RepairAction {
+                    subject: DIRECTORY.to_owned(),
+                    detail: format!("holds acked records of {logs} logs: brought to their segments"),
+                    file: data_directory.join(DIRECTORY).display().to_string(),
+                    ..RepairAction::default()
+                });
+            }
+            if logs > 0 && self.is_for_real() {
+                replay::apply(files, &self.directory, &found, &mut checkpoint, 1)?;
+                // Before the journal goes: it alone knows from then on that they were acked.
+                checkpoint.store(files, &data_directory)?;
+                self.checkpoint = Some(checkpoint);
+            }
+        }
+        if self.is_for_real() {
+            journal::remove(files, &data_directory)?;
+        }
+        Ok(())
+    }
+
+    fn tell_of_lost_groups(&mut self, found: &replay::Found) -> Result<()> {
+        if found.damage.is_empty() {
+            return Ok(());
+        }
+        for name in FILE_NAMES {
+            let path = self.directory.path.join(DIRECTORY).join(name);
+            let file = path.display().to_string();
+            let Some(detail) = found.damage.iter().find(|detail| detail.starts_with(&file)) else {
+                continue;
+            };
+            let salvaged_to = self.keep_file(DIRECTORY, &path)?;
+            self.tell(RepairAction {
+                subject: DIRECTORY.to_owned(),
+                detail: format!("{detail}; acked records may be lost"),
+                file,
+                salvaged_to,
+                ..RepairAction::default()
+            });
+        }
+        Ok(())
+    }
+}
