@@ -95,8 +95,9 @@ export async function startBroker(
 	{ memory, logger, onRecovering = () => undefined }: BrokerEnvironment,
 ): Promise<Broker> {
 	const startedMs = systemClock.wallMs();
-	const storage = await Storage.open({ dataDir: config.dataDir, memory, owner: true });
-	const parts: Parts = { storage, dataDir: memory ? null : config.dataDir, isReady: false };
+	const { dataDir, logFlushJournalEnable: flushJournal } = config;
+	const storage = await Storage.open({ dataDir, memory, owner: true, flushJournal });
+	const parts: Parts = { storage, dataDir: memory ? null : dataDir, isReady: false };
 	try {
 		// Ours by now: what a broker before us has left there no longer holds.
 		if (parts.dataDir !== null) await removeAddresses(parts.dataDir);

@@ -44,6 +44,7 @@ export interface BrokerConfig extends GroupOptions, UpkeepOptions {
 	readonly connectionsMaxIdleMs: number;
 	readonly numPartitions: number;
 	readonly autoCreateTopicsEnable: boolean;
+	readonly logFlushJournalEnable: boolean;
 	readonly allowedOrigins: readonly string[];
 	readonly websocketTransport: (typeof TRANSPORTS)[number];
 	readonly logLevel: (typeof LOG_LEVELS)[number];
@@ -290,6 +291,13 @@ export const OPTIONS: Options = {
 		default: "67108864",
 		doc: "Bytes that compaction reads and writes a second at most.",
 		parse: (text) => parseInteger(text, 1, Number.MAX_SAFE_INTEGER),
+	},
+	logFlushJournalEnable: {
+		name: "log.flush.journal.enable",
+		placeholder: "true|false",
+		default: "true",
+		doc: "Whether a journal flushes many partitions with one sync, where many wait for one.",
+		parse: parseBoolean,
 	},
 	scrubMaxBytesPerSecond: {
 		name: "scrub.max.bytes.per.second",

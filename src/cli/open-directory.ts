@@ -32,7 +32,8 @@ export async function whileOpen(
 	dataDir: string,
 	work: (opened: OpenDirectory) => Promise<void> = async () => undefined,
 ): Promise<readonly RecoveryEntry[]> {
-	const storage = await Storage.open({ dataDir, owner: true });
+	// What an earlier version is to use afterwards must not get a journal, of which it knows nothing.
+	const storage = await Storage.open({ dataDir, owner: true, flushJournal: false });
 	try {
 		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
 		const failures: unknown[] = [];

@@ -126,12 +126,16 @@ async function verifyOnline(url: string, topic: string | undefined): Promise<Ver
 	});
 }
 
-function describe({ logCount, recordCount, bytes, findings, tails = [] }: VerifyReport): string {
+function describe(report: VerifyReport): string {
+	const { logCount, recordCount, bytes, findings, tails = [], journaled = [] } = report;
 	const places = findings.length === 1 ? "1 place is" : `${findings.length} places are`;
 	const verdict = findings.length === 0 ? "no damage" : `${places} damaged`;
 	const lines = [
 		...findings.map(({ subject, detail }) => `${subject}: ${detail}`),
 		...tails.map(({ subject, detail }) => `${subject}: ${detail} (the next start erases them)`),
+		...journaled.map(
+			({ subject, detail }) => `${subject}: ${detail} (the next start brings them to its segments)`,
+		),
 	];
 	return [
 		`${logCount} logs, ${recordCount} records, ${formatBytes(bytes)}: ${verdict}`,

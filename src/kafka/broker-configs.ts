@@ -46,6 +46,7 @@ const OPTION_TYPES: Readonly<Record<keyof typeof OPTIONS, TypeName | null>> = {
 	logCleanerBackoffMs: "LONG",
 	logCleanerDedupeBufferSize: "LONG",
 	logCleanerIoMaxBytesPerSecond: "DOUBLE",
+	logFlushJournalEnable: null,
 	scrubMaxBytesPerSecond: null,
 	allowedOrigins: null,
 	websocketTransport: null,

@@ -16,6 +16,7 @@ const FAILURES = {
 	hintFailures:
 		"indexes or snapshots cannot be stored: as long as they are missing a start reads more",
 	damageFailures: "damage that was met cannot be noted: the next start has to find it again",
+	journalFailures: "the flush journal cannot be used: partitions are flushed one by one",
 } as const satisfies Partial<Record<keyof StoreStatistics, string>>;
 
 type Counter = keyof typeof FAILURES;

@@ -182,6 +182,7 @@ export class Storage {
 				memoryBytesMax: options.memoryBytesMax ?? 0,
 				flushThreadsMax: options.flushThreadsMax ?? FLUSH_THREADS_MAX,
 				descriptorsMax: options.descriptorsMax ?? DESCRIPTORS_MAX,
+				hasJournal: options.flushJournal ?? true,
 			}),
 		);
 		return new Storage(native, store, options);

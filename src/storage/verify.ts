@@ -22,6 +22,11 @@ export interface VerifyReport {
 	 * Absent where a broker was asked: it has done so.
 	 */
 	readonly tails?: readonly VerifyFinding[];
+	/**
+	 * Logs that were not checked, since the flush journal holds records that the next start brings
+	 * to their segments: no damage. Absent where a broker was asked.
+	 */
+	readonly journaled?: readonly VerifyFinding[];
 }
 
 /**

@@ -5,7 +5,8 @@ import { StorageWatch } from "../../src/storage/storage-watch.ts";
 import { FakeClock } from "../groups/fake-clock.ts";
 
 let clock: FakeClock;
-const counts = { checkpointFailures: 0, hintFailures: 0, damageFailures: 0 };
+const NONE = { checkpointFailures: 0, hintFailures: 0, damageFailures: 0, journalFailures: 0 };
+const counts = { ...NONE };
 let done: UpkeepEntry[];
 let told: [level: string, details: object, message: string][];
 
@@ -20,7 +21,7 @@ function startWatch(): StorageWatch {
 
 beforeEach(() => {
 	clock = new FakeClock();
-	Object.assign(counts, { checkpointFailures: 0, hintFailures: 0, damageFailures: 0 });
+	Object.assign(counts, NONE);
 	done = [];
 	told = [];
 });

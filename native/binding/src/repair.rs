@@ -34,6 +34,9 @@ pub struct NativeVerifyReport {
     pub findings: Vec<NativeFinding>,
     /// What unfinished appends left behind the ends of logs, and the next start erases: no damage.
     pub tails: Vec<NativeFinding>,
+    /// Logs of which the flush journal holds records that the next start brings to their segments:
+    /// not checked.
+    pub journaled: Vec<NativeFinding>,
 }
 
 /// Reads every batch of a data directory that no broker uses, or of one topic of it.
@@ -58,6 +61,7 @@ pub fn verify_data_directory(
             bytes: report.bytes as f64,
             findings: told(report.findings),
             tails: told(report.tails),
+            journaled: told(report.journaled),
         })
     })
 }

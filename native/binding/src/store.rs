@@ -6,6 +6,7 @@ use millrace_core::{
     batch::TimestampType,
     compression::Codec,
     error::{Code, Error},
+    journal::JournalOptions,
     log::{
         config::{LogConfig, WriterChoice},
         epochs::EpochEnd,
@@ -50,6 +51,8 @@ pub struct NativeStoreOptions {
     pub flush_threads_max: u32,
     /// Open descriptors to keep, at least 16.
     pub descriptors_max: u32,
+    /// Flush many logs together by a journal where many wait.
+    pub has_journal: bool,
 }
 
 /// What the logs of a topic act on. Numbers beyond 2^53 mean never.
@@ -145,6 +148,7 @@ pub fn open_store(env: &Env, options: NativeStoreOptions) -> napi::Result<AsyncT
             data_directory: PathBuf::from(&options.data_directory),
             flush_threads_max: usize::try_from(options.flush_threads_max.clamp(1, 64)).unwrap_or(1),
             descriptors_max: NonZeroUsize::new(descriptors_max).unwrap_or(NonZeroUsize::MIN),
+            journal: options.has_journal.then(JournalOptions::default),
         };
         let role = if options.is_owner { Role::Owner } else { Role::Guest };
         let share = handles::OPEN_STORES.open(place, store_options, role).inspect_err(|_| {
@@ -537,6 +541,14 @@ pub struct NativeStoreStatistics {
     pub reserve_bytes: f64,
     /// Appends that were refused for want of space since the store was opened.
     pub space_refusals: f64,
+    /// Groups that the flush journal has synced since the store was opened.
+    pub journal_groups: f64,
+    /// Flushes of logs that those took the place of.
+    pub journal_log_flushes: f64,
+    /// Bytes of those groups.
+    pub journal_bytes: f64,
+    /// Files of the flush journal that could not be made, written or synced: flushes take longer.
+    pub journal_failures: f64,
 }
 
 /// The figures of now.
@@ -561,6 +573,10 @@ pub fn store_statistics(store: u32, channel: u32) -> napi::Result<NativeStoreSta
         space_available_bytes: statistics.space_available_bytes as f64,
         reserve_bytes: statistics.reserve_bytes as f64,
         space_refusals: statistics.space_refusals as f64,
+        journal_groups: statistics.journal.groups as f64,
+        journal_log_flushes: statistics.journal.log_flushes as f64,
+        journal_bytes: statistics.journal.bytes as f64,
+        journal_failures: statistics.journal.failures as f64,
     })
 }
 

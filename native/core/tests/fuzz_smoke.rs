@@ -14,7 +14,7 @@ use std::{
     cell::Cell,
 };
 
-use millrace_core::batch::validate;
+use millrace_core::batch::{BatchHeader, validate};
 
 #[expect(unreachable_pub, reason = "a crate of its own for the fuzz targets")]
 #[path = "../../fuzz/src/lib.rs"]
@@ -227,6 +227,23 @@ fn mutated_snapshots_and_checkpoints_are_refused_or_stored_again_as_they_were() 
     run("checkpoints", &stored("checkpoint"), |bytes| {
         within_bounds(bytes, disk::checkpoint);
         within_bounds(&disk::sealed(bytes), disk::checkpoint);
+    });
+}
+
+#[test]
+fn mutated_groups_of_the_flush_journal_are_refused_or_lie_within_their_bounds() {
+    let groups: Vec<Vec<u8>> = BATCHES
+        .map(|batch| {
+            let header = BatchHeader::read(batch).expect("it is a batch");
+            disk::journaled(batch, header.last_offset_delta as u64 + 1)
+        })
+        .to_vec();
+    for group in &groups {
+        assert_eq!(&disk::sealed(group), group, "sealing changes nothing that is right");
+    }
+    run("groups", &groups, |bytes| {
+        within_bounds(bytes, disk::journal);
+        within_bounds(&disk::sealed(bytes), disk::journal);
     });
 }
 

@@ -207,7 +207,9 @@ fn account_for(
             RecoveryEvent::Quarantined { from_offset, to_offset, .. } => {
                 told.push((from_offset, to_offset));
             }
-            RecoveryEvent::SetAside { .. } => {}
+            RecoveryEvent::SetAside { .. }
+            | RecoveryEvent::Replayed { .. }
+            | RecoveryEvent::JournalDamaged { .. } => {}
         }
     }
     let offsets = log.offsets();

@@ -11,7 +11,12 @@ use millrace_core::{
         transfer::{read_whole, write_full},
     },
     index::{SegmentIndex, file as index_file},
-    log::start,
+    journal::{
+        self,
+        group::{self, Group, GroupName},
+        replay,
+    },
+    log::{Position, start},
     metadata::{self, MetadataFile},
     producer::{ProducerStates, snapshot},
     recovery::{
@@ -103,6 +108,52 @@ pub fn checkpoint(bytes: &[u8]) {
     };
     loaded.store(&*env.files, Path::new(DIRECTORY)).expect("what was loaded can be stored");
     assert_eq!(load(), Some(loaded));
+}
+
+/// A group of the flush journal with entries of two logs.
+pub fn journaled(batches: &[u8], offsets: u64) -> Vec<u8> {
+    let name = GroupName { number: 1, sequence: 0 };
+    let mut group = Group::new(Vec::new(), name, group::GROUP_BYTES_MAX, 64 << 10);
+    let header = BatchHeader::read(batches).expect("it is a batch");
+    let from = u64::try_from(header.base_offset).expect("it has an offset");
+    for partition in 0..2 {
+        let from = Position { offset: from, segment_base: 0, position: 4096 };
+        let offset = from.offset + offsets;
+        let to = Position { offset, position: 4096 + batches.len() as u64, ..from };
+        let is_added = group.add(([7; 16], partition), from, to, |place| {
+            place.copy_from_slice(batches);
+            true
+        });
+        assert!(is_added, "it holds whole batches");
+    }
+    let bytes = group.finish();
+    let (_, length) = group::head(bytes).expect("it is a group");
+    bytes.get(..length as usize).expect("it is as long as it says").to_vec()
+}
+
+/// A group of the flush journal, and a file that begins with it: what is taken over lies within it,
+/// and is the same each time.
+pub fn journal(bytes: &[u8]) {
+    if let Some((name, entries)) = group::parse(bytes) {
+        assert_eq!(group::head(bytes).map(|(name, _)| name), Some(name));
+        for entry in entries {
+            let end = entry.at.checked_add(entry.bytes as usize).expect("it is in bounds");
+            let batches = bytes.get(entry.at..end).expect("it lies in the group");
+            let header = BatchHeader::read(batches).expect("an entry begins with a batch");
+            assert!(header.batch_bytes() <= batches.len());
+            assert!(entry.end().position >= entry.position);
+            assert!(entry.next_offset > header.base_offset.unsigned_abs());
+        }
+    }
+    let env = Env::memory(None);
+    let directory = Path::new(DIRECTORY).join(journal::DIRECTORY);
+    env.files.create_directory(&directory).expect("memory has directories");
+    let file = [&journal::header(1)[..], &[0; 4076], bytes].concat();
+    put(&env, &format!("{}/0", journal::DIRECTORY), &file);
+    let found = replay::find(&*env.files, Path::new(DIRECTORY), false).expect("memory is readable");
+    let again = replay::find(&*env.files, Path::new(DIRECTORY), false).expect("memory is readable");
+    assert_eq!(found.groups, again.groups);
+    assert!(found.is_empty() || found.groups > 0);
 }
 
 /// `compaction.json` as it is stored in the middle of a swap.

@@ -61,7 +61,8 @@ const IDLE_NS: u64 = 5_000_000_000;
 const RETRY_NS: u64 = 60_000_000_000;
 const MAGIC: u32 = 0x4d52_4a46;
 const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 20;
+/// Bytes before the first block of a file ends that tell what it is.
+pub const HEADER_BYTES: usize = 20;
 
 /// When a flush journal is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,13 +197,12 @@ impl FlushJournal {
             return;
         };
         let made = self.file_bytes().map(|bytes| {
-            let path = self.directory.join(FILE_NAMES[slot]);
+            let path = self.directory.join(FILE_NAMES.get(slot).unwrap_or(&""));
             (self.setting.require_format)().and_then(|()| {
                 let data_directory = &self.setting.data_directory;
                 let files = &*self.setting.files;
-                writer::make(files, data_directory, &path, bytes, number).map_err(|error| {
-                    Error::io(format_args!("making {}", path.display()), &error)
-                })
+                writer::make(files, data_directory, &path, bytes, number)
+                    .map_err(|error| Error::io(format_args!("making {}", path.display()), &error))
             })
         });
         let state = match made {
@@ -427,8 +427,8 @@ impl Turn<'_> {
     }
 }
 
-/// What is known of a journal's file by its first bytes.
-fn header(number: u64) -> [u8; HEADER_BYTES] {
+/// The first bytes of a journal's file in its use `number`.
+pub fn header(number: u64) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     let mut rest = &mut bytes[..];
     let fields = [&MAGIC.to_be_bytes()[..], &[VERSION, 0, 0, 0], &number.to_be_bytes()];

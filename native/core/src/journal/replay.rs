@@ -87,14 +87,17 @@ impl Found {
 ///
 /// # Errors
 /// Any I/O error.
-pub fn find(files: &dyn FileSystem, data_directory: &Path, is_unread_damage: bool) -> Result<Found> {
+pub fn find(
+    files: &dyn FileSystem,
+    data_directory: &Path,
+    is_unread_damage: bool,
+) -> Result<Found> {
     let mut journals = Vec::new();
     let mut found = Found::default();
     for name in FILE_NAMES {
         let path = data_directory.join(DIRECTORY).join(name);
-        let failed = |error: io::Error| {
-            Error::io(format_args!("reading {}", path.display()), &error)
-        };
+        let failed =
+            |error: io::Error| Error::io(format_args!("reading {}", path.display()), &error);
         let file = match files.open(&path, OpenMode::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -113,9 +116,8 @@ pub fn find(files: &dyn FileSystem, data_directory: &Path, is_unread_damage: boo
     }
     journals.sort_by_key(|(number, ..)| *number);
     for (number, path, file) in journals {
-        let failed = |error: io::Error| {
-            Error::io(format_args!("reading {}", path.display()), &error)
-        };
+        let failed =
+            |error: io::Error| Error::io(format_args!("reading {}", path.display()), &error);
         let bytes = file.len().map_err(failed)?;
         let reader = Reader { file: &*file, is_unread_damage, bytes };
         let index = found.files.len();

@@ -9,12 +9,12 @@ use super::{
 use crate::{
     batch::{BatchBuilder, Finish, header::assign},
     compression::Codec,
-    error::Code,
     env::{
         Env, OpenMode,
         simulated::{Call, Effect, Fault, SimulatedClock, SimulatedFileSystem},
         transfer::{read_whole, write_full},
     },
+    error::Code,
     log::{config::LogConfig, tests::content_of, waiters::Acknowledge},
     recovery::{RecoveryEvent, verify::verify_data_directory},
     registry::{Store, StoreOptions, TopicSpec},
@@ -197,8 +197,7 @@ impl Machine {
     }
 
     fn append_to_all(&self, value: &[u8]) -> Vec<Vec<Code>> {
-        let told: Vec<_> =
-            (0..PARTITIONS).map(|partition| self.append(partition, value)).collect();
+        let told: Vec<_> = (0..PARTITIONS).map(|partition| self.append(partition, value)).collect();
         self.store.drive();
         told.iter().map(|told| told.0.lock().clone()).collect()
     }
@@ -432,12 +431,10 @@ fn groups_of_an_earlier_use_of_the_file_do_not_count() {
 fn entries_of_logs_and_segments_that_are_gone_and_of_compacted_ones_are_skipped() {
     use crate::compaction::state::{self, CompactionState};
     let (files, _) = with_journal();
-    let directory = |partition: u32| {
-        Path::new(DIRECTORY).join(format!("logs/{TOPIC_ID}/{partition}"))
-    };
-    let log = |partition: u32| {
-        directory(partition).join(crate::segment::Segment::file_name(0, "log"))
-    };
+    let directory =
+        |partition: u32| Path::new(DIRECTORY).join(format!("logs/{TOPIC_ID}/{partition}"));
+    let log =
+        |partition: u32| directory(partition).join(crate::segment::Segment::file_name(0, "log"));
     // Its segment was deleted, another was compacted, a third partition is not there at all.
     files.remove_file(&log(0)).unwrap();
     let state = CompactionState { holes_below: 1, ..CompactionState::default() };
@@ -482,20 +479,18 @@ fn a_check_says_what_the_next_start_brings_and_a_repair_brings_it() {
 
 #[test]
 fn no_file_is_made_where_the_disk_is_small_or_short_of_space() {
-    for (capacity, options) in [
-        (64 << 20, OPTIONS),
-        (2 << 30, JournalOptions { file_bytes_max: 4 << 30, ..OPTIONS }),
-    ] {
+    for (capacity, options) in
+        [(64 << 20, OPTIONS), (2 << 30, JournalOptions { file_bytes_max: 4 << 30, ..OPTIONS })]
+    {
         let files = SimulatedFileSystem::new(1);
         files.set_capacity_bytes(Some(capacity));
         let machine = Machine::open(files, false, Some(options));
         for _ in 0..4 {
             assert_eq!(machine.append_to_all(b"value"), ACKED);
         }
-        let made = machine.files.open(
-            &Path::new(DIRECTORY).join(super::DIRECTORY).join("0"),
-            OpenMode::Read,
-        );
+        let made = machine
+            .files
+            .open(&Path::new(DIRECTORY).join(super::DIRECTORY).join("0"), OpenMode::Read);
         let bytes = made.ok().map(|file| file.len().unwrap());
         assert_eq!(bytes, if capacity == 64 << 20 { None } else { Some(16 << 20) });
     }

@@ -113,7 +113,7 @@ impl Writer {
             return None;
         }
         let slot = self.slots.iter().position(|slot| matches!(slot, SlotState::Missing))?;
-        self.slots[slot] = SlotState::Busy;
+        self.settle(slot, SlotState::Busy);
         Some((slot, self.take_number()))
     }
 
@@ -125,7 +125,9 @@ impl Writer {
     /// Ends what [`begin_making`](Self::begin_making) or
     /// [`begin_emptying`](Self::begin_emptying) began.
     pub(super) fn settle(&mut self, slot: usize, state: SlotState) {
-        self.slots[slot] = state;
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = state;
+        }
     }
 
     /// Whether a file is missing that is going to be needed.
@@ -137,8 +139,10 @@ impl Writer {
     /// A file with room: which, what the next group is called, and the room. One with less than
     /// that share of it left gives way to the other.
     pub(super) fn with_room(&mut self, room_share: u64) -> Option<(usize, GroupName, u64)> {
-        let is_full = |slot: &SlotState| matches!(slot, SlotState::InUse(file, _)
-            if file.room() < (file.bytes / room_share).max(BLOCK_BYTES));
+        let is_full = |slot: &SlotState| {
+            matches!(slot, SlotState::InUse(file, _)
+            if file.room() < (file.bytes / room_share).max(BLOCK_BYTES))
+        };
         if self.slots.iter().any(is_full) {
             self.drain();
         }
@@ -149,12 +153,12 @@ impl Writer {
         };
         let numbers = self.slots.iter().map(of_use).enumerate();
         let (_, slot) = numbers.filter_map(|(slot, number)| Some((number?, slot))).min()?;
-        if let Some(SlotState::Ready(file)) = self.take_if(slot, |state| {
-            matches!(state, SlotState::Ready(_))
-        }) {
-            self.slots[slot] = SlotState::InUse(file, Members::new());
+        if let Some(SlotState::Ready(file)) =
+            self.take_if(slot, |state| matches!(state, SlotState::Ready(_)))
+        {
+            self.settle(slot, SlotState::InUse(file, Members::new()));
         }
-        let SlotState::InUse(file, _) = &self.slots[slot] else {
+        let Some(SlotState::InUse(file, _)) = self.slots.get(slot) else {
             return None;
         };
         let name = GroupName { number: file.number, sequence: file.sequence };
@@ -193,19 +197,18 @@ impl Writer {
         if let Some(SlotState::InUse(_, members)) = self.take_if(slot, |_| true) {
             self.behind.extend(members.into_values().map(|member| (member.log, member.end)));
         }
-        self.slots[slot] = SlotState::Failed;
+        self.settle(slot, SlotState::Failed);
     }
 
     /// Ends the use of the file that is in use, if anything was written to it, and has its logs
     /// synced.
     pub(super) fn drain(&mut self) {
         for slot in 0..self.slots.len() {
-            let is_used =
-                |state: &SlotState| matches!(state, SlotState::InUse(_, members) if !members.is_empty());
+            let is_used = |state: &SlotState| matches!(state, SlotState::InUse(_, members) if !members.is_empty());
             if let Some(SlotState::InUse(file, members)) = self.take_if(slot, is_used) {
                 let behind = members.values();
                 self.behind.extend(behind.map(|member| (Weak::clone(&member.log), member.end)));
-                self.slots[slot] = SlotState::Draining(file, members);
+                self.settle(slot, SlotState::Draining(file, members));
             }
         }
     }
@@ -269,7 +272,8 @@ fn fill(file: &dyn File, bytes: u64) -> io::Result<()> {
     let mut position = 0;
     let mut steps = 0;
     while position < bytes {
-        let count = usize::try_from((bytes - position).min(STEP_BYTES)).map_err(io::Error::other)?;
+        let count =
+            usize::try_from((bytes - position).min(STEP_BYTES)).map_err(io::Error::other)?;
         write_full(file, &[zeros.get(..count).unwrap_or_default()], position)?;
         position += count as u64;
         steps += 1;

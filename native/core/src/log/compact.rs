@@ -21,7 +21,7 @@ use std::{
 
 use hashbrown::HashSet;
 
-use super::{Log, LogConfig, set_aside::Suspect, walk::failure};
+use super::{Log, LogConfig, OFFSET_MAX, set_aside::Suspect, walk::failure};
 use crate::{
     compaction::{
         copy::{
@@ -49,6 +49,8 @@ pub(super) struct Compaction {
     pending: Pending,
     /// Not before that time again, in milliseconds since the Unix epoch.
     retry_at_ms: i64,
+    /// The file could not be believed when the log was opened.
+    is_unreadable: bool,
 }
 
 /// What is left to do about the swap that `compaction.json` may name.
@@ -67,11 +69,16 @@ enum Pending {
 impl Compaction {
     /// As it was found, or left, when the log was opened. What was left undecided may be whole by
     /// now, as after a repair: once a start it is dirty again.
-    pub(super) fn opened(state: CompactionState) -> Self {
+    pub(super) fn opened(state: CompactionState, is_unreadable: bool) -> Self {
         let pending = if state.swap.is_some() { Pending::Tell } else { Pending::Nothing };
         let clean_below = state.clean_below.min(state.undecided_from.unwrap_or(u64::MAX));
         let state = CompactionState { clean_below, undecided_from: None, ..state };
-        Self { state, pending, retry_at_ms: i64::MIN }
+        Self { state, pending, retry_at_ms: i64::MIN, is_unreadable }
+    }
+
+    /// Segments that begin here or later are not compacted, as whoever reads the file will find.
+    pub(super) fn whole_from(&self) -> u64 {
+        if self.is_unreadable { OFFSET_MAX } else { self.state.holes_below }
     }
 }
 

@@ -34,6 +34,7 @@ impl Log {
     }
 
     fn take_unflushed(&self, group: &Group) -> Result<Unflushed, Joined> {
+        let whole_from = self.compaction.lock().whole_from();
         let mut tail = self.tail.lock();
         if self.check_usable().is_err() {
             return Err(Joined::Alone);
@@ -44,7 +45,10 @@ impl Log {
             tail.is_flush_timer_set = false;
             return Err(Joined::Nothing);
         }
-        let bytes = to.position.checked_sub(from.position).filter(|_| self.may_join(&tail, from));
+        let bytes = to
+            .position
+            .checked_sub(from.position)
+            .filter(|_| self.may_join(&tail, from, whole_from));
         let Some(bytes) = bytes.filter(|bytes| (1..=group.log_bytes_max()).contains(bytes)) else {
             return Err(Joined::Alone);
         };
@@ -62,12 +66,12 @@ impl Log {
     /// has to be durable, which it is once anything in it was synced: a replay creates no files. And
     /// nothing may be known of holes in it: where there are any, a replay could not tell whether
     /// it was compacted since.
-    fn may_join(&self, tail: &Tail, from: Position) -> bool {
+    fn may_join(&self, tail: &Tail, from: Position, whole_from: u64) -> bool {
         let synced = *self.synced.read();
         let is_in_one_segment = from.segment_base == tail.end.segment_base
             && synced.segment_base == tail.end.segment_base
             && synced.position > 0;
-        let is_whole = tail.active.as_ref().is_some_and(|active| !active.segment.has_holes());
+        let is_whole = tail.end.segment_base >= whole_from;
         is_in_one_segment
             && is_whole
             && !tail.is_directory_dirty

@@ -89,7 +89,7 @@ impl Log {
             return Self::open(shared, open, report);
         }
         let log_start = opener.log_start(stored_start, &bases, report);
-        let compaction = opener.compaction;
+        let compaction = Compaction::opened(opener.compaction, opener.is_compaction_unreadable);
         let active = opener.active(segments.last(), end);
         let last_append_ms = opener.last_append_ms(&segments)?;
         let mut tail = new_tail(&shared, end, active, producers, last_append_ms);
@@ -111,7 +111,7 @@ impl Log {
             flushed: RwLock::new(end),
             synced: RwLock::new(end),
             upkeep: Mutex::new(()),
-            compaction: Mutex::new(Compaction::opened(compaction)),
+            compaction: Mutex::new(compaction),
             flush_lock: Mutex::new(()),
             flush_state: FlushState::default(),
             poison: RwLock::new(None),
@@ -153,6 +153,7 @@ pub(super) struct Opener<'a> {
     /// What the directory held when the log was opened, by name; of logs with their sizes.
     entries: Vec<DirectoryEntry>,
     compaction: CompactionState,
+    is_compaction_unreadable: bool,
     /// The checkpoint vouches for the segments with smaller base offsets: each ends with its file.
     pub(super) vouched_below: u64,
 }
@@ -172,14 +173,21 @@ impl<'a> Opener<'a> {
     /// Looks at the directory and completes a compaction that a stop came in between of.
     fn new(shared: &'a LogShared, open: &'a OpenLog) -> Result<Self> {
         let compaction = CompactionState::default();
-        let entries = Vec::new();
-        let mut opener = Self { shared, open, entries, compaction, vouched_below: 0 };
+        let mut opener = Self {
+            shared,
+            open,
+            entries: Vec::new(),
+            compaction,
+            is_compaction_unreadable: false,
+            vouched_below: 0,
+        };
         opener.list()?;
         let failed = opener.failed(&open.directory.join(state::FILE_NAME));
         let stored = match opener.entry(state::FILE_NAME) {
             Some(_) => state::load(opener.files(), &open.directory).map_err(&failed)?,
             None => StoredCompaction::State(compaction),
         };
+        opener.is_compaction_unreadable = stored == StoredCompaction::Unreadable;
         opener.compaction = match stored {
             StoredCompaction::State(stored) => stored,
             StoredCompaction::Unreadable => CompactionState {

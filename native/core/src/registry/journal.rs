@@ -82,7 +82,8 @@ pub(super) fn open(
     };
     let path = &directory.path;
     let kind = env.files.kind(path);
-    let kind = kind.map_err(|error| Error::io(format_args!("opening {}", path.display()), &error))?;
+    let kind =
+        kind.map_err(|error| Error::io(format_args!("opening {}", path.display()), &error))?;
     if kind != FileSystemKind::Local {
         return Ok(None);
     }

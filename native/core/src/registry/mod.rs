@@ -209,11 +209,9 @@ impl Store {
         };
         let leader_epoch = u32::try_from(leader_epoch)
             .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
-        let is_unread =
-            recovered.is_none() && Checkpoint::is_there(&*env.files, &directory.path);
+        let is_unread = recovered.is_none() && Checkpoint::is_there(&*env.files, &directory.path);
         let threads_max = recovery_threads(&options);
-        let start =
-            journal::Start { env: &env, directory: &directory, space: &space, threads_max };
+        let start = journal::Start { env: &env, directory: &directory, space: &space, threads_max };
         let mut report = Vec::new();
         let before = recovered.clone().unwrap_or_default();
         // By a clean stop all that was journaled was brought to the segments.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{Store, channel::Channel};
-use crate::space::watermarks::Level;
+use crate::{journal::JournalStatistics, space::watermarks::Level};
 
 /// Figures of a store and of one event loop, each read at its own moment. Those called failures and
 /// expansions count from when the store was opened; the others are what is now.
@@ -41,6 +41,8 @@ pub struct StoreStatistics {
     pub reserve_bytes: u64,
     /// Appends that were refused for want of space.
     pub space_refusals: u64,
+    /// What the flush journal has done.
+    pub journal: JournalStatistics,
 }
 
 impl Store {
@@ -50,6 +52,7 @@ impl Store {
         let (mapped_windows, mapped_bytes) = shared.windows.size();
         let elsewhere = channel.elsewhere().statistics();
         let space = shared.space.status();
+        let journal = shared.scheduler.journal();
         StoreStatistics {
             open_descriptors: shared.files.open_count() as u64,
             mapped_windows: mapped_windows as u64,
@@ -67,6 +70,7 @@ impl Store {
             space_available_bytes: space.space.available_bytes,
             reserve_bytes: space.reserve_bytes,
             space_refusals: space.refusals,
+            journal: journal.map(|journal| journal.statistics()).unwrap_or_default(),
         }
     }
 }

@@ -233,6 +233,11 @@ fn check_agreement(open: &OpenStore, place: &Place, options: &StoreOptions) -> R
     if descriptors != asked {
         return differs("descriptors max", descriptors.to_string(), asked.to_string());
     }
+    let (journal, asked) = (open.options.journal, options.journal);
+    if journal != asked {
+        let shown = |journal: Option<_>| if journal.is_some() { "enabled" } else { "disabled" };
+        return differs("the flush journal", shown(journal).to_owned(), shown(asked).to_owned());
+    }
     Ok(())
 }
 

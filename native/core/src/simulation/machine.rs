@@ -21,8 +21,8 @@ use crate::{
     },
     error::{Code, Error},
     journal::JournalOptions,
-    recovery::RecoveryEvent,
     log::{config::LogConfig, waiters::Acknowledge},
+    recovery::RecoveryEvent,
     registry::{Store, StoreOptions, TopicSpec},
     segment::age::Moment,
 };

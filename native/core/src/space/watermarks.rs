@@ -173,7 +173,10 @@ mod tests {
             assert!(marks.reserve * 4 <= marks.refuse_below, "{marks:?}");
             assert!(marks.ahead_max >= AHEAD_BYTES_MIN, "{marks:?}");
             // Both of its files leave room for much more than they take.
-            assert!(marks.journal_file_max * 2 <= marks.warn_below || marks.warn_below == WARN_BYTES_MAX);
+            assert!(
+                marks.journal_file_max * 2 <= marks.warn_below
+                    || marks.warn_below == WARN_BYTES_MAX
+            );
         }
     }
 

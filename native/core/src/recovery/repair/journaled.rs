@@ -21,7 +21,9 @@ impl Repair<'_> {
             if logs > 0 {
                 self.tell(RepairAction {
                     subject: DIRECTORY.to_owned(),
-                    detail: format!("holds acked records of {logs} logs: brought to their segments"),
+                    detail: format!(
+                        "holds acked records of {logs} logs: brought to their segments"
+                    ),
                     file: data_directory.join(DIRECTORY).display().to_string(),
                     ..RepairAction::default()
                 });

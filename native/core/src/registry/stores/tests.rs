@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     batch::{BatchBuilder, Finish},
     compression::Codec,
+    journal::JournalOptions,
     log::config::LogConfig,
     registry::{OpeningProgress, TopicSpec, channel::Channel},
 };
@@ -97,6 +98,10 @@ fn a_share_with_other_options_is_refused_and_costs_nothing() {
     let refusal = open(&stores, Place::Disk, other).err().unwrap();
     assert_eq!(refusal.code(), Code::InvalidArgument);
     assert!(refusal.detail().contains("flush threads max 2, not 3"), "{}", refusal.detail());
+    let journal = Some(JournalOptions::default());
+    let other = StoreOptions { journal, ..options(root.path()) };
+    let refusal = open(&stores, Place::Disk, other).err().unwrap();
+    assert!(refusal.detail().contains("journal disabled, not enabled"), "{}", refusal.detail());
     let descriptors_max = NonZeroUsize::new(64).unwrap();
     let other = StoreOptions { descriptors_max, ..options(root.path()) };
     assert_eq!(code(open(&stores, Place::Disk, other)), Some(Code::InvalidArgument));
