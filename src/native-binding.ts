@@ -270,6 +270,11 @@ export interface NativeVerifyReport {
 	findings: Array<NativeFinding>;
 	/** What unfinished appends left behind the ends of logs, and the next start erases: no damage. */
 	tails: Array<NativeFinding>;
+	/**
+	 * Logs of which the flush journal holds records that the next start brings to their segments:
+	 * not checked.
+	 */
+	journaled: Array<NativeFinding>;
 }
 
 /** A topic's directory. */
@@ -388,6 +393,8 @@ export interface NativeStoreOptions {
 	flushThreadsMax: number;
 	/** Open descriptors to keep, at least 16. */
 	descriptorsMax: number;
+	/** Flush many logs together by a journal where many wait. */
+	hasJournal: boolean;
 }
 
 /** What the logs of a topic act on. Numbers beyond 2^53 mean never. */
@@ -548,4 +555,12 @@ export interface NativeStoreStatistics {
 	reserveBytes: number;
 	/** Appends that were refused for want of space since the store was opened. */
 	spaceRefusals: number;
+	/** Groups that the flush journal has synced since the store was opened. */
+	journalGroups: number;
+	/** Flushes of logs that those took the place of. */
+	journalLogFlushes: number;
+	/** Bytes of those groups. */
+	journalBytes: number;
+	/** Files of the flush journal that could not be made, written or synced: flushes take longer. */
+	journalFailures: number;
 }

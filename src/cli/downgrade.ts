@@ -14,8 +14,9 @@ import { partitionsOf, unlessGone } from "../storage/data-files.ts";
 import { OFFSETS_TOPIC } from "../topics/internal-topics.ts";
 import { checkIsDataDirectory, type OpenDirectory, whileOpen } from "./open-directory.ts";
 
-/** What there is a way back to: the version whose logs have no holes. */
+/** What there is a way back to: the version whose logs have no holes, and the one without a journal. */
 const FORMAT_WITHOUT_HOLES = 1;
+const FORMAT_WITHOUT_JOURNAL = 2;
 const FORMAT_FILE = "format.json";
 
 interface DowngradeOptions {
@@ -27,7 +28,11 @@ interface DowngradeOptions {
 export function downgradeCommand(): Command {
 	return new Command("downgrade")
 		.description("let an earlier version use a data directory again, if it can")
-		.requiredOption("--to <format>", "the format version of the earlier version: 1", formatVersion)
+		.requiredOption(
+			"--to <format>",
+			"the format version of the earlier version: 1 or 2",
+			formatVersion,
+		)
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
 		.action(async ({ config: file, dataDir, to }: DowngradeOptions) => {
@@ -45,8 +50,10 @@ export function downgradeCommand(): Command {
 }
 
 function formatVersion(text: string): number {
-	if (text === String(FORMAT_WITHOUT_HOLES)) return FORMAT_WITHOUT_HOLES;
-	throw new InvalidArgumentError(`there is a way back to ${FORMAT_WITHOUT_HOLES} only.`);
+	const known = [FORMAT_WITHOUT_HOLES, FORMAT_WITHOUT_JOURNAL];
+	const version = known.find((format) => text === String(format));
+	if (version !== undefined) return version;
+	throw new InvalidArgumentError(`there is a way back to ${known.join(" and ")} only.`);
 }
 
 /** Answers the format that the directory had. Throws where something keeps it from a lower one. */
@@ -54,8 +61,10 @@ async function lowerFormat(directory: string, to: number, opened: OpenDirectory)
 	const format = JSON.parse(await readFile(join(directory, FORMAT_FILE), "utf8"));
 	const before = Number(format.format_version);
 	if (before <= to) return before;
-	if (logsWithHoles(directory).length > 0) await renewOffsets(opened);
-	const holed = logsWithHoles(directory);
+	// That it is open means that it has no journal any more, and gets none.
+	const mustBeWhole = to <= FORMAT_WITHOUT_HOLES;
+	if (mustBeWhole && logsWithHoles(directory).length > 0) await renewOffsets(opened);
+	const holed = mustBeWhole ? logsWithHoles(directory) : [];
 	if (holed.length > 0) {
 		const logs = holed.join(", ");
 		throw new Error(

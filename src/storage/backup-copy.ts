@@ -3,7 +3,10 @@
  *
  * What makes the copy one from which a broker can start is the order:
  *
- * - Committed offsets first: a group may read again, but never begins behind the end of a log.
+ * - The flush journal before everything else: what it holds is in the segments already, or comes
+ *   there when the copy is opened. Where it changes while it is copied, a broker is running: then
+ *   all that it holds can be read in the segments, and it is left out.
+ * - Committed offsets next: a group may read again, but never begins behind the end of a log.
  * - Each partition as it is at one moment (partition-copy.ts).
  * - The metadata file last: it has handed out every producer id that is in the logs. It is read
  *   until two readings are equal; then nothing was committed between them. Meanwhile what was
@@ -12,15 +15,18 @@
  *
  * The checkpoint stays behind, so a start believes nothing but closed segments and reads the rest.
  */
-import { mkdir, open, readFile, writeFile } from "node:fs/promises";
+import { existsSync, statSync } from "node:fs";
+import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type PartitionFiles, partitionsOf } from "./data-files.ts";
+import { type PartitionFiles, partitionsOf, unlessGone } from "./data-files.ts";
 import { type BackupCounts, copyPartition, copyWhole, makeDurable } from "./partition-copy.ts";
 
 const METADATA_FILE = "metadata.redb";
 const FORMAT_FILE = "format.json";
+const JOURNAL = "journal";
+const JOURNAL_FILES = ["0", "1"];
 const PARTITION_FILE = "partition.json";
 const OFFSETS_TOPIC = "__consumer_offsets";
 /** Commits to the metadata take milliseconds, and come when somebody changes a topic. */
@@ -38,6 +44,7 @@ export async function copyDataDirectory(
 ): Promise<BackupCounts> {
 	const counts: BackupCounts = { partitions: 0, files: 0, bytes: 0 };
 	await mkdir(join(to, "logs"), { mode: 0o700 });
+	await copyJournal(from, to, counts);
 	const copied = new Set<string>();
 	const partitions = [...partitionsOf(from)];
 	const isFirst = ({ topic }: PartitionFiles) => topic === OFFSETS_TOPIC;
@@ -63,6 +70,28 @@ export async function copyDataDirectory(
 	await copyWhole(join(from, FORMAT_FILE), join(to, FORMAT_FILE), counts);
 	await syncTree(to);
 	return counts;
+}
+
+async function copyJournal(from: string, to: string, counts: BackupCounts): Promise<void> {
+	const states = () => JOURNAL_FILES.map((name) => stateOf(join(from, JOURNAL, name))).join();
+	const before = states();
+	if (before === ",") return;
+	await mkdir(join(to, JOURNAL), { mode: 0o700 });
+	for (const name of JOURNAL_FILES) {
+		try {
+			await copyWhole(join(from, JOURNAL, name), join(to, JOURNAL, name), counts);
+		} catch (error) {
+			// There is none, or a broker has just emptied it.
+			if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+		}
+	}
+	if (states() !== before) await rm(join(to, JOURNAL), { recursive: true });
+}
+
+/** What changes when a file is written to or another takes its place. */
+function stateOf(path: string): string | undefined {
+	const stats = unlessGone(() => statSync(path, { bigint: true }));
+	return stats && `${stats.ino} ${stats.size} ${stats.mtimeNs} ${stats.ctimeNs}`;
 }
 
 /**
@@ -100,7 +129,8 @@ async function copyMetadata(
 async function syncTree(root: string): Promise<void> {
 	const partitions = [...partitionsOf(root)].map(({ path }) => path);
 	const topics = partitions.map((path) => join(path, ".."));
-	for (const path of new Set([...partitions, ...topics, "logs", "."])) {
+	const journal = existsSync(join(root, JOURNAL)) ? [JOURNAL] : [];
+	for (const path of new Set([...partitions, ...topics, ...journal, "logs", "."])) {
 		const directory = await open(join(root, path));
 		try {
 			await directory.sync();

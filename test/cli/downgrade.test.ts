@@ -1,10 +1,11 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
 import { logsWithHoles } from "../../src/cli/downgrade.ts";
 import { connect } from "../../src/client/index.ts";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { endsOf, leaveJournal } from "../flush-journal.ts";
 import { GOLDEN_FLAGS, readManifest, readTopics, unpack } from "../golden-directory.ts";
 import { COMPACTING, commitOf, commitRequest, start } from "../groups/harness.ts";
 import { pick } from "../kafka/pick.ts";
@@ -12,8 +13,8 @@ import { RawKafkaClient } from "../kafka/raw-client.ts";
 
 const formatOf = (dataDir: string) =>
 	JSON.parse(readFileSync(join(dataDir, "format.json"), "utf8")) as Record<string, unknown>;
-const downgrade = (dataDir: string) =>
-	runCommand(["downgrade", "--data-dir", dataDir, "--to", "1"]);
+const downgrade = (dataDir: string, to = "1") =>
+	runCommand(["downgrade", "--data-dir", dataDir, "--to", to]);
 
 test("a directory goes back when no log has holes any more, and loses nothing by it", async () => {
 	const dataDir = join(temporaryDirectory(), "data");
@@ -124,9 +125,28 @@ test("a repaired segment stands in the way until it is gone, whatever of it is d
 	await broker.stop();
 });
 
+test("a directory with a flush journal goes back to the versions before it, and loses nothing", {
+	timeout: 120_000,
+}, async () => {
+	const dataDir = join(temporaryDirectory(), "data");
+	const written = await leaveJournal(dataDir);
+	expect(formatOf(dataDir)).toMatchObject({ format_version: 3 });
+	const back = await downgrade(dataDir, "2");
+	expect(back, back.stderr.toString()).toMatchObject({ code: 0 });
+	expect(existsSync(join(dataDir, "journal", "0"))).toBe(false);
+	expect(formatOf(dataDir)).toMatchObject({ format_version: 2 });
+	expect(await downgrade(dataDir)).toMatchObject({ code: 0 });
+	expect(formatOf(dataDir)).toMatchObject({ format_version: 1 });
+
+	const broker = await BrokerProcess.start({ dataDir });
+	expect(await endsOf(broker)).toEqual(written);
+	await broker.stop();
+});
+
 test("there is no way to other formats, nor from what is no data directory: 2", async () => {
 	const dataDir = temporaryDirectory();
 	const to = (format: string) => ["downgrade", "--data-dir", dataDir, "--to", format];
-	expect((await runCommand(to("2"))).code).toBe(2);
-	expect((await runCommand(to("1"))).code).toBe(2);
+	for (const format of ["0", "1", "2", "3"]) {
+		expect((await runCommand(to(format))).code).toBe(2);
+	}
 });

@@ -1,5 +1,5 @@
-//! Arbitrary bytes as a group of the flush journal, as they are and with its checksum made right, and
-//! as a file of it.
+//! Arbitrary bytes as a group of the flush journal, as they are and with its checksum made right,
+//! and as a file of it.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {

@@ -112,7 +112,7 @@ pub fn checkpoint(bytes: &[u8]) {
 
 /// A group of the flush journal with entries of two logs.
 pub fn journaled(batches: &[u8], offsets: u64) -> Vec<u8> {
-    let name = GroupName { number: 1, sequence: 0 };
+    let name = GroupName { nonce: [1; 16], sequence: 0 };
     let mut group = Group::new(Vec::new(), name, group::GROUP_BYTES_MAX, 64 << 10);
     let header = BatchHeader::read(batches).expect("it is a batch");
     let from = u64::try_from(header.base_offset).expect("it has an offset");
@@ -148,7 +148,8 @@ pub fn journal(bytes: &[u8]) {
     let env = Env::memory(None);
     let directory = Path::new(DIRECTORY).join(journal::DIRECTORY);
     env.files.create_directory(&directory).expect("memory has directories");
-    let file = [&journal::header(1)[..], &[0; 4076], bytes].concat();
+    let this = journal::Use { number: 1, nonce: [1; 16] };
+    let file = [&journal::header(this)[..], &[0; 4096 - journal::HEADER_BYTES], bytes].concat();
     put(&env, &format!("{}/0", journal::DIRECTORY), &file);
     let found = replay::find(&*env.files, Path::new(DIRECTORY), false).expect("memory is readable");
     let again = replay::find(&*env.files, Path::new(DIRECTORY), false).expect("memory is readable");

@@ -32,6 +32,8 @@ use crate::{
 
 /// Logs that one group takes at most: what a thread does before it looks who else waits.
 const GROUP_LOGS_MAX: usize = 4096;
+/// Groups that one thread makes in a row: others may wait for it, where there are few.
+const TURNS_MAX: usize = 16;
 /// While fewer than this share of those that begin a group wait, groups are over.
 const GROUP_GOES_ON_SHARE: usize = 4;
 /// Logs behind a journal that are synced at a time: their acks are not waited for.
@@ -212,7 +214,8 @@ impl FlushScheduler {
         }
         let groups = Groups(self);
         let mut is_any_flushed = false;
-        while let Some(mut turn) = journal.turn() {
+        for _ in 0..TURNS_MAX {
+            let Some(mut turn) = journal.turn() else { break };
             is_any_flushed = true;
             let logs = self.queue.take(GROUP_LOGS_MAX);
             let mut taken = Taken(logs.clone());
@@ -229,19 +232,23 @@ impl FlushScheduler {
             committed.alone.into_iter().for_each(|log| self.spawn_alone(log));
             sorted.done.iter().chain(&committed.done).for_each(|log| self.end(log));
             self.sync_behind();
-            if !self.queue.has(logs_min.div_ceil(GROUP_GOES_ON_SHARE)) {
+            if self.is_closing.load(Ordering::Acquire)
+                || !self.queue.has(logs_min.div_ceil(GROUP_GOES_ON_SHARE))
+            {
                 break;
             }
         }
         drop(groups);
         self.sync_behind();
+        journal.ask_if_needed();
         is_any_flushed
     }
 
     /// Has a few threads sync what the journal wants to have synced.
     pub fn sync_behind(self: &Arc<Self>) {
         let Some(journal) = &self.journal else { return };
-        while journal.has_behind()
+        while !self.is_closing.load(Ordering::Acquire)
+            && journal.has_behind()
             && self
                 .behind_threads
                 .fetch_update(Ordering::AcqRel, Ordering::Acquire, |threads| {

@@ -1,16 +1,18 @@
 //! Groups: what one sync of a flush journal makes durable, of many logs.
 //!
 //! ```text
-//!  0  magic        u32   "MRJG"
-//!  4  number       u64   of the journal: it rises with every use of a file
-//! 12  sequence     u64   of the group in its journal, from 0
-//! 20  entry_count  u32
-//! 24  bytes        u64   of the group, from magic to crc
-//! 32  entry*: topic_id u8[16] | partition u32 | segment_base u64 | position u64 | bytes u32 |
+//!  0  magic        u32    "MRJG"
+//!  4  nonce        u8[16] of this use of the file, as its header has it
+//! 20  sequence     u64    of the group in this use, from 0
+//! 28  entry_count  u32
+//! 32  bytes        u64    of the group, from magic to crc
+//! 40  entry*: topic_id u8[16] | partition u32 | segment_base u64 | position u64 | bytes u32 |
 //!             batches
 //!     crc          u32   CRC-32C of everything before it
 //! ```
 //! Big endian. A group begins at a multiple of 4 KiB, so that none shares a block with another.
+//! The nonce is random and leaves the broker with nobody: what producers have written can lie where
+//! a group could begin, and must not pass for one.
 //! `batches` are what the segment holds at `position`, `bytes` of it.
 
 use crate::{
@@ -24,12 +26,12 @@ pub const BLOCK_BYTES: u64 = 4096;
 /// A group is never larger: what a replay holds in memory at once.
 pub const GROUP_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a group before its entries.
-pub const HEAD_BYTES: usize = 32;
+pub const HEAD_BYTES: usize = 40;
 const MAGIC: u32 = 0x4d52_4a47;
 const ENTRY_HEAD_BYTES: usize = 40;
 const CRC_BYTES: usize = 4;
-const ENTRY_COUNT_AT: std::ops::Range<usize> = 20..24;
-const BYTES_AT: std::ops::Range<usize> = 24..32;
+const ENTRY_COUNT_AT: std::ops::Range<usize> = 28..32;
+const BYTES_AT: std::ops::Range<usize> = 32..40;
 
 /// What a group has of one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +58,14 @@ impl Entry {
     }
 }
 
+/// Tells one use of a file from all others.
+pub type Nonce = [u8; 16];
+
 /// Which group is expected where one may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GroupName {
-    /// Of the journal.
-    pub number: u64,
+    /// The use of the file.
+    pub nonce: Nonce,
     /// Of the group in it.
     pub sequence: u64,
 }
@@ -78,13 +83,13 @@ impl Group {
     /// log.
     pub fn new(
         mut buffer: Vec<u8>,
-        GroupName { number, sequence }: GroupName,
+        GroupName { nonce, sequence }: GroupName,
         bytes_max: u64,
         log_bytes_max: u64,
     ) -> Self {
         buffer.clear();
         buffer.extend_from_slice(&MAGIC.to_be_bytes());
-        buffer.extend_from_slice(&number.to_be_bytes());
+        buffer.extend_from_slice(&nonce);
         buffer.extend_from_slice(&sequence.to_be_bytes());
         buffer.resize(HEAD_BYTES, 0);
         let bytes_max = usize::try_from(bytes_max.min(GROUP_BYTES_MAX)).unwrap_or(0);
@@ -189,10 +194,7 @@ fn next_offset(bytes: &[u8]) -> Option<(u64, u64, usize)> {
 pub fn head(bytes: &[u8]) -> Option<(GroupName, u64)> {
     let rest = &mut bytes.get(..HEAD_BYTES)?;
     let magic = u32::from_be_bytes(take(rest)?);
-    let name = GroupName {
-        number: u64::from_be_bytes(take(rest)?),
-        sequence: u64::from_be_bytes(take(rest)?),
-    };
+    let name = GroupName { nonce: take(rest)?, sequence: u64::from_be_bytes(take(rest)?) };
     let _entry_count: [u8; 4] = take(rest)?;
     let length = u64::from_be_bytes(take(rest)?);
     let is_in_bounds = (HEAD_BYTES + CRC_BYTES) as u64 <= length && length <= GROUP_BYTES_MAX;

@@ -1,8 +1,8 @@
 //! The flush journal: one fdatasync for what many logs wait for.
 //!
 //! Where many logs with little each wait for a flush, what they have is written as one [`group`]
-//! into one of two files whose blocks are there already, and synced once. The segments hold the same
-//! bytes, unsynced; they are synced at leisure, and then the file is used again. After a crash
+//! into one of two files whose blocks are there already, and synced once. The segments hold the
+//! same bytes, unsynced; they are synced at leisure, and then the file is used again. After a crash
 //! [`replay`] writes the groups to the segments before any log is opened.
 //!
 //! ```text
@@ -11,7 +11,8 @@
 //!     4  version  u8    1
 //!     5  reserved u8[3] 0
 //!     8  number   u64   rises with every use of a file
-//!    16  crc      u32   CRC-32C of everything before it
+//!    16  nonce    u8[16] random for every use
+//!    32  crc      u32   CRC-32C of everything before it
 //!  4096  group*
 //! ```
 //!
@@ -37,14 +38,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     batch::header::crc32c,
-    env::{Clock, FileSystem},
+    env::{Clock, FileSystem, Random},
     error::{Error, Result},
     flush::{budget::DirtyBudget, scheduler::Flush, work::WorkPool},
     log::Position,
     recovery::checkpoint::Checkpoint,
     space::{SpaceWatch, watermarks::Level},
 };
-use group::{BLOCK_BYTES, GROUP_BYTES_MAX, Group};
+use group::{BLOCK_BYTES, GROUP_BYTES_MAX, Group, Nonce};
 use writer::{SlotState, Writer};
 
 /// The directory of the files in the data directory.
@@ -59,10 +60,12 @@ const ROOM_SHARE: u64 = 16;
 const IDLE_NS: u64 = 5_000_000_000;
 /// Time between two attempts to make a file, when one has failed.
 const RETRY_NS: u64 = 60_000_000_000;
+/// The same, when there is nothing to make.
+const BUSY_NS: u64 = 1_000_000_000;
 const MAGIC: u32 = 0x4d52_4a46;
 const VERSION: u8 = 1;
 /// Bytes before the first block of a file ends that tell what it is.
-pub const HEADER_BYTES: usize = 20;
+pub const HEADER_BYTES: usize = 36;
 
 /// When a flush journal is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub struct JournalSetting {
     pub files: Arc<dyn FileSystem>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
     /// What the disk has left.
     pub space: Arc<SpaceWatch>,
     /// What is written and not synced.
@@ -193,28 +198,40 @@ impl FlushJournal {
 
     /// Makes a file where one is missing. Waits for the disk.
     fn make_file(&self) {
+        let now_ns = self.setting.clock.monotonic_ns();
         let Some((slot, number)) = self.writer.lock().begin_making() else {
+            // Both are in use. Whoever empties one says so.
+            self.retry_at_ns.store(now_ns.saturating_add(BUSY_NS), Ordering::Relaxed);
             return;
         };
+        let this = self.use_of(number);
         let made = self.file_bytes().map(|bytes| {
             let path = self.directory.join(FILE_NAMES.get(slot).unwrap_or(&""));
             (self.setting.require_format)().and_then(|()| {
                 let data_directory = &self.setting.data_directory;
                 let files = &*self.setting.files;
-                writer::make(files, data_directory, &path, bytes, number)
+                writer::make(files, data_directory, &path, bytes, this)
                     .map_err(|error| Error::io(format_args!("making {}", path.display()), &error))
             })
         });
         let state = match made {
             Some(Ok(file)) => SlotState::Ready(file),
             failed => {
-                let now_ns = self.setting.clock.monotonic_ns();
                 self.retry_at_ns.store(now_ns.saturating_add(RETRY_NS), Ordering::Relaxed);
                 self.failures.fetch_add(u64::from(failed.is_some()), Ordering::Relaxed);
                 SlotState::Missing
             }
         };
         self.settle(slot, state);
+    }
+
+    fn use_of(&self, number: u64) -> Use {
+        let random = || self.setting.random.next_u64().to_be_bytes();
+        let mut nonce = Nonce::default();
+        let (front, back) = nonce.split_at_mut(8);
+        front.copy_from_slice(&random());
+        back.copy_from_slice(&random());
+        Use { number, nonce }
     }
 
     /// The size of a file, where there is room for one: a journal must not be what fills a disk.
@@ -237,6 +254,14 @@ impl FlushJournal {
         }
     }
 
+    /// Has another thread make a file where one is going to be needed.
+    pub fn ask_if_needed(self: &Arc<Self>) {
+        let lacks_file = self.writer.lock().lacks_file();
+        if lacks_file {
+            self.ask();
+        }
+    }
+
     /// The next group, where there is a file for it.
     pub fn turn(self: &Arc<Self>) -> Option<Turn<'_>> {
         let mut writer = self.writer.lock();
@@ -247,9 +272,6 @@ impl FlushJournal {
             writer.drain();
         }
         let found = if is_behind { None } else { writer.with_room(ROOM_SHARE) };
-        if writer.lacks_file() {
-            self.ask();
-        }
         let Some((slot, name, room)) = found else {
             self.is_ready.store(is_behind, Ordering::Release);
             return None;
@@ -287,7 +309,7 @@ impl FlushJournal {
             let Some((file, number)) = self.writer.lock().begin_emptying(slot, checkpoint) else {
                 continue;
             };
-            let state = match file.renumbered(number) {
+            let state = match file.renewed(self.use_of(number)) {
                 Ok(file) => SlotState::Ready(file),
                 Err(_) => {
                     self.failures.fetch_add(1, Ordering::Relaxed);
@@ -427,11 +449,20 @@ impl Turn<'_> {
     }
 }
 
-/// The first bytes of a journal's file in its use `number`.
-pub fn header(number: u64) -> [u8; HEADER_BYTES] {
+/// One use of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Use {
+    /// Larger than that of any before it.
+    pub number: u64,
+    /// Random.
+    pub nonce: Nonce,
+}
+
+/// The first bytes of a journal's file.
+pub fn header(Use { number, nonce }: Use) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     let mut rest = &mut bytes[..];
-    let fields = [&MAGIC.to_be_bytes()[..], &[VERSION, 0, 0, 0], &number.to_be_bytes()];
+    let fields = [&MAGIC.to_be_bytes()[..], &[VERSION, 0, 0, 0], &number.to_be_bytes(), &nonce];
     for field in fields {
         let (place, behind) = rest.split_at_mut(field.len());
         place.copy_from_slice(field);
@@ -442,8 +473,8 @@ pub fn header(number: u64) -> [u8; HEADER_BYTES] {
     bytes
 }
 
-/// The number of a journal's file by its first bytes; `None` where they are none of ours.
-pub fn parse_header(bytes: &[u8]) -> Option<u64> {
+/// Which use of a journal's file it is, by its first bytes; `None` where they are none of ours.
+pub fn parse_header(bytes: &[u8]) -> Option<Use> {
     let (content, crc) = bytes.get(..HEADER_BYTES)?.split_last_chunk::<4>()?;
     if crc32c(content) != u32::from_be_bytes(*crc) {
         return None;
@@ -452,7 +483,8 @@ pub fn parse_header(bytes: &[u8]) -> Option<u64> {
     let magic = u32::from_be_bytes(group::take(rest)?);
     let [version, ..] = group::take::<4>(rest)?;
     let number = u64::from_be_bytes(group::take(rest)?);
-    (magic == MAGIC && version == VERSION).then_some(number)
+    let nonce = group::take(rest)?;
+    (magic == MAGIC && version == VERSION).then_some(Use { number, nonce })
 }
 
 /// Removes the files of a data directory, durably; without any it changes nothing. Waits for the

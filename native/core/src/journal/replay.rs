@@ -16,8 +16,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    DIRECTORY, FILE_NAMES, GROUPS_AT, HEADER_BYTES,
-    group::{self, BLOCK_BYTES, Entry, GroupName, HEAD_BYTES},
+    DIRECTORY, FILE_NAMES, GROUPS_AT, HEADER_BYTES, Use,
+    group::{self, BLOCK_BYTES, Entry, GroupName, HEAD_BYTES, Nonce},
     parse_header,
 };
 use crate::{
@@ -27,9 +27,12 @@ use crate::{
         transfer::{is_unreadable, read_full, write_full},
     },
     error::{Error, Result},
-    log::Position,
+    log::{Position, start},
     recovery::checkpoint::{Checkpoint, ClosedSegments, LogKey, LogMark},
-    registry::{directory::DataDirectory, side_by_side::side_by_side},
+    registry::{
+        directory::{DataDirectory, PARTITION_FILE},
+        side_by_side::side_by_side,
+    },
     segment::Segment,
 };
 
@@ -63,6 +66,8 @@ pub struct Replayed {
     pub bytes: u64,
     /// Logs that they belong to.
     pub logs: u64,
+    /// Entries that were acked, and belong to segments that should be there and are not.
+    pub lost: u64,
 }
 
 impl Found {
@@ -104,8 +109,8 @@ pub fn find(
             Err(error) => return Err(failed(error)),
         };
         let reader = Reader { file: &*file, is_unread_damage, bytes: file.len().map_err(failed)? };
-        match reader.number().map_err(failed)? {
-            Header::Number(number) => journals.push((number, path, file)),
+        match reader.header().map_err(failed)? {
+            Header::Of(this) => journals.push((this, path, file)),
             // Its making was not completed, so nothing was written to it.
             Header::Blank => {}
             Header::Damaged => {
@@ -114,14 +119,14 @@ pub fn find(
             }
         }
     }
-    journals.sort_by_key(|(number, ..)| *number);
-    for (number, path, file) in journals {
+    journals.sort_by_key(|(this, ..)| *this);
+    for (this, path, file) in journals {
         let failed =
             |error: io::Error| Error::io(format_args!("reading {}", path.display()), &error);
         let bytes = file.len().map_err(failed)?;
         let reader = Reader { file: &*file, is_unread_damage, bytes };
         let index = found.files.len();
-        let missing = reader.groups(number, index, &mut found).map_err(failed)?;
+        let missing = reader.groups(this.nonce, index, &mut found).map_err(failed)?;
         if missing > 0 {
             let detail = "a group that was synced cannot be read, and whole ones lie behind it";
             found.damage.push(format!("{}: {detail}", path.display()));
@@ -132,7 +137,7 @@ pub fn find(
 }
 
 enum Header {
-    Number(u64),
+    Of(Use),
     Blank,
     Damaged,
 }
@@ -153,22 +158,24 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&self) -> io::Result<Header> {
+    fn header(&self) -> io::Result<Header> {
         let mut buffer = [0; HEADER_BYTES];
         let read = self.read(&mut buffer, 0)?;
-        Ok(match read.map(|bytes| (parse_header(bytes), bytes)) {
-            Some((Some(number), _)) => Header::Number(number),
-            Some((None, bytes)) if bytes.iter().all(|byte| *byte == 0) => Header::Blank,
-            _ => Header::Damaged,
-        })
+        if let Some(this) = read.and_then(parse_header) {
+            return Ok(Header::Of(this));
+        }
+        let is_zero = |read: Option<&[u8]>| read.is_some_and(|b| b.iter().all(|byte| *byte == 0));
+        // Groups follow on each other: without a first one there is none.
+        let is_blank = is_zero(read) && is_zero(self.read(&mut [0; HEAD_BYTES], GROUPS_AT)?);
+        Ok(if is_blank { Header::Blank } else { Header::Damaged })
     }
 
-    /// Notes all whole groups of the file's use `number`. Returns how many are missing in between:
+    /// Notes all whole groups of this use of the file. Returns how many are missing in between:
     /// the last one may be torn, which nobody was told of.
-    fn groups(&self, number: u64, file: usize, found: &mut Found) -> io::Result<u64> {
+    fn groups(&self, nonce: Nonce, file: usize, found: &mut Found) -> io::Result<u64> {
         let (mut position, mut sequence, mut missing) = (GROUPS_AT, 0, 0);
         while position < self.bytes {
-            match self.group(position, number, sequence)? {
+            match self.group(position, GroupName { nonce, sequence })? {
                 Some((name, bytes, entries)) => {
                     missing += name.sequence - sequence;
                     sequence = name.sequence + 1;
@@ -186,19 +193,18 @@ impl Reader<'_> {
         Ok(missing)
     }
 
-    /// The whole group at a position, if it is one of that use and not before `sequence`.
+    /// The whole group at a position, if it is the one wanted or one behind it.
     fn group(
         &self,
         position: u64,
-        number: u64,
-        sequence: u64,
+        wanted: GroupName,
     ) -> io::Result<Option<(GroupName, u64, Vec<Entry>)>> {
         let mut head = [0; HEAD_BYTES];
         let Some((name, bytes)) = self.read(&mut head, position)?.and_then(group::head) else {
             return Ok(None);
         };
-        let is_possible = name.number == number
-            && name.sequence >= sequence
+        let is_possible = name.nonce == wanted.nonce
+            && name.sequence >= wanted.sequence
             && bytes <= self.bytes.saturating_sub(position);
         if !is_possible {
             return Ok(None);
@@ -246,6 +252,7 @@ pub fn apply(
         let applied = applied?;
         replayed.entries += applied.entries;
         replayed.bytes += applied.bytes;
+        replayed.lost += applied.lost;
         let Some(end) = applied.end else { continue };
         replayed.logs += 1;
         let mark = checkpoint.logs.entry(**key).or_default();
@@ -263,6 +270,7 @@ pub fn apply(
 struct Applied {
     entries: u64,
     bytes: u64,
+    lost: u64,
     /// How far it is durable now.
     end: Option<Position>,
 }
@@ -286,12 +294,30 @@ impl LogReplay<'_> {
         let holes_below = match state::load(self.files, self.path)? {
             Stored::State(CompactionState { holes_below, .. }) => holes_below,
             // Only the segment that is being written is not compacted for certain.
-            Stored::Unreadable => self.last_base()?,
+            Stored::Unreadable => {
+                let last_base = self.last_base()?;
+                applied.lost +=
+                    segments.range(..last_base).map(|(_, of)| of.len() as u64).sum::<u64>();
+                last_base
+            }
         };
+        let log_start = start::load(self.files, self.path)?.unwrap_or(0);
         for (segment_base, places) in segments.split_off(&holes_below) {
-            self.segment(segment_base, &places, &mut applied)?;
+            if !self.segment(segment_base, &places, &mut applied)? && self.is_there()? {
+                let is_kept = |place: &&&Place| place.entry.next_offset > log_start;
+                applied.lost += places.iter().filter(is_kept).count() as u64;
+            }
         }
         Ok(applied)
+    }
+
+    /// Whether the log has not been deleted.
+    fn is_there(&self) -> io::Result<bool> {
+        match self.files.open(&self.path.join(PARTITION_FILE), OpenMode::Read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn last_base(&self) -> io::Result<u64> {
@@ -300,16 +326,17 @@ impl LogReplay<'_> {
         Ok(stems.filter_map(|stem| stem.parse().ok()).max().unwrap_or(0))
     }
 
+    /// Whether the segment is there.
     fn segment(
         &self,
         segment_base: u64,
         places: &[&Place],
         applied: &mut Applied,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let path = Segment::new(self.path, segment_base).log_path();
         let file = match self.files.open(&path, OpenMode::ReadWrite) {
             Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
         for Place { entry, file: journal, position } in places {
@@ -327,6 +354,6 @@ impl LogReplay<'_> {
             let end = applied.end.filter(|end| place(*end) > place(entry.end()));
             applied.end = end.or(Some(entry.end()));
         }
-        file.sync_data()
+        file.sync_data().map(|()| true)
     }
 }

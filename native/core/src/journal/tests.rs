@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::{
-    group::{Entry, Group, GroupName, parse},
+    group::{Entry, Group, GroupName, HEAD_BYTES, parse},
     *,
 };
 use crate::{
@@ -60,14 +60,14 @@ fn empty(name: GroupName) -> Group {
 proptest! {
     #[test]
     fn a_group_is_read_as_it_was_put_together(
-        number in any::<u64>(),
+        nonce in any::<[u8; 16]>(),
         sequence in any::<u64>(),
         logs in prop::collection::vec(
             (any::<u32>(), 0..1u64 << 40, 0..1u64 << 40, prop::collection::vec(0..300usize, 1..4)),
             1..6,
         ),
     ) {
-        let name = GroupName { number, sequence };
+        let name = GroupName { nonce, sequence };
         let mut group = empty(name);
         let mut expected = Vec::new();
         for (partition, segment_base, position, sizes) in logs {
@@ -87,15 +87,19 @@ proptest! {
         prop_assert_eq!(entries.len(), expected.len());
         for (entry, (key, from, batches, next_offset)) in entries.iter().zip(&expected) {
             let Entry { segment_base, position, .. } = *entry;
-            prop_assert_eq!((entry.key, segment_base, position), (*key, from.segment_base, from.position));
+            let place = (entry.key, segment_base, position);
+            prop_assert_eq!(place, (*key, from.segment_base, from.position));
             prop_assert_eq!(entry.next_offset, *next_offset);
             prop_assert_eq!(&bytes[entry.at..entry.at + entry.bytes as usize], batches.as_slice());
         }
     }
 
     #[test]
-    fn a_group_with_any_bit_flipped_or_cut_is_not_whole(at in any::<prop::sample::Index>(), bit in 0..8u8) {
-        let mut group = empty(GroupName { number: 1, sequence: 0 });
+    fn a_group_with_any_bit_flipped_or_cut_is_not_whole(
+        at in any::<prop::sample::Index>(),
+        bit in 0..8u8,
+    ) {
+        let mut group = empty(GroupName { nonce: [1; 16], sequence: 0 });
         assert!(add(&mut group, 0, Position::default(), &batch_at(0, b"value"), 1));
         let bytes = group.finish().to_vec();
         let (_, length) = group::head(&bytes).unwrap();
@@ -110,7 +114,7 @@ proptest! {
 
 #[test]
 fn a_log_whose_file_does_not_hold_what_was_appended_is_left_out() {
-    let mut group = empty(GroupName { number: 1, sequence: 0 });
+    let mut group = empty(GroupName { nonce: [1; 16], sequence: 0 });
     let batches = [batch_at(5, b"one"), batch_at(6, b"two")].concat();
     let from = Position { offset: 5, segment_base: 0, position: 100 };
     assert!(!add(&mut group, 0, from, &batches, 3), "a batch is missing");
@@ -127,14 +131,15 @@ fn a_log_whose_file_does_not_hold_what_was_appended_is_left_out() {
 
 #[test]
 fn a_header_tells_its_number_or_is_none() {
-    let bytes = header(7);
-    assert_eq!(parse_header(&bytes), Some(7));
+    let this = Use { number: 7, nonce: [9; 16] };
+    let bytes = header(this);
+    assert_eq!(parse_header(&bytes), Some(this));
     for at in 0..bytes.len() {
         let mut flipped = bytes;
         flipped[at] ^= 1;
         assert_eq!(parse_header(&flipped), None, "byte {at}");
     }
-    assert_eq!(parse_header(&bytes[..19]), None);
+    assert_eq!(parse_header(&bytes[..bytes.len() - 1]), None);
 }
 
 #[derive(Default)]
@@ -406,6 +411,8 @@ fn the_torn_group_at_the_end_is_nobodys_and_one_before_whole_ones_is_reported() 
         let report = machine.store.take_report();
         let is_told = |event: &RecoveryEvent| matches!(event, RecoveryEvent::JournalDamaged { .. });
         assert_eq!(report.iter().any(|entry| is_told(&entry.event)), is_reported, "{report:?}");
+        let aside = Path::new(DIRECTORY).join(crate::registry::directory::SET_ASIDE);
+        assert_eq!(machine.files.list(&aside).is_ok(), is_reported, "it is kept");
         let log = machine.store.log(machine.topic, 0).unwrap();
         // What lies behind the lost group is kept.
         assert_eq!(log.offsets().log_end, if is_reported { 5 } else { 4 });
@@ -416,15 +423,49 @@ fn the_torn_group_at_the_end_is_nobodys_and_one_before_whole_ones_is_reported() 
 fn groups_of_an_earlier_use_of_the_file_do_not_count() {
     let (files, path) = with_journal();
     let file = files.open(&path, OpenMode::ReadWrite).unwrap();
-    write_full(&*file, &[&header(99)], 0).unwrap();
+    write_full(&*file, &[&header(Use { number: 99, nonce: [9; 16] })], 0).unwrap();
     let found = replay::find(&files, Path::new(DIRECTORY), false).unwrap();
     assert!(found.is_empty() && found.damage.is_empty());
-    write_full(&*file, &[&[1; 20]], 0).unwrap();
+    write_full(&*file, &[&[1; HEADER_BYTES]], 0).unwrap();
     let found = replay::find(&files, Path::new(DIRECTORY), false).unwrap();
     assert_eq!((found.is_empty(), found.damage.len()), (true, 1));
-    write_full(&*file, &[&[0; 20]], 0).unwrap();
+    write_full(&*file, &[&[0; HEADER_BYTES]], 0).unwrap();
+    let found = replay::find(&files, Path::new(DIRECTORY), false).unwrap();
+    assert_eq!((found.is_empty(), found.damage.len()), (true, 1), "its groups are there");
+    write_full(&*file, &[&[0; HEAD_BYTES]], GROUPS_AT).unwrap();
     let found = replay::find(&files, Path::new(DIRECTORY), false).unwrap();
     assert!(found.is_empty() && found.damage.is_empty(), "it was never completed");
+}
+
+#[test]
+fn what_a_producer_has_written_where_a_group_could_begin_is_none() {
+    let (files, path) = with_journal();
+    let file = files.open(&path, OpenMode::ReadWrite).unwrap();
+    // As a producer would have to make it that knows all but what never leaves the broker.
+    for nonce in [[0; 16], [1; 16]] {
+        let mut group = empty(GroupName { nonce, sequence: 4 });
+        let from = Position { offset: 1, ..Position::default() };
+        assert!(add(&mut group, 0, from, &batch_at(1, b"forged"), 1));
+        write_full(&*file, &[group.finish()], GROUPS_AT + 4 * BLOCK_BYTES).unwrap();
+        let found = replay::find(&files, Path::new(DIRECTORY), false).unwrap();
+        assert_eq!((found.groups, found.damage.len()), (4, 0));
+    }
+}
+
+#[test]
+fn a_stop_that_comes_while_much_is_still_to_be_synced_does_not_wait_for_it() {
+    let machine = Machine::new();
+    assert_eq!(machine.append_to_all(b"third"), ACKED);
+    let scheduler = &machine.store.shared().scheduler;
+    let journal = scheduler.journal().unwrap();
+    machine.clock.advance_ms(10_000);
+    journal.drain_if_idle();
+    assert!(journal.has_behind());
+    scheduler.close();
+    scheduler.sync_behind();
+    assert!(journal.has_behind(), "closing the logs syncs them");
+    machine.store.close().unwrap();
+    assert!(!is_there(&machine.files, "0"));
 }
 
 #[test]
@@ -450,7 +491,8 @@ fn entries_of_logs_and_segments_that_are_gone_and_of_compacted_ones_are_skipped(
     let data = crate::registry::directory::DataDirectory::open(&env, Path::new(DIRECTORY)).unwrap();
     let mut checkpoint = Checkpoint::default();
     let replayed = replay::apply(&files, &data, &found, &mut checkpoint, 1).unwrap();
-    assert_eq!(replayed.logs, 1);
+    // Nobody has deleted the records of the segment that is not there.
+    assert_eq!((replayed.logs, replayed.lost), (1, 4));
     assert_eq!(checkpoint.logs.keys().collect::<Vec<_>>(), [&key(3)]);
     assert_eq!(checkpoint.logs[&key(3)].flushed.offset, 5);
     assert_eq!((bytes(0), bytes(1), bytes(2)), (None, before, None));

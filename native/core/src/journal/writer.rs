@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Behind, FILE_NAMES, GROUPS_AT,
+    Behind, FILE_NAMES, GROUPS_AT, Use,
     group::{BLOCK_BYTES, GroupName},
     header,
 };
@@ -28,18 +28,18 @@ const SYNC_STEPS: u64 = 4;
 pub(super) struct JournalFile {
     file: Arc<dyn File>,
     bytes: u64,
-    number: u64,
+    this: Use,
     sequence: u64,
     position: u64,
 }
 
 impl JournalFile {
     /// The same file for a new use: what is in it counts no longer. Waits for the disk.
-    pub(super) fn renumbered(self, number: u64) -> io::Result<Self> {
+    pub(super) fn renewed(self, this: Use) -> io::Result<Self> {
         let Self { file, bytes, .. } = self;
-        write_full(&*file, &[&header(number)], 0)?;
+        write_full(&*file, &[&header(this)], 0)?;
         file.sync_data()?;
-        Ok(Self { file, bytes, number, sequence: 0, position: GROUPS_AT })
+        Ok(Self { file, bytes, this, sequence: 0, position: GROUPS_AT })
     }
 
     fn room(&self) -> u64 {
@@ -148,7 +148,7 @@ impl Writer {
         }
         let of_use = |slot: &SlotState| match slot {
             SlotState::InUse(..) => Some(0),
-            SlotState::Ready(file) => Some(file.number),
+            SlotState::Ready(file) => Some(file.this.number),
             _ => None,
         };
         let numbers = self.slots.iter().map(of_use).enumerate();
@@ -161,7 +161,7 @@ impl Writer {
         let Some(SlotState::InUse(file, _)) = self.slots.get(slot) else {
             return None;
         };
-        let name = GroupName { number: file.number, sequence: file.sequence };
+        let name = GroupName { nonce: file.this.nonce, sequence: file.sequence };
         Some((slot, name, file.room()))
     }
 
@@ -204,7 +204,10 @@ impl Writer {
     /// synced.
     pub(super) fn drain(&mut self) {
         for slot in 0..self.slots.len() {
-            let is_used = |state: &SlotState| matches!(state, SlotState::InUse(_, members) if !members.is_empty());
+            let is_used = |state: &SlotState| match state {
+                SlotState::InUse(_, members) => !members.is_empty(),
+                _ => false,
+            };
             if let Some(SlotState::InUse(file, members)) = self.take_if(slot, is_used) {
                 let behind = members.values();
                 self.behind.extend(behind.map(|member| (Weak::clone(&member.log), member.end)));
@@ -249,7 +252,7 @@ pub(super) fn make(
     data_directory: &Path,
     path: &Path,
     bytes: u64,
-    number: u64,
+    this: Use,
 ) -> io::Result<JournalFile> {
     let directory = path.parent().unwrap_or(path);
     files.create_directory(directory)?;
@@ -262,7 +265,7 @@ pub(super) fn make(
         drop(files.remove_file(path));
         return Err(error);
     }
-    JournalFile { file, bytes, number, sequence: 0, position: GROUPS_AT }.renumbered(number)
+    JournalFile { file, bytes, this, sequence: 0, position: GROUPS_AT }.renewed(this)
 }
 
 fn fill(file: &dyn File, bytes: u64) -> io::Result<()> {

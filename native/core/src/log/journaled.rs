@@ -63,9 +63,9 @@ impl Log {
     }
 
     /// Whether nothing but batches of one segment is to be made durable. The name of the segment
-    /// has to be durable, which it is once anything in it was synced: a replay creates no files. And
-    /// nothing may be known of holes in it: where there are any, a replay could not tell whether
-    /// it was compacted since.
+    /// has to be durable, which it is once anything in it was synced: a replay creates no files.
+    /// And nothing may be known of holes in it: where there are any, a replay could not tell
+    /// whether it was compacted since.
     fn may_join(&self, tail: &Tail, from: Position, whole_from: u64) -> bool {
         let synced = *self.synced.read();
         let is_in_one_segment = from.segment_base == tail.end.segment_base

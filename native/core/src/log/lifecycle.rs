@@ -123,8 +123,8 @@ impl Log {
         }
     }
 
-    /// How far everything is durable in the log's own files, for the checkpoint. `None` once the log
-    /// has ended or failed.
+    /// How far everything is durable in the log's own files, for the checkpoint. `None` once the
+    /// log has ended or failed.
     pub fn checkpoint_mark(&self) -> Option<LogMark> {
         let is_usable = self.ended().is_none() && self.poison().is_none();
         is_usable.then(|| self.mark_at(*self.synced.read()))

@@ -243,14 +243,28 @@ impl DataDirectory {
     /// # Errors
     /// An I/O error.
     pub fn set_aside(&self, env: &Env, space: &SpaceWatch, topic_id: Uuid) -> Result<PathBuf> {
+        self.move_aside(env, space, &self.topic(topic_id), &topic_id.to_string())
+    }
+
+    /// As [`set_aside`](Self::set_aside), of a directory of any kind, which is known by `name`.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub(super) fn move_aside(
+        &self,
+        env: &Env,
+        space: &SpaceWatch,
+        from: &Path,
+        name: &str,
+    ) -> Result<PathBuf> {
         let aside = self.path.join(SET_ASIDE);
-        let to = aside.join(format!("{topic_id}-{}", env.clock.wall_ms()));
-        let from = self.topic(topic_id);
+        let to = aside.join(format!("{name}-{}", env.clock.wall_ms()));
+        let parent = from.parent().unwrap_or(from);
         space
             .with_reserve(|| env.files.create_directory(&aside))
-            .and_then(|()| space.with_reserve(|| env.files.rename(&from, &to)))
+            .and_then(|()| space.with_reserve(|| env.files.rename(from, &to)))
             .and_then(|()| env.files.sync_directory(&aside))
-            .and_then(|()| env.files.sync_directory(&self.path.join(LOGS)))
+            .and_then(|()| env.files.sync_directory(parent))
             .map_err(|error| Error::io(format_args!("moving {}", from.display()), &error))?;
         Ok(to)
     }

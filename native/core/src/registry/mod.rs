@@ -209,26 +209,10 @@ impl Store {
         };
         let leader_epoch = u32::try_from(leader_epoch)
             .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
-        let is_unread = recovered.is_none() && Checkpoint::is_there(&*env.files, &directory.path);
         let threads_max = recovery_threads(&options);
         let start = journal::Start { env: &env, directory: &directory, space: &space, threads_max };
         let mut report = Vec::new();
-        let before = recovered.clone().unwrap_or_default();
-        // By a clean stop all that was journaled was brought to the segments.
-        let is_replayed = !was_clean && start.replay(&mut recovered, &mut report)?;
-        let mut checkpointed = recovered.clone().unwrap_or_default();
-        checkpointed.is_clean = false;
-        // The stop was clean; this run is not, until it has stopped cleanly itself. A full disk
-        // must not keep it from starting: then there is no checkpoint until there is room.
-        let is_left = was_clean || is_unread;
-        if (is_left || is_replayed) && checkpointed.store(&*env.files, &directory.path).is_err() {
-            if is_left {
-                Checkpoint::remove(&*env.files, &directory.path)?;
-            }
-            // What was journaled is in the segments, whether or not the next start is told so.
-            checkpointed = if is_left { Checkpoint::default() } else { before };
-        }
-        start.remove()?;
+        let checkpointed = start.settle(&mut recovered, &mut report)?;
         let shared = shared(env, space, &options, &directory)?;
         let store = Arc::new(Self {
             directory,
@@ -257,25 +241,8 @@ impl Store {
             logs_opened: AtomicU32::new(0),
         });
         store.schedule_checkpoint();
-        let weak = Arc::downgrade(&store);
-        store.shared.scheduler.when_synced(move || {
-            if let Some(store) = weak.upgrade() {
-                store.checkpoint_soon();
-            }
-        });
+        store.watch_journal();
         Ok(store)
-    }
-
-    /// Has what was synced told to the checkpoint, so that the journal can be used again.
-    fn checkpoint_soon(self: &Arc<Self>) {
-        let store = Arc::downgrade(self);
-        self.shared.work.spawn(Box::new(move || {
-            if let Some(store) = store.upgrade()
-                && store.write_checkpoint().is_err()
-            {
-                store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
-            }
-        }));
     }
 
     /// Names the cluster that the data belongs to.
@@ -725,6 +692,8 @@ impl Store {
     /// # Errors
     /// An I/O error; the checkpoint before is then still good.
     pub fn write_checkpoint(&self) -> Result<()> {
+        // One at a time: an older one must not take the place of a newer.
+        let mut last = self.checkpointed.lock();
         // Before the topics are looked at: a log that is opened meanwhile is in one of both.
         let mut current = self.unopened.lock().clone();
         current.is_clean = false;
@@ -741,7 +710,6 @@ impl Store {
                 };
             }
         }
-        let mut last = self.checkpointed.lock();
         // Nothing replaces the one that a clean stop wrote.
         if self.shared.is_closing() {
             return Ok(());

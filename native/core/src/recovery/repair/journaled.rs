@@ -1,5 +1,5 @@
-//! The flush journal of a directory that is repaired: what it holds belongs to the logs, and must be
-//! there before anything is cut out of them.
+//! The flush journal of a directory that is repaired: what it holds belongs to the logs, and must
+//! be there before anything is cut out of them.
 
 use super::{Repair, RepairAction};
 use crate::{

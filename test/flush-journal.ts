@@ -1,0 +1,50 @@
+/** A data directory whose flush journal holds records that are not synced in their segments. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+import { connect } from "../src/client/index.ts";
+import { BrokerProcess } from "./broker-process.ts";
+
+const TOPIC = "hot";
+/** Enough for many of them to wait for a flush at a time. */
+const PARTITIONS = 400;
+const ROUNDS_MAX = 400;
+/** Rounds once there is a journal. */
+const ROUNDS_BEHIND = 5;
+
+type Client = Awaited<ReturnType<typeof connect>>;
+
+/** Writes a record to every partition; resolves when all are flushed. */
+async function sendToAll(client: Client, round: number): Promise<void> {
+	const producer = client.producer();
+	const records = Array.from({ length: PARTITIONS }, (_, partition) => ({
+		partition,
+		value: `${round} ${partition}`,
+	}));
+	await producer.sendBatch(TOPIC, records);
+}
+
+/** Where each partition ends. */
+export async function endsOf(broker: BrokerProcess): Promise<number[]> {
+	const client = await connect(broker.url);
+	const partitions = await client.offsets.describe(TOPIC);
+	await client.close();
+	return partitions.map(({ high_watermark: end }) => end);
+}
+
+/** Has a broker write until it has a journal, and ends it by `kill -9`. Answers what it had acked. */
+export async function leaveJournal(dataDir: string): Promise<number[]> {
+	const broker = await BrokerProcess.start({ dataDir });
+	const client = await connect(broker.url);
+	await client.topics.create(TOPIC, { partitions: PARTITIONS });
+	const isThere = () => existsSync(join(dataDir, "journal", "1"));
+	for (let round = 0, left = ROUNDS_BEHIND; left > 0; round++) {
+		if (round > ROUNDS_MAX) throw new Error("no journal was made");
+		await sendToAll(client, round);
+		if (isThere()) left--;
+	}
+	const ends = await endsOf(broker);
+	await broker.kill();
+	await client.close();
+	return ends;
+}
