@@ -58,7 +58,7 @@ struct Place {
 }
 
 /// What a replay has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Replayed {
     /// Entries written to segments, of whole groups.
     pub entries: u64,
@@ -68,6 +68,8 @@ pub struct Replayed {
     pub logs: u64,
     /// Entries that were acked, and belong to segments that should be there and are not.
     pub lost: u64,
+    /// Logs that did not get what is theirs, and why.
+    pub failures: Vec<(LogKey, Error)>,
 }
 
 impl Found {
@@ -226,17 +228,14 @@ fn is_behind(entry: &Entry, mark: Option<Position>) -> bool {
 }
 
 /// Writes what was found to the segments, durably, and has the checkpoint tell of it. Done twice it
-/// changes nothing. Waits for the disk.
-///
-/// # Errors
-/// Any I/O error.
+/// changes nothing. What fails about one log keeps the others from nothing. Waits for the disk.
 pub fn apply(
     files: &dyn FileSystem,
     directory: &DataDirectory,
     found: &Found,
     checkpoint: &mut Checkpoint,
     threads_max: usize,
-) -> Result<Replayed> {
+) -> Replayed {
     let logs: Vec<_> = found.logs.iter().collect();
     let applied = side_by_side(threads_max, &logs, |(key, places)| {
         let path = directory.partition(Uuid::from_bytes(key.0), key.1);
@@ -249,7 +248,13 @@ pub fn apply(
     });
     let mut replayed = Replayed::default();
     for ((key, _), applied) in logs.iter().zip(applied) {
-        let applied = applied?;
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(error) => {
+                replayed.failures.push((**key, error));
+                continue;
+            }
+        };
         replayed.entries += applied.entries;
         replayed.bytes += applied.bytes;
         replayed.lost += applied.lost;
@@ -262,7 +267,7 @@ pub fn apply(
         }
         mark.flushed = end;
     }
-    Ok(replayed)
+    replayed
 }
 
 /// What was written of one log.

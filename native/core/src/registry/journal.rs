@@ -82,7 +82,12 @@ impl Start<'_> {
         if is_behind {
             let mut told = checkpoint.clone().unwrap_or_default();
             let replayed = self.space.with_reserve(|| {
-                replay::apply(files, self.directory, &found, &mut told, self.threads_max)
+                let mut replayed =
+                    replay::apply(files, self.directory, &found, &mut told, self.threads_max);
+                match replayed.failures.pop() {
+                    Some((_, error)) => Err(error),
+                    None => Ok(replayed),
+                }
             })?;
             if replayed.lost > 0 {
                 let detail =

@@ -1,8 +1,11 @@
 //! The flush journal of a directory that is repaired: what it holds belongs to the logs, and must
 //! be there before anything is cut out of them.
 
-use super::{Repair, RepairAction};
+use uuid::Uuid;
+
+use super::{Problem, Repair, RepairAction};
 use crate::{
+    env::OpenMode,
     error::Result,
     journal::{self, DIRECTORY, FILE_NAMES, replay},
 };
@@ -29,7 +32,8 @@ impl Repair<'_> {
                 });
             }
             if logs > 0 && self.is_for_real() {
-                replay::apply(files, &self.directory, &found, &mut checkpoint, 1)?;
+                let replayed = replay::apply(files, &self.directory, &found, &mut checkpoint, 1);
+                self.keep_what_failed(&replayed)?;
                 // Before the journal goes: it alone knows from then on that they were acked.
                 checkpoint.store(files, &data_directory)?;
                 self.checkpoint = Some(checkpoint);
@@ -37,6 +41,29 @@ impl Repair<'_> {
         }
         if self.is_for_real() {
             journal::remove(files, &data_directory)?;
+        }
+        Ok(())
+    }
+
+    /// What some logs could not get must not hold up the others: it is kept in `salvage/`.
+    fn keep_what_failed(&mut self, replayed: &replay::Replayed) -> Result<()> {
+        let mut kept = Vec::new();
+        for name in FILE_NAMES.iter().filter(|_| !replayed.failures.is_empty()) {
+            let path = self.directory.path.join(DIRECTORY).join(name);
+            if self.env.files.open(&path, OpenMode::Read).is_ok() {
+                kept.extend(self.keep_file(DIRECTORY, &path)?);
+            }
+        }
+        for ((topic_id, partition), error) in &replayed.failures {
+            let path = self.directory.partition(Uuid::from_bytes(*topic_id), *partition);
+            self.report.problems.push(Problem {
+                subject: path.display().to_string(),
+                detail: format!(
+                    "{}; what was to come there is in {}",
+                    error.detail(),
+                    kept.join(", ")
+                ),
+            });
         }
         Ok(())
     }
