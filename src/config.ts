@@ -295,7 +295,7 @@ export const OPTIONS: Options = {
 	logFlushJournalEnable: {
 		name: "log.flush.journal.enable",
 		placeholder: "true|false",
-		default: "true",
+		default: "false",
 		doc: "Whether a journal flushes many partitions with one sync, where many wait for one.",
 		parse: parseBoolean,
 	},

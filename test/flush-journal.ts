@@ -5,6 +5,9 @@ import { join } from "node:path";
 import { connect } from "../src/client/index.ts";
 import { BrokerProcess } from "./broker-process.ts";
 
+/** Flags of a broker that uses one. */
+export const JOURNALING = ["--log-flush-journal-enable", "true"];
+
 const TOPIC = "hot";
 /** Enough for many of them to wait for a flush at a time. */
 const PARTITIONS = 400;
@@ -34,7 +37,7 @@ export async function endsOf(broker: BrokerProcess): Promise<number[]> {
 
 /** Has a broker write until it has a journal, and ends it by `kill -9`. Answers what it had acked. */
 export async function leaveJournal(dataDir: string): Promise<number[]> {
-	const broker = await BrokerProcess.start({ dataDir });
+	const broker = await BrokerProcess.start({ dataDir, flags: JOURNALING });
 	const client = await connect(broker.url);
 	await client.topics.create(TOPIC, { partitions: PARTITIONS });
 	const isThere = () => existsSync(join(dataDir, "journal", "1"));

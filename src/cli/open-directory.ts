@@ -32,8 +32,8 @@ export async function whileOpen(
 	dataDir: string,
 	work: (opened: OpenDirectory) => Promise<void> = async () => undefined,
 ): Promise<readonly RecoveryEntry[]> {
-	// What an earlier version is to use afterwards must not get a journal, of which it knows nothing.
-	const storage = await Storage.open({ dataDir, owner: true, flushJournal: false });
+	// No flush journal: an earlier version may be what uses it next.
+	const storage = await Storage.open({ dataDir, owner: true });
 	try {
 		const opened = await MetadataWriter.open(new EmbeddedMetadataStore(storage));
 		const failures: unknown[] = [];

@@ -31,7 +31,7 @@ export interface StorageOptions {
 	readonly flushThreadsMax?: number;
 	/** Descriptors to keep open. */
 	readonly descriptorsMax?: number;
-	/** Whether many logs are flushed together by a journal where many wait. Default: yes. */
+	/** Whether many logs are flushed together by a journal where many wait. Default: no. */
 	readonly flushJournal?: boolean;
 	/**
 	 * Address space of the read windows that this event loop holds, in bytes: a process with several

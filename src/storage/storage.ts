@@ -182,7 +182,7 @@ export class Storage {
 				memoryBytesMax: options.memoryBytesMax ?? 0,
 				flushThreadsMax: options.flushThreadsMax ?? FLUSH_THREADS_MAX,
 				descriptorsMax: options.descriptorsMax ?? DESCRIPTORS_MAX,
-				hasJournal: options.flushJournal ?? true,
+				hasJournal: options.flushJournal ?? false,
 			}),
 		);
 		return new Storage(native, store, options);

@@ -62,7 +62,7 @@ describe("where an option's value comes from", () => {
 			logCleanerBackoffMs: 15_000,
 			logCleanerDedupeBufferSize: 67_108_864,
 			logCleanerIoMaxBytesPerSecond: 67_108_864,
-			logFlushJournalEnable: true,
+			logFlushJournalEnable: false,
 			scrubMaxBytesPerSecond: 10_485_760,
 			allowedOrigins: [],
 			websocketTransport: "auto",

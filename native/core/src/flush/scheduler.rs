@@ -32,10 +32,8 @@ use crate::{
 
 /// Logs that one group takes at most: what a thread does before it looks who else waits.
 const GROUP_LOGS_MAX: usize = 4096;
-/// Groups that one thread makes in a row: others may wait for it, where there are few.
-const TURNS_MAX: usize = 16;
 /// While fewer than this share of those that begin a group wait, groups are over.
-const GROUP_GOES_ON_SHARE: usize = 4;
+const GROUP_GOES_ON_SHARE: usize = 16;
 /// Logs behind a journal that are synced at a time: their acks are not waited for.
 const BEHIND_THREADS: usize = 2;
 
@@ -84,6 +82,7 @@ pub struct FlushScheduler {
     timer_wake: Condvar,
     timer_thread: Mutex<Option<JoinHandle<()>>>,
     has_threads: bool,
+    has_many_threads: bool,
 }
 
 /// How long the timers' thread waits at least and at most.
@@ -140,6 +139,7 @@ impl FlushScheduler {
             timer_wake: Condvar::new(),
             timer_thread: Mutex::new(None),
             has_threads: threads_max > 0,
+            has_many_threads: threads_max > 1,
         })
     }
 
@@ -214,8 +214,7 @@ impl FlushScheduler {
         }
         let groups = Groups(self);
         let mut is_any_flushed = false;
-        for _ in 0..TURNS_MAX {
-            let Some(mut turn) = journal.turn() else { break };
+        while let Some(mut turn) = journal.turn() {
             is_any_flushed = true;
             let logs = self.queue.take(GROUP_LOGS_MAX);
             let mut taken = Taken(logs.clone());
@@ -232,9 +231,10 @@ impl FlushScheduler {
             committed.alone.into_iter().for_each(|log| self.spawn_alone(log));
             sorted.done.iter().chain(&committed.done).for_each(|log| self.end(log));
             self.sync_behind();
-            if self.is_closing.load(Ordering::Acquire)
-                || !self.queue.has(logs_min.div_ceil(GROUP_GOES_ON_SHARE))
-            {
+            let goes_on = self.queue.has(logs_min.div_ceil(GROUP_GOES_ON_SHARE))
+                && !self.is_closing.load(Ordering::Acquire);
+            // A single thread has the others to flush that go their own way.
+            if !goes_on || !self.has_many_threads {
                 break;
             }
         }
