@@ -35,7 +35,7 @@ export async function endsOf(broker: BrokerProcess): Promise<number[]> {
 	return partitions.map(({ high_watermark: end }) => end);
 }
 
-/** Has a broker write until it has a journal, and ends it by `kill -9`. Answers what it had acked. */
+/** Has a broker write until it has a journal, and ends it by `kill -9`. Answers what it acked. */
 export async function leaveJournal(dataDir: string): Promise<number[]> {
 	const broker = await BrokerProcess.start({ dataDir, flags: JOURNALING });
 	const client = await connect(broker.url);

@@ -14,7 +14,7 @@ import { partitionsOf, unlessGone } from "../storage/data-files.ts";
 import { OFFSETS_TOPIC } from "../topics/internal-topics.ts";
 import { checkIsDataDirectory, type OpenDirectory, whileOpen } from "./open-directory.ts";
 
-/** What there is a way back to: the version whose logs have no holes, and the one without a journal. */
+/** What there is a way back to: logs without holes, and no flush journal. */
 const FORMAT_WITHOUT_HOLES = 1;
 const FORMAT_WITHOUT_JOURNAL = 2;
 const FORMAT_FILE = "format.json";
