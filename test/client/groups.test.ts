@@ -1,6 +1,6 @@
 /** Consumers that are members of groups, against a broker in this process. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 
 import {
 	type Client,
@@ -9,9 +9,14 @@ import {
 	type GroupConsumerOptions,
 } from "../../src/client/index.ts";
 import { type Broker, startBroker } from "../../src/index.ts";
+import { MutingProxy } from "../muting-proxy.ts";
 import { beforeAllOver, requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 
 let nameCount = 0;
+
+function portOf(broker: Broker | undefined): number {
+	return Number(new URL(broker?.addresses.websocket as string).port);
+}
 
 describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 	requireTransport(websocketTransport);
@@ -30,9 +35,9 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		await broker?.close();
 	});
 
-	async function connected(): Promise<Client> {
+	async function connected(url = broker?.addresses.websocket as string): Promise<Client> {
 		const options = { reconnectMsFirst: 5, reconnectMsMax: 20 };
-		const client = await connect(broker?.addresses.websocket as string, options);
+		const client = await connect(url, options);
 		clients.push(client);
 		return client;
 	}
@@ -416,21 +421,14 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 
 	test("a lost connection is made again, and reading goes on where it was committed", async () => {
 		const topic = await topicOf(1, 3);
-		const sockets: { terminate(): void }[] = [];
-		const ws = await import("ws");
-		const spy = vi.spyOn(ws.WebSocket.prototype, "send");
-		spy.mockImplementation(function (this: InstanceType<typeof ws.WebSocket>, ...rest) {
-			if (!sockets.includes(this)) sockets.push(this);
-			spy.mockRestore();
-			return Reflect.apply(ws.WebSocket.prototype.send, this, rest) as undefined;
-		});
-		const client = await connected();
+		const proxy = await MutingProxy.start(portOf(broker), onTestFinished);
+		const client = await connected(proxy.url);
 		const lost: boolean[] = [];
 		const consumer = member(client, topic, { onRevoke: (_, how) => void lost.push(how.lost) });
 		const records = consumer[Symbol.asyncIterator]();
 		for (let count = 0; count < 3; count++) await records.next();
 		await consumer.commit([{ topic, partition: 0, offset: 2 }]);
-		sockets[0]?.terminate();
+		proxy.cut();
 		await expect(consumer.commit()).rejects.toMatchObject({ code: "CONNECTION_LOST" });
 		expect((await records.next()).value?.value).toBe("0:2");
 		expect(lost).toEqual([true]);
