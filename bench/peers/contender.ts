@@ -26,8 +26,11 @@ export interface OpenGroup {
 export interface PeerGroup {
 	readonly peer: PeerName;
 	readonly scenarios: readonly PeerScenario[];
-	/** Starts all brokers of the group with their data below an existing directory. */
-	open(directory: string): Promise<OpenGroup>;
+	/**
+	 * Starts all brokers of the group with their data below an existing directory; Millrace is the
+	 * first. Adds to `stops` what is to be done in the end, whatever comes.
+	 */
+	start(directory: string, stops: (() => Promise<void>)[]): Promise<readonly Contender[]>;
 }
 
 export interface PeerScenario {
@@ -44,6 +47,20 @@ export interface PeerScenario {
 	 * what was sent.
 	 */
 	run(contender: Contender, extent: Extent, directory: string): Promise<PeerRound>;
+}
+
+/** Starts a group; where one of its brokers does not start, the others are stopped again. */
+export async function openGroup(group: PeerGroup, directory: string): Promise<OpenGroup> {
+	const stops: (() => Promise<void>)[] = [];
+	const close = async (): Promise<void> => {
+		for (const stop of stops.reverse()) await stop();
+	};
+	try {
+		return { contenders: await group.start(directory, stops), close };
+	} catch (error) {
+		await close();
+		throw error;
+	}
 }
 
 /** How long and how much one round is. */

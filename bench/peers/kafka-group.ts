@@ -229,32 +229,23 @@ export const KAFKA_GROUP: PeerGroup = {
 		...SIZES.map((bytes) => javaProduceScenario(bytes)),
 		...SIZES.map((bytes) => javaConsumeScenario(bytes)),
 	],
-	async open(directory) {
+	async start(directory, stops) {
 		const written = `flush.messages=${NEVER}: the system decides when to flush`;
 		const ours = join(directory, "millrace");
 		const theirs = join(directory, "kafka");
 		await mkdir(theirs);
 		const millrace = await startMillrace(ours, ({ kafka }) => kafka, written);
-		try {
-			const kafka = await startKafka(theirs);
-			const contender: Contender = {
-				contender: "kafka",
-				title: "Apache Kafka",
-				version: kafkaVersion(),
-				written,
-				flushed: "flush.messages=1",
-				endpoint: () => kafka,
-			};
-			return {
-				contenders: [millrace.contender, contender],
-				async close() {
-					await kafka.stop();
-					await millrace.stop();
-				},
-			};
-		} catch (error) {
-			await millrace.stop();
-			throw error;
-		}
+		stops.push(millrace.stop);
+		const kafka = await startKafka(theirs);
+		stops.push(kafka.stop);
+		const contender: Contender = {
+			contender: "kafka",
+			title: "Apache Kafka",
+			version: kafkaVersion(),
+			written,
+			flushed: "flush.messages=1",
+			endpoint: () => kafka,
+		};
+		return [millrace.contender, contender];
 	},
 };

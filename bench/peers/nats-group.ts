@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
-import type { Contender, OpenGroup, PeerGroup } from "./contender.ts";
+import type { Contender, PeerGroup } from "./contender.ts";
 import { NATS_SERVER, peerPackageVersion, serverVersion } from "./installed.ts";
 import { startMillrace } from "./millrace-contender.ts";
 import { type NodeLoad, nodeConsumeScenario, nodeProduceScenario } from "./node-scenarios.ts";
@@ -28,25 +28,13 @@ export const NATS_GROUP: PeerGroup = {
 		nodeConsumeScenario(LOAD, "batches", 100),
 		nodeConsumeScenario(LOAD, "batches", 1_024),
 	],
-	async open(directory) {
-		const stops: (() => Promise<void>)[] = [];
-		const close = async (): Promise<void> => {
-			for (const stop of stops.reverse()) await stop();
-		};
-		try {
-			return { contenders: await start(directory, stops), close };
-		} catch (error) {
-			await close();
-			throw error;
-		}
-	},
+	start,
 };
 
-/** Adds to `stops` what is to be done in the end, whatever comes. */
 async function start(
 	directory: string,
 	stops: (() => Promise<void>)[],
-): Promise<OpenGroup["contenders"]> {
+): Promise<readonly Contender[]> {
 	const settings = `flush.messages off, flush.ms=${LOAD.flushMs}`;
 	const ours = join(directory, "millrace");
 	const millrace = await startMillrace(ours, ({ url }) => url, settings);

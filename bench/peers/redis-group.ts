@@ -25,32 +25,23 @@ export const REDIS_GROUP: PeerGroup = {
 		nodeConsumeScenario(LOAD, "batches", 100),
 		nodeConsumeScenario(LOAD, "batches", 1_024),
 	],
-	async open(directory) {
+	async start(directory, stops) {
 		const settings = `flush.messages off, flush.ms=${LOAD.flushMs}`;
 		const ours = join(directory, "millrace");
 		const theirs = join(directory, "redis");
 		await mkdir(theirs);
 		const millrace = await startMillrace(ours, ({ url }) => url, settings);
-		try {
-			const redis = await startRedis(theirs);
-			const contender: Contender = {
-				contender: "redis",
-				title: "Redis Streams",
-				version: serverVersion(REDIS_SERVER),
-				written: `appendonly yes, appendfsync ${REDIS_APPENDFSYNC.written}`,
-				flushed: `appendonly yes, appendfsync ${REDIS_APPENDFSYNC.flushed}`,
-				endpoint: () => redis,
-			};
-			return {
-				contenders: [millrace.contender, contender],
-				async close() {
-					await redis.stop();
-					await millrace.stop();
-				},
-			};
-		} catch (error) {
-			await millrace.stop();
-			throw error;
-		}
+		stops.push(millrace.stop);
+		const redis = await startRedis(theirs);
+		stops.push(redis.stop);
+		const contender: Contender = {
+			contender: "redis",
+			title: "Redis Streams",
+			version: serverVersion(REDIS_SERVER),
+			written: `appendonly yes, appendfsync ${REDIS_APPENDFSYNC.written}`,
+			flushed: `appendonly yes, appendfsync ${REDIS_APPENDFSYNC.flushed}`,
+			endpoint: () => redis,
+		};
+		return [millrace.contender, contender];
 	},
 };

@@ -6,7 +6,13 @@ import { promisify } from "node:util";
 
 import { describeMachine } from "../harness/machine.ts";
 import { warmPageCache } from "../harness/page-cache.ts";
-import type { Contender, Extent, PeerGroup, PeerScenario } from "./contender.ts";
+import {
+	type Contender,
+	type Extent,
+	openGroup,
+	type PeerGroup,
+	type PeerScenario,
+} from "./contender.ts";
 import {
 	type ContenderRounds,
 	type GroupResults,
@@ -72,7 +78,7 @@ async function runGroup(
 	onProgress(`${group.peer}: filling the page cache`);
 	const warmedBytes = await warmPageCache(directory, warmedBytesMax);
 	onProgress(`${group.peer}: starting the brokers`);
-	const { contenders, close } = await group.open(directory);
+	const { contenders, close } = await openGroup(group, directory);
 	try {
 		const scenarios = group.scenarios.filter(({ name }) => isChosen(name));
 		const rounds = await runRounds(scenarios, contenders, directory, options);
