@@ -1,5 +1,6 @@
 // What `npm install` does for the native parts, in this order:
-// 1. a prebuilt package for this platform is there: nothing to do;
+// 1. a prebuilt package for this platform is there, or nobody wants one (`--omit=optional`, for
+//    programs that only use the client): nothing to do;
 // 2. in a clone, node-gyp builds binding.gyp: the storage core (through cargo) and the roofline;
 // 3. elsewhere, and where node-gyp has no Python, C++ compiler or Node headers: cargo alone builds
 //    the core;
@@ -84,8 +85,14 @@ millrace: there is no storage core for this machine, and without one the broker 
 	process.exit(1);
 }
 
+/** Whether npm leaves optional dependencies out, of which the storage core is one. */
+const isClientAlone = () =>
+	!existsSync(join(rootDirectory, "binding.gyp")) &&
+	(process.env.npm_config_omit ?? "").split(/\s+/).includes("optional");
+
 async function install() {
 	if (prebuiltFound()) return say(`using the prebuilt ${prebuiltPackage()}`);
+	if (isClientAlone()) return say("no storage core, as asked: the client works, a broker does not");
 
 	const cargo = spawnSync("cargo", ["--version"], { encoding: "utf8" });
 	if (cargo.error || cargo.status !== 0) {

@@ -3,13 +3,13 @@ import { constants } from "node:fs";
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { type Address, formatAddress } from "./config.ts";
+import { type Address, formatAddress } from "./config/address.ts";
 
 /** What clients connect to. */
 export interface BrokerAddresses {
-	/** `ws://HOST:PORT` */
+	/** `ws://HOST:PORT`, or `wss:` */
 	readonly websocket: string;
-	/** `http://HOST:PORT` */
+	/** `http://HOST:PORT`, or `https:` */
 	readonly http: string;
 	/** `HOST:PORT`, or null while the Kafka protocol is not served. */
 	readonly kafka: string | null;
@@ -19,11 +19,16 @@ const FILE = "addresses.json";
 const NEXT_FILE = `${FILE}.next`;
 
 /** The addresses of listeners; one that listens everywhere is reached through loopback. */
-export function reachableAddresses(websocket: Address, kafka: Address | null): BrokerAddresses {
+export function reachableAddresses(
+	websocket: Address,
+	kafka: Address | null,
+	isSecure = false,
+): BrokerAddresses {
+	const s = isSecure ? "s" : "";
 	const authority = formatAddress(reachable(websocket));
 	return {
-		websocket: `ws://${authority}`,
-		http: `http://${authority}`,
+		websocket: `ws${s}://${authority}`,
+		http: `http${s}://${authority}`,
 		kafka: kafka === null ? null : formatAddress(reachable(kafka)),
 	};
 }

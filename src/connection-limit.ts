@@ -14,12 +14,14 @@ export interface ConnectionLimitLog {
  * many clients do.
  */
 export class ConnectionLimit {
-	/** Connections that may be open at a time. */
-	readonly max: number;
+	/** Connections that may be open at a time; lowering it closes none. */
+	max: number;
 	readonly #clock: Clock;
 	readonly #log: ConnectionLimitLog;
 	#count = 0;
+	/** Since the last line of the log. */
 	#refusedCount = 0;
+	#refusedTotal = 0;
 	#toldMs = Number.NEGATIVE_INFINITY;
 
 	constructor(max: number, clock: Clock, log: ConnectionLimitLog) {
@@ -33,10 +35,16 @@ export class ConnectionLimit {
 		return this.#count;
 	}
 
+	/** Connections that were refused since the start. */
+	get refusedTotal(): number {
+		return this.#refusedTotal;
+	}
+
 	/** Whether another connection may be taken. Refusals are logged. */
 	hasRoom(): boolean {
 		if (this.#count < this.max) return true;
 		this.#refusedCount++;
+		this.#refusedTotal++;
 		const nowMs = this.#clock.monotonicMs();
 		if (nowMs - this.#toldMs < TOLD_EVERY_MS) return false;
 		this.#toldMs = nowMs;

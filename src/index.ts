@@ -2,13 +2,24 @@
  * The package: a broker inside your own process, with the real protocol. The client is
  * `millrace/client`.
  */
-import { type Broker, startBroker as startConfigured } from "./broker.ts";
-import { checkOptionNames, flagName, loadConfig } from "./config.ts";
-import { createLogger, silentLogger } from "./log.ts";
+import { type Broker, startBrokerAs, startBroker as startConfigured } from "./broker.ts";
+import { LiveConfig } from "./config/live.ts";
+import { loadConfig } from "./config/load.ts";
+import { checkOptionNames } from "./config/option-names.ts";
+import { flagName } from "./config/options.ts";
+import { Logs } from "./log.ts";
+import { AdvanceableClock } from "./testing/advanceable-clock.ts";
+import { MemoryBroker } from "./testing/memory-broker.ts";
 
 export type { BrokerAddresses } from "./addresses.ts";
 export type { Broker } from "./broker.ts";
 export { MillraceError } from "./errors.ts";
+export type {
+	BrokerClock,
+	BrokerFaults,
+	DroppedClient,
+	MemoryBroker,
+} from "./testing/memory-broker.ts";
 
 /** Every option is optional; those not named here are at their defaults. */
 export interface StartBrokerOptions {
@@ -16,7 +27,7 @@ export interface StartBrokerOptions {
 	readonly dataDir?: string;
 	/**
 	 * Keep everything in memory and leave nothing behind; for tests. Then `websocket` is at a free
-	 * port by default.
+	 * port by default, and the broker has a clock that can be advanced and faults that can be made.
 	 */
 	readonly memory?: boolean;
 	/** `HOST:PORT`; port 0 picks a free one. Default `127.0.0.1:4600`, in memory `127.0.0.1:0`. */
@@ -51,9 +62,12 @@ export interface StartBrokerOptions {
  * environment is not looked at. Rejects with a ConfigError for an option that makes no sense and
  * with a MillraceError such as DATA_DIRECTORY_IN_USE for a data directory that cannot be served.
  */
+export function startBroker(
+	options: StartBrokerOptions & { readonly memory: true },
+): Promise<MemoryBroker>;
+export function startBroker(options?: StartBrokerOptions): Promise<Broker>;
 export async function startBroker(options: StartBrokerOptions = {}): Promise<Broker> {
 	const memory = options.memory === true;
-	const { logLevel = "silent" } = options;
 	checkOptionNames(Object.keys(options.options ?? {}));
 	const others = Object.entries(options.options ?? {}).map(
 		([name, value]) => [flagName({ name }), value] as const,
@@ -67,13 +81,21 @@ export async function startBroker(options: StartBrokerOptions = {}): Promise<Bro
 		"auto-create-topics-enable": options.autoCreateTopicsEnable?.toString(),
 		"allowed-origins": options.allowedOrigins?.join(","),
 		"websocket-transport": options.websocketTransport,
+		"log-level": options.logLevel,
 	};
 	const flags = {
 		"group-initial-rebalance-delay-ms": memory ? "0" : undefined,
+		"log-level": "silent",
 		...Object.fromEntries(others),
 		...Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)),
 	};
-	const { config } = loadConfig({ flags });
-	const logger = logLevel === "silent" ? silentLogger() : createLogger(logLevel);
-	return startConfigured(config, { memory, logger });
+	const live = new LiveConfig(await loadConfig({ flags }));
+	const logs = new Logs(live);
+	if (!memory) return startConfigured(live, { memory, logs });
+	const clock = new AdvanceableClock();
+	return startBrokerAs(
+		live,
+		{ memory, logs, clock },
+		(parts, addresses) => new MemoryBroker(parts, addresses, clock),
+	);
 }

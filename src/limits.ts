@@ -44,6 +44,8 @@ export const LIMITS = {
 	readWindowBytes: 16_777_216,
 	/** Address space of all cached read windows of a process in bytes. */
 	readWindowsBytesMax: 268_435_456,
+	/** Address ranges that a store places one large read window after the other in; further ones get addresses of their own. */
+	readSlotsMax: 64,
 	/** Batches that readers of records have taken apart, in bytes, but always one: they are read piece by piece. */
 	openBatchesBytesMax: 67_108_864,
 	/** Bytes that wait for one socket; beyond, the client does not read its answers and is closed. */
@@ -56,8 +58,40 @@ export const LIMITS = {
 	deliveryTurnBytesMax: 1_048_576,
 	/** From the upgrade to hello in milliseconds. */
 	helloMsMax: 5_000,
+	/** From a connection to the end of its TLS handshake, in milliseconds. */
+	tlsHandshakeMsMax: 10_000,
+	/** From a Kafka client's connection to its having said who it is, in milliseconds. */
+	saslMsMax: 20_000,
+	/** A Kafka request in bytes while it is not known who asks: Kafka's sasl.server.max.receive.size. */
+	saslFrameBytesMax: 524_288,
+	/** Users with passwords. */
+	usersMax: 100_000,
+	/** A user's name in bytes. */
+	userNameBytesMax: 1_024,
+	/** A user's name, a password or a token that a client presents, in bytes: tokens with many claims have some KiB. */
+	credentialBytesMax: 65_536,
+	/** How long a ticket waits to be used, in milliseconds: a page asks for one when it connects. */
+	ticketMsMax: 30_000,
+	/** Tickets that wait to be used. */
+	ticketsMax: 10_000,
+	/** Tickets of one user that wait to be used, so that nobody takes all. */
+	ticketsOfUserMax: 1_000,
+	/** A password's salt in bytes. */
+	saltBytesMax: 1_024,
+	/** The key set that tokens are checked with, in bytes: hundreds of keys. */
+	jwksBytesMax: 262_144,
+	/** How long that key set may take to come, in milliseconds: logins wait for it. */
+	jwksMsMax: 5_000,
+	/** Addresses whose failed attempts to log in are remembered. */
+	failedAddressesMax: 10_000,
+	/** How long an address that goes on guessing passwords waits for an answer, in milliseconds. */
+	failedDelayMsMax: 5_000,
 	/** How long before credentials run out the client is told, in milliseconds. */
 	expiryNoticeMs: 60_000,
+	/** Events of the audit log that wait for the disk: beyond they are dropped, and counted. */
+	auditEventsMax: 1_000,
+	/** Refusals that the audit log tells apart in ten seconds: some 30 KiB of its topic. */
+	auditRefusalsMax: 100,
 	/** Silence of a connection in milliseconds after which it is pinged. */
 	idleMsMax: 20_000,
 	/** Silence after that ping in milliseconds that ends the connection. */
@@ -80,6 +114,20 @@ export const LIMITS = {
 	groupsMax: 100_000,
 	/** Groups that may have a configuration of their own: all of them are read at the start, and names may be long. */
 	groupConfigsMax: 10_000,
+	/** Access rules: each change is checked against all of them. */
+	aclsMax: 20_000,
+	/** Users and clients that quotas are set for: all are read at the start. */
+	quotasMax: 10_000,
+	/** A user's or client's name in bytes that a quota may be set for. */
+	quotaNameBytesMax: 1_024,
+	/** Rates of an event loop that are counted: clients make up their names. */
+	quotaRatesMax: 16_384,
+	/** The longest wait that a quota brings about in milliseconds: whoever is a thousand times over it is not to wait for days. */
+	throttleMsMax: 3_600_000,
+	/** Throttled connections in one answer. */
+	throttledListedMax: 1_000,
+	/** Answers of access checks that one connection remembers. */
+	accessAnswersMax: 1_024,
 	/** Members of one group, whatever group.max.size says: each rebalance tells its leader of all. */
 	groupMembersMax: 10_000,
 	/** Member ids of one group that were handed out and have not joined yet. */
@@ -110,6 +158,12 @@ export const LIMITS = {
 	groupCommitsInFlightBytesMax: 16_777_216,
 	/** Partitions that one groups.committed may ask for: with the longest metadata each, the answer is a frame. */
 	groupOffsetsAskedMax: 250,
+	/** Times of records that are kept for telling how far groups are behind: some 100 bytes each. */
+	lagTimesMax: 65_536,
+	/** Topics that metrics are told of by name; those that come behind are told of together. */
+	metricTopicsMax: 1_000,
+	/** Pairs of group and topic that metrics are told of; the rest is only counted. */
+	metricGroupTopicsMax: 2_000,
 	/** Topics that may come and go before a regular expression is matched against all of them again. */
 	groupTopicChangesMax: 1_000,
 	/** Partitions of one topic. */
@@ -148,6 +202,24 @@ export const LIMITS = {
 	patternRangesMax: 65_536,
 	/** Steps that matching one regular expression with all names may take: they hold the event loop. */
 	patternStepsMax: 1_000_000,
+	/** Body of one HTTP request in bytes, unless its path takes less: administration and small batches of records. */
+	httpBodyBytesMax: 1_048_576,
+	/** Bodies of HTTP requests that an event loop reads at the same time, in bytes. */
+	httpBodiesBytesMax: 67_108_864,
+	/** From the head of an HTTP request to the end of its body in milliseconds. */
+	httpBodyMsMax: 10_000,
+	/** Requests of the HTTP API that an event loop works on or whose answers are on their way. */
+	httpRequestsMax: 1_024,
+	/** Answers of the HTTP API that clients have not taken yet, in bytes. */
+	httpAnswersBytesMax: 67_108_864,
+	/** From one byte of an HTTP answer that a client takes to the next, in milliseconds. */
+	httpUnreadMsMax: 10_000,
+	/** Records in one answer or body of the HTTP API: looking at each takes the event loop about a microsecond. */
+	httpRecordsMax: 10_000,
+	/** Bytes of records in one answer of the HTTP API, unless a single one is larger. */
+	httpRecordsBytesMax: 1_048_576,
+	/** How long a read over HTTP waits for records, in milliseconds: what lies in between often gives up after a minute. */
+	httpWaitMsMax: 30_000,
 	/** Characters of a topic name, as in Kafka. */
 	topicNameCharactersMax: 249,
 } as const;

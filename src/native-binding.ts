@@ -2,6 +2,14 @@
 
 /** The addon's functions and constants, as native/binding declares them. */
 export interface NativeBinding {
+	/** Fills the disk of a store in memory, or makes room on it. */
+	setDiskFull(store: number, isFull: boolean): Promise<void>;
+	/** Has flushes of a store in memory take at least so long. */
+	setFlushDelay(store: number, delayMs: number): void;
+	/** Lets time pass for a store in memory. */
+	advanceClock(store: number, milliseconds: number): void;
+	/** Resolves when what a store does by itself has looked at its clock once more. */
+	settleStore(store: number): Promise<void>;
 	/**
 	 * Sends `message` to the socket at the path `address`, or, where that begins with `@`, of the
 	 * abstract name behind it.
@@ -19,6 +27,13 @@ export interface NativeBinding {
 	producerIdsEnd(store: number): number;
 	/** Takes `count` producer ids that nobody had before; resolves to the first. */
 	allocateProducerIds(store: number, count: number): Promise<number>;
+	/**
+	 * Has each panic of this process, on whatever thread, written to a file of its own,
+	 * `PREFIX-NUMBER.txt`: the thread, the place, the message and a backtrace. It is told on stderr
+	 * as before, and what comes of the panic is no other. The directory is made when there is
+	 * something to write; files are their owner's alone. The first ten are kept. To be called once.
+	 */
+	reportPanics(prefix: string): void;
 	/**
 	 * Takes a produce frame apart into `plan`, whose layout the `PLAN_*` constants give. Writes the
 	 * request's id, the ack asked for (-1 for none said) and the number of entries to `result`.
@@ -70,7 +85,7 @@ export interface NativeBinding {
 	takeFrame(channel: number, output: Uint8Array): void;
 	/**
 	 * Finds whole batches in mapped memory; `result` gets the `READ_*` numbers. The window named
-	 * there is had from `mapWindow`.
+	 * there is had by `holdWindow`.
 	 */
 	readBatches(
 		store: number,
@@ -81,14 +96,6 @@ export interface NativeBinding {
 		bytesMax: number,
 		result: Float64Array,
 	): void;
-	/**
-	 * The memory of a read window as an `ArrayBuffer` that nobody may write to, or `null` when it
-	 * was given up meanwhile (read again then). The memory stays mapped until the buffer is
-	 * collected or detached.
-	 */
-	mapWindow(store: number, window: number): ArrayBuffer | null;
-	/** Unmaps a window at once: the buffer is left with no bytes. */
-	detachWindow(buffer: ArrayBuffer): void;
 	/**
 	 * Whether the high watermark has not passed `offset` yet; then an event of kind 2 comes once it
 	 * has.
@@ -220,8 +227,37 @@ export interface NativeBinding {
 	startUpkeep(store: number, options: NativeUpkeepOptions): void;
 	/** Takes what the store did by itself since the last call. */
 	takeUpkeepReport(store: number): Array<NativeUpkeepEntry>;
+	/** Writes how long syncs took since the store was opened, and how many took how long. */
+	syncFigures(store: number, result: Float64Array): void;
+	/**
+	 * Writes what `count` partitions of a topic, from a number on, have on disk, and what is wrong
+	 * with them.
+	 */
+	topicFigures(
+		store: number,
+		topic: number,
+		from: number,
+		count: number,
+		result: Float64Array,
+	): void;
 	/** The figures of now. */
 	storeStatistics(store: number, channel: number): NativeStoreStatistics;
+	/**
+	 * Has the loop hold a read window until it calls `releaseWindow` as often: answers the slot that
+	 * it is placed in, -1 for a window with addresses of its own, or `null` when it was given up
+	 * meanwhile (read again then).
+	 */
+	holdWindow(store: number, channel: number, window: number): number | null;
+	/**
+	 * The memory of a window that the loop holds, or of the whole slot that it is placed in, as an
+	 * `ArrayBuffer` that nobody may write to. That of a slot shows what is placed there at the time,
+	 * or zeros. The memory stays mapped until the buffer is collected or detached.
+	 */
+	windowBuffer(channel: number, window: number): ArrayBuffer;
+	/** Lets go of a window: unless somebody else has it, its slot is another's from now on. */
+	releaseWindow(channel: number, window: number): void;
+	/** Gives a buffer's memory back at once, as far as nothing else has it: no bytes are left in it. */
+	detachBuffer(buffer: ArrayBuffer): void;
 }
 
 /** One key and its value. */

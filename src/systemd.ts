@@ -1,7 +1,8 @@
 /**
- * What systemd is told of a service of `Type=notify`: when it serves, when it stops, how far a long
- * start has come and that it needs more time for it. The broker sends it itself, so that the unit
- * needs no `NotifyAccess` beyond the default of such units.
+ * What systemd is told of a service of `Type=notify` or `notify-reload`: when it serves, when it
+ * reads its configuration again, when it stops, how far a long start has come and that it needs
+ * more time for it; and with `WatchdogSec` that its event loop turns. The broker sends it itself:
+ * the unit needs no `NotifyAccess` beyond the default of such units.
  */
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./log.ts";
@@ -20,6 +21,13 @@ const STEP_US_MAX = 120_000_000;
 export function notifySocket(address: string | undefined): Send | undefined {
 	if (address === undefined || address === "") return undefined;
 	return (message) => loadNative().sendUnixDatagram(address, message);
+}
+
+/** What `WatchdogSec` of the unit asks of this process, in microseconds; undefined: nothing. */
+export function watchdogUs(environment: NodeJS.ProcessEnv, pid: number): number | undefined {
+	const { WATCHDOG_USEC: timeout, WATCHDOG_PID: meant = `${pid}` } = environment;
+	const isAsked = timeout !== undefined && /^[1-9]\d{0,15}$/.test(timeout) && meant === `${pid}`;
+	return isAsked ? Number(timeout) : undefined;
 }
 
 /** Tells the service manager of the broker's states, in their order; does nothing without one. */
@@ -53,8 +61,22 @@ export class ServiceNotifier {
 		);
 	}
 
+	/**
+	 * Has the service manager end a broker whose event loop stands still: it is told that the loop
+	 * turns, twice in the time after which it would.
+	 */
+	watch(timeoutUs: number): void {
+		const everyMs = Math.max(1, Math.floor(timeoutUs / 2_000));
+		setInterval(() => this.#notify("WATCHDOG=1"), everyMs).unref();
+	}
+
 	ready(status: string): void {
 		this.#notify("READY=1", `STATUS=${status}`);
+	}
+
+	/** The configuration is being read again; `ready` follows. `monotonicUs`: the system's clock. */
+	reloading(monotonicUs: bigint): void {
+		this.#notify("RELOADING=1", `MONOTONIC_USEC=${monotonicUs}`);
 	}
 
 	stopping(): void {

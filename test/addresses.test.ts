@@ -28,6 +28,11 @@ test("addresses.json appears whole, and goes", async () => {
 });
 
 test("a listener on every address is reached through loopback", () => {
+	expect(reachableAddresses({ host: "127.0.0.1", port: 1 }, null, true)).toEqual({
+		websocket: "wss://127.0.0.1:1",
+		http: "https://127.0.0.1:1",
+		kafka: null,
+	});
 	expect(reachableAddresses({ host: "0.0.0.0", port: 1 }, { host: "::", port: 2 })).toEqual({
 		websocket: "ws://127.0.0.1:1",
 		http: "http://127.0.0.1:1",

@@ -3,20 +3,19 @@
  * beside it, so that a test can kill it, stop it, look at its memory and start it again.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, onTestFinished } from "vitest";
 
+import { reservePort } from "./ports.ts";
+
 /** What `bin.millrace` runs. */
 export const COMMAND_FILE = fileURLToPath(new URL("../dist/bundle/millrace.js", import.meta.url));
 
-const START_MS_MAX = 60_000;
-
-/** Whoever else runs brokers on this machine may have the port that is Kafka's own. */
-const FREE_ADDRESS = "127.0.0.1:0";
+const START_MS_MAX = 180_000;
 
 /** Has something done at an end: by default that of the test. */
 export type AtEnd = (cleanup: () => void | Promise<void>) => void;
@@ -47,7 +46,7 @@ export interface CommandOptions {
 export interface BrokerProcessOptions extends Omit<CommandOptions, "input"> {
 	/** Default: a new one, removed at the end. */
 	readonly dataDir?: string;
-	/** 0 (default) picks a free one. */
+	/** Of WebSocket. Default: one that nobody else gets until the end. */
 	readonly port?: number;
 	/** Further flags of `millrace start`; they override those that are given here. */
 	readonly flags?: readonly string[];
@@ -104,11 +103,13 @@ export class BrokerProcess {
 
 	/** Resolves when it serves. Rejects with what it wrote to stderr when it ends instead. */
 	static async start(options: BrokerProcessOptions = {}): Promise<BrokerProcess> {
-		const { atEnd = onTestFinished, port = 0, flags = [] } = options;
+		const { atEnd = onTestFinished, flags = [] } = options;
 		const dataDir = options.dataDir ?? join(temporaryDirectory(atEnd), "data");
-		const address = `127.0.0.1:${port}`;
+		const port = options.port ?? (await reservePort(atEnd));
+		const [websocket, kafka] = [port, await reservePort(atEnd)].map((each) => `127.0.0.1:${each}`);
+		const listeners = ["--websocket", websocket as string, "--kafka", kafka as string];
 		const [child, ended] = spawnCommand(
-			["start", "--data-dir", dataDir, "--websocket", address, "--kafka", FREE_ADDRESS, ...flags],
+			["start", "--data-dir", dataDir, ...listeners, ...flags],
 			options,
 		);
 		atEnd(async () => {
@@ -132,6 +133,12 @@ export class BrokerProcess {
 	/** Sends a signal without waiting for what it does. */
 	signal(name: NodeJS.Signals): void {
 		this.#child.kill(name);
+	}
+
+	/** Stops it on all of its threads, until it is killed; resolves when it stands still. */
+	async pause(): Promise<void> {
+		this.#child.kill("SIGSTOP");
+		while (!readFileSync(`/proc/${this.pid}/stat`, "utf8").includes(") T ")) await sleep(1);
 	}
 
 	/** Reads what it writes to stderr no more, as a log collector that has died. */
@@ -218,4 +225,20 @@ async function addressesOf(dataDir: string, pid: number | undefined): Promise<Ad
 		if (addresses !== undefined && addresses.pid === pid) return addresses;
 	}
 	throw new Error(`the broker did not come up in ${START_MS_MAX} ms`);
+}
+
+/** Command lines of processes that name a directory; none where the system does not tell. */
+export function processesNaming(directory: string): string[] {
+	if (process.platform !== "linux") return [];
+	const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+	return pids.map(commandLineOf).filter((line) => line.includes(directory));
+}
+
+function commandLineOf(pid: string): string {
+	try {
+		return readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ");
+	} catch {
+		// It has ended since.
+		return "";
+	}
 }

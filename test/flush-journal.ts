@@ -41,13 +41,14 @@ export async function leaveJournal(dataDir: string): Promise<number[]> {
 	const client = await connect(broker.url);
 	await client.topics.create(TOPIC, { partitions: PARTITIONS });
 	const isThere = () => existsSync(join(dataDir, "journal", "1"));
-	for (let round = 0, left = ROUNDS_BEHIND; left > 0; round++) {
+	let round = 0;
+	for (let left = ROUNDS_BEHIND; left > 0; round++) {
 		if (round > ROUNDS_MAX) throw new Error("no journal was made");
 		await sendToAll(client, round);
 		if (isThere()) left--;
 	}
-	const ends = await endsOf(broker);
+	// At once: what is in the journal is brought to the segments in the background.
 	await broker.kill();
 	await client.close();
-	return ends;
+	return new Array(PARTITIONS).fill(round);
 }

@@ -255,7 +255,7 @@ export async function produceBatch(
 	records: Uint8Array,
 ): Promise<number> {
 	const topicData = [{ name: topic, partitionData: [{ index: partition, records }] }];
-	const request = { transactionalId: null, acks: -1, timeoutMs: 10_000, topicData };
+	const request = { transactionalId: null, acks: -1, timeoutMs: 100_000, topicData };
 	const answer = await client.request("Produce", 9, request);
 	const result = pick(answer, "responses", 0, "partitionResponses", 0);
 	expect(result).toMatchObject({ errorCode: 0 });

@@ -91,3 +91,28 @@ test("the reader of stderr goes away: the program goes on", async () => {
 test("a full disk behind stderr: the program goes on", async () => {
 	expect(await runProgram(openSync("/dev/full", "w"), () => undefined)).toBe(0);
 });
+
+test("fields that hold secrets are logged without them", async () => {
+	const log = new URL("../dist/log.js", import.meta.url).href;
+	const program = `
+		import { createLogger } from ${JSON.stringify(log)};
+		createLogger("info").child({ area: "kafka" }).info(
+			{ user: "alice", password: "secret-1", credential: { salt: "secret-2", count: 3 } },
+			"told",
+		);
+	`;
+	const child = spawn(process.execPath, ["--input-type=module", "--eval", program], {
+		stdio: ["ignore", "ignore", "pipe"],
+	});
+	let text = "";
+	child.stderr?.on("data", (chunk: Buffer) => {
+		text += chunk.toString();
+	});
+	await new Promise((resolve) => child.once("close", resolve));
+	expect(JSON.parse(text)).toMatchObject({
+		area: "kafka",
+		user: "alice",
+		password: "[secret]",
+		credential: { salt: "[secret]", count: 3 },
+	});
+});

@@ -42,7 +42,7 @@ export type ImageKind = keyof typeof MAKERS;
 export function missingMounts(kind: ImageKind = "ext4"): string | null {
 	if (process.platform !== "linux") return "mounting file systems for a test needs Linux";
 	if (process.getuid?.() !== 0) return "mounting file systems for a test needs root";
-	for (const command of ["mount", "umount", "losetup", MAKERS[kind][0]]) {
+	for (const command of ["mount", "umount", "losetup", "flock", MAKERS[kind][0]]) {
 		const { error } = spawnSync(command, ["--version"]);
 		if (error !== undefined) return `${command} is not on this machine`;
 	}
@@ -101,7 +101,7 @@ export function mountNewImage(bytes: number, options: ImageOptions = {}): Mount 
 export function mountImage(imageFile: string, options: readonly string[] = []): Mount {
 	const directory = join(temporaryDirectory(), "mount");
 	mkdirSync(directory);
-	run("mount", ["-o", ["loop", ...options].join(","), imageFile, directory]);
+	runAlone("mount", ["-o", ["loop", ...options].join(","), imageFile, directory]);
 	return mounted(directory, imageFile);
 }
 
@@ -110,10 +110,19 @@ function mounted(directory: string, imageFile: string | null): Mount {
 	const unmount = () => {
 		if (!isMounted) return;
 		isMounted = false;
-		run("umount", [directory]);
+		runAlone("umount", [directory]);
 	};
 	onTestFinished(unmount);
 	return { directory, imageFile, unmount };
+}
+
+/**
+ * Runs what takes or gives back a loop device while no other test does. Of two at once one may get
+ * the device that the other has just taken, or that is about to be free: then it finds no file
+ * system on it.
+ */
+export function runAlone(command: string, parameters: readonly string[]): string {
+	return run("flock", [join(tmpdir(), "millrace-test-loop.lock"), command, ...parameters]);
 }
 
 /** Runs a command to its end. Throws with what it wrote to stderr when it fails. */

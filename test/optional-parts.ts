@@ -46,10 +46,43 @@ export function missingPython(...modules: string[]): string {
 	return `there is no Python 3${what} (.ci/run installs it)`;
 }
 
+/** Whether the machine has openssl, which makes the certificates of tests. */
+export function hasOpenssl(): boolean {
+	return spawnSync("openssl", ["version"]).status === 0;
+}
+
+/** Why a test that needs certificates is skipped. */
+export const MISSING_OPENSSL = "openssl is not on this machine";
+
+/** Prometheus' promtool, where the machine has it. */
+export function promtoolBinary(): string | null {
+	for (const candidate of [toolFile("prometheus/usr/bin/promtool"), "promtool"]) {
+		if (spawnSync(candidate, ["--version"]).status === 0) return candidate;
+	}
+	return null;
+}
+
+/** Why a test that needs promtool is skipped. */
+export const MISSING_PROMTOOL = "promtool is not on this machine (.ci/run installs it)";
+
+/** Prometheus itself, where the machine has it. */
+export function prometheusBinary(): string | null {
+	for (const candidate of [toolFile("prometheus/usr/bin/prometheus"), "prometheus"]) {
+		if (spawnSync(candidate, ["--version"]).status === 0) return candidate;
+	}
+	return null;
+}
+
+/** Why a test that needs Prometheus is skipped. */
+export const MISSING_PROMETHEUS = "prometheus is not on this machine (.ci/run installs it)";
+
 /** kcat, where the machine has it. */
 export function kcatBinary(): string | null {
 	return spawnSync("kcat", ["-V"]).status === 0 ? "kcat" : null;
 }
+
+/** For its `-m`: how long it waits until it knows where things are; 5 s by default. */
+export const KCAT_SECONDS_MAX = "60";
 
 /** Why a test that needs kcat is skipped. */
 export const MISSING_KCAT = "kcat is not on this machine (.ci/run installs it)";
@@ -59,6 +92,8 @@ const KAFKA_JAVA_OPTIONS = [
 	// For programs that run a second: otherwise most of it is the compiler's.
 	"-XX:+UseSerialGC",
 	"-XX:TieredStopAtLevel=1",
+	// That an archive of classes was made for jars elsewhere would be told among the answers.
+	"-Xlog:disable",
 	// Without a configuration the logger writes to stdout, where the answers are.
 	"-Dorg.apache.logging.log4j.level=OFF",
 ];

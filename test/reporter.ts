@@ -3,13 +3,14 @@
  * test` can say at its end what it left out. Without MILLRACE_TEST_SUMMARY it does nothing.
  */
 import { writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import type { Reporter, SerializedError, TestModule } from "vitest/node";
 
 /** What test/run.mjs reads. */
 interface Summary {
 	passed: number;
 	failed: number;
-	/** Which failed, and the first line of why. */
+	/** Which failed, where, and the first line of why. */
 	failures: string[];
 	/** Reason to number of tests. */
 	skipped: Record<string, number>;
@@ -22,7 +23,10 @@ export default class SummaryReporter implements Reporter {
 		const summary: Summary = { passed: 0, failed: 0, failures: [], skipped: {} };
 		const fail = (name: string, errors: readonly SerializedError[]): void => {
 			summary.failed += 1;
-			summary.failures.push(`${name}: ${errors[0]?.message.split("\n", 1)[0] ?? "no error"}`);
+			const [error] = errors;
+			const place = (error?.stacks ?? []).map(({ file, line }) => `${basename(file)}:${line}`);
+			const where = place.length === 0 ? "" : ` (${place.reverse().join(" > ")})`;
+			summary.failures.push(`${name}${where}: ${error?.message.split("\n", 1)[0] ?? "no error"}`);
 		};
 		for (const error of unhandled) fail("outside of any test", [error]);
 		for (const module of modules) {

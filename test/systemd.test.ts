@@ -1,14 +1,18 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { pino } from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
-
+import { connect } from "../src/client/index.ts";
 import { systemClock } from "../src/clock.ts";
-import { silentLogger } from "../src/log.ts";
-import { notifySocket, ServiceNotifier } from "../src/systemd.ts";
-import { BrokerProcess, temporaryDirectory } from "./broker-process.ts";
-import { missingPython, pythonBinary } from "./optional-parts.ts";
+import { notifySocket, ServiceNotifier, watchdogUs } from "../src/systemd.ts";
+import { BrokerProcess, COMMAND_FILE, temporaryDirectory } from "./broker-process.ts";
+import { RawKafkaClient } from "./kafka/raw-client.ts";
+import { missingPython, pythonBinary, RUNS_LONG_TESTS, TOO_LONG } from "./optional-parts.ts";
+import { recordBatch } from "./record-batch.ts";
 
 /** What Node cannot: receives messages and prints each as JSON with the process that it is from. */
 const RECEIVER = `
@@ -42,9 +46,14 @@ async function listen(python: string, address: string): Promise<Message[]> {
 	createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) =>
 		messages.push(JSON.parse(line)),
 	);
-	await expect.poll(() => messages.length, { timeout: 10_000 }).toBe(1);
+	await expect.poll(() => messages.length).toBe(1);
 	messages.length = 0;
 	return messages;
+}
+
+/** What a process does: "T" is nothing, until it is told to go on. */
+function stateOf(pid: number): string | undefined {
+	return /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
 }
 
 describe("a service manager", () => {
@@ -61,15 +70,58 @@ describe("a service manager", () => {
 			dataDir: join(directory, "data"),
 			environment: { NOTIFY_SOCKET: address },
 		});
-		await expect.poll(() => messages).toHaveLength(1);
+		// One that takes long is given more time, whatever it is that takes it.
+		const heard = () => messages.filter(({ text }) => !text.startsWith("EXTEND_TIMEOUT_USEC="));
+		await expect.poll(heard).toHaveLength(1);
+		broker.signal("SIGHUP");
+		await expect.poll(heard).toHaveLength(3);
 		const { code, stderr } = await broker.stop();
 		expect(code).toBe(0);
 		expect(stderr).not.toContain("systemd");
-		await expect.poll(() => messages).toHaveLength(2);
-		expect(messages).toEqual([
+		await expect.poll(heard).toHaveLength(4);
+		expect(heard()).toEqual([
+			{ text: `READY=1\nSTATUS=serving at ${broker.url}`, pid: broker.pid },
+			{ text: expect.stringMatching(/^RELOADING=1\nMONOTONIC_USEC=\d+$/), pid: broker.pid },
 			{ text: `READY=1\nSTATUS=serving at ${broker.url}`, pid: broker.pid },
 			{ text: expect.stringMatching(/^STOPPING=1\nSTATUS=\w/), pid: broker.pid },
 		]);
+	});
+
+	test("with a watchdog hears all the time that the event loop turns", async (context) => {
+		const python = pythonBinary() ?? context.skip(missingPython());
+		if (process.platform !== "linux") context.skip("systemd and its sockets are Linux's");
+		const address = join(temporaryDirectory(), "notify");
+		const messages = await listen(python, address);
+		const broker = await BrokerProcess.start({
+			environment: { NOTIFY_SOCKET: address, WATCHDOG_USEC: "200000" },
+		});
+		const told = () => messages.filter(({ text }) => text === "WATCHDOG=1").length;
+		/** Everything that was sent before has come when this has. */
+		const upToHere = async (text: string) => {
+			const program = "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)";
+			const sent = spawnSync(python, ["-c", `${program}; s.sendto(b"${text}", "${address}")`]);
+			expect(sent.status, `${sent.stderr}`).toBe(0);
+			await expect.poll(() => messages.some((message) => message.text === text)).toBe(true);
+		};
+		await expect.poll(told).toBeGreaterThan(3);
+		broker.signal("SIGSTOP");
+		await expect.poll(() => stateOf(broker.pid)).toBe("T");
+		await upToHere("it stands still");
+		const before = told();
+		await new Promise((resolve) => setTimeout(resolve, 500));
+		await upToHere("it has stood still");
+		expect(told()).toBe(before);
+		broker.signal("SIGCONT");
+		await expect.poll(told).toBeGreaterThan(before);
+		expect((await broker.stop()).code).toBe(0);
+	});
+
+	test("asks for a watchdog by variables that name this process", () => {
+		expect(watchdogUs({}, 7)).toBe(undefined);
+		expect(watchdogUs({ WATCHDOG_USEC: "30000000" }, 7)).toBe(30_000_000);
+		expect(watchdogUs({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "7" }, 7)).toBe(30_000_000);
+		expect(watchdogUs({ WATCHDOG_USEC: "30000000", WATCHDOG_PID: "8" }, 7)).toBe(undefined);
+		expect(watchdogUs({ WATCHDOG_USEC: "soon" }, 7)).toBe(undefined);
 	});
 
 	test("that is not there costs a line in the log", async () => {
@@ -90,6 +142,107 @@ describe("a service manager", () => {
 	});
 });
 
+/** Partitions that are recovered, and how much each has that no flush has reached. */
+const PARTITIONS = 256;
+const UNFLUSHED_BYTES = 1_000_000;
+/** In one request. */
+const BATCHES = 16;
+/** A processor that is somebody else's for most of the time. */
+const [RUNS_MS, STANDS_MS] = [20, 980];
+/** What a unit gives a start that says nothing: systemd's DefaultTimeoutStartSec. */
+const START_MS_MAX = 90_000;
+/** After so many messages it has been slow for long enough. */
+const EXTENDED_MIN = 2;
+
+describe("a broker that is started after kill -9 with much that was not flushed", () => {
+	/** A directory with all of that in it. */
+	async function killedDirectory(): Promise<string> {
+		const broker = await BrokerProcess.start();
+		const client = await connect(broker.url);
+		const configs = { "flush.messages": "1000000" };
+		await client.topics.create("unflushed", { partitions: PARTITIONS, configs });
+		await client.close();
+		const kafka = await RawKafkaClient.connect(Number(broker.kafka?.split(":").at(-1)));
+		const records = recordBatch([randomBytes(UNFLUSHED_BYTES)]);
+		for (let first = 0; first < PARTITIONS; first += BATCHES) {
+			const indexes = Array.from({ length: BATCHES }, (_, index) => first + index);
+			const partitionData = indexes.map((index) => ({ index, records }));
+			const topicData = [{ name: "unflushed", partitionData }];
+			const request = { transactionalId: null, acks: 1, timeoutMs: 60_000, topicData };
+			await kafka.request("Produce", 9, request);
+		}
+		await broker.kill();
+		await kafka.close();
+		return broker.dataDir;
+	}
+
+	/** Lets a process run for a moment now and then, until what is returned is called. */
+	function slowDown(child: ChildProcess): () => void {
+		let isStanding = false;
+		let timer: NodeJS.Timeout | undefined;
+		const turn = () => {
+			child.kill(isStanding ? "SIGCONT" : "SIGSTOP");
+			isStanding = !isStanding;
+			timer = setTimeout(turn, isStanding ? STANDS_MS : RUNS_MS);
+		};
+		turn();
+		return () => {
+			clearTimeout(timer);
+			child.kill("SIGCONT");
+		};
+	}
+
+	/** Starts a broker and does not wait for it. */
+	function spawnBroker(dataDir: string, address: string): ChildProcess {
+		const flags = ["--data-dir", dataDir, "--websocket", "127.0.0.1:0", "--kafka", "127.0.0.1:0"];
+		const child = spawn(process.execPath, [COMMAND_FILE, "start", ...flags], {
+			stdio: "ignore",
+			env: { ...process.env, NOTIFY_SOCKET: address },
+		});
+		const ended = once(child, "close");
+		onTestFinished(async () => {
+			child.kill("SIGKILL");
+			await ended;
+		});
+		return child;
+	}
+
+	test("is given more time until it is ready", { timeout: 600_000 }, async (context) => {
+		if (!RUNS_LONG_TESTS) context.skip(TOO_LONG);
+		const python = pythonBinary() ?? context.skip(missingPython());
+		if (process.platform !== "linux") context.skip("systemd and its sockets are Linux's");
+		const dataDir = await killedDirectory();
+		const address = join(temporaryDirectory(), "notify");
+		const messages = await listen(python, address);
+		const child = spawnBroker(dataDir, address);
+		const goOn = slowDown(child);
+		let deadlineMs = performance.now() + START_MS_MAX;
+		const opened: number[] = [];
+		for (let seen = 0; ; seen++) {
+			await expect.poll(() => messages.length, { timeout: 300_000 }).toBeGreaterThan(seen);
+			const [first, status = ""] = (messages[seen] as Message).text.split("\n");
+			// A service manager would have ended it.
+			expect(performance.now()).toBeLessThan(deadlineMs);
+			if (first === "READY=1") break;
+			const [, extendedUs] = /^EXTEND_TIMEOUT_USEC=(\d+)$/.exec(first ?? "") ?? [];
+			deadlineMs = performance.now() + Number(extendedUs) / 1_000;
+			const [, done, all] = /^STATUS=recovering: (\d+) of (\d+) partitions$/.exec(status) ?? [];
+			expect(Number(all)).toBeGreaterThanOrEqual(PARTITIONS);
+			opened.push(Number(done));
+			if (opened.length === EXTENDED_MIN) goOn();
+		}
+		goOn();
+		expect(opened.length).toBeGreaterThanOrEqual(EXTENDED_MIN);
+		// It gets on from one to the next.
+		expect(opened).toEqual([...new Set(opened)].sort((left, right) => left - right));
+		const { websocket } = JSON.parse(readFileSync(join(dataDir, "addresses.json"), "utf8"));
+		const client = await connect(websocket);
+		const last = await client.offsets.find("unflushed", PARTITIONS - 1, "latest");
+		expect(last).toBe(1);
+		await client.close();
+	});
+});
+
 describe("a long start", () => {
 	/** A notifier whose clock and socket are the test's. */
 	function notifier(send: (message: string) => Promise<void> = async () => undefined) {
@@ -102,7 +255,7 @@ describe("a long start", () => {
 				sent.push(message);
 			},
 			clock,
-			silentLogger(),
+			pino({ level: "silent" }),
 		);
 		const passMs = async (ms: number) => {
 			nowMs += ms;

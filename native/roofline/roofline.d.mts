@@ -19,20 +19,27 @@ export interface Roofline {
 	 * synced.
 	 */
 	mappedStore(path: string, bytes: number, withCrc: boolean): StoreRates;
-	/** The same through pwrite. */
+	/** The same through pwrite, into a file that grows and is allocated a little ahead. */
 	pwriteStore(path: string, bytes: number, withCrc: boolean): StoreRates;
-	/** Microseconds that each append of `bytes` with fdatasync takes in a preallocated new file. */
-	syncLatency(path: string, bytes: number, rounds: number): Float64Array;
 	/**
-	 * Takes `bytes` from a loopback TCP connection that another thread fills, computes their CRC32C
-	 * and stores them into a preallocated new file at `path` with pwrite, 256 KiB at most at a time.
+	 * Microseconds that each append of `bytes` with fdatasync takes in a preallocated new file, with
+	 * a pause of so many milliseconds, at most 1,000, before each: a disk that has been idle answers
+	 * later than one that is kept busy.
+	 */
+	syncLatency(path: string, bytes: number, rounds: number, pauseMs?: number): Float64Array;
+	/**
+	 * Takes `bytes` from a loopback TCP connection, requests of 128 KiB of which another thread has
+	 * eight under way, computes their CRC32C, stores them with pwrite into a new file at `path` that
+	 * grows, as many as are there at a time, and acks each request.
 	 */
 	loopbackReceive(path: string, bytes: number): LoopbackCost;
 	/**
-	 * Sends a mapped file of `bytes`, in the page cache, over a loopback TCP connection to another
-	 * thread that throws them away.
+	 * Sends a mapped file of `bytes`, in the page cache, over a loopback TCP connection: answers of
+	 * 1 MiB, two of which another thread has asked for, that looks at each word.
 	 */
 	loopbackSend(path: string, bytes: number): LoopbackCost;
+	/** The same by sendfile; null on other systems than Linux. */
+	loopbackSendfile(path: string, bytes: number): LoopbackCost | null;
 }
 
 export interface StoreRates {
@@ -42,7 +49,7 @@ export interface StoreRates {
 
 export interface LoopbackCost {
 	readonly bytesPerSecond: number;
-	/** Of the thread that stores, or that sends from the mapping: the other one's is not counted. */
+	/** Of the thread that stores, or that sends the file: the other one's is not counted. */
 	readonly cpuSecondsPerGib: number;
 }
 

@@ -6,12 +6,13 @@ import { mkdir, readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
 
-import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { flagName, OPTIONS } from "../config/options.ts";
 import { copyDataDirectory } from "../storage/backup-copy.ts";
 import type { BackupCounts } from "../storage/partition-copy.ts";
 import type { RecoveryEntry } from "../storage/storage.ts";
+import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { UsageError } from "./exit-code.ts";
-import { checkIsDataDirectory, whileOpen } from "./open-directory.ts";
+import { whileOpen } from "./open-directory.ts";
 import { jsonOption } from "./options.ts";
 import { formatBytes } from "./sizes.ts";
 
@@ -28,10 +29,8 @@ export function backupCommand(): Command {
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
 		.addOption(jsonOption())
-		.action(async (target: string, { config: file, dataDir, json }: BackupOptions) => {
-			const flags = { config: file, [flagName(OPTIONS.dataDir)]: dataDir };
-			const { config } = loadConfig({ flags, environment: process.env });
-			const [from, to] = [resolve(config.dataDir), resolve(target)];
+		.action(async (target: string, { config, dataDir, json }: BackupOptions) => {
+			const [from, to] = [await directoryOf(config, dataDir), resolve(target)];
 			await checkDirectories(from, to);
 			const progress = process.stderr.isTTY ? tell : () => undefined;
 			const counts = await copyDataDirectory(from, to, progress);

@@ -10,6 +10,7 @@ import {
 	machineDifference,
 	overallVerdict,
 } from "#dist/bench/harness/compare.js";
+import { endingOnSignals } from "#dist/bench/harness/interruption.js";
 import { describeMachine } from "#dist/bench/harness/machine.js";
 import { renderPage } from "#dist/bench/harness/page/page.js";
 import { PROFILES, type Profile, type ProfileName } from "#dist/bench/harness/profiles.js";
@@ -49,7 +50,8 @@ export function benchCommand(): Command {
 			new Option(
 				"--profile <profile>",
 				"quick: seconds, only to see it work; gate: short rounds, to compare builds; " +
-					"ci: within a minute; standard: some minutes; full: everything, an hour",
+					"ci: within a minute; standard: some minutes; full: everything else, an hour; " +
+					"soak: one load for twenty minutes",
 			)
 				.choices(Object.keys(PROFILES))
 				.default("standard"),
@@ -97,7 +99,7 @@ export function benchCommand(): Command {
 		)
 		.option("--other-machine", "compare, although the baseline is of another machine")
 		.addOption(jsonOption())
-		.action(bench);
+		.action((options: BenchOptions) => endingOnSignals(() => bench(options)));
 }
 
 async function bench(options: BenchOptions): Promise<void> {

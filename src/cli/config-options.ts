@@ -7,11 +7,11 @@ import {
 	OPTIONS,
 	type Option,
 	TOPIC_DEFAULT_OPTIONS,
-} from "../config.ts";
+} from "../config/options.ts";
 
 /** Adds `--config FILE` and one flag for every option of the broker. */
 export function addConfigOptions(command: Command): void {
-	command.option("--config <file>", "name=value lines; also MILLRACE_CONFIG");
+	command.option("--config <file>", "YAML, name: value lines; also MILLRACE_CONFIG");
 	for (const option of Object.values(OPTIONS)) command.addOption(flagOf(option));
 	for (const option of TOPIC_DEFAULT_OPTIONS) {
 		command.addOption(flagOf(option).helpGroup("Defaults of topics:"));

@@ -2,13 +2,18 @@
 import { access } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { loadConfig } from "../config/load.ts";
+import { flagName, OPTIONS } from "../config/options.ts";
 import { UsageError } from "./exit-code.ts";
 
 /** The data directory that a broker with this configuration would use. */
-export function directoryOf(file: string | undefined, dataDir: string | undefined): string {
+export async function directoryOf(
+	file: string | undefined,
+	dataDir: string | undefined,
+): Promise<string> {
 	const flags = { config: file, [flagName(OPTIONS.dataDir)]: dataDir };
-	return resolve(loadConfig({ flags, environment: process.env }).config.dataDir);
+	const { config } = await loadConfig({ flags, environment: process.env });
+	return resolve(config.dataDir);
 }
 
 /** The core would make one of any directory: a mistyped name must not pass as an undamaged one. */

@@ -2,10 +2,10 @@
  * `millrace disk`: what takes how much of the disk, topic by topic. It looks at the files
  * themselves, so it works while a broker runs, and where a full disk keeps one from starting.
  */
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { Command } from "commander";
 
-import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { flagName, OPTIONS } from "../config/options.ts";
 import {
 	type DataFile,
 	filesIn,
@@ -13,7 +13,7 @@ import {
 	partitionsOf,
 	sizeBelow,
 } from "../storage/data-files.ts";
-import { checkIsDataDirectory } from "./open-directory.ts";
+import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { jsonOption } from "./options.ts";
 import { formatBytes } from "./sizes.ts";
 import { formatTable } from "./table.ts";
@@ -51,9 +51,7 @@ export function diskCommand(): Command {
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
 		.addOption(jsonOption())
 		.action(async (options: { config?: string; dataDir?: string; json?: boolean }) => {
-			const flags = { config: options.config, [flagName(OPTIONS.dataDir)]: options.dataDir };
-			const { config } = loadConfig({ flags, environment: process.env });
-			const dataDir = resolve(config.dataDir);
+			const dataDir = await directoryOf(options.config, options.dataDir);
 			await checkIsDataDirectory(dataDir);
 			const usage = diskUsage(dataDir);
 			process.stdout.write(

@@ -4,15 +4,16 @@
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { open, readFile, rename, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 
-import { flagName, loadConfig, OPTIONS } from "../config.ts";
+import { flagName, OPTIONS } from "../config/options.ts";
 import { renewPartition } from "../groups/consumer/renewal.ts";
 import { OffsetsLog } from "../groups/log/offsets-log.ts";
 import { partitionsOf, unlessGone } from "../storage/data-files.ts";
 import { OFFSETS_TOPIC } from "../topics/internal-topics.ts";
-import { checkIsDataDirectory, type OpenDirectory, whileOpen } from "./open-directory.ts";
+import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
+import { type OpenDirectory, whileOpen } from "./open-directory.ts";
 
 /** What there is a way back to: logs without holes, and no flush journal. */
 const FORMAT_WITHOUT_HOLES = 1;
@@ -35,10 +36,8 @@ export function downgradeCommand(): Command {
 		)
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
-		.action(async ({ config: file, dataDir, to }: DowngradeOptions) => {
-			const flags = { config: file, [flagName(OPTIONS.dataDir)]: dataDir };
-			const { config } = loadConfig({ flags, environment: process.env });
-			const directory = resolve(config.dataDir);
+		.action(async ({ config, dataDir, to }: DowngradeOptions) => {
+			const directory = await directoryOf(config, dataDir);
 			await checkIsDataDirectory(directory);
 			let before = to;
 			await whileOpen(directory, async (opened) => {

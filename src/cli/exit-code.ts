@@ -1,8 +1,9 @@
 /** How a command ended, for scripts. */
 import { CommanderError } from "commander";
 
-import { ConfigError } from "../config.ts";
+import { ConfigError } from "../config/errors.ts";
 import { MillraceError } from "../errors.ts";
+import { OptionFileError } from "../security/options.ts";
 
 export const EXIT = {
 	done: 0,
@@ -75,6 +76,7 @@ export class LoggedError extends Error {
 export function exitCodeOf(thrown: unknown): number {
 	if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
 	if (thrown instanceof UsageError || thrown instanceof ConfigError) return EXIT.usage;
+	if (thrown instanceof OptionFileError) return EXIT.usage;
 	if (thrown instanceof RecordsFailedError || thrown instanceof LoggedError) {
 		return exitCodeOf(thrown.cause);
 	}

@@ -3,33 +3,29 @@ import { Argument, Command, Option } from "commander";
 
 import type { GroupDescription, OffsetMove, ResetPosition } from "../client/index.ts";
 import { LIMITS } from "../limits.ts";
-import { withClient } from "./broker-connection.ts";
+import { addBrokerOptions, type BrokerOptions, withClient } from "./broker-connection.ts";
 import { UsageError } from "./exit-code.ts";
-import { jsonOption, parseTime, signedNumber, urlOption, wholeNumber } from "./options.ts";
+import { jsonOption, parseTime, signedNumber, wholeNumber } from "./options.ts";
+import { print } from "./print.ts";
 import { formatTable } from "./table.ts";
 
 const groupArgument = () => new Argument("<group>", "the group");
 
-interface ClientOptions {
-	readonly url: string;
+interface ClientOptions extends BrokerOptions {
 	readonly json?: boolean;
 }
 
 export function groupCommand(): Command {
 	const group = new Command("group").description("list, describe, reset and delete groups");
 	for (const make of [listCommand, describeCommand, resetCommand, deleteCommand]) {
-		group.addCommand(make().addOption(urlOption()).addOption(jsonOption()));
+		group.addCommand(addBrokerOptions(make()).addOption(jsonOption()));
 	}
 	return group;
 }
 
-function print(text: string): void {
-	process.stdout.write(`${text}\n`);
-}
-
 function listCommand(): Command {
 	return new Command("list").description("list the groups").action((options: ClientOptions) =>
-		withClient(options.url, async (client) => {
+		withClient(options, async (client) => {
 			const groups = await client.groups.list();
 			if (options.json === true) return print(JSON.stringify({ groups }));
 			const rows = groups.map(({ group, type, state }) => [group, type, state]);
@@ -43,7 +39,7 @@ function describeCommand(): Command {
 		.description("show who reads what, how far the group has come, and how much is left")
 		.addArgument(groupArgument())
 		.action((name: string, options: ClientOptions) =>
-			withClient(options.url, async (client) => {
+			withClient(options, async (client) => {
 				const group = await client.groups.describe(name);
 				print(options.json === true ? JSON.stringify({ group }) : describeGroup(group));
 			}),
@@ -110,7 +106,7 @@ function resetCommand(): Command {
 			if (options.partition !== undefined && options.topic === undefined) {
 				throw new UsageError("--partition needs --topic");
 			}
-			return withClient(options.url, async (client) => {
+			return withClient(options, async (client) => {
 				const { topic, partition, dryRun = false } = options;
 				const moves = await client.groups.resetOffsets(name, position, {
 					dryRun,
@@ -153,7 +149,7 @@ function deleteCommand(): Command {
 		.addArgument(groupArgument())
 		.addOption(new Option("--yes", "as for topics; nobody is asked about a group").hideHelp())
 		.action((name: string, options: ClientOptions) =>
-			withClient(options.url, async (client) => {
+			withClient(options, async (client) => {
 				await client.groups.delete(name);
 				print(options.json === true ? JSON.stringify({ deleted: name }) : `deleted ${name}`);
 			}),

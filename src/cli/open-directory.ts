@@ -1,21 +1,8 @@
 /** Opening a data directory as a broker does, for commands that need no broker. */
-import { access } from "node:fs/promises";
-import { join } from "node:path";
-
 import { EmbeddedMetadataStore } from "../metadata/embedded-store.ts";
 import { MetadataWriter } from "../metadata/metadata-writer.ts";
 import { type RecoveryEntry, Storage } from "../storage/storage.ts";
 import { TopicCatalogue } from "../topics/catalogue.ts";
-import { UsageError } from "./exit-code.ts";
-
-/** The core would make a data directory of any: a mistyped name must not pass as one. */
-export async function checkIsDataDirectory(directory: string): Promise<void> {
-	try {
-		await access(join(directory, "format.json"));
-	} catch (cause) {
-		throw new UsageError(`${directory} is not a data directory of Millrace`, { cause });
-	}
-}
 
 /** What there is in an open directory; topics are to be read only. */
 export interface OpenDirectory {

@@ -4,7 +4,7 @@ import { InvalidArgumentError, Option } from "commander";
 /** The broker that client commands talk to unless told otherwise. */
 const URL_DEFAULT = "ws://127.0.0.1:4600";
 
-const URL_TEXT = "the broker; a token is taken from MILLRACE_TOKEN";
+const URL_TEXT = "the broker";
 
 /** For commands that can do without a broker: they ask one when the command line names it. */
 export const optionalUrlOption = (instead: string) =>

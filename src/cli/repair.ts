@@ -1,7 +1,7 @@
 /** `millrace repair`: cuts what cannot be read out of a data directory that no broker uses. */
 import { Command } from "commander";
 
-import { flagName, OPTIONS } from "../config.ts";
+import { flagName, OPTIONS } from "../config/options.ts";
 import {
 	inventoryOf,
 	type RepairAction,
@@ -45,7 +45,7 @@ export function repairCommand(): Command {
 
 async function runRepair(options: RepairCommandOptions): Promise<void> {
 	const { config, dataDir, dryRun = false, yes = false, bringBack = [], json } = options;
-	const directory = directoryOf(config, dataDir);
+	const directory = await directoryOf(config, dataDir);
 	await checkIsDataDirectory(directory);
 	if (!dryRun && !yes && !(await confirm(`Repair ${directory}?`))) {
 		throw new UsageError(

@@ -13,10 +13,15 @@ import { describeFailure, EXIT, exitCodeOf, LoggedError } from "./exit-code.ts";
  */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 	start: async () => (await import("./start.ts")).startCommand(),
+	config: async () => (await import("./config.ts")).configCommand(),
 	topic: async () => (await import("./topic.ts")).topicCommand(),
 	produce: async () => (await import("./records/produce.ts")).produceCommand(),
 	consume: async () => (await import("./records/consume.ts")).consumeCommand(),
 	group: async () => (await import("./group.ts")).groupCommand(),
+	client: async () => (await import("./client.ts")).clientCommand(),
+	acl: async () => (await import("./acl.ts")).aclCommand(),
+	quota: async () => (await import("./quota.ts")).quotaCommand(),
+	user: async () => (await import("./user.ts")).userCommand(),
 	bench: async () => (await import("./bench.ts")).benchCommand(),
 	disk: async () => (await import("./disk.ts")).diskCommand(),
 	backup: async () => (await import("./backup.ts")).backupCommand(),

@@ -2,16 +2,22 @@
 import { Command } from "commander";
 
 import { systemClock } from "../clock.ts";
-import { type BrokerConfig, loadConfig } from "../config.ts";
-import { createLogger, type Logger } from "../log.ts";
-import { notifySocket, ServiceNotifier } from "../systemd.ts";
+import { LiveConfig } from "../config/live.ts";
+import { type ConfigSources, loadConfig } from "../config/load.ts";
+import { reportPanics, writeCrashReport } from "../crash-report.ts";
+import { type Logger, Logs } from "../log.ts";
+import { notifySocket, ServiceNotifier, watchdogUs } from "../systemd.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
 import { describeFailure, EXIT, LoggedError } from "./exit-code.ts";
+import { Reloads } from "./reload.ts";
 
 /** A stop that takes longer is cut off: what is acknowledged is on disk already. */
 const STOP_MS_MAX = 9_500;
 
-const STOP_SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
+/** A terminal that goes tells so by SIGHUP; a broker without one reads its configuration again. */
+const STOP_SIGNALS = process.stdin.isTTY
+	? (["SIGTERM", "SIGINT", "SIGHUP"] as const)
+	: (["SIGTERM", "SIGINT"] as const);
 type StopSignal = (typeof STOP_SIGNALS)[number];
 
 /** What a shell reports for a process that the signal ended. */
@@ -21,14 +27,15 @@ export function startCommand(): Command {
 	const command = new Command("start").description("run a broker until SIGTERM or Ctrl-C");
 	addConfigOptions(command);
 	return command.action(async () => {
-		const { config, unknownEnvironment } = loadConfig({
-			flags: configFlags(command),
-			environment: process.env,
-		});
-		const logger = createLogger(config.logLevel);
-		for (const name of unknownEnvironment) logger.warn({ name }, "no option has this variable");
+		const sources = { flags: configFlags(command), environment: process.env };
+		const loaded = await loadConfig(sources);
+		const live = new LiveConfig(loaded);
+		const logs = new Logs(live);
+		const logger = logs.of("broker");
+		for (const name of loaded.unknownEnvironment)
+			logs.of("config").warn({ name }, "no option has this variable");
 		try {
-			await serve(config, logger);
+			await serve(live, sources, logs);
 		} catch (error) {
 			logger.fatal({ err: error }, describeFailure(error));
 			throw new LoggedError("see the log", { cause: error });
@@ -38,19 +45,26 @@ export function startCommand(): Command {
 }
 
 /** Runs a broker until a signal tells it to stop, and stops it in order. */
-async function serve(config: BrokerConfig, logger: Logger): Promise<void> {
+async function serve(live: LiveConfig, sources: ConfigSources, logs: Logs): Promise<void> {
+	const logger = logs.of("broker");
 	// From the first moment on: a signal while the broker starts stops it as soon as it has.
 	const signal = firstStopSignal(logger);
+	endOnUncaught(live.config.dataDir, logger);
+	const failure = reportPanics(live.config.dataDir);
+	if (failure !== null) logger.warn({ err: failure }, "old reports of crashes are left lying");
+	const reloads = new Reloads(live, sources, logs.of("config"));
 	// Here and not above: what only asks for help does without it.
 	const { startBroker } = await import("../broker.ts");
 	const service = new ServiceNotifier(notifySocket(process.env.NOTIFY_SOCKET), systemClock, logger);
-	const broker = await startBroker(config, {
+	const timeoutUs = watchdogUs(process.env, process.pid);
+	if (timeoutUs !== undefined) service.watch(timeoutUs);
+	const broker = await startBroker(live, {
 		memory: false,
-		logger,
+		logs,
 		onRecovering: ({ opened, asked }) => service.recovering(opened, asked),
 	});
 	service.ready(`serving at ${broker.addresses.websocket}`);
-	endOnUncaught(logger);
+	reloads.begin(broker, service);
 	logger.info({ signal: await signal }, "stopping");
 	service.stopping();
 	const deadline = setTimeout(() => {
@@ -83,9 +97,12 @@ function firstStopSignal(logger: Logger): Promise<StopSignal> {
  * After an error that nobody caught nothing in memory can be relied on: recovery is left to the
  * next start.
  */
-function endOnUncaught(logger: Logger): void {
+function endOnUncaught(dataDir: string, logger: Logger): void {
 	process.on("uncaughtException", (error) => {
-		logger.fatal({ err: error }, "an error that nobody caught: the broker ends");
+		const report = writeCrashReport(dataDir, error);
+		const what = "an error that nobody caught: the broker ends";
+		if (typeof report === "string") logger.fatal({ err: error, report }, `${what}; see the report`);
+		else logger.fatal({ err: error, report: null, reason: report.message }, what);
 		process.exit(EXIT.failed);
 	});
 }

@@ -3,30 +3,26 @@ import { Argument, Command } from "commander";
 
 import type { TopicDescription } from "../client/index.ts";
 import { LIMITS } from "../limits.ts";
-import { withClient } from "./broker-connection.ts";
+import { addBrokerOptions, type BrokerOptions, withClient } from "./broker-connection.ts";
 import { confirm } from "./confirm.ts";
 import { UsageError } from "./exit-code.ts";
-import { configOption, jsonOption, urlOption, wholeNumber } from "./options.ts";
+import { configOption, jsonOption, wholeNumber } from "./options.ts";
+import { print } from "./print.ts";
 import { formatTable } from "./table.ts";
 
 const nameArgument = () => new Argument("<name>", "the topic");
 const partitionCount = wholeNumber(1, LIMITS.topicPartitionsMax);
 
-interface ClientOptions {
-	readonly url: string;
+interface ClientOptions extends BrokerOptions {
 	readonly json?: boolean;
 }
 
 export function topicCommand(): Command {
 	const topic = new Command("topic").description("create, list, describe, alter and delete topics");
 	for (const make of [createCommand, listCommand, describeCommand, alterCommand, deleteCommand]) {
-		topic.addCommand(make().addOption(urlOption()).addOption(jsonOption()));
+		topic.addCommand(addBrokerOptions(make()).addOption(jsonOption()));
 	}
 	return topic;
-}
-
-function print(text: string): void {
-	process.stdout.write(`${text}\n`);
 }
 
 interface CreateOptions extends ClientOptions {
@@ -47,7 +43,7 @@ function createCommand(): Command {
 		.addOption(configOption())
 		.option("--if-not-exists", "be content with a topic that exists already")
 		.action((name: string, options: CreateOptions) =>
-			withClient(options.url, async (client) => {
+			withClient(options, async (client) => {
 				const { created, topic } = await client.topics.create(name, {
 					configs: Object.fromEntries(options.config ?? []),
 					ifNotExists: options.ifNotExists === true,
@@ -63,7 +59,7 @@ function createCommand(): Command {
 
 function listCommand(): Command {
 	return new Command("list").description("list the topics").action((options: ClientOptions) =>
-		withClient(options.url, async (client) => {
+		withClient(options, async (client) => {
 			const topics = await client.topics.list();
 			if (options.json === true) return print(JSON.stringify({ topics }));
 			for (const { name } of topics) print(name);
@@ -76,7 +72,7 @@ function describeCommand(): Command {
 		.description("show a topic's id, partitions, offsets and configuration")
 		.addArgument(nameArgument())
 		.action((name: string, options: ClientOptions) =>
-			withClient(options.url, async (client) => {
+			withClient(options, async (client) => {
 				const topic = await client.topics.describe(name);
 				const partitions = await client.offsets.describe(name);
 				if (options.json === true) {
@@ -116,7 +112,7 @@ function alterCommand(): Command {
 			if (!changesConfig && options.partitions === undefined) {
 				throw new UsageError("nothing to alter: give --config, --delete-config or --partitions");
 			}
-			return withClient(options.url, async (client) => {
+			return withClient(options, async (client) => {
 				let topic: TopicDescription | undefined;
 				if (changesConfig) topic = await client.topics.alter(name, configs);
 				warnOfPending(topic, options.config);
@@ -137,7 +133,7 @@ function deleteCommand(): Command {
 			if (options.yes !== true && !(await confirm(`Delete ${name} and all its records?`))) {
 				throw new UsageError(`${name} was not deleted: confirm with --yes`);
 			}
-			await withClient(options.url, async (client) => {
+			await withClient(options, async (client) => {
 				const { topicId } = await client.topics.delete(name);
 				print(
 					options.json === true ? JSON.stringify({ name, topic_id: topicId }) : `deleted ${name}`,

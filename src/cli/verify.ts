@@ -6,19 +6,19 @@ import { Command } from "commander";
 
 import { readAddresses } from "../addresses.ts";
 import type { TopicSummary } from "../client/index.ts";
-import { flagName, OPTIONS } from "../config.ts";
+import { flagName, OPTIONS } from "../config/options.ts";
 import { MillraceError } from "../errors.ts";
 import { inventoryOf } from "../storage/repair.ts";
 import { type VerifyFinding, type VerifyReport, verifyDataDirectory } from "../storage/verify.ts";
 import { planCatalogue } from "../topics/lost-catalogue.ts";
-import { withClient } from "./broker-connection.ts";
+import { addBrokerOptions, type BrokerOptions, withClient } from "./broker-connection.ts";
 import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
-import { jsonOption, optionalUrlOption } from "./options.ts";
+import { jsonOption } from "./options.ts";
 import { Progress } from "./progress.ts";
 import { formatBytes } from "./sizes.ts";
 
-interface VerifyOptions {
+interface VerifyOptions extends Omit<BrokerOptions, "url"> {
 	readonly config?: string;
 	readonly dataDir?: string;
 	readonly url?: string;
@@ -27,24 +27,24 @@ interface VerifyOptions {
 }
 
 export function verifyCommand(): Command {
-	return new Command("verify")
+	return addBrokerOptions(new Command("verify"), "checks the data directory")
 		.description(
 			"check every log of a data directory; while a broker uses it, through that broker. Changes " +
 				"nothing, but a broker serves around what is found damaged",
 		)
 		.option("--config <file>", "the broker's configuration file, for its data.dir")
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
-		.addOption(optionalUrlOption("checks the data directory"))
 		.option("--topic <name>", "only this topic")
 		.addOption(jsonOption())
-		.action(async ({ config, dataDir, url, topic, json }: VerifyOptions) => {
+		.action(async (options: VerifyOptions) => {
+			const { config, dataDir, url, topic, json } = options;
 			if (url !== undefined && (config !== undefined || dataDir !== undefined)) {
 				throw new UsageError("--url asks a broker, which knows its data directory itself");
 			}
 			const { report, isOnline } =
 				url === undefined
-					? await verifyDirectory(directoryOf(config, dataDir), topic)
-					: { report: await verifyOnline(url, topic), isOnline: true };
+					? await verifyDirectory(await directoryOf(config, dataDir), options)
+					: { report: await verifyOnline({ ...options, url }, topic), isOnline: true };
 			process.stdout.write(`${json === true ? JSON.stringify(report) : describe(report)}\n`);
 			if (report.findings.length > 0) {
 				throw new DamageFoundError(
@@ -59,9 +59,10 @@ export function verifyCommand(): Command {
 
 async function verifyDirectory(
 	directory: string,
-	topic: string | undefined,
+	options: VerifyOptions,
 ): Promise<{ report: VerifyReport; isOnline: boolean }> {
 	await checkIsDataDirectory(directory);
+	const { topic } = options;
 	try {
 		if (process.stderr.isTTY) process.stderr.write(`checking ${directory} ...\n`);
 		const catalogue = await verifyCatalogue(directory, topic);
@@ -74,7 +75,8 @@ async function verifyDirectory(
 		const isInUse = error instanceof MillraceError && error.code === "DATA_DIRECTORY_IN_USE";
 		const addresses = isInUse ? await readAddresses(directory) : null;
 		if (addresses === null) throw error;
-		return { report: await verifyOnline(addresses.websocket, topic), isOnline: true };
+		const { websocket: url } = addresses;
+		return { report: await verifyOnline({ ...options, url }, topic), isOnline: true };
 	}
 }
 
@@ -97,8 +99,8 @@ async function verifyCatalogue(
 }
 
 /** Has a broker check its partitions, one after the other. */
-async function verifyOnline(url: string, topic: string | undefined): Promise<VerifyReport> {
-	return await withClient(url, async (client) => {
+async function verifyOnline(options: BrokerOptions, topic?: string): Promise<VerifyReport> {
+	return await withClient(options, async (client) => {
 		const progress = new Progress("checked");
 		const findings: VerifyFinding[] = [];
 		let logCount = 0;

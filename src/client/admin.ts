@@ -1,31 +1,57 @@
 import type {
+	AclFilter,
+	AclOperationName,
+	AclPatternName,
+	AclResourceName,
+	AclRule,
+	BrokerConfigEntry,
+	BrokerConfigSource,
 	CallAnswer,
 	CallArguments,
 	CallName,
+	ClientDescription,
 	GroupDescription,
 	GroupMember,
 	GroupPartition,
 	GroupSummary,
 	OffsetMove,
 	PartitionOffsets,
+	QuotaEntry,
+	QuotaTarget,
+	SlowReason,
+	ThrottledClient,
 	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,
+	UserDescription,
 } from "../protocol/calls.ts";
 import { OPERATION } from "../protocol/operations.ts";
 import type { FrameValue } from "../protocol/writer.ts";
 import type { Link } from "./connection/link.ts";
 
 export type {
+	AclFilter,
+	AclOperationName,
+	AclPatternName,
+	AclResourceName,
+	AclRule,
+	BrokerConfigEntry,
+	BrokerConfigSource,
+	ClientDescription,
 	GroupDescription,
 	GroupMember,
 	GroupPartition,
 	GroupSummary,
 	OffsetMove,
 	PartitionOffsets,
+	QuotaEntry,
+	QuotaTarget,
+	SlowReason,
+	ThrottledClient,
 	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,
+	UserDescription,
 };
 
 /** Options of every request: an aborted one may have been carried out all the same. */
@@ -266,13 +292,152 @@ export class Groups {
 	}
 }
 
-/** A whole list, page by page: each is asked for behind the last name of the one before it. */
-async function listAll<Name extends "topics.list" | "groups.list", Item>(
+/** `client.acls`: access rules, where the broker follows them; else SECURITY_DISABLED. */
+export class Acls {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** The rules that a filter names; what it leaves out matches everything. */
+	async list(filter: AclFilter = {}, options: RequestOptions = {}): Promise<AclRule[]> {
+		return listPages(this.#link, "acls.list", filter, ({ acls }) => acls, options);
+	}
+
+	/** Adds rules, 1,000 at most; they are in force when this resolves. */
+	async create(acls: AclRule[], options: RequestOptions = {}): Promise<void> {
+		await call(this.#link, "acls.create", { acls }, options);
+	}
+
+	/** Removes the rules that a filter names; resolves to how many there were. */
+	async delete(filter: AclFilter, options: RequestOptions = {}): Promise<number> {
+		return (await call(this.#link, "acls.delete", filter, options)).deleted;
+	}
+}
+
+/** `client.quotas`: what users and clients may do a second. */
+export class Quotas {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** The quotas of a user or client id, or all; "" is the default. */
+	async list(target: QuotaTarget = {}, options: RequestOptions = {}): Promise<QuotaEntry[]> {
+		return listPages(this.#link, "quotas.list", target, ({ quotas }) => quotas, options);
+	}
+
+	/** Sets quotas by their names, null removes one; they are in force when this resolves. */
+	async set(
+		target: QuotaTarget,
+		rates: Readonly<Record<string, number | null>>,
+		options: RequestOptions = {},
+	): Promise<void> {
+		await call(this.#link, "quotas.set", { ...target, rates: { ...rates } }, options);
+	}
+
+	/** Connections of any protocol that wait now, and because of what; at most 1,000. */
+	async throttled(options: RequestOptions = {}): Promise<ThrottledClient[]> {
+		return (await call(this.#link, "quotas.throttled", {}, options)).clients;
+	}
+}
+
+/** `client.users`: those who may log in with a password. */
+export class Users {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** All users, in the order of their names; nothing of their passwords. */
+	async list(options: RequestOptions = {}): Promise<UserDescription[]> {
+		const itemsOf = ({ users }: CallAnswer<"users.list">): UserDescription[] => users;
+		return await listAll(this.#link, "users.list", {}, itemsOf, ({ user }) => user, options);
+	}
+
+	/**
+	 * Makes a user, or gives one another password; it counts when this resolves. Connections that are
+	 * open go on. Rejects with UNACCEPTABLE_CREDENTIAL for a password that is empty or too long.
+	 */
+	async set(user: string, password: string, options: RequestOptions = {}): Promise<void> {
+		await call(this.#link, "users.set", { user, password }, options);
+	}
+
+	/** Deletes a user, who cannot log in any more. Rejects with RESOURCE_NOT_FOUND. */
+	async delete(user: string, options: RequestOptions = {}): Promise<void> {
+		await call(this.#link, "users.delete", { user }, options);
+	}
+}
+
+/** `client.configs`: settings of the broker, by the names of its options. */
+export class Configs {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** All settings, in the order of their names. */
+	async describe(options: RequestOptions = {}): Promise<BrokerConfigEntry[]> {
+		return (await call(this.#link, "configs.describe", {}, options)).configs;
+	}
+
+	/**
+	 * Sets what can be set while the broker runs; null goes back to what flags, environment, file or
+	 * default say. All changes are made or none; they are in force when this resolves, to what there
+	 * is then. Rejects with INVALID_REQUEST for what cannot be set so, or not to that value.
+	 */
+	async alter(
+		configs: Readonly<Record<string, string | number | bigint | boolean | null>>,
+		options: RequestOptions & {
+			/** For this broker, which wins, or for all of the cluster; default: "broker". */
+			level?: "broker" | "cluster";
+			/** Check everything and change nothing. */
+			validateOnly?: boolean;
+		} = {},
+	): Promise<BrokerConfigEntry[]> {
+		const { level, validateOnly } = options;
+		const takes: CallArguments<"configs.alter"> = { configs: written(configs) };
+		if (level !== undefined) takes.level = level;
+		if (validateOnly !== undefined) takes.validate_only = validateOnly;
+		return (await call(this.#link, "configs.alter", takes, options)).configs;
+	}
+}
+
+/** `client.clients`: who is connected to the broker, over both protocols. */
+export class Clients {
+	readonly #link: Link;
+
+	/** @internal */
+	constructor(link: Link) {
+		this.#link = link;
+	}
+
+	/** All clients, or those that are slow, in the order in which they connected. */
+	async list(options: RequestOptions & { slow?: boolean } = {}): Promise<ClientDescription[]> {
+		const itemsOf = ({ clients }: CallAnswer<"clients.list">): ClientDescription[] => clients;
+		const slow = options.slow === undefined ? {} : { slow: options.slow };
+		return await listAll(this.#link, "clients.list", slow, itemsOf, ({ id }) => id, options);
+	}
+}
+
+/** A whole list, page by page: each is asked for behind the last name, or id, of the one before. */
+async function listAll<
+	Name extends "topics.list" | "groups.list" | "users.list" | "clients.list",
+	Item,
+>(
 	link: Link,
 	list: Name,
 	always: CallArguments<Name>,
 	itemsOf: (answer: CallAnswer<Name>) => Item[],
-	nameOf: (item: Item) => string,
+	nameOf: (item: Item) => string | number,
 	options: RequestOptions,
 ): Promise<Item[]> {
 	const all: Item[] = [];
@@ -284,6 +449,24 @@ async function listAll<Name extends "topics.list" | "groups.list", Item>(
 		const items = itemsOf(answer);
 		all.push(...items);
 		if (!answer.more || items.length === 0) return all;
+	}
+}
+
+/** The same where each page says what the next one is asked for by. */
+async function listPages<Name extends "acls.list" | "quotas.list", Item>(
+	link: Link,
+	list: Name,
+	always: CallArguments<Name>,
+	itemsOf: (answer: CallAnswer<Name>) => Item[],
+	options: RequestOptions,
+): Promise<Item[]> {
+	const all: Item[] = [];
+	let takes = always;
+	for (;;) {
+		const answer = await call(link, list, takes, options);
+		all.push(...itemsOf(answer));
+		if (answer.next === null) return all;
+		takes = { ...always, after: answer.next };
 	}
 }
 

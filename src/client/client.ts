@@ -1,8 +1,20 @@
 import { MillraceError } from "../protocol/error.ts";
-import { Groups, Offsets, Topics } from "./admin.ts";
+import {
+	Acls,
+	Clients,
+	Configs,
+	call,
+	Groups,
+	Offsets,
+	Quotas,
+	type RequestOptions,
+	Topics,
+	Users,
+} from "./admin.ts";
 import { abortReason, withSignal } from "./connection/abort.ts";
-import { Link, type LinkState } from "./connection/link.ts";
-import type { OpenSocket } from "./connection/socket.ts";
+import type { Auth } from "./connection/credentials.ts";
+import { Link, type LinkOptions, type LinkState } from "./connection/link.ts";
+import type { OpenSocket, TlsOptions } from "./connection/socket.ts";
 import { Consumer, type ConsumerContext } from "./consumer/consumer.ts";
 import type { ConsumerOptions } from "./consumer/consumer-options.ts";
 import { GroupConsumer } from "./consumer/group-consumer.ts";
@@ -12,8 +24,12 @@ import { Sender } from "./producer/sender.ts";
 import { TopicDirectory } from "./topic-directory.ts";
 
 export interface ConnectOptions {
-	/** Who we are; a function is called for every connection and before a token runs out. */
+	/** Who we are; a function is called for every connection, and before what it gave runs out. */
+	auth?: Auth | (() => Auth | Promise<Auth>);
+	/** Short for `auth` with a token. */
 	token?: string | (() => string | Promise<string>);
+	/** For `wss:` addresses on Node: certificates that are not found in the usual place. */
+	tls?: TlsOptions;
 	/** Aborting gives up connecting, and later ends the client at once: what is not settled fails. */
 	signal?: AbortSignal;
 	/** How long one attempt to connect may take, in milliseconds. Default 10,000. */
@@ -24,11 +40,30 @@ export interface ConnectOptions {
 	/** Name and version of the program, for the broker's log. Default "millrace-client". */
 	clientName?: string;
 	/**
+	 * Told when the broker has the client wait because of a quota. The client waits by itself; what
+	 * it does not send meanwhile is buffered, up to `bufferBytesMax`.
+	 */
+	onThrottled?: (throttle: Throttle) => void;
+	/**
 	 * Masking of what is sent, on Node: "auto" (default) masks with zeroes over loopback and TLS,
 	 * where no intermediary can be confused, and randomly elsewhere. Random masking costs most of the
 	 * produce rate.
 	 */
 	mask?: "auto" | "zero" | "random";
+}
+
+/** A wait that a quota brings about. */
+export interface Throttle {
+	/** The quota by its name, such as "producer_byte_rate". */
+	readonly quota: string;
+	readonly throttleMs: number;
+}
+
+/** What lets one client in, once. */
+export interface Ticket {
+	ticket: string;
+	/** In milliseconds since 1970. */
+	expiresMs: number;
 }
 
 /**
@@ -39,26 +74,52 @@ export class Client {
 	readonly topics: Topics;
 	readonly offsets: Offsets;
 	readonly groups: Groups;
+	readonly acls: Acls;
+	readonly quotas: Quotas;
+	readonly users: Users;
+	readonly configs: Configs;
+	readonly clients: Clients;
 	readonly #link: Link;
 	readonly #directory: TopicDirectory;
 	readonly #sender: Sender;
 	readonly #producers = new Set<{ close(): Promise<void> }>();
 	readonly #consumers = new Set<{ close(): Promise<void> }>();
 	#nextSubscription = 0;
+	#throttledUntilMs = 0;
 
 	/** @internal */
-	constructor(link: Link) {
+	constructor(link: Link, onThrottled: (throttle: Throttle) => void = () => undefined) {
 		this.#link = link;
 		this.#directory = new TopicDirectory(link);
 		this.#sender = new Sender(link, this.#directory);
 		this.topics = new Topics(link);
 		this.offsets = new Offsets(link);
 		this.groups = new Groups(link);
+		this.acls = new Acls(link);
+		this.clients = new Clients(link);
+		this.quotas = new Quotas(link);
+		this.users = new Users(link);
+		this.configs = new Configs(link);
+		link.add({
+			notice: (kind, { throttle_ms: ms, quota }) => {
+				if (kind !== "throttled" || typeof ms !== "number" || typeof quota !== "string") return;
+				this.#throttledUntilMs = Math.max(this.#throttledUntilMs, performance.now() + ms);
+				onThrottled({ quota, throttleMs: ms });
+			},
+			detached: () => {
+				this.#throttledUntilMs = 0;
+			},
+		});
 	}
 
 	/** Whether there is a connection at the moment. */
 	get state(): LinkState {
 		return this.#link.state;
+	}
+
+	/** How long the broker has the client wait yet because of a quota, in milliseconds; 0: not. */
+	get throttledMs(): number {
+		return Math.max(0, Math.ceil(this.#throttledUntilMs - performance.now()));
 	}
 
 	/** The cluster that answers: its offsets mean nothing in another one. */
@@ -129,9 +190,23 @@ export class Client {
 		}
 	}
 
+	/** `await using client = await connect(url)` closes it at the end of the block. */
+	[Symbol.asyncDispose](): Promise<void> {
+		return this.close();
+	}
+
 	/** @internal Ends at once: what is not settled fails with `cause` behind it. */
 	destroy(cause: unknown): void {
 		void this.#link.close(new MillraceError("CLOSED", "the client", { cause }));
+	}
+
+	/**
+	 * A ticket for somebody else, such as a page: it lets one client in as who we are, once, within
+	 * half a minute. Rejects with INVALID_REQUEST where the broker asks nobody who they are.
+	 */
+	async createTicket(options: RequestOptions = {}): Promise<Ticket> {
+		const answer = await call(this.#link, "tickets.create", {}, options);
+		return { ticket: answer.ticket, expiresMs: answer.expires_ms };
 	}
 
 	#refuseIfClosed(): void {
@@ -148,14 +223,15 @@ export async function connectWith(
 	const { signal } = options;
 	if (signal?.aborted) throw abortReason(signal);
 	const link = new Link(webSocketUrl(url), openSocket, {
-		token: options.token,
+		auth: authOf(options),
 		clientName: options.clientName ?? "millrace-client",
 		reconnectMsFirst: options.reconnectMsFirst ?? 50,
 		reconnectMsMax: options.reconnectMsMax ?? 5_000,
 		connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
 		mask: options.mask ?? "auto",
+		tls: options.tls,
 	});
-	const client = new Client(link);
+	const client = new Client(link, options.onThrottled);
 	const aborted = (): void => client.destroy(signal && abortReason(signal));
 	signal?.addEventListener("abort", aborted, { once: true });
 	link.add({ failed: () => signal?.removeEventListener("abort", aborted) });
@@ -166,6 +242,13 @@ export async function connectWith(
 		throw error;
 	}
 	return client;
+}
+
+/** Throws INVALID_ARGUMENT where a client would be two. */
+function authOf({ auth, token }: ConnectOptions): LinkOptions["auth"] {
+	if (token === undefined) return auth;
+	if (auth !== undefined) throw new MillraceError("INVALID_ARGUMENT", "auth and token are one");
+	return typeof token === "function" ? async () => ({ token: await token() }) : { token };
 }
 
 /** Throws INVALID_ARGUMENT for what is no WebSocket address. */

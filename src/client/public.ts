@@ -2,6 +2,14 @@
 export type { CodeName } from "../protocol/codes.ts";
 export { MillraceError } from "../protocol/error.ts";
 export type {
+	AclFilter,
+	AclOperationName,
+	AclPatternName,
+	AclResourceName,
+	AclRule,
+	BrokerConfigEntry,
+	BrokerConfigSource,
+	ClientDescription,
 	CreateTopicOptions,
 	GroupDescription,
 	GroupMember,
@@ -9,16 +17,23 @@ export type {
 	GroupSummary,
 	OffsetMove,
 	PartitionOffsets,
+	QuotaEntry,
+	QuotaTarget,
 	RequestOptions,
 	ResetOffsetsOptions,
 	ResetPosition,
+	SlowReason,
+	ThrottledClient,
 	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,
+	UserDescription,
 	VerifiedPartition,
 	VerifyOptions,
 } from "./admin.ts";
-export type { Client, ConnectOptions } from "./client.ts";
+export type { Client, ConnectOptions, Throttle, Ticket } from "./client.ts";
+export type { Auth } from "./connection/credentials.ts";
+export type { TlsOptions } from "./connection/socket.ts";
 export type { Consumer } from "./consumer/consumer.ts";
 export type { ConsumerOptions, Start, TopicSelection } from "./consumer/consumer-options.ts";
 export type { ConsumedRecord, RecordBatch } from "./consumer/delivery.ts";
@@ -31,4 +46,5 @@ export type {
 export type { Gap } from "./consumer/subscription.ts";
 export type { Compression, Producer, ProducerOptions } from "./producer/producer.ts";
 export type { Ack, Durability, Header, HeadersToSend, RecordToSend } from "./records.ts";
+export { type Carrier, carrierOf, type Propagate } from "./trace.ts";
 export type { Codec, CodecName } from "./values/codecs.ts";

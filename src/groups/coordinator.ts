@@ -24,6 +24,7 @@ import {
 import { describePartitions, type GroupDescription } from "./description.ts";
 import type { Group } from "./group.ts";
 import type { GroupConfigs } from "./group-configs.ts";
+import { type GroupFigures, groupFigures } from "./group-figures.ts";
 import { GroupStore, type GroupStoreOptions } from "./log/group-store.ts";
 import { JoinRefused } from "./member.ts";
 import { isNameTooLong } from "./names.ts";
@@ -70,7 +71,7 @@ export class GroupCoordinator {
 		this.#options = options.options;
 		this.#timers = new Timers(options.clock);
 		this.#store = new GroupStore(options, this.#timers);
-		this.#offsets = new OffsetRequests(this.#store, this.#options.offsetMetadataMaxBytes);
+		this.#offsets = new OffsetRequests(this.#store, this.#options);
 		this.#lag = new LagReader(options.storage, options.catalogue);
 		const expiry = new Expiry(this.#store, this.#options);
 		this.#stopListening = options.catalogue.onChange((change) => {
@@ -315,17 +316,29 @@ export class GroupCoordinator {
 	}
 
 	/**
-	 * So many groups whose ids come after one, by id, and whether there are more. Throws
+	 * So many groups whose ids come after one and that are to be shown, by id, and whether there are
+	 * more. Throws
 	 * COORDINATOR_LOAD_IN_PROGRESS while any group is still to be read.
 	 */
-	listGroupsAfter(after: string, limit: number): { groups: GroupSummary[]; more: boolean } {
+	listGroupsAfter(
+		after: string,
+		limit: number,
+		isShown: (groupId: string) => boolean,
+	): { groups: GroupSummary[]; more: boolean } {
 		this.#checkLoaded();
 		const groups: GroupSummary[] = [];
 		for (const group of this.#store.groupsAfter(after)) {
+			const summary = group.summary();
+			if (!isShown(summary.groupId)) continue;
 			if (groups.length === limit) return { groups, more: true };
-			groups.push(group.summary());
+			groups.push(summary);
 		}
 		return { groups, more: false };
+	}
+
+	/** What metrics tell of groups: members, and how far each is behind, by topic. */
+	figures(): Promise<GroupFigures> {
+		return groupFigures(this.#store.groups(), this.#lag, this.#store.wallMs());
 	}
 
 	/** Throws COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE. */

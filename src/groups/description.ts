@@ -1,4 +1,5 @@
 /** A group as people want to see it: who reads what, how far it has come, what is left. */
+import { nextTurn } from "../next-turn.ts";
 import { assignedPartitions, CONSUMER_PROTOCOL_TYPE } from "./consumer/consumer-protocol.ts";
 import type { Group } from "./group.ts";
 import type { LagReader, PartitionLag } from "./offsets/lag.ts";
@@ -99,8 +100,4 @@ export async function describePartitions(
 function describedOffset(offset: DescribedOffset): DescribedOffset {
 	const { leaderEpoch, metadata, commitMs } = offset;
 	return { offset: offset.offset, leaderEpoch, metadata, commitMs };
-}
-
-function nextTurn(): Promise<void> {
-	return new Promise((resolve) => setImmediate(resolve));
 }

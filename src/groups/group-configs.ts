@@ -6,6 +6,7 @@
  *     group-configs/GROUP   { format, config }
  */
 import { MillraceError } from "../errors.ts";
+import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
 import { damaged, decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
@@ -82,8 +83,7 @@ export class GroupConfigs {
 	readonly #options: GroupOptions;
 	readonly #defaults: GroupTimeouts;
 	readonly #own = new Map<string, Own>();
-	/** Settles when the last change asked for is done; never rejects. */
-	#lastChange: Promise<unknown> = Promise.resolve();
+	readonly #changes = new InOrder();
 
 	private constructor(metadata: MetadataWriter, options: GroupOptions) {
 		this.#metadata = metadata;
@@ -141,7 +141,7 @@ export class GroupConfigs {
 		groupId: string,
 		change: (present: GroupOverrides) => Iterable<GroupOverrideChange>,
 	): Promise<void> {
-		const result = this.#lastChange.then(async () => {
+		return this.#changes.run(async () => {
 			const overrides = this.#changed(groupId, change);
 			const key = PREFIX + groupId;
 			const config = Object.fromEntries(overrides);
@@ -149,8 +149,6 @@ export class GroupConfigs {
 			await this.#metadata.commit([{ key, value }]);
 			this.#put(groupId, overrides);
 		});
-		this.#lastChange = result.catch(() => undefined);
-		return result;
 	}
 
 	/** Throws what `alter` would be refused with, and changes nothing. */

@@ -2,7 +2,7 @@
 
 import type { DescribedMember } from "./description.ts";
 import type { CommittedOffset, CommittedOffsets } from "./offsets/committed-offsets.ts";
-import type { CommitRequest, FetchOffsetsRequest, GroupSummary } from "./requests.ts";
+import type { CommitRequest, CountedGroup, FetchOffsetsRequest } from "./requests.ts";
 
 export type GroupType = "classic" | "consumer";
 
@@ -17,7 +17,7 @@ export interface Group {
 	/** Nothing would be lost without it: no members, no offsets, nothing stored. */
 	readonly isVoid: boolean;
 
-	summary(): GroupSummary;
+	summary(): CountedGroup;
 	/** Its members, with what they read where that can be known. */
 	describeMembers(): DescribedMember[];
 

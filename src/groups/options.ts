@@ -4,7 +4,7 @@ import type { AssignorName } from "./consumer/assignors.ts";
 export const MIGRATION_POLICIES = ["bidirectional", "upgrade", "downgrade", "disabled"] as const;
 export type MigrationPolicy = (typeof MIGRATION_POLICIES)[number];
 
-/** Kafka's options of the same names; `src/config.ts` has their defaults and bounds. */
+/** Kafka's options of the same names; `src/config/options.ts` has their defaults and bounds. */
 export interface GroupOptions {
 	readonly groupInitialRebalanceDelayMs: number;
 	readonly groupMinSessionTimeoutMs: number;

@@ -170,6 +170,11 @@ export interface GroupSummary {
 	readonly protocolType: string;
 }
 
+/** With what costs little to tell, too. */
+export interface CountedGroup extends GroupSummary {
+	readonly memberCount: number;
+}
+
 /** A classic group as Kafka's DescribeGroups shows it. */
 export interface ClassicGroupDescription extends GroupSummary {
 	/** The protocol in force; empty while there is none. */

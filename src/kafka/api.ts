@@ -2,6 +2,7 @@
  * An API that is served: its codec, which is generated, and its handler. The table of all of them
  * is `handlers/table.ts`.
  */
+import { type AuditedChange, auditChanges } from "./audited.ts";
 import type { Exchange } from "./exchange.ts";
 import type { KafkaReader } from "./wire/reader.ts";
 import type { KafkaApi } from "./wire/schema.ts";
@@ -15,6 +16,8 @@ export type ApiFacts = Pick<
 
 export interface ServedApi {
 	readonly facts: ApiFacts;
+	/** Whether its answers are looked at for what they have changed, and for what failed. */
+	readonly isAudited: boolean;
 	/**
 	 * Decodes the body, does the work, and resolves to a function that writes the response's body; to
 	 * null where the protocol has no response. Throws KafkaFrameError for a malformed body.
@@ -36,21 +39,37 @@ export type Handle<Request, Response> = (
 
 /**
  * An API from its codec and its handler. Bytes behind a request's body are passed over, as in
- * Kafka.
+ * Kafka. `changes` tells the audit log what a request has changed.
  */
 export function serveApi<Request, Response>(
 	api: KafkaApi<Request, Response>,
 	handle: Handle<Request, Response>,
+	changes?: (request: Request, response: Response) => readonly AuditedChange[],
 ): ServedApi {
 	return {
 		facts: api,
+		isAudited: changes !== undefined,
 		serve(reader, exchange) {
 			const { apiVersion } = exchange;
 			const request = api.readRequest(reader, apiVersion);
-			const writing = (response: Response | null): WriteBody | null =>
-				response === null ? null : (writer) => api.writeResponse(writer, response, apiVersion);
+			const writing = (response: Response | null): WriteBody | null => {
+				if (response === null) return null;
+				if (changes !== undefined && exchange.host.audit !== null) {
+					auditChanges(api, changes(request, response), exchange);
+				}
+				return (writer) => api.writeResponse(writer, withThrottle(response, exchange), apiVersion);
+			};
 			const answer = handle(request, exchange);
 			return answer instanceof Promise ? answer.then(writing) : writing(answer);
 		},
 	};
+}
+
+/**
+ * The response with the time for which the client has to wait. Nearly all have the field; those
+ * that have not are written without it.
+ */
+export function withThrottle<Response>(response: Response, exchange: Exchange): Response {
+	const { throttleTimeMs } = exchange;
+	return throttleTimeMs === 0 ? response : { ...response, throttleTimeMs };
 }

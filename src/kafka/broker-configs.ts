@@ -1,94 +1,42 @@
 /**
  * What Kafka's tools are told of the broker's configuration: the options that Kafka has too, the
- * defaults of topics, and facts that tools ask for by name. Nothing of it changes while the broker
- * runs.
+ * defaults of topics, and facts that tools ask for by name.
  */
 import { resolve } from "node:path";
 
-import { type BrokerConfig, formatAddress, OPTIONS } from "../config.ts";
+import { formatAddress } from "../config/address.ts";
+import { OPTIONS } from "../config/options.ts";
+import { alterable, type Setting, settingsOf } from "../config/settings.ts";
 import { LIMITS } from "../limits.ts";
-import { DEFAULT_OPTIONS, defaultDoc, type TopicDefaults } from "../topics/topic-defaults.ts";
 import { CONFIG_SOURCE, type ConfigEntry, defaultSynonym, sourceOf } from "./config-entries.ts";
 import type { Exchange } from "./exchange.ts";
 import { brokerAddress } from "./node.ts";
 
-type TypeName = ConfigEntry["type"];
-
-/** Kafka's types of the options that are Kafka's; null: an option of Millrace's own. */
-const OPTION_TYPES: Readonly<Record<keyof typeof OPTIONS, TypeName | null>> = {
-	dataDir: null,
-	websocket: null,
-	kafka: null,
-	advertise: null,
-	maxConnections: "INT",
-	connectionsMaxIdleMs: "LONG",
-	numPartitions: "INT",
-	autoCreateTopicsEnable: "BOOLEAN",
-	groupInitialRebalanceDelayMs: "INT",
-	groupMinSessionTimeoutMs: "INT",
-	groupMaxSessionTimeoutMs: "INT",
-	groupMaxSize: "INT",
-	groupConsumerSessionTimeoutMs: "INT",
-	groupConsumerMinSessionTimeoutMs: "INT",
-	groupConsumerMaxSessionTimeoutMs: "INT",
-	groupConsumerHeartbeatIntervalMs: "INT",
-	groupConsumerMinHeartbeatIntervalMs: "INT",
-	groupConsumerMaxHeartbeatIntervalMs: "INT",
-	groupConsumerMaxSize: "INT",
-	groupConsumerAssignors: "LIST",
-	groupConsumerMigrationPolicy: "STRING",
-	offsetMetadataMaxBytes: "INT",
-	offsetsRetentionMinutes: "INT",
-	offsetsRetentionCheckIntervalMs: "LONG",
-	offsetsTopicNumPartitions: "INT",
-	logRetentionCheckIntervalMs: "LONG",
-	logCleanerEnable: "BOOLEAN",
-	logCleanerBackoffMs: "LONG",
-	logCleanerDedupeBufferSize: "LONG",
-	logCleanerIoMaxBytesPerSecond: "DOUBLE",
-	logFlushJournalEnable: null,
-	scrubMaxBytesPerSecond: null,
-	allowedOrigins: null,
-	websocketTransport: null,
-	logLevel: null,
-};
-
 /** The whole configuration of the broker, by name. */
 export function brokerConfigs(exchange: Exchange): ConfigEntry[] {
-	const entries = [
-		...optionConfigs(exchange.host.config),
-		...topicDefaultConfigs(exchange.host.catalogue.defaults),
-		...facts(exchange),
-	];
+	const settings = settingsOf(exchange.host.overrides.live).filter(({ isKafkas }) => isKafkas);
+	const entries = [...settings.map(entryOf), ...facts(exchange)];
 	return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
-function optionConfigs(config: BrokerConfig): ConfigEntry[] {
-	const entries: ConfigEntry[] = [];
-	for (const key of Object.keys(OPTION_TYPES) as (keyof typeof OPTIONS)[]) {
-		const type = OPTION_TYPES[key];
-		if (type === null) continue;
-		const { name, default: defaultValue, doc } = OPTIONS[key];
-		entries.push(entry(name, type, String(config[key]), doc, defaultValue));
-	}
-	return entries;
+function entryOf({ name, value, type, isAlterable, doc, values }: Setting): ConfigEntry {
+	const synonyms = values.map(defaultSynonym);
+	const source = sourceOf(synonyms);
+	return { name, value, type, source, readOnly: !isAlterable, documentation: doc, synonyms };
 }
 
-/** What topics have that do not set it themselves. */
-function topicDefaultConfigs(defaults: TopicDefaults): ConfigEntry[] {
-	return [...DEFAULT_OPTIONS.values()].map((option) => {
-		const { name, type } = option;
-		const synonyms = defaults.valuesOf(option).map(defaultSynonym);
-		return {
-			name,
-			value: synonyms[0]?.value ?? null,
-			type,
-			source: sourceOf(synonyms),
-			readOnly: true,
-			documentation: defaultDoc(option),
-			synonyms,
-		};
-	});
+/** What was set for all brokers of the cluster while they ran, by name. */
+export function clusterConfigs({ host }: Exchange): ConfigEntry[] {
+	const { cluster } = host.overrides.live.overrides;
+	const entries: ConfigEntry[] = [];
+	for (const [name, value] of cluster) {
+		const described = alterable(name);
+		if (described === undefined) continue;
+		const { type, doc } = described;
+		const set = { name, value, source: CONFIG_SOURCE.dynamicCluster };
+		entries.push({ ...set, type, readOnly: false, documentation: doc, synonyms: [set] });
+	}
+	return entries.sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
 function facts(exchange: Exchange): ConfigEntry[] {
@@ -96,10 +44,11 @@ function facts(exchange: Exchange): ConfigEntry[] {
 	const advertised = formatAddress(brokerAddress(exchange));
 	// Port 0 had a free one picked, which is what the client dialled.
 	const port = config.kafka.port || exchange.origin.localPort;
-	const listens = `PLAINTEXT://${formatAddress({ ...config.kafka, port })}`;
+	const protocol = config.kafkaSecurityProtocol;
+	const listens = `${protocol}://${formatAddress({ ...config.kafka, port })}`;
 	const limit = (name: string, value: number, doc: string) => entry(name, "INT", `${value}`, doc);
 	return [
-		entry("advertised.listeners", "LIST", `PLAINTEXT://${advertised}`, OPTIONS.advertise.doc),
+		entry("advertised.listeners", "LIST", `${protocol}://${advertised}`, OPTIONS.advertise.doc),
 		limit("broker.id", brokerId, "This broker's number."),
 		limit("default.replication.factor", 1, "Replicas of a topic for which nobody asks a number."),
 		entry("delete.topic.enable", "BOOLEAN", "true", "Topics can be deleted."),
@@ -131,7 +80,7 @@ export function logDirOf(dataDir: string | null): string {
 /** A setting; without a default it is always as it is. */
 function entry(
 	name: string,
-	type: TypeName,
+	type: ConfigEntry["type"],
 	value: string,
 	documentation: string,
 	defaultValue = value,

@@ -49,7 +49,8 @@ export function kafkaFailure(thrown: unknown): Failure & { errorMessage: string 
 	return { errorCode: kafkaCode(error.number), errorMessage: cut(error.message) };
 }
 
-function cut(message: string): string {
+/** As much of a message as an answer may hold: what it quotes may be long. */
+export function cut(message: string): string {
 	if (message.length <= LIMITS.kafkaMessageCharactersMax) return message;
 	return `${message.slice(0, LIMITS.kafkaMessageCharactersMax - 1)}…`;
 }

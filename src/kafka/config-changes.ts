@@ -2,17 +2,24 @@
  * Changes of configurations, as AlterConfigs and IncrementalAlterConfigs ask for them: one resource
  * after the other, each with an error of its own.
  */
+import { alterable } from "../config/settings.ts";
 import { MillraceError } from "../errors.ts";
 import type { GroupOverrides } from "../groups/group-configs.ts";
 import { CODES } from "../protocol/codes.ts";
 import { effectiveValue, type TopicOverrides } from "../topics/configuration.ts";
 import { CONFIGURATION } from "../topics/configuration-table.ts";
 import { checkTopicName } from "../topics/names.ts";
-import type { TopicDefaults } from "../topics/topic-defaults.ts";
+import { DEFAULT_OPTIONS, type TopicDefaults } from "../topics/topic-defaults.ts";
 import { type Failure, failed, reportedFailure } from "./codes.ts";
 import { RESOURCE } from "./config-entries.ts";
-import { checkBrokerName, type Resource, unknownType } from "./config-resources.ts";
+import {
+	checkBrokerName,
+	checkConfigAccess,
+	type Resource,
+	unknownType,
+} from "./config-resources.ts";
 import type { Exchange } from "./exchange.ts";
+import { levelOf, loggerOf } from "./logger-configs.ts";
 import { checkNamedCount, repeatedIn } from "./requests.ts";
 import { Turns } from "./turns.ts";
 
@@ -65,6 +72,7 @@ async function alter(
 	exchange: Exchange,
 ): Promise<Failure> {
 	try {
+		checkConfigAccess(change, exchange);
 		checkForm(change.configs);
 		switch (change.resourceType) {
 			case RESOURCE.topic:
@@ -73,8 +81,14 @@ async function alter(
 			case RESOURCE.group:
 				await alterGroup(change, validateOnly, exchange);
 				break;
+			case RESOURCE.broker:
+				await alterBroker(change, validateOnly, exchange);
+				break;
+			case RESOURCE.brokerLogger:
+				alterLoggers(change, validateOnly, exchange);
+				break;
 			default:
-				checkUnalterable(change, exchange);
+				throw unknownType(change.resourceType);
 		}
 		return DONE;
 	} catch (error) {
@@ -129,7 +143,34 @@ async function alterGroup(
 	else await host.groups.configs.alter(resourceName, change);
 }
 
-/** What a topic or a group sets itself. */
+/** Without a number it is about all brokers. */
+async function alterBroker(
+	{ resourceName, configs, replacesAll }: ResourceChange,
+	validateOnly: boolean,
+	exchange: Exchange,
+): Promise<void> {
+	if (resourceName !== "") checkBrokerName(resourceName, exchange);
+	const unalterable = namesSet(configs, (name) => alterable(name) === undefined);
+	if (unalterable.length > 0) {
+		throw invalid(`cannot be changed while the broker runs: ${unalterable.join(", ")}`);
+	}
+	const { overrides } = exchange.host;
+	const change = (present: Overrides) => {
+		const changes = overrideChanges(present, configs, (_, name, configOperation, value) => {
+			const option = DEFAULT_OPTIONS.get(name);
+			if (option?.type !== "LIST") throw noList(name);
+			// As in Kafka from what this level sets itself, whatever is in force by another.
+			const own = present.get(name) ?? option.default ?? "";
+			return combinedList(own, configOperation, value);
+		});
+		return replacesAll ? replacement(present, changes) : changes;
+	};
+	const level = resourceName === "" ? "cluster" : "broker";
+	if (validateOnly) overrides.check(level, change);
+	else await overrides.alter(level, change);
+}
+
+/** What a topic, a group or the broker sets itself. */
 type Overrides = ReadonlyMap<string, string>;
 type OverrideChange = readonly [name: string, value: string | null];
 
@@ -176,7 +217,12 @@ function changedList(
 	if (entry === undefined || entry.class === "refused" || entry.type !== "LIST") {
 		throw noList(name);
 	}
-	const elements = new Set(elementsOf(effectiveValue(present, name, defaults)));
+	return combinedList(effectiveValue(present, name, defaults), configOperation, value);
+}
+
+/** A list with elements added or taken away, in the order in which they were. */
+function combinedList(list: string, configOperation: number, value: string): string {
+	const elements = new Set(elementsOf(list));
 	for (const element of elementsOf(value)) {
 		if (configOperation === CONFIG_OPERATION.append) elements.add(element);
 		else elements.delete(element);
@@ -197,35 +243,29 @@ function replacement(present: Overrides, changes: readonly OverrideChange[]): Ov
 	return [...resets, ...changes];
 }
 
-/** Throws INVALID_REQUEST for what would change something: other resources cannot be altered. */
-function checkUnalterable(
+/** Levels of loggers: all of them are changed or none. */
+function alterLoggers(
 	{ resourceType, resourceName, configs, replacesAll }: ResourceChange,
+	validateOnly: boolean,
 	exchange: Exchange,
-) {
-	switch (resourceType) {
-		case RESOURCE.broker: {
-			if (resourceName !== "") checkBrokerName(resourceName, exchange);
-			const names = namesSet(configs);
-			if (names.length === 0) return;
-			throw invalid(`options of the broker cannot be changed while it runs: ${names.join(", ")}`);
-		}
-		case RESOURCE.brokerLogger: {
-			if (replacesAll) throw unknownType(resourceType);
-			checkBrokerName(resourceName, exchange);
-			const [name] = namesSet(configs);
-			if (name !== undefined)
-				throw new MillraceError("INVALID_CONFIG", `there is no logger ${name}`);
-			return;
-		}
-		default:
-			throw unknownType(resourceType);
-	}
+): void {
+	if (replacesAll) throw unknownType(resourceType);
+	checkBrokerName(resourceName, exchange);
+	const changes = configs.map(({ name, configOperation, value }) => {
+		const logger = loggerOf(name);
+		if (configOperation === CONFIG_OPERATION.delete) return [logger, null] as const;
+		if (configOperation !== CONFIG_OPERATION.set) throw invalid(`the level of ${name} is no list`);
+		return [logger, levelOf(value ?? "")] as const;
+	});
+	if (!validateOnly) exchange.host.logs.set(changes);
 }
 
-/** The names to which a value would be given, as they can be shown. */
-function namesSet(configs: readonly ConfigChange[]): string[] {
+/** The names to which a value would be given and that `isMeant`, as they can be shown. */
+function namesSet(configs: readonly ConfigChange[], isMeant: (name: string) => boolean): string[] {
 	return configs
-		.filter(({ configOperation }) => configOperation !== CONFIG_OPERATION.delete)
+		.filter(
+			({ name, configOperation }) => configOperation !== CONFIG_OPERATION.delete && isMeant(name),
+		)
 		.slice(0, NAMES_SHOWN_MAX)
 		.map(({ name }) => shown(name));
 }

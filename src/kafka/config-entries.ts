@@ -18,8 +18,11 @@ export const RESOURCE = {
 /** Where a value comes from, by Kafka's numbers. */
 export const CONFIG_SOURCE = {
 	topic: 1,
+	dynamicBroker: 2,
+	dynamicCluster: 3,
 	staticBroker: 4,
 	default: 5,
+	brokerLogger: 6,
 	group: 8,
 } as const;
 
@@ -35,6 +38,7 @@ export const CONFIG_SOURCE_OF: Readonly<Record<ConfigurationDescription["source"
 
 /** What a value is, by Kafka's numbers. */
 export const CONFIG_TYPE = {
+	UNKNOWN: 0,
 	BOOLEAN: 1,
 	STRING: 2,
 	INT: 3,
@@ -81,9 +85,16 @@ export function topicConfigs(overrides: TopicOverrides, defaults: TopicDefaults)
 }
 
 /** A default of topics as one of an entry's synonyms. */
-export function defaultSynonym({ name, value, isGiven }: DefaultValue): ConfigSynonym {
-	return { name, value, source: isGiven ? CONFIG_SOURCE.staticBroker : CONFIG_SOURCE.default };
+export function defaultSynonym({ name, value, source }: DefaultValue): ConfigSynonym {
+	return { name, value, source: DEFAULT_SOURCE[source] };
 }
+
+const DEFAULT_SOURCE: Readonly<Record<DefaultValue["source"], number>> = {
+	broker: CONFIG_SOURCE.dynamicBroker,
+	cluster: CONFIG_SOURCE.dynamicCluster,
+	start: CONFIG_SOURCE.staticBroker,
+	"built-in": CONFIG_SOURCE.default,
+};
 
 /** Where a value comes from: as in Kafka it is a default where no synonym says otherwise. */
 export function sourceOf([first]: readonly ConfigSynonym[]): number {

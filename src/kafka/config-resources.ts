@@ -1,15 +1,31 @@
 /** Resources that have a configuration: which of them there are, and what it is. */
+
 import { MillraceError } from "../errors.ts";
 import { checkTopicName } from "../topics/names.ts";
-import { brokerConfigs } from "./broker-configs.ts";
+import { checkAllowed, checkAllowedOnCluster } from "./access.ts";
+import { brokerConfigs, clusterConfigs } from "./broker-configs.ts";
 import { type ConfigEntry, RESOURCE, topicConfigs } from "./config-entries.ts";
 import type { Exchange } from "./exchange.ts";
 import { groupConfigs } from "./group-configs.ts";
+import { loggerConfigs } from "./logger-configs.ts";
 
 /** A resource as requests name it. */
 export interface Resource {
 	readonly resourceType: number;
 	readonly resourceName: string;
+}
+
+/**
+ * Throws TOPIC_AUTHORIZATION_FAILED and the like unless the client may do with the configuration of
+ * the resource what the request is for.
+ */
+export function checkConfigAccess(
+	{ resourceType, resourceName }: Resource,
+	exchange: Exchange,
+): void {
+	if (resourceType === RESOURCE.topic) checkAllowed(exchange, "topic", resourceName);
+	else if (resourceType === RESOURCE.group) checkAllowed(exchange, "group", resourceName);
+	else checkAllowedOnCluster(exchange);
 }
 
 /**
@@ -28,10 +44,9 @@ export function configsOf({ resourceType, resourceName }: Resource, exchange: Ex
 		case RESOURCE.broker:
 			return configsOfBroker(resourceName, exchange);
 		case RESOURCE.brokerLogger:
-			// There is one logger, whose level is an option of the broker.
 			if (resourceName === "") throw invalid("a broker's loggers are asked for by its number");
 			checkBrokerName(resourceName, exchange);
-			return [];
+			return loggerConfigs(exchange.host.logs);
 		case RESOURCE.group:
 			if (resourceName === "") throw invalid("a group's name is not empty");
 			return groupConfigs(resourceName, exchange);
@@ -40,9 +55,9 @@ export function configsOf({ resourceType, resourceName }: Resource, exchange: Ex
 	}
 }
 
-/** Without a number it is about defaults of all brokers that were set while they ran: none. */
+/** Without a number it is about what was set for all brokers while they ran. */
 function configsOfBroker(resourceName: string, exchange: Exchange): ConfigEntry[] {
-	if (resourceName === "") return [];
+	if (resourceName === "") return clusterConfigs(exchange);
 	checkBrokerName(resourceName, exchange);
 	return brokerConfigs(exchange);
 }

@@ -5,20 +5,32 @@
  * behind produce requests: those are appended as they come and wait for their flush together, so
  * that one connection is not held to one batch a flush. What may not start yet stays in the socket,
  * where it is more than a few requests: reading is paused, and little is queued here.
+ *
+ * A fetch that waits for records is answered with what there is once another request comes behind
+ * it, where Kafka lets that request wait as long. Clients that use one connection for both would
+ * else start to read late, or ask again for what is on its way: librdkafka reads a partition twice
+ * when it is given another one while it waits for where to begin.
  */
 import type { Socket } from "node:net";
 
 import { asMillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
+import { ClientWatch, type WatchedClient } from "../monitoring/client-watch.ts";
+import type { ConnectionQuota } from "../quotas/connection-quota.ts";
+import { Peer, type Principal, plainAddress } from "../security/principal.ts";
 import type { ServedApi, WriteBody } from "./api.ts";
+import { auditRefusal } from "./audited.ts";
 import { Exchange, type RequestOrigin } from "./exchange.ts";
+import { FetchProgress } from "./fetch-progress.ts";
 import { FrameAssembler } from "./frames.ts";
 import { hasFlexibleResponseHeader, openRequest } from "./headers.ts";
 import type { KafkaHost } from "./host.ts";
+import { SASL_AUTHENTICATE_KEY, SASL_HANDSHAKE_KEY, SaslSession } from "./sasl-session.ts";
 import { KafkaFrameError } from "./wire/frame-error.ts";
 
-/** The API key of Produce stands at the start of its frames. */
+/** API keys, which stand at the start of frames. */
 const PRODUCE_KEY = 0;
+const FETCH_KEY = 1;
 
 /**
  * Bytes of requests that may not start yet from which on reading is paused. Below it goes on, so
@@ -38,10 +50,13 @@ interface Slot {
 	body: WriteBody | null;
 }
 
-export class KafkaConnection {
+export class KafkaConnection implements WatchedClient {
+	readonly id: number;
+	readonly openedMs: number;
 	readonly #host: KafkaHost;
 	readonly #socket: Socket;
 	readonly #origin: RequestOrigin;
+	readonly #peer: Peer;
 	readonly #onClosed: (connection: KafkaConnection) => void;
 	readonly #frames: FrameAssembler;
 	/** In the order in which they came. */
@@ -60,7 +75,13 @@ export class KafkaConnection {
 	/** The client sends nothing more. */
 	#hasEnded = false;
 	#isClosed = false;
+	/** What counts for the client; null while there have been no quotas. */
+	#quota: ConnectionQuota | null = null;
 	#lastActiveMs: number;
+	/** Since when answers wait of which the socket has taken none whole. */
+	#unwrittenSinceMs = 0;
+	#clientName = "";
+	#watch: ClientWatch | null = null;
 
 	constructor(
 		host: KafkaHost,
@@ -68,17 +89,26 @@ export class KafkaConnection {
 		connectionId: number,
 		onClosed: (connection: KafkaConnection) => void,
 	) {
+		this.id = connectionId;
 		this.#host = host;
 		this.#socket = socket;
 		this.#onClosed = onClosed;
-		this.#frames = new FrameAssembler(host.frameBytesMax, host.blocks);
-		this.#lastActiveMs = host.clock.monotonicMs();
+		// Who has not said who it is may not have much kept for it.
+		const bytesMax = host.sasl === null ? host.frameBytesMax : LIMITS.saslFrameBytesMax;
+		this.#frames = new FrameAssembler(bytesMax, host.blocks);
+		this.openedMs = host.clock.monotonicMs();
+		this.#lastActiveMs = this.openedMs;
+		this.#peer = new Peer(socket.remoteAddress ?? "", host.authorizer);
 		this.#origin = {
 			connectionId,
 			localAddress: plainAddress(socket.localAddress ?? ""),
 			localPort: socket.localPort ?? 0,
-			remoteAddress: plainAddress(socket.remoteAddress ?? ""),
+			remoteAddress: this.#peer.host,
+			sasl: host.sasl === null ? null : new SaslSession(host.sasl, this.#peer),
+			progress: new FetchProgress(),
 		};
+		const { remoteAddress } = this.#origin;
+		host.log.debug({ connectionId, remoteAddress }, "connection opened");
 		socket.on("end", () => this.#ended());
 		// Told by "close", too; without a listener it would end the process.
 		socket.on("error", (error) => this.#log("debug", error, "connection failed"));
@@ -93,14 +123,62 @@ export class KafkaConnection {
 		return this.#heldBytes;
 	}
 
+	get protocol(): "kafka" {
+		return "kafka";
+	}
+
+	get principal(): string {
+		return this.#peer.principal;
+	}
+
+	/** As its last request had it. */
+	get clientName(): string {
+		return this.#clientName;
+	}
+
+	get remoteAddress(): string {
+		return this.#origin.remoteAddress;
+	}
+
+	/** Null: it was never seen to be slow or behind. */
+	get watch(): ClientWatch | null {
+		return this.#watch;
+	}
+
+	/** Looks how far the client is behind, and what it is waited for. */
+	look(nowMs: number): void {
+		const { lagRecords, unaskedSinceMs } = this.#origin.progress;
+		const unreadSinceMs = this.#unwrittenCount > 0 ? this.#unwrittenSinceMs : undefined;
+		// Most clients have everything at any time: they need none.
+		if (lagRecords === 0 && unreadSinceMs === undefined && this.#watch === null) return;
+		this.#watch ??= new ClientWatch();
+		this.#watch.look(nowMs, { unreadSinceMs, unaskedSinceMs, lagRecords });
+	}
+
+	/** Bytes of answers that the socket has not taken yet. */
+	get bufferedBytes(): number {
+		return this.#socket.writableLength;
+	}
+
 	/** Milliseconds for which nothing came and nothing was answered; 0 while a request is at work. */
 	idleMs(nowMs: number): number {
 		return this.#slots.length > 0 ? 0 : nowMs - this.#lastActiveMs;
 	}
 
+	/** Milliseconds for which the client has not said who it is; 0 when it has. */
+	unknownMs(nowMs: number): number {
+		const { sasl } = this.#origin;
+		return sasl === null || sasl.isAuthenticated ? 0 : nowMs - this.openedMs;
+	}
+
 	/** Whether produce requests wait for their answers. */
 	get isBusy(): boolean {
 		return this.#slots.length > this.#exclusiveCount || this.#unwrittenCount > 0;
+	}
+
+	/** Takes over who the client turned out to be before its first request. */
+	identify(principal: Principal): void {
+		this.#peer.become(principal);
 	}
 
 	/** Takes no further request; the connection ends when those at work are answered. */
@@ -113,7 +191,8 @@ export class KafkaConnection {
 
 	/** Ends the connection at once. */
 	destroy(reason?: string): void {
-		if (reason !== undefined) this.#host.log.warn({ ...this.#origin }, reason);
+		const { connectionId, remoteAddress } = this.#origin;
+		if (reason !== undefined) this.#host.log.warn({ connectionId, remoteAddress }, reason);
 		this.#socket.destroy();
 	}
 
@@ -140,12 +219,13 @@ export class KafkaConnection {
 	#advance(): void {
 		if (this.#isAdvancing || this.#isLeaving || this.#socket.destroyed) return;
 		this.#isAdvancing = true;
-		let mustWait = false;
+		let mustWait = this.#isThrottled;
 		try {
 			while (!mustWait && !this.#isLeaving && this.#frames.hasFrame()) {
 				const isProduce = this.#frames.apiKey === PRODUCE_KEY;
 				mustWait = !this.#mayStart(isProduce);
-				if (!mustWait) this.#start(this.#takeFrame(isProduce));
+				if (mustWait) this.#hurryFetch();
+				else this.#start(this.#takeFrame(isProduce));
 			}
 		} catch (error) {
 			this.#refuse(error);
@@ -156,6 +236,12 @@ export class KafkaConnection {
 		if (this.#isClosed) return;
 		if (mustWait && this.#frames.bytes >= WAITING_BYTES_MAX) this.#socket.pause();
 		else if (!mustWait && this.#socket.isPaused()) this.#socket.resume();
+	}
+
+	/** Fetches behind fetches wait: a client that keeps some on their way would ask all the time. */
+	#hurryFetch(): void {
+		const exchange = this.#slots[0]?.exchange;
+		if (exchange?.apiKey === FETCH_KEY && this.#frames.apiKey !== FETCH_KEY) exchange.hurry();
 	}
 
 	/** Of a produce request nothing is wanted when its handler returns: its bytes stay lent. */
@@ -169,6 +255,7 @@ export class KafkaConnection {
 	}
 
 	#mayStart(isProduce: boolean): boolean {
+		if (this.#isThrottled) return false;
 		if (this.#slots.length === 0) return this.#unwrittenCount === 0;
 		return (
 			isProduce &&
@@ -182,10 +269,17 @@ export class KafkaConnection {
 	/** Throws KafkaFrameError for what is no request that is served. */
 	#start(frame: Buffer): void {
 		const { api, header, reader, isVersionUnknown } = openRequest(frame, this.#host.apis);
-		const exchange = new Exchange(this.#host, this.#origin, header, frame);
+		this.#origin.sasl?.check(header.apiKey);
+		const exchange = new Exchange(this.#host, this.#origin, this.#peer, header, frame);
+		exchange.startedMs = this.#lastActiveMs;
+		const { connectionId } = this.#origin;
+		const { apiKey, apiVersion, correlationId, clientId } = header;
+		this.#host.log.trace({ connectionId, apiKey, apiVersion, correlationId, clientId }, "request");
+		this.#clientName = clientId;
 		if (this.#hasEnded) exchange.hurry();
 		const isProduce = header.apiKey === PRODUCE_KEY;
 		const bytes = frame.length;
+		if (this.#host.quotas.isAny) this.#charge(exchange, bytes);
 		const slot: Slot = { exchange, api, isProduce, bytes, isDone: false, body: null };
 		this.#slots.push(slot);
 		this.#inFlightBytes += frame.length;
@@ -209,6 +303,30 @@ export class KafkaConnection {
 		);
 	}
 
+	/**
+	 * Counts a request against the client's quotas. One that is too much is carried out, and the next
+	 * one waits. Who has not said who it is, is not counted.
+	 */
+	#charge(exchange: Exchange, bytes: number): void {
+		const { connectionId, remoteAddress: address, sasl } = this.#origin;
+		if (sasl !== null && (!sasl.isAuthenticated || isHandshake(exchange.apiKey))) return;
+		const { quotas } = this.#host;
+		this.#quota ??= quotas.connection({ protocol: "kafka", connectionId, address }, () => {
+			this.#advance();
+			this.#settle();
+			this.#endIfDone();
+		});
+		this.#quota.identify(this.#peer.principal, exchange.clientId);
+		this.#quota.charge("request", 1);
+		if (exchange.apiKey === PRODUCE_KEY) this.#quota.charge("produce", bytes);
+		exchange.quota = this.#quota;
+	}
+
+	/** Whether the client has to wait because of a quota. */
+	get #isThrottled(): boolean {
+		return this.#quota !== null && this.#quota.longestWaitMs > 0;
+	}
+
 	#answered(slot: Slot, body: WriteBody | null): void {
 		slot.isDone = true;
 		slot.body = body;
@@ -220,6 +338,9 @@ export class KafkaConnection {
 			this.#refuse(error, this.#slots[0]);
 			return;
 		}
+		const { sasl } = this.#origin;
+		if (sasl?.isRefused === true) this.leave();
+		else if (sasl?.isAuthenticated === true) this.#frames.allow(this.#host.frameBytesMax);
 		this.#advance();
 		this.#settle();
 		this.#endIfDone();
@@ -232,7 +353,7 @@ export class KafkaConnection {
 			if (slot === undefined || !slot.isDone) return;
 			this.#removeFrom(0, 1);
 			try {
-				if (slot.body === null) slot.exchange.end();
+				if (slot.body === null) this.#unanswered(slot.exchange);
 				else this.#write(slot.exchange, slot.api, slot.body);
 			} catch (error) {
 				// It is no slot any more: nobody else would give back what was lent for it.
@@ -247,19 +368,34 @@ export class KafkaConnection {
 		const { apiVersion, correlationId } = exchange;
 		writer.startFrame(correlationId, hasFlexibleResponseHeader(api, apiVersion));
 		body(writer);
+		for (const code of writer.errors) {
+			this.#host.requests.failed(exchange.apiKey, code);
+			if (!api.isAudited) auditRefusal(api.facts, code, exchange);
+		}
 		const chunks = writer.finishFrame();
 		this.#cork();
-		this.#unwrittenCount++;
+		if (this.#unwrittenCount++ === 0) this.#unwrittenSinceMs = this.#host.clock.monotonicMs();
 		const last = chunks.length - 1;
 		for (let index = 0; index < last; index++) this.#socket.write(chunks[index] as Uint8Array);
 		this.#socket.write(chunks[last] as Uint8Array, () => this.#written(exchange));
 	}
 
+	/** The protocol has no answer for it. */
+	#unanswered(exchange: Exchange): void {
+		const { clock, requests } = this.#host;
+		requests.answered(exchange.apiKey, clock.monotonicMs() - exchange.startedMs);
+		exchange.end();
+	}
+
 	#written(exchange: Exchange): void {
 		this.#unwrittenCount--;
 		exchange.end();
+		const { clock, requests } = this.#host;
+		const nowMs = clock.monotonicMs();
+		this.#unwrittenSinceMs = nowMs;
+		requests.answered(exchange.apiKey, nowMs - exchange.startedMs);
 		if (this.#isClosed) return;
-		this.#lastActiveMs = this.#host.clock.monotonicMs();
+		this.#lastActiveMs = nowMs;
 		this.#advance();
 		this.#settle();
 		this.#endIfDone();
@@ -307,6 +443,8 @@ export class KafkaConnection {
 	#endIfDone(): void {
 		if (!(this.#isLeaving || this.#hasEnded) || this.#isAdvancing) return;
 		if (this.#slots.length > 0 || this.#unwrittenCount > 0) return;
+		// What it has sent before it ended its side is still to be done.
+		if (!this.#isLeaving && this.#isThrottled && this.#frames.bytes > 0) return;
 		this.#socket.end();
 		this.#socket.destroySoon();
 	}
@@ -314,9 +452,12 @@ export class KafkaConnection {
 	#closed(): void {
 		if (this.#isClosed) return;
 		this.#isClosed = true;
+		this.#quota?.close();
 		this.#frames.clear();
 		for (const { exchange } of this.#removeFrom(0)) exchange.end();
 		this.#tellHeldBytes();
+		const { connectionId, remoteAddress } = this.#origin;
+		this.#host.log.debug({ connectionId, remoteAddress }, "connection closed");
 		this.#onClosed(this);
 	}
 
@@ -342,7 +483,7 @@ export class KafkaConnection {
 	}
 }
 
-/** An IPv4 address that came through an IPv6 socket, as IPv4. */
-function plainAddress(address: string): string {
-	return address.startsWith("::ffff:") ? address.slice("::ffff:".length) : address;
+/** Whether an API is part of a client's saying who it is. */
+function isHandshake(apiKey: number): boolean {
+	return apiKey === SASL_HANDSHAKE_KEY || apiKey === SASL_AUTHENTICATE_KEY;
 }

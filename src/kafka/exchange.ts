@@ -2,7 +2,12 @@
  * One request and its answer, as a handler sees them. Handlers are given the decoded request and
  * this; they return the response, or null where the protocol has none.
  */
+import type { ConnectionQuota } from "../quotas/connection-quota.ts";
+import type { Peer } from "../security/principal.ts";
+import { isAllowed, type ResourceKind } from "./access.ts";
+import type { FetchProgress } from "./fetch-progress.ts";
 import type { KafkaHost } from "./host.ts";
+import type { SaslSession } from "./sasl-session.ts";
 
 /** What a handler may know of the connection that a request came over. */
 export interface RequestOrigin {
@@ -12,6 +17,9 @@ export interface RequestOrigin {
 	readonly localAddress: string;
 	readonly localPort: number;
 	readonly remoteAddress: string;
+	/** How far the client has come in saying who it is; null where nobody is asked. */
+	readonly sasl: SaslSession | null;
+	readonly progress: FetchProgress;
 }
 
 const NO_BYTES = Buffer.alloc(0);
@@ -19,6 +27,8 @@ const NO_BYTES = Buffer.alloc(0);
 export class Exchange {
 	readonly host: KafkaHost;
 	readonly origin: RequestOrigin;
+	/** Who asks. */
+	readonly peer: Peer;
 	readonly apiKey: number;
 	readonly apiVersion: number;
 	readonly correlationId: number;
@@ -29,6 +39,10 @@ export class Exchange {
 	 * first awaits: its memory is used again then.
 	 */
 	frame: Buffer;
+	/** When it came, or when all before it were answered, on the clock's monotonic time. */
+	startedMs = 0;
+	/** What counts for the client; null where there are no quotas. */
+	quota: ConnectionQuota | null = null;
 	readonly #lent: Uint8Array[] = [];
 	#abandoned: (() => void) | null = null;
 	#isOver = false;
@@ -37,6 +51,7 @@ export class Exchange {
 	constructor(
 		host: KafkaHost,
 		origin: RequestOrigin,
+		peer: Peer,
 		header: {
 			readonly apiKey: number;
 			readonly apiVersion: number;
@@ -47,6 +62,7 @@ export class Exchange {
 	) {
 		this.host = host;
 		this.origin = origin;
+		this.peer = peer;
 		this.apiKey = header.apiKey;
 		this.apiVersion = header.apiVersion;
 		this.correlationId = header.correlationId;
@@ -62,6 +78,16 @@ export class Exchange {
 	/** Whether the answer is to wait for nothing that may come later. */
 	get isHurried(): boolean {
 		return this.#isHurried;
+	}
+
+	/** How long the client is to wait before its next request: what answers tell it, in ms. */
+	get throttleTimeMs(): number {
+		return this.quota === null ? 0 : Math.ceil(this.quota.longestWaitMs);
+	}
+
+	/** Whether the client may do with a resource what this API does (`access.ts`). */
+	allows(kind: ResourceKind, name: string): boolean {
+		return isAllowed(this.peer.access, this.apiKey, kind, name);
 	}
 
 	/** Lets go of the request's bytes while its answer is awaited. */

@@ -32,6 +32,8 @@ export interface FetchPartition {
 /** What was read of a partition. `records` is lent: the exchange gives it back. */
 export interface FetchRead extends FetchOutcome {
 	readonly records: Uint8Array;
+	/** How many there are. */
+	readonly recordCount: number;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -141,7 +143,7 @@ export class FetchRun {
 			switch (read.status) {
 				case "data": {
 					const view = read.data as Uint8Array;
-					const { highWatermark, nextOffset } = read;
+					const { highWatermark, nextOffset, records: recordCount } = read;
 					// Only the first batch of a whole answer may be larger than what is wanted.
 					if (view.length > bytesMax && this.#bytes > 0) {
 						this.#storage.release(view);
@@ -152,7 +154,13 @@ export class FetchRun {
 					this.#bytesCounted +=
 						nextOffset < highWatermark ? Math.max(view.length, bytesMax) : view.length;
 					// Not that of `offsets`, which may be older than the records.
-					return { ...nothingOf(offsets), highWatermark, bytes: view.length, records: view };
+					return {
+						...nothingOf(offsets),
+						highWatermark,
+						bytes: view.length,
+						records: view,
+						recordCount,
+					};
 				}
 				case "at_end":
 					return { ...nothingOf(offsets), highWatermark: read.highWatermark };
@@ -245,11 +253,25 @@ export class FetchRun {
 }
 
 function failed(code: number): FetchRead {
-	return { code, highWatermark: UNKNOWN, logStart: UNKNOWN, bytes: 0, records: NOTHING };
+	return {
+		code,
+		highWatermark: UNKNOWN,
+		logStart: UNKNOWN,
+		bytes: 0,
+		records: NOTHING,
+		recordCount: 0,
+	};
 }
 
 function nothingOf({ highWatermark, logStart }: PartitionOffsets): FetchRead {
-	return { code: CODES.NONE.code, highWatermark, logStart, bytes: 0, records: NOTHING };
+	return {
+		code: CODES.NONE.code,
+		highWatermark,
+		logStart,
+		bytes: 0,
+		records: NOTHING,
+		recordCount: 0,
+	};
 }
 
 /** A partition's offsets, or the code that says why there are none. */

@@ -45,7 +45,7 @@ export class FrameBlocks {
 }
 
 export class FrameAssembler {
-	readonly #frameBytesMax: number;
+	#frameBytesMax: number;
 	readonly #blocks: FrameBlocks;
 	/** What was kept of earlier chunks lies in `#kept` from `#start` to `#end`. */
 	#kept: Buffer = NO_BYTES;
@@ -60,6 +60,11 @@ export class FrameAssembler {
 	constructor(frameBytesMax: number, blocks: FrameBlocks) {
 		this.#frameBytesMax = frameBytesMax;
 		this.#blocks = blocks;
+	}
+
+	/** Has frames be so long from now on. */
+	allow(frameBytesMax: number): void {
+		this.#frameBytesMax = frameBytesMax;
 	}
 
 	/** Bytes that have come and were not taken as frames yet. */

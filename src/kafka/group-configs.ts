@@ -1,5 +1,5 @@
 /** The configuration of consumer groups (KIP-848) in the form in which DescribeConfigs tells it. */
-import { OPTIONS } from "../config.ts";
+import { OPTIONS } from "../config/options.ts";
 import type { GroupConfigDescription } from "../groups/group-configs.ts";
 import { CONFIG_SOURCE, type ConfigEntry, type ConfigSynonym } from "./config-entries.ts";
 import type { Exchange } from "./exchange.ts";

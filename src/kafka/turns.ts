@@ -3,7 +3,9 @@
  * one small request, so nothing else bounds how long it would hold everybody up.
  */
 import type { Clock } from "../clock.ts";
-import type { ServedApi, WriteBody } from "./api.ts";
+import { nextTurn } from "../next-turn.ts";
+import { type ServedApi, type WriteBody, withThrottle } from "./api.ts";
+import { auditRefusal } from "./audited.ts";
 import type { Exchange } from "./exchange.ts";
 import type { KafkaApi } from "./wire/schema.ts";
 
@@ -33,7 +35,7 @@ export class Turns {
 	/** To be awaited between two pieces of work; resolves at once while the turn is young. */
 	async pause(): Promise<void> {
 		if (!this.isDue) return;
-		await new Promise((resolve) => setImmediate(resolve));
+		await nextTurn();
 		this.#sinceMs = this.#clock.monotonicMs();
 	}
 }
@@ -44,6 +46,7 @@ type ElementOf<Elements> = Elements extends readonly (infer Element)[] ? Element
 export interface LongResponse<Response, Key extends keyof Response> {
 	/** The other fields. */
 	readonly rest: Omit<Response, Key>;
+	/** -1: the array is null. */
 	readonly count: number;
 	/** The element at an index, asked for once and in order. */
 	readonly elementAt: (index: number) => ElementOf<Response[Key]>;
@@ -61,12 +64,14 @@ export function serveLongApi<Request, Response, Key extends keyof Response>(
 		request: Request,
 		exchange: Exchange,
 	) => LongResponse<Response, Key> | Promise<LongResponse<Response, Key>>,
+	{ isAudited = false } = {},
 ): ServedApi {
 	return {
 		facts: api,
+		isAudited,
 		async serve(reader, exchange) {
 			const response = await handle(api.readRequest(reader, exchange.apiVersion), exchange);
-			return writeInTurns(api, key, response, exchange);
+			return writeInTurns(api, key, response, exchange, isAudited);
 		},
 	};
 }
@@ -80,19 +85,29 @@ async function writeInTurns<Request, Response, Key extends keyof Response>(
 	key: Key,
 	{ rest, count, elementAt }: LongResponse<Response, Key>,
 	exchange: Exchange,
+	isAudited: boolean,
 ): Promise<WriteBody | null> {
 	const { apiVersion, host } = exchange;
 	const isFlexible = apiVersion >= api.flexibleFrom;
 	const lengthBytes = isFlexible ? 1 : 4;
 	const tagBytes = isFlexible ? 1 : 0;
+	let restErrors = 0;
+	const told = withThrottle(rest, exchange);
 	const write = (elements: ElementOf<Response[Key]>[]): Uint8Array => {
 		// The cast puts the field back that `rest` lacks.
-		const response = { ...rest, [key]: elements } as unknown as Response;
+		const response = { ...told, [key]: elements } as unknown as Response;
 		host.writer.start();
 		api.writeResponse(host.writer, response, apiVersion);
+		const codes = host.writer.errors.slice(restErrors);
+		for (const code of codes) {
+			host.requests.failed(exchange.apiKey, code);
+			if (!isAudited) auditRefusal(api, code, exchange);
+		}
 		return host.writer.finish();
 	};
 	const empty = write([]);
+	// Written again, in front of the elements, with every piece.
+	restErrors = host.writer.errors.length;
 	const head = empty.subarray(0, empty.length - lengthBytes - tagBytes);
 	const pieces: Uint8Array[] = [];
 	const turns = new Turns(host.clock);

@@ -1,4 +1,4 @@
-/** Where the control plane's own state lives: topics now; users, access rules and quotas later. */
+/** Where the control plane's own state lives: topics, users, access rules, quotas. */
 
 /** One key to set, or to remove where the value is null. */
 export interface MetadataChange {

@@ -149,6 +149,138 @@ export interface RecoveryFinding {
 	detail: string;
 }
 
+export type AclResourceName =
+	| "topic"
+	| "group"
+	| "cluster"
+	| "transactional_id"
+	| "delegation_token"
+	| "user";
+
+/** `match` stands in filters alone: all patterns that a name falls under. */
+export type AclPatternName = "literal" | "prefixed" | "match";
+
+export type AclOperationName =
+	| "all"
+	| "read"
+	| "write"
+	| "create"
+	| "delete"
+	| "alter"
+	| "describe"
+	| "cluster_action"
+	| "describe_configs"
+	| "alter_configs"
+	| "idempotent_write"
+	| "create_tokens"
+	| "describe_tokens"
+	| "two_phase_commit";
+
+/** An access rule: who may or may not do what with which resource, from where. */
+export interface AclRule {
+	resource: AclResourceName;
+	/** `*`: all. */
+	name: string;
+	pattern: AclPatternName;
+	/** Such as `User:alice`; `User:*`: all. */
+	principal: string;
+	/** `*`: all. */
+	host: string;
+	operation: AclOperationName;
+	permission: "allow" | "deny";
+}
+
+/** What is left out matches everything. */
+export type AclFilter = Partial<AclRule>;
+
+/** Whom a quota is for; "": everybody for whom there is none by name. Absent: whoever it is. */
+export interface QuotaTarget {
+	user?: string;
+	client_id?: string;
+}
+
+/** Most a second, by the name of the quota, such as `producer_byte_rate`. */
+export interface QuotaEntry extends QuotaTarget {
+	rates: { [quota: string]: number };
+}
+
+/** A connection, or over HTTP a user at an address, that has to wait because of a quota. */
+export interface ThrottledClient {
+	protocol: "kafka" | "websocket" | "http";
+	/** Tells it from the other connections of the broker. */
+	connection: number;
+	address: string;
+	user: string;
+	client_id: string;
+	/** What it is over, and the rate that this allows. */
+	quota: string;
+	rate: number;
+	/** Whom the quota is set for. */
+	set_for: QuotaTarget;
+	/** How long it has to wait yet, in milliseconds. */
+	left_ms: number;
+}
+
+/** A notice that the client is over a quota: it is to wait before it does more of that. */
+export interface ThrottledNotice {
+	throttle_ms: number;
+	quota: string;
+}
+
+/**
+ * Why a client is slow: it takes nothing of what it was sent; records wait that it grants no credit
+ * for, or fetches not; it reads, and what it has not read grows all the same.
+ */
+export type SlowReason = "not_reading" | "not_asking" | "falling_behind";
+
+/** A connection of a client, over either protocol. Times are in milliseconds since 1970. */
+export interface ClientDescription {
+	/** Of the connection; rises from one to the next. */
+	id: number;
+	protocol: "kafka" | "websocket";
+	principal: string;
+	/** What it calls itself; "": it has not said. */
+	client: string;
+	address: string;
+	connected_ms: number;
+	/** Bytes that it was sent and has not taken. */
+	pending_bytes: number;
+	/** Records that it reads and has not been sent, as they were last counted. */
+	lag_records: number;
+	/** nil: it is not slow. */
+	slow: { reason: SlowReason; since_ms: number } | null;
+}
+
+/** Somebody who may log in, and what is kept of their password, which nobody is told. */
+export interface UserDescription {
+	user: string;
+	/** By mechanism (`SCRAM-SHA-256`, `SCRAM-SHA-512`), how often the password is hashed. */
+	credentials: { mechanism: string; iterations: number }[];
+}
+
+/**
+ * Who says what a setting of the broker is: somebody while it ran, for this broker or for all of
+ * the cluster; flags, environment and file at its start; or the built-in default.
+ */
+export type BrokerConfigSource = "broker" | "cluster" | "start" | "default";
+
+/** One setting of the broker: an option, or a default of topics. */
+export interface BrokerConfigEntry {
+	name: string;
+	/** What is in force; nil: nothing is set, and another setting counts. */
+	value: string | null;
+	/** "BOOLEAN", "INT", "LONG", "STRING" and the like, as Kafka calls them. */
+	type: string;
+	source: BrokerConfigSource;
+	/** configs.alter cannot set it. */
+	read_only: boolean;
+	/** It is what it was at the start; what the file says now counts from the next one on. */
+	needs_restart: boolean;
+	doc: string;
+	/** Every value that there is for it, of weaker settings too, the one in force first. */
+	values: { name: string; value: string; source: BrokerConfigSource }[];
+}
+
 /** Takes, answers: by the call's name. */
 export interface Calls {
 	"topics.create": {
@@ -284,6 +416,84 @@ export interface Calls {
 	};
 	/** Answered when it is durable. */
 	"groups.delete": { takes: { group: string }; answers: Record<string, never> };
+	"acls.list": {
+		takes: AclFilter & {
+			/** Go on behind this: `next` of the answer before. */
+			after?: string;
+		};
+		answers: { acls: AclRule[]; next: string | null };
+	};
+	/** Answered when they are durable and in force; those that are there already stay. */
+	"acls.create": { takes: { acls: AclRule[] }; answers: Record<string, never> };
+	/** Answered when they are gone for good. */
+	"acls.delete": { takes: AclFilter; answers: { deleted: number } };
+	/** Those of a user or client id, or all. */
+	"quotas.list": {
+		takes: QuotaTarget & {
+			/** Go on behind this: `next` of the answer before. */
+			after?: string;
+		};
+		answers: { quotas: QuotaEntry[]; next: string | null };
+	};
+	/** Sets rates, nil removes them; answered when that is durable and in force. */
+	"quotas.set": {
+		takes: QuotaTarget & { rates: { [quota: string]: number | null } };
+		answers: Record<string, never>;
+	};
+	/** Who waits now, at most 1,000. */
+	"quotas.throttled": { takes: Record<string, never>; answers: { clients: ThrottledClient[] } };
+	"users.list": {
+		takes: {
+			/** Go on behind this name. */
+			after?: string;
+			/** Most users in one answer, 1 to 1,000; default 1,000. */
+			limit?: number;
+		};
+		/** In the order of their names' code units. */
+		answers: { users: UserDescription[]; more: boolean };
+	};
+	/** Makes a user, or gives one another password; durable and in force when answered. */
+	"users.set": {
+		/** A name of 1 to 1,024 bytes, a password of 1 to 65,536. */
+		takes: { user: string; password: string };
+		answers: Record<string, never>;
+	};
+	/** Durable and in force when answered. */
+	"users.delete": { takes: { user: string }; answers: Record<string, never> };
+	/** In the order of their names. */
+	"configs.describe": {
+		takes: Record<string, never>;
+		answers: { configs: BrokerConfigEntry[] };
+	};
+	/** Makes all changes or none; durable and in force when answered, with what there is then. */
+	"configs.alter": {
+		takes: {
+			/** nil: back to what else is said of it. Names not mentioned stay. */
+			configs: { [name: string]: string | null };
+			/** For this broker, which wins and is the default, or for all of the cluster. */
+			level?: "broker" | "cluster";
+			/** true: check everything and change nothing. */
+			validate_only?: boolean;
+		};
+		answers: { configs: BrokerConfigEntry[] };
+	};
+	/** A ticket lets one client in as the caller, once, until `expires_ms`. */
+	"tickets.create": {
+		takes: Record<string, never>;
+		answers: { ticket: string; expires_ms: number };
+	};
+	"clients.list": {
+		takes: {
+			/** Go on behind this id. */
+			after?: number;
+			/** Most clients in one answer, 1 to 1,000; default 1,000. */
+			limit?: number;
+			/** true: those alone that are slow. */
+			slow?: boolean;
+		};
+		/** In the order of their ids. */
+		answers: { clients: ClientDescription[]; more: boolean };
+	};
 	"cluster.describe": {
 		takes: Record<string, never>;
 		answers: {
@@ -323,8 +533,20 @@ export type CallName = keyof Calls;
 export type CallArguments<Name extends CallName> = Calls[Name]["takes"];
 export type CallAnswer<Name extends CallName> = Calls[Name]["answers"];
 
+/** Most rules in one answer of acls.list, and in one acls.create. */
+export const ACLS_LISTED_MAX = 1_000;
+
+/** Most quotas in one answer of quotas.list. */
+export const QUOTAS_LISTED_MAX = 1_000;
+
+/** Most clients in one answer of clients.list. */
+export const CLIENTS_LISTED_MAX = 1_000;
+
 /** Most groups in one answer of groups.list. */
 export const GROUPS_LISTED_MAX = 1_000;
 
 /** Most topics in one answer of topics.list. */
 export const TOPICS_LISTED_MAX = 1_000;
+
+/** Most users in one answer of users.list. */
+export const USERS_LISTED_MAX = 1_000;

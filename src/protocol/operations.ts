@@ -79,4 +79,5 @@ export const FEATURES = [
 	"verify.status",
 	"verify.partition",
 	"groups",
+	"tickets",
 ] as const;

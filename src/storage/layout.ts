@@ -107,3 +107,28 @@ export const EVENT_TOKEN = 1;
 export const EVENT_VISIBLE = 2;
 /** Kind of an event: topic handle, 0; files of the topic are gone: its windows are given up. */
 export const EVENT_UNMAP = 3;
+
+/** Bounds of a histogram of latencies, each twice the one before. */
+export const LATENCY_BUCKETS = 20;
+/** The first of them in microseconds. */
+export const LATENCY_BUCKET_FIRST_US = 64;
+
+/** Numbers about syncs of files. */
+export const SYNC_STRIDE = 22;
+/** How long all of them took together, in nanoseconds. */
+export const SYNC_NANOSECONDS = 0;
+/** From here on: how many were within each bound and not the one before; last, within none. */
+export const SYNC_COUNTS = 1;
+
+/** Numbers about some partitions of a topic. */
+export const TOPIC_STRIDE = 5;
+/** Partitions of the topic. */
+export const TOPIC_PARTITIONS = 0;
+/** Bytes of the segments. */
+export const TOPIC_BYTES = 1;
+/** Segments. */
+export const TOPIC_SEGMENTS = 2;
+/** Damaged ranges that readers are led past. */
+export const TOPIC_DAMAGED_RANGES = 3;
+/** Partitions that take no more records until the broker starts again. */
+export const TOPIC_FAILED_PARTITIONS = 4;

@@ -1,25 +1,38 @@
 /**
- * The mapped memory that deliveries are views of: one ArrayBuffer a read window, kept while it is
- * in use or recently was. The core bounds what it caches itself; this bounds what the event loop
- * holds beyond.
+ * The mapped memory that deliveries are views of: a window is held while it is in use or recently
+ * was. The core bounds what it caches itself; this bounds what the event loop holds beyond.
  *
- * A window whose topic was deleted is detached as soon as no view is lent out, so that the disk
- * blocks are given back at once instead of at the next garbage collection.
+ * Most windows are placed in a slot: a range of addresses with one ArrayBuffer, made once, that
+ * shows one window after the other. So a view must not be looked at once it was given back: its
+ * bytes may be those of another window, maybe of another topic. While it is lent, they stay.
+ *
+ * A window with addresses of its own has its own ArrayBuffer, which is detached when the window is
+ * given up, so that the disk blocks of a deleted topic are given back at once instead of at the
+ * next garbage collection.
  */
 interface ReadWindow {
 	readonly id: number;
 	readonly topic: number;
 	readonly buffer: ArrayBuffer;
+	/** Whether `buffer` shows other windows after this one. */
+	readonly isSlotted: boolean;
 	lentCount: number;
-	/** No longer in the cache: detach it when the last view comes back. */
+	/** No longer in the cache: it is given up when the last view comes back. */
 	isDropped: boolean;
 }
 
 /** The part of the core that maps. */
 export interface WindowSource {
-	/** The window's memory, or null when the core has given it up meanwhile. */
-	map(id: number): ArrayBuffer | null;
-	/** Unmaps at once, leaving the buffer with no bytes. */
+	/**
+	 * Has the window's memory stay until `release`. The slot that it is placed in, -1 for a window
+	 * with addresses of its own, null when the core has given it up meanwhile.
+	 */
+	hold(id: number): number | null;
+	/** The memory of a window that is held, or of the whole of its slot. */
+	buffer(id: number): ArrayBuffer;
+	/** Undoes a `hold`: unless somebody else has the window, its slot is another's from now on. */
+	release(id: number): void;
+	/** Gives the buffer's memory back at once, leaving it with no bytes. */
 	detach(buffer: ArrayBuffer): void;
 }
 
@@ -28,9 +41,11 @@ export class ReadWindows {
 	readonly #bytesMax: number;
 	/** In the order of last use. */
 	readonly #windows = new Map<number, ReadWindow>();
-	readonly #byBuffer = new WeakMap<ArrayBufferLike, ReadWindow>();
+	/** By the number of the slot. */
+	readonly #slotBuffers = new Map<number, ArrayBuffer>();
+	readonly #lent = new Map<Uint8Array, ReadWindow>();
 	#bytes = 0;
-	#lentCount = 0;
+	#isClosed = false;
 
 	/** Windows of more than `bytesMax` bytes are held only while views of them are lent out. */
 	constructor(source: WindowSource, bytesMax: number) {
@@ -45,32 +60,33 @@ export class ReadWindows {
 
 	/** Views that are lent out. */
 	get lentCount(): number {
-		return this.#lentCount;
+		return this.#lent.size;
 	}
 
 	/**
 	 * A view of `bytes` bytes from `start` in window `id` of `topic`; null when the window is gone
-	 * and the read has to be repeated. The view is lent: nobody writes to it, and it comes back by
-	 * `release`.
+	 * and the read has to be repeated. The view is lent: nobody writes to it, it comes back by
+	 * `release`, and nobody looks at it afterwards.
 	 */
 	lend(id: number, topic: number, start: number, bytes: number): Uint8Array | null {
-		const window = this.#windows.get(id) ?? this.#map(id, topic);
+		const window = this.#windows.get(id) ?? this.#hold(id, topic);
 		if (window === null) return null;
 		this.#windows.delete(id);
 		this.#windows.set(id, window);
+		const view = new Uint8Array(window.buffer, start, bytes);
 		window.lentCount++;
-		this.#lentCount++;
+		this.#lent.set(view, window);
 		this.#evict();
-		return new Uint8Array(window.buffer, start, bytes);
+		return view;
 	}
 
-	/** Takes a lent view back. */
+	/** Takes a lent view back; one that is not lent is none of its business. */
 	release(view: Uint8Array): void {
-		const window = this.#byBuffer.get(view.buffer);
+		const window = this.#lent.get(view);
 		if (window === undefined) return;
+		this.#lent.delete(view);
 		window.lentCount--;
-		this.#lentCount--;
-		if (window.isDropped && window.lentCount === 0) this.#source.detach(window.buffer);
+		if (window.isDropped && window.lentCount === 0) this.#giveUp(window);
 	}
 
 	/** Gives up every window of a topic. */
@@ -80,17 +96,25 @@ export class ReadWindows {
 		}
 	}
 
-	/** Gives up every window. */
-	clear(): void {
+	/** Gives up every window, for good. */
+	close(): void {
 		for (const window of this.#windows.values()) this.#drop(window);
+		this.#isClosed = true;
+		for (const buffer of this.#slotBuffers.values()) this.#detachUnlessLent(buffer);
+		this.#slotBuffers.clear();
 	}
 
-	#map(id: number, topic: number): ReadWindow | null {
-		const buffer = this.#source.map(id);
-		if (buffer === null) return null;
-		const window = { id, topic, buffer, lentCount: 0, isDropped: false };
+	#hold(id: number, topic: number): ReadWindow | null {
+		const slot = this.#source.hold(id);
+		if (slot === null) return null;
+		const isSlotted = slot >= 0;
+		let buffer = this.#slotBuffers.get(slot);
+		if (buffer === undefined) {
+			buffer = this.#source.buffer(id);
+			if (isSlotted) this.#slotBuffers.set(slot, buffer);
+		}
+		const window = { id, topic, buffer, isSlotted, lentCount: 0, isDropped: false };
 		this.#windows.set(id, window);
-		this.#byBuffer.set(buffer, window);
 		this.#bytes += buffer.byteLength;
 		return window;
 	}
@@ -106,6 +130,17 @@ export class ReadWindows {
 		this.#windows.delete(window.id);
 		this.#bytes -= window.buffer.byteLength;
 		window.isDropped = true;
-		if (window.lentCount === 0) this.#source.detach(window.buffer);
+		if (window.lentCount === 0) this.#giveUp(window);
+	}
+
+	#giveUp({ id, buffer, isSlotted }: ReadWindow): void {
+		this.#source.release(id);
+		if (!isSlotted) this.#source.detach(buffer);
+		else if (this.#isClosed) this.#detachUnlessLent(buffer);
+	}
+
+	#detachUnlessLent(buffer: ArrayBuffer): void {
+		for (const window of this.#lent.values()) if (window.buffer === buffer) return;
+		this.#source.detach(buffer);
 	}
 }

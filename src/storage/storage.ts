@@ -36,6 +36,8 @@ import {
 	READ_VIEW_START,
 	READ_WINDOW,
 	SPREAD_STRIDE,
+	SYNC_STRIDE,
+	TOPIC_STRIDE,
 } from "./layout.ts";
 import { LoopHold } from "./loop-hold.ts";
 import { call, callAsync, fromNative } from "./native-error.ts";
@@ -106,6 +108,8 @@ export class Storage {
 	readonly #channel: number;
 	readonly #frameResult = new Float64Array(FRAME_STRIDE + SPREAD_ROWS_MAX * SPREAD_STRIDE);
 	readonly #readNumbers = new Float64Array(READ_STRIDE);
+	readonly #syncNumbers = new Float64Array(SYNC_STRIDE);
+	readonly #topicNumbers = new Float64Array(TOPIC_STRIDE);
 	readonly #offsetNumbers = new Float64Array(5);
 	readonly #events = new Float64Array(EVENTS_DRAINED_MAX * EVENT_STRIDE);
 	readonly #scratch = new Uint8Array(SCRATCH_BYTES);
@@ -132,6 +136,7 @@ export class Storage {
 		code: 0,
 	};
 	#connections = 0;
+	#coldReads = 0;
 	#isClosed = false;
 	#isChannelClosed = false;
 
@@ -156,8 +161,10 @@ export class Storage {
 		};
 		this.#watches = new PartitionWatches(watchSource, this.#hold);
 		const windowSource = {
-			map: (id: number) => native.mapWindow(store, id),
-			detach: (buffer: ArrayBuffer) => native.detachWindow(buffer),
+			hold: (id: number) => native.holdWindow(store, this.#channel, id),
+			buffer: (id: number) => native.windowBuffer(this.#channel, id),
+			release: (id: number) => native.releaseWindow(this.#channel, id),
+			detach: (buffer: ArrayBuffer) => native.detachBuffer(buffer),
 		};
 		this.#windows = new ReadWindows(
 			windowSource,
@@ -211,7 +218,7 @@ export class Storage {
 	async close(): Promise<void> {
 		if (this.#isClosed) return;
 		this.#isClosed = true;
-		this.#windows.clear();
+		this.#windows.close();
 		try {
 			await callAsync(() => this.#native.closeStore(this.#store, this.#channel));
 		} finally {
@@ -379,6 +386,27 @@ export class Storage {
 		return call(() => this.#native.storeStatistics(this.#store, this.#channel));
 	}
 
+	/** Reads that had to wait for the disk since this was opened. */
+	get coldReads(): number {
+		return this.#coldReads;
+	}
+
+	/** Syncs that somebody waited for, as SYNC_ of layout.ts; gone at the next call. */
+	syncFigures(): Float64Array {
+		call(() => this.#native.syncFigures(this.#store, this.#syncNumbers));
+		return this.#syncNumbers;
+	}
+
+	/**
+	 * What `count` partitions of a topic, from a number on, have on disk, as TOPIC_ of layout.ts;
+	 * gone at the next call. Throws UNKNOWN_TOPIC_OR_PARTITION.
+	 */
+	topicFigures(topic: TopicHandle, from: number, count: number): Float64Array {
+		const numbers = this.#topicNumbers;
+		call(() => this.#native.topicFigures(this.#store, topic, from, count, numbers));
+		return numbers;
+	}
+
 	/** A number for a connection, whatever its protocol, that no other of this loop has or had. */
 	nextConnection(): number {
 		this.#connections += 1;
@@ -409,6 +437,22 @@ export class Storage {
 	 */
 	giveUpReserve(): Promise<boolean> {
 		return callAsync(() => this.#native.giveUpReserve(this.#store));
+	}
+
+	/** In memory: fills the disk, or makes room on it. INVALID_ARGUMENT elsewhere, also below. */
+	setDiskFull(isFull: boolean): Promise<void> {
+		return callAsync(() => this.#native.setDiskFull(this.#store, isFull));
+	}
+
+	/** In memory: has flushes take at least so long. */
+	setFlushDelay(delayMs: number): void {
+		call(() => this.#native.setFlushDelay(this.#store, delayMs));
+	}
+
+	/** In memory: lets time pass. What comes due by it is done when the promise resolves. */
+	advanceClock(milliseconds: number): Promise<void> {
+		call(() => this.#native.advanceClock(this.#store, milliseconds));
+		return callAsync(() => this.#native.settleStore(this.#store));
 	}
 
 	/**
@@ -657,6 +701,7 @@ export class Storage {
 		const result = this.#read;
 		const status = numbers[READ_STATUS] as number;
 		result.status = STATUSES[status] ?? "data";
+		if (result.status === "loading") this.#coldReads++;
 		result.data = null;
 		result.nextOffset = numbers[READ_NEXT_OFFSET] as number;
 		result.records = numbers[READ_RECORDS] as number;

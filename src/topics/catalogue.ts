@@ -12,8 +12,10 @@
 import { randomUUID } from "node:crypto";
 
 import { MillraceError } from "../errors.ts";
+import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
+import { nextTurn } from "../next-turn.ts";
 import type { TopicHandle, TopicLogConfig } from "../storage/storage.ts";
 import {
 	type ConfigurationDescription,
@@ -24,7 +26,7 @@ import {
 	type TopicOverrides,
 	topicLogConfig,
 } from "./configuration.ts";
-import { isInternalTopic } from "./internal-topics.ts";
+import { isInternalTopic, isWrittenLast } from "./internal-topics.ts";
 import { checkTopicName, collisionKey } from "./names.ts";
 import { BUILT_IN_DEFAULTS, type TopicDefaults } from "./topic-defaults.ts";
 import {
@@ -120,9 +122,11 @@ export type TopicChange =
 	| { readonly kind: "altered"; readonly topic: Topic; readonly before: Topic }
 	| { readonly kind: "deleted"; readonly topic: Topic };
 
+/** Topics that are given other defaults before the loop takes its next turn. */
+const TOPICS_A_TURN = 200;
+
 export class TopicCatalogue {
-	/** What topics have that do not set it themselves. */
-	readonly defaults: TopicDefaults;
+	#defaults: TopicDefaults;
 	readonly #storage: TopicStorage;
 	readonly #metadata: MetadataWriter;
 	readonly #options: CatalogueOptions;
@@ -136,8 +140,7 @@ export class TopicCatalogue {
 	readonly #collisions = new Map<string, string>();
 	readonly #listeners = new Set<(change: TopicChange) => void>();
 	readonly #deletions = new Set<Promise<void>>();
-	/** Settles when the last mutation asked for is done; never rejects. */
-	#lastMutation: Promise<unknown> = Promise.resolve();
+	readonly #mutations = new InOrder();
 	/** Why mutations are refused from here on, once set. */
 	#refusal: MillraceError | undefined;
 
@@ -145,7 +148,7 @@ export class TopicCatalogue {
 		this.#storage = storage;
 		this.#metadata = metadata;
 		this.#options = options;
-		this.defaults = options.defaults ?? BUILT_IN_DEFAULTS;
+		this.#defaults = options.defaults ?? BUILT_IN_DEFAULTS;
 	}
 
 	/**
@@ -176,6 +179,30 @@ export class TopicCatalogue {
 		const isCleared = await catalogue.#finishDeletions(deleted);
 		if (isCleared) await storage.setAsideUnclaimed();
 		return catalogue;
+	}
+
+	/** What topics have that do not set it themselves. */
+	get defaults(): TopicDefaults {
+		return this.#defaults;
+	}
+
+	/**
+	 * Gives topics other defaults; resolves when all have them. Rejects with SHUTTING_DOWN, or where
+	 * the metadata takes no changes any more.
+	 */
+	setDefaults(defaults: TopicDefaults): Promise<void> {
+		return this.#mutate(async () => {
+			this.#defaults = defaults;
+			for (const [index, before] of this.list().entries()) {
+				const topic = { ...before, logConfig: this.#logConfig(before) };
+				this.#storage.configureTopic(topic.handle, topic.logConfig);
+				this.#put(topic);
+				this.#tell({ kind: "altered", topic, before });
+				if (index % TOPICS_A_TURN === TOPICS_A_TURN - 1) {
+					await nextTurn();
+				}
+			}
+		});
 	}
 
 	/** Whether the files of all of them are gone. */
@@ -406,13 +433,13 @@ export class TopicCatalogue {
 	 */
 	async close(): Promise<void> {
 		this.#refusal ??= new MillraceError("SHUTTING_DOWN");
-		await this.#lastMutation;
+		await this.#mutations.done();
 		await Promise.all(this.#deletions);
-		await this.#lastMutation;
+		await this.#mutations.done();
 	}
 
 	#logConfig({ name, overrides }: TopicRecord): TopicLogConfig {
-		return topicLogConfig(overrides, this.defaults, isInternalTopic(name));
+		return topicLogConfig(overrides, this.defaults, isWrittenLast(name));
 	}
 
 	#opened(record: TopicRecord, handle: TopicHandle | undefined): Topic {
@@ -443,13 +470,7 @@ export class TopicCatalogue {
 	/** Runs `work` after all earlier mutations. */
 	#mutate<Result>(work: () => Promise<Result>): Promise<Result> {
 		const refusal = this.#refusal ?? this.#metadata.refusal;
-		return refusal === undefined ? this.#enqueue(work) : Promise.reject(refusal);
-	}
-
-	#enqueue<Result>(work: () => Promise<Result>): Promise<Result> {
-		const result = this.#lastMutation.then(work);
-		this.#lastMutation = result.catch(() => undefined);
-		return result;
+		return refusal === undefined ? this.#mutations.run(work) : Promise.reject(refusal);
 	}
 
 	/** Removes the files of a topic that is deleted already, then its tombstone. */
@@ -457,7 +478,7 @@ export class TopicCatalogue {
 		const removal = this.#storage
 			.deleteTopic(topic.handle)
 			.then(() =>
-				this.#enqueue(() =>
+				this.#mutations.run(() =>
 					this.#metadata.commit([{ key: deletedTopicKey(topic.topicId), value: null }]),
 				),
 			);

@@ -3,6 +3,12 @@
  * defaults of the configuration table. Most settings of topics have one such option; times have
  * several, of which the one with the finest unit that is given counts.
  */
+import {
+	type ConfigOverrides,
+	NO_OVERRIDES,
+	type OverrideLevel,
+	overrideOf,
+} from "../config/overrides.ts";
 import { CONFIGURATION, type FixedEntry, type WorkingEntry } from "./configuration-table.ts";
 import { parseValue, type ValueType } from "./configuration-value.ts";
 
@@ -21,11 +27,14 @@ export interface DefaultOption {
 	readonly isFixed: boolean;
 }
 
-/** A value that there is for a default: given to the broker, or built in. */
+/**
+ * A value that there is for a default: set while the broker ran, for it or for all of the cluster,
+ * given at its start, or built in.
+ */
 export interface DefaultValue {
 	readonly name: string;
 	readonly value: string;
-	readonly isGiven: boolean;
+	readonly source: OverrideLevel | "start" | "built-in";
 }
 
 const MINUTE_MS = 60_000n;
@@ -143,13 +152,18 @@ export function parseDefault(option: DefaultOption, text: string): string {
 
 export class TopicDefaults {
 	readonly #given: ReadonlyMap<string, string>;
+	readonly #overrides: ConfigOverrides;
 
-	/** `given`: canonical values by the names of options; the others are at their defaults. */
-	constructor(given: ReadonlyMap<string, string>) {
+	/**
+	 * `given`: canonical values by the names of options, which `overrides` wins over; the others are
+	 * at their defaults.
+	 */
+	constructor(given: ReadonlyMap<string, string>, overrides: ConfigOverrides = NO_OVERRIDES) {
 		for (const name of given.keys()) {
 			if (!DEFAULT_OPTIONS.has(name)) throw new Error(`${name} is no default of topics`);
 		}
 		this.#given = given;
+		this.#overrides = overrides;
 	}
 
 	/** What a topic has that does not set it, in canonical form. Undefined for unknown settings. */
@@ -167,7 +181,7 @@ export class TopicDefaults {
 
 	#givenFor(setting: string): string | undefined {
 		for (const { name, unit } of OPTIONS_OF_SETTING.get(setting) ?? []) {
-			const value = this.#given.get(name);
+			const value = overrideOf(this.#overrides, name) ?? this.#given.get(name);
 			if (value !== undefined) return ofUnit(value, unit);
 		}
 		return undefined;
@@ -180,20 +194,25 @@ export class TopicDefaults {
 	}
 
 	/**
-	 * The value of an option and what would count without it: given ones before built-in ones,
-	 * stronger ones first. As in Kafka what stands before the option's own name is left out, and with
-	 * it everything where the option itself has no value: `log.retention.ms` has none while only
-	 * `log.retention.hours` is given, although topics keep records by that.
+	 * The value of an option and what would count without it: what was set before what was given
+	 * before what is built in, stronger ones first. As in Kafka what stands before the option's own
+	 * name is left out, and with it everything where the option itself has no value:
+	 * `log.retention.ms` has none while only `log.retention.hours` is given, although topics keep
+	 * records by that.
 	 */
 	valuesOf(option: DefaultOption): readonly DefaultValue[] {
 		const chain = OPTIONS_OF_SETTING.get(option.setting) ?? [];
 		const values: DefaultValue[] = [];
-		for (const { name } of chain) {
-			const value = this.#given.get(name);
-			if (value !== undefined) values.push({ name, value, isGiven: true });
+		const { broker, cluster } = this.#overrides;
+		const sources = { broker, cluster, start: this.#given };
+		for (const source of ["broker", "cluster", "start"] as const) {
+			for (const { name } of chain) {
+				const value = sources[source].get(name);
+				if (value !== undefined) values.push({ name, value, source });
+			}
 		}
 		for (const { name, default: value } of chain) {
-			if (value !== null) values.push({ name, value, isGiven: false });
+			if (value !== null) values.push({ name, value, source: "built-in" });
 		}
 		const own = values.findIndex(({ name }) => name === option.name);
 		return own === -1 ? [] : values.slice(own);

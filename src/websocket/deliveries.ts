@@ -37,6 +37,11 @@ export class Deliveries {
 		this.#backedUp.add(session);
 	}
 
+	/** Sessions whose sockets take no more for now. */
+	get backedUpCount(): number {
+		return this.#backedUp.size;
+	}
+
 	drained(session: DeliveringSession): void {
 		this.#backedUp.delete(session);
 	}

@@ -3,6 +3,7 @@
  * it: it sends the heartbeats, turns what they bring into notices, and knows what the client has.
  * What the client asks of it is done in order, one thing after the other.
  */
+import type { AnswerMap } from "../calls/caller.ts";
 import { asMillraceError, MillraceError } from "../errors.ts";
 import {
 	type Assignment,
@@ -28,11 +29,11 @@ import type {
 	PartitionCode,
 	TopicPartitions,
 } from "../groups/requests.ts";
+import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
 import type { AssignedPartition, GroupNotices, GroupTopic } from "../protocol/calls.ts";
 import { CODES } from "../protocol/codes.ts";
 import type { NoticeKind } from "../protocol/operations.ts";
-import type { AnswerMap } from "./outgoing.ts";
 import type { SessionHost } from "./session-host.ts";
 
 /** What a client says when it joins. */
@@ -81,8 +82,7 @@ export class Membership implements ConsumerWatcher {
 	#revoking: Assignment = NO_PARTITIONS;
 	/** Names of topics that the client has partitions of: they may be deleted meanwhile. */
 	readonly #names = new Map<string, string>();
-	/** What is done one after the other; never rejects. */
-	#work: Promise<unknown> = Promise.resolve();
+	readonly #work = new InOrder();
 	#isNewsDue = false;
 	/** The client was told that it has all that the group has for it; undefined: nothing yet. */
 	#toldSettled: boolean | undefined;
@@ -153,7 +153,7 @@ export class Membership implements ConsumerWatcher {
 		if (this.#isNewsDue || this.#state === "over") return;
 		this.#isNewsDue = true;
 		if (this.#state === "joining") return;
-		void this.#inOrder(() => this.#heartbeat());
+		void this.#work.run(() => this.#heartbeat());
 	}
 
 	lost(error: MillraceError): void {
@@ -170,7 +170,7 @@ export class Membership implements ConsumerWatcher {
 	/** The client has given up partitions. Rejects with INVALID_REQUEST, UNKNOWN_MEMBER_ID. */
 	acknowledge(given: Assignment): Promise<void> {
 		this.progress();
-		return this.#inOrder(() => {
+		return this.#work.run(() => {
 			this.#checkMember();
 			if (!holdsAll(this.#revoking, given)) {
 				throw new MillraceError("INVALID_REQUEST", "it gives up what was not revoked");
@@ -192,7 +192,7 @@ export class Membership implements ConsumerWatcher {
 		topics: readonly TopicPartitions<OffsetToCommit>[],
 	): Promise<TopicPartitions<PartitionCode>[]> {
 		this.progress();
-		return this.#inOrder(async () => {
+		return this.#work.run(async () => {
 			this.#checkMember();
 			const refused = topics.map(({ topic, partitions }) =>
 				partitions.map(({ partition }) => this.#refusalOf(topic, partition)),
@@ -216,7 +216,7 @@ export class Membership implements ConsumerWatcher {
 
 	/** Leaves, `forGood` or, a static member, to come back; behind all that was asked before. */
 	leave(forGood: boolean): Promise<void> {
-		return this.#inOrder(async () => {
+		return this.#work.run(async () => {
 			this.#over();
 			const isAway = this.#terms.instanceId !== null && !forGood;
 			await this.#host.groups.consumerHeartbeat({
@@ -244,13 +244,17 @@ export class Membership implements ConsumerWatcher {
 		}
 	}
 
-	// What is done, one after the other.
-
-	#inOrder<Result>(work: () => Result | Promise<Result>): Promise<Result> {
-		const result = this.#work.then(work);
-		this.#work = result.catch(() => undefined);
-		return result;
+	/** Takes the member out of its group, and tells the client why. */
+	takeOut(reason: MillraceError): void {
+		this.#stopWatching();
+		this.#end(reason);
+		this.leave(false).catch((error: unknown) => {
+			const { groupId: group, memberId: member } = this;
+			this.#host.log.warn({ err: error, group, member }, "a member could not be taken out");
+		});
 	}
+
+	// What is done, one after the other.
 
 	/** Says what the client has, and tells it what is new. */
 	async #heartbeat(): Promise<void> {
@@ -350,12 +354,7 @@ export class Membership implements ConsumerWatcher {
 	/** Takes a member out whose application does not get on. */
 	#expire(progressTimeoutMs: number): void {
 		const particular = `it did not get on for ${progressTimeoutMs} ms`;
-		this.#stopWatching();
-		this.#end(new MillraceError("UNKNOWN_MEMBER_ID", particular));
-		this.leave(false).catch((error: unknown) => {
-			const { groupId: group, memberId: member } = this;
-			this.#host.log.warn({ err: error, group, member }, "a stuck member could not be taken out");
-		});
+		this.takeOut(new MillraceError("UNKNOWN_MEMBER_ID", particular));
 	}
 
 	#end(error: MillraceError): void {

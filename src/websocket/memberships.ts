@@ -98,6 +98,14 @@ export class Memberships {
 		for (const membership of this.#byId.values()) membership.sweep();
 	}
 
+	/** Takes members out whose group is no longer the client's to be in. */
+	refuse(isAllowed: (groupId: string) => boolean): void {
+		for (const membership of [...this.#byId.values()]) {
+			if (isAllowed(membership.groupId)) continue;
+			membership.takeOut(new MillraceError("GROUP_AUTHORIZATION_FAILED", membership.groupId));
+		}
+	}
+
 	/** The connection has ended; `isLeaving`: because of the client, so its members leave. */
 	close(isLeaving: boolean): void {
 		this.#isClosed = true;

@@ -1,18 +1,13 @@
 /**
  * Who may open a WebSocket or ask over HTTP. Any web page can reach a port on its visitor's
  * machine, and browsers have no same-origin rule for WebSocket; so requests that name an origin are
- * checked before the upgrade. A page can also make its own name resolve to this machine: therefore
- * a `Host` that is a name counts only when it is known here, while an IP address cannot be forged
- * that way.
+ * checked before the upgrade, and before anything else over HTTP. A page can also make its own name
+ * resolve to this machine: therefore a `Host` that is a name counts only when it is known here,
+ * while an IP address cannot be forged that way.
  */
 import { isIP } from "node:net";
 
-export interface OriginPolicy {
-	/** Whether a WebSocket upgrade is allowed; `origin` is "" when there is none. */
-	allowsUpgrade(origin: string, host: string): boolean;
-	/** Whether an HTTP request sent to this `Host` is served. */
-	allowsHost(host: string): boolean;
-}
+import type { OriginPolicy } from "../http/http.ts";
 
 /** `listed` are origins such as "https://console.example.com"; "*" allows every origin. */
 export function originPolicy(listenHost: string, listed: readonly string[]): OriginPolicy {
@@ -24,7 +19,7 @@ export function originPolicy(listenHost: string, listed: readonly string[]): Ori
 	};
 	return {
 		allowsHost,
-		allowsUpgrade(origin, host) {
+		allowsOrigin(origin, host) {
 			if (origin === "") return true;
 			const lowered = origin.toLowerCase();
 			if (origins.has(lowered) || origins.has("*")) return true;

@@ -2,13 +2,11 @@
  * The frames that the broker sends, written into the loop's writer; the bytes are valid until its
  * next use.
  */
+import type { AnswerMap } from "../calls/caller.ts";
 import type { MillraceError } from "../errors.ts";
 import type { EndedDetailsMap, ErrorDetailsMap } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";
 import type { FrameValue, FrameWriter } from "../protocol/writer.ts";
-
-/** What an answer or a notice carries. */
-export type AnswerMap = { readonly [key: string]: FrameValue };
 
 export function answerFrame(writer: FrameWriter, id: number, answer: AnswerMap): Uint8Array {
 	return writer.reset().array(3).integer(OPERATION.answer).integer(id).value(answer).finish();

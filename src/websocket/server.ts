@@ -2,31 +2,47 @@
  * The WebSocket side of the broker: a listener, its sessions, and what they share on this event
  * loop.
  */
+import type { AuditLog } from "../audit/audit-log.ts";
 import type { Clock } from "../clock.ts";
+import type { OverrideStore } from "../config/override-store.ts";
 import type { ConnectionLimit } from "../connection-limit.ts";
 import type { GroupCoordinator } from "../groups/coordinator.ts";
+import { type HttpHandler, tooManyConnections } from "../http/http.ts";
 import { LIMITS } from "../limits.ts";
+import { countSlow, LOOK_MS, type WatchedClient } from "../monitoring/client-watch.ts";
+import { HttpFigures } from "../monitoring/http-figures.ts";
+import { RequestFigures } from "../monitoring/request-figures.ts";
+import type { TopicTraffic } from "../monitoring/topic-traffic.ts";
 import type { ProducerIds } from "../producer-ids.ts";
 import type { CallAnswer } from "../protocol/calls.ts";
 import { CLOSE_CODES } from "../protocol/close-codes.ts";
 import { FrameReader } from "../protocol/reader.ts";
 import { FrameWriter } from "../protocol/writer.ts";
+import type { ClientQuotas } from "../quotas/client-quotas.ts";
+import type { AclAuthorizer, Authorizer } from "../security/authorizer.ts";
+import type { Tickets } from "../security/tickets.ts";
+import type { TlsFiles } from "../security/tls.ts";
+import type { Users } from "../security/users.ts";
 import type { Topic } from "../topics/catalogue.ts";
+import { type LiveTopic, LiveTopics, type SessionCatalogue } from "../topics/live-topics.ts";
 import { Deliveries } from "./deliveries.ts";
-import { type HttpHandler, tooManyConnections } from "./http.ts";
 import { listen } from "./listener.ts";
-import { type LiveTopic, LiveTopics, type SessionCatalogue } from "./live-topics.ts";
 import { originPolicy } from "./origin.ts";
 import { Session } from "./session.ts";
 import type { Authenticate, SessionHost, SessionLog, SessionStorage } from "./session-host.ts";
+import { TokenCookie } from "./token-cookie.ts";
 import type { Listener } from "./transport.ts";
 
 export interface WebSocketServerOptions {
 	readonly host: string;
 	/** 0 picks a free one. */
 	readonly port: number;
+	/** Null: nothing is encrypted. */
+	readonly tls: TlsFiles | null;
 	readonly transport: "auto" | "uws" | "ws";
 	readonly allowedOrigins: readonly string[];
+	/** The cookie whose value is a token, from pages of allowed origins; "": none. */
+	readonly tokenCookie: string;
 	/** Name and version, such as "millrace/0.1.0". */
 	readonly broker: string;
 	readonly storage: SessionStorage;
@@ -34,16 +50,30 @@ export interface WebSocketServerOptions {
 	readonly groups: GroupCoordinator;
 	readonly producerIds: ProducerIds;
 	readonly describeCluster: () => CallAnswer<"cluster.describe">;
+	/** The clients of all listeners. */
+	readonly listClients: () => WatchedClient[];
 	readonly authenticate: Authenticate;
+	readonly authorizer: Authorizer;
+	readonly acls: AclAuthorizer | null;
+	/** Null: nobody keeps who changed what. */
+	readonly audit: AuditLog | null;
+	readonly quotas: ClientQuotas;
+	readonly users: Users;
+	readonly overrides: OverrideStore;
+	readonly tickets: Tickets | null;
 	/** Counts connections, those of other listeners too. */
 	readonly connections: ConnectionLimit;
 	readonly http: HttpHandler;
+	/** Counts records, by topic. */
+	readonly traffic: TopicTraffic;
 	readonly clock: Clock;
 	readonly log: SessionLog;
 }
 
 /** How often deadlines and backed-up sockets are looked at, in milliseconds. */
 const SWEEP_MS = 500;
+/** Sweeps until a client is looked at again. */
+const LOOK_SWEEPS = LOOK_MS / SWEEP_MS;
 
 /**
  * How long a stop waits for requests to be answered, and then for closing handshakes, in
@@ -56,14 +86,34 @@ const LEAVE_POLL_MS = 10;
 const RECONNECT_AFTER_MS = 1_000;
 
 export class WebSocketServer {
+	/** Requests and errors, by operation. */
+	readonly requests = new RequestFigures();
+	/** Requests over HTTP, by route. */
+	readonly httpRequests = new HttpFigures();
+	/** Records, by topic; those over HTTP, too. */
+	readonly traffic: TopicTraffic;
 	readonly #sessions = new Set<Session>();
 	readonly #host: SessionHost;
 	readonly #sweep: NodeJS.Timeout;
+	#sweepCount = 0;
 	#listener: Listener | undefined;
 
 	private constructor(options: WebSocketServerOptions) {
-		const { broker, storage, catalogue, groups, clock, log, authenticate, describeCluster } =
-			options;
+		const {
+			broker,
+			storage,
+			catalogue,
+			groups,
+			clock,
+			log,
+			authenticate,
+			authorizer,
+			acls,
+			audit,
+			tickets,
+			describeCluster,
+		} = options;
+		this.traffic = options.traffic;
 		const topics = new LiveTopics(catalogue, (topic, before) => this.#topicChanged(topic, before));
 		this.#host = {
 			broker,
@@ -75,8 +125,18 @@ export class WebSocketServer {
 			clock,
 			log,
 			authenticate,
+			authorizer,
+			acls,
+			audit,
+			quotas: options.quotas,
+			users: options.users,
+			overrides: options.overrides,
+			tickets,
 			producerIds: options.producerIds,
 			describeCluster,
+			listClients: options.listClients,
+			requests: this.requests,
+			traffic: this.traffic,
 			writer: new FrameWriter(LIMITS.deliveryBytesSmall),
 			reader: new FrameReader(undefined, LIMITS.requestValuesMax),
 		};
@@ -90,19 +150,24 @@ export class WebSocketServer {
 	 */
 	static async start(options: WebSocketServerOptions): Promise<WebSocketServer> {
 		const server = new WebSocketServer(options);
-		const { connections } = options;
+		const { allowedOrigins, connections, tokenCookie } = options;
+		// One for all of them: each would be a closure.
+		const closed = (session: Session): void => {
+			server.#sessions.delete(session);
+			connections.closed();
+		};
 		try {
 			server.#listener = await listen(options.transport, {
 				host: options.host,
 				port: options.port,
-				origins: originPolicy(options.host, options.allowedOrigins),
+				tls: options.tls,
+				origins: originPolicy(options.host, allowedOrigins),
+				tokenCookie: tokenCookie === "" ? null : new TokenCookie(tokenCookie, allowedOrigins),
 				http: options.http,
+				httpRequests: server.httpRequests,
 				refuse: () => (connections.hasRoom() ? undefined : tooManyConnections(connections.count)),
 				accept: (connection) => {
-					const session = new Session(server.#host, connection, (closed) => {
-						server.#sessions.delete(closed);
-						connections.closed();
-					});
+					const session = new Session(server.#host, connection, closed);
 					server.#sessions.add(session);
 					connections.opened();
 					return session;
@@ -117,14 +182,42 @@ export class WebSocketServer {
 	}
 
 	/** Where it listens, and with which library. */
-	get address(): { host: string; port: number; transport: "uws" | "ws" } {
-		const { host, port, transport } = this.#listening;
-		return { host, port, transport };
+	get address(): { host: string; port: number; transport: "uws" | "ws"; isSecure: boolean } {
+		const { host, port, transport, isSecure } = this.#listening;
+		return { host, port, transport, isSecure };
 	}
 
 	/** Open connections. */
 	get connectionCount(): number {
 		return this.#sessions.size;
+	}
+
+	/** Its clients, in the order in which they came. */
+	clients(): WatchedClient[] {
+		return [...this.#sessions];
+	}
+
+	/** How many clients are slow, by reason. */
+	get slow(): ReturnType<typeof countSlow> {
+		return countSlow(this.#sessions);
+	}
+
+	/** What all connections together hold now. */
+	get figures(): { bufferedBytes: number; subscriptions: number; backedUp: number } {
+		let bufferedBytes = 0;
+		let subscriptions = 0;
+		for (const session of this.#sessions) {
+			bufferedBytes += session.bufferedBytes;
+			subscriptions += session.subscriptionCount;
+		}
+		return { bufferedBytes, subscriptions, backedUp: this.#host.deliveries.backedUpCount };
+	}
+
+	/** Drops the connections of clients that a function says yes to; returns how many. */
+	dropConnections(isMeant: (clientName: string) => boolean): number {
+		const dropped = [...this.#sessions].filter(({ clientName }) => isMeant(clientName));
+		for (const session of dropped) session.drop();
+		return dropped.length;
 	}
 
 	/**
@@ -161,7 +254,11 @@ export class WebSocketServer {
 	}
 
 	#sweepSessions(): void {
-		for (const session of [...this.#sessions]) session.sweep();
+		const looks = this.#sweepCount++ % LOOK_SWEEPS;
+		for (const session of [...this.#sessions]) {
+			session.sweep();
+			if (session.id % LOOK_SWEEPS === looks) session.look();
+		}
 		this.#host.deliveries.sweep();
 	}
 

@@ -1,13 +1,18 @@
 /** What sessions need of the broker around them; one for each event loop. */
+import type { CallHost } from "../calls/caller.ts";
 import type { Clock } from "../clock.ts";
-import type { GroupCoordinator } from "../groups/coordinator.ts";
+import type { RequestFigures } from "../monitoring/request-figures.ts";
+import type { TopicTraffic } from "../monitoring/topic-traffic.ts";
 import type { ProducerIds } from "../producer-ids.ts";
-import type { CallAnswer } from "../protocol/calls.ts";
 import type { DecodedMap, FrameReader } from "../protocol/reader.ts";
 import type { FrameWriter } from "../protocol/writer.ts";
+import type { Authorizer } from "../security/authorizer.ts";
+import type { Peer, Principal } from "../security/principal.ts";
+import type { SaslIdentity } from "../security/sasl/mechanism.ts";
+import type { Tickets } from "../security/tickets.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { LiveTopics } from "../topics/live-topics.ts";
 import type { Deliveries } from "./deliveries.ts";
-import type { LiveTopics, SessionCatalogue } from "./live-topics.ts";
 
 export type SessionStorage = Pick<
 	Storage,
@@ -33,16 +38,18 @@ export type SessionStorage = Pick<
 
 /** Where a session's log lines go; pino is one. */
 export interface SessionLog {
+	trace(details: object, message: string): void;
 	debug(details: object, message: string): void;
 	warn(details: object, message: string): void;
 	error(details: object, message: string): void;
 }
 
-/** Who a client turned out to be. */
-export interface Authenticated {
-	readonly principal: string;
-	/** When to prove it again, in milliseconds since 1970; absent: never. */
-	readonly expiresMs?: number;
+/** What is known of a client beside what it presents. */
+export interface AuthenticationContext {
+	/** Who it has to be, where it renews its credentials. */
+	readonly stays?: Principal;
+	/** The token that came with the request for the WebSocket, in a cookie that counts. */
+	readonly cookieToken?: string | undefined;
 }
 
 /**
@@ -51,24 +58,30 @@ export interface Authenticated {
  */
 export type Authenticate = (
 	credentials: DecodedMap | undefined,
-) => Authenticated | Promise<Authenticated>;
+	peer: Peer,
+	context?: AuthenticationContext,
+) => SaslIdentity | Promise<SaslIdentity>;
 
-/** A broker without authentication: everybody is anonymous, whatever they present. */
-export const authenticateAnybody: Authenticate = () => ({ principal: "anonymous" });
+/** A broker that asks nobody: everybody is who the connection says, whatever they present. */
+export const authenticateAnybody: Authenticate = (_credentials, { principal }) => ({ principal });
 
-export interface SessionHost {
+export interface SessionHost extends CallHost {
 	/** Name and version, such as "millrace/0.1.0". */
 	readonly broker: string;
 	readonly storage: SessionStorage;
-	readonly catalogue: SessionCatalogue;
-	readonly groups: GroupCoordinator;
 	readonly topics: LiveTopics;
 	readonly deliveries: Deliveries;
 	readonly clock: Clock;
 	readonly log: SessionLog;
 	readonly authenticate: Authenticate;
+	/** Whom sessions ask what their clients may do. */
+	readonly authorizer: Authorizer;
+	readonly tickets: Tickets | null;
 	readonly producerIds: ProducerIds;
-	readonly describeCluster: () => CallAnswer<"cluster.describe">;
+	/** Counts requests and errors, by operation. */
+	readonly requests: RequestFigures;
+	/** Counts records, by topic. */
+	readonly traffic: TopicTraffic;
 	/**
 	 * One writer for all frames of the loop: written, sent, and free again before anybody else runs.
 	 */

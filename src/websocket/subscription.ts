@@ -6,14 +6,14 @@ import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import type { OutOfRangePolicy, SubscriptionFormat } from "../protocol/operations.ts";
 import type { ReadResult } from "../storage/storage.ts";
-import type { LiveTopic } from "./live-topics.ts";
+import type { LiveTopic } from "../topics/live-topics.ts";
 import { batchesHeader, caughtUpFrame, endedFrame, gapFrame } from "./outgoing.ts";
 import type { SessionHost } from "./session-host.ts";
 
 /** What a subscription needs of its session. */
 export interface SubscriptionOwner {
 	/** Tells its connection from the others of the loop. */
-	readonly number: number;
+	readonly id: number;
 	/** Gives it a turn. */
 	due(subscription: Subscription): void;
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): void;
@@ -46,6 +46,7 @@ export class Subscription {
 	/** The position at which the client was last told that it has caught up. */
 	#caughtUpAt = -1;
 	#cancelWatch: (() => void) | undefined;
+	#idleSinceMs: number | undefined;
 
 	constructor(host: SessionHost, owner: SubscriptionOwner, target: SubscriptionTarget) {
 		this.#host = host;
@@ -55,6 +56,22 @@ export class Subscription {
 
 	get isEnded(): boolean {
 		return this.#state === "ended";
+	}
+
+	/** Whether it waits for records that nobody has sent yet. */
+	get isCaughtUp(): boolean {
+		return this.#state === "waiting" && this.#cancelWatch !== undefined;
+	}
+
+	/** Since when it has no credit; undefined: it has. By the monotonic clock. */
+	get idleSinceMs(): number | undefined {
+		return this.#state === "idle" ? this.#idleSinceMs : undefined;
+	}
+
+	/** Records that are there and were not sent. */
+	lagRecords(): number {
+		if (this.#state === "starting" || this.#state === "ended") return 0;
+		return Math.max(0, (this.#offsets()?.highWatermark ?? 0) - this.#position);
 	}
 
 	/** Begins to deliver, on a later turn of the loop: behind the answer to subscribe. */
@@ -106,6 +123,7 @@ export class Subscription {
 		}
 		if (this.#creditRecords <= 0 || this.#creditBytes <= 0) {
 			this.#state = "idle";
+			this.#idleSinceMs = this.#host.clock.monotonicMs();
 			const highWatermark = this.#offsets()?.highWatermark;
 			if (highWatermark === this.#position) this.#tellCaughtUp(highWatermark);
 			return 0;
@@ -122,16 +140,8 @@ export class Subscription {
 			return storage.readBatches(handle, partition, this.#position, viewBytesMax);
 		}
 		const recordsMax = this.#creditRecords;
-		const { number } = this.#owner;
-		return storage.readRecords(
-			handle,
-			partition,
-			this.#position,
-			sub,
-			recordsMax,
-			bytesMax,
-			number,
-		);
+		const { id } = this.#owner;
+		return storage.readRecords(handle, partition, this.#position, sub, recordsMax, bytesMax, id);
 	}
 
 	#take(result: ReadResult): number {
@@ -172,12 +182,14 @@ export class Subscription {
 
 	#send({ data, bytes, records, nextOffset, highWatermark }: ReadResult): number {
 		if (data === null || nextOffset <= this.#position) {
+			if (data !== null) this.#host.storage.release(data);
 			this.end(new MillraceError("UNKNOWN_SERVER_ERROR", "a read made no progress"));
 			return 0;
 		}
 		this.#position = nextOffset;
 		this.#creditRecords -= records;
 		this.#creditBytes -= bytes;
+		this.#host.traffic.sent(this.target.topic.current.handle, records, data.length);
 		this.#sendData(data, highWatermark);
 		if (nextOffset >= highWatermark) {
 			this.#tellCaughtUp(highWatermark);

@@ -1,6 +1,6 @@
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
-import type { LiveTopic, LiveTopics } from "./live-topics.ts";
+import type { LiveTopic, LiveTopics } from "../topics/live-topics.ts";
 
 /** The numbers that a connection has given to topics, from 0 on. */
 export class TopicAliases {
@@ -35,23 +35,11 @@ export class TopicAliases {
 	/** A topic that is there. Throws UNKNOWN_ALIAS, TOPIC_DELETED or UNKNOWN_TOPIC_OR_PARTITION. */
 	existing(nameOrAlias: string | number): LiveTopic {
 		if (typeof nameOrAlias === "string") {
-			const topic = this.#topics.find(nameOrAlias);
-			if (topic === undefined) {
-				throw new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", nameOrAlias.slice(0, 249));
-			}
-			return topic;
+			return this.#topics.existing(nameOrAlias);
 		}
 		const topic = this.get(nameOrAlias);
 		if (topic === undefined) throw new MillraceError("UNKNOWN_ALIAS", `${nameOrAlias}`);
 		if (topic.isDeleted) throw new MillraceError("TOPIC_DELETED", topic.current.name);
 		return topic;
 	}
-}
-
-/** `partition` if the topic has it, else UNKNOWN_TOPIC_OR_PARTITION. */
-export function checkPartition(topic: LiveTopic, partition: number): number {
-	const { name, partitions } = topic.current;
-	if (partition >= 0 && partition < partitions) return partition;
-	const details = { topic: name, partition };
-	throw new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", `${name}/${partition}`, details);
 }

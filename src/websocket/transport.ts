@@ -3,9 +3,13 @@
  * and plain HTTP requests on the same port. Two implementations behave alike: uwebsockets.ts and
  * ws.ts.
  */
+
+import type { HttpHandler, HttpResponse, OriginPolicy } from "../http/http.ts";
+import type { HttpFigures } from "../monitoring/http-figures.ts";
 import type { CloseEntry } from "../protocol/close-codes.ts";
-import type { HttpHandler, HttpResponse } from "./http.ts";
-import type { OriginPolicy } from "./origin.ts";
+import type { Principal } from "../security/principal.ts";
+import type { TlsFiles } from "../security/tls.ts";
+import type { TokenCookie } from "./token-cookie.ts";
 
 /** "buffered": the kernel did not take all of it. Send no deliveries until `drained`. */
 export type SendResult = "sent" | "buffered";
@@ -14,6 +18,10 @@ export type SendResult = "sent" | "buffered";
 export interface Connection {
 	/** For people; an address without port, or "" where it is not known. */
 	readonly remoteAddress: string;
+	/** Whom its certificate names; anonymous without one. */
+	readonly principal: Principal;
+	/** The token of a cookie that counts. Once: the connection does not keep it. */
+	takeCookieToken(): string | undefined;
 	/** Memory in bytes for what was handed to `send` and the kernel has not taken yet. */
 	bufferedBytes(): number;
 	/**
@@ -26,6 +34,8 @@ export interface Connection {
 	cork(write: () => void): void;
 	/** Sends a close frame behind everything that was sent; `closed` follows. */
 	close(reason: CloseEntry, detail?: string): void;
+	/** Ends the connection at once, without a close frame; `closed` follows. */
+	terminate(): void;
 }
 
 /** What the owner of a connection is told. None of these may throw. */
@@ -44,8 +54,14 @@ export interface ListenerOptions {
 	readonly host: string;
 	/** 0 picks a free one. */
 	readonly port: number;
+	/** Null: nothing is encrypted. */
+	readonly tls: TlsFiles | null;
 	readonly origins: OriginPolicy;
+	/** Null: nobody is known by a cookie. */
+	readonly tokenCookie: TokenCookie | null;
 	readonly http: HttpHandler;
+	/** Counts what is asked over HTTP. */
+	readonly httpRequests: HttpFigures;
 	/** Asked before an upgrade that nothing else speaks against; an answer refuses it. */
 	readonly refuse: () => HttpResponse | undefined;
 	/** Called for every connection whose upgrade was accepted. */
@@ -56,6 +72,8 @@ export interface ListenerOptions {
 
 export interface Listener {
 	readonly transport: "uws" | "ws";
+	/** Whether it speaks TLS. */
+	readonly isSecure: boolean;
 	readonly host: string;
 	readonly port: number;
 	/** Takes no more connections; those that are open go on. */

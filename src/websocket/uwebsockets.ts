@@ -20,19 +20,18 @@ import type {
 } from "uWebSockets.js";
 import { type AddressInfo, createServer } from "node:net";
 
-import { LIMITS } from "../limits.ts";
-import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import {
-	FORBIDDEN_HOST,
 	FORBIDDEN_ORIGIN,
-	type HttpRequest,
+	type HttpHead,
 	type HttpResponse,
-	NOT_FOUND,
 	responseHeaders,
-	SERVER_ERROR,
 	statusLine,
 	UNSUPPORTED_SUBPROTOCOL,
-} from "./http.ts";
+} from "../http/http.ts";
+import { HttpService } from "../http/service.ts";
+import { LIMITS } from "../limits.ts";
+import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
+import { ANONYMOUS } from "../security/principal.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
 import type {
 	Connection,
@@ -68,6 +67,7 @@ const FREE_PORT_ATTEMPTS_MAX = 10;
 
 interface SocketData {
 	readonly remoteAddress: string;
+	cookieToken: string | undefined;
 	connection?: UwsConnection;
 	handler?: ConnectionHandler;
 }
@@ -87,6 +87,7 @@ const BACKPRESSURE_BYTES_MAX = LIMITS.sendBufferBytesMax + 4 * LIMITS.frameBytes
 
 class UwsConnection implements Connection {
 	readonly remoteAddress: string;
+	readonly principal = ANONYMOUS;
 	readonly #socket: Socket;
 	#isClosed = false;
 	#isCorked = false;
@@ -94,6 +95,14 @@ class UwsConnection implements Connection {
 	constructor(socket: Socket, remoteAddress: string) {
 		this.#socket = socket;
 		this.remoteAddress = remoteAddress;
+	}
+
+	takeCookieToken(): string | undefined {
+		if (this.#isClosed) return undefined;
+		const data = this.#socket.getUserData();
+		const { cookieToken } = data;
+		data.cookieToken = undefined;
+		return cookieToken;
 	}
 
 	bufferedBytes(): number {
@@ -146,6 +155,10 @@ class UwsConnection implements Connection {
 		if (!this.#isClosed) this.#socket.end(reason.code, closeReason(detail));
 	}
 
+	terminate(): void {
+		if (!this.#isClosed) this.#socket.close();
+	}
+
 	/** The library has let go of the socket: touching it again would throw. */
 	markClosed(): void {
 		this.#isClosed = true;
@@ -184,7 +197,8 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 			if (openCount === 0) allClosed?.();
 		},
 	});
-	app.any("/*", (response, request) => respond(options, response, request));
+	const service = new HttpService(options);
+	app.any("/*", (response, request) => void respond(service, response, request));
 	const token = await listening(app, options);
 	let isListening = true;
 	const stopListening = (): void => {
@@ -193,6 +207,7 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 	};
 	return {
 		transport: "uws",
+		isSecure: false,
 		host: options.host,
 		port: uws.us_socket_local_port(token),
 		stopListening,
@@ -248,13 +263,14 @@ async function freePort(host: string): Promise<number> {
 }
 
 function upgrade(
-	{ origins, refuse }: ListenerOptions,
+	{ origins, tokenCookie, refuse }: ListenerOptions,
 	response: UwsResponse,
 	request: UwsRequest,
 	context: Parameters<UwsResponse["upgrade"]>[4],
 ): void {
 	const subprotocol = chooseSubprotocol(request.getHeader("sec-websocket-protocol"));
-	if (!origins.allowsUpgrade(request.getHeader("origin"), request.getHeader("host"))) {
+	const origin = request.getHeader("origin");
+	if (!origins.allowsOrigin(origin, request.getHeader("host"))) {
 		write(response, FORBIDDEN_ORIGIN, true);
 		return;
 	}
@@ -267,8 +283,10 @@ function upgrade(
 		write(response, refusal, true);
 		return;
 	}
-	const remoteAddress = Buffer.from(response.getRemoteAddressAsText()).toString("latin1");
-	const data: SocketData = { remoteAddress };
+	const data: SocketData = {
+		remoteAddress: addressOf(response),
+		cookieToken: tokenCookie?.tokenOf(origin, request.getHeader("cookie")),
+	};
 	const key = request.getHeader("sec-websocket-key");
 	// No extensions are passed on: permessage-deflate stays off.
 	response.upgrade(data, key, subprotocol, "", context);
@@ -298,30 +316,33 @@ function closeReason(detail: string): string {
 	return detail.slice(0, 123);
 }
 
-function respond(options: ListenerOptions, response: UwsResponse, request: UwsRequest): void {
-	let isAborted = false;
-	response.onAborted(() => {
-		isAborted = true;
-	});
-	const copy = copyOf(request);
-	const isHead = copy.method === "HEAD";
-	if (!options.origins.allowsHost(copy.header("host"))) {
-		write(response, FORBIDDEN_HOST, !isHead);
-		return;
-	}
-	void Promise.resolve(copy)
-		.then(options.http)
-		.catch((error: unknown) => {
-			options.onError(error, `${copy.method} ${copy.path}`);
-			return SERVER_ERROR;
-		})
-		.then((answer) => {
-			if (!isAborted) response.cork(() => write(response, answer ?? NOT_FOUND, !isHead));
-		});
+async function respond(
+	service: HttpService,
+	response: UwsResponse,
+	request: UwsRequest,
+): Promise<void> {
+	const abortion = new AbortController();
+	response.onAborted(() => abortion.abort());
+	const head = copyOf(request, addressOf(response));
+	const isHead = head.method === "HEAD";
+	const read = (take: (piece: Uint8Array, isLast: boolean) => void) => {
+		response.onData((piece, isLast) => take(new Uint8Array(piece), isLast));
+	};
+	const { signal } = abortion;
+	const answer = await service.answer(head, { read }, signal);
+	if (signal.aborted) answer.onDone?.();
+	else if (isHead || answer.isLast || !(answer.body instanceof Uint8Array)) {
+		response.cork(() => write(response, answer, !isHead));
+		answer.onDone?.();
+	} else writeLarge(response, answer, answer.body, signal);
+}
+
+function addressOf(response: UwsResponse): string {
+	return Buffer.from(response.getRemoteAddressAsText()).toString("latin1");
 }
 
 /** The library's request is gone after the callback. */
-function copyOf(request: UwsRequest): HttpRequest {
+function copyOf(request: UwsRequest, remoteAddress: string): HttpHead {
 	const headers = new Map<string, string>();
 	request.forEach((name, value) => {
 		headers.set(name, value);
@@ -330,17 +351,50 @@ function copyOf(request: UwsRequest): HttpRequest {
 		method: request.getCaseSensitiveMethod(),
 		path: request.getUrl(),
 		query: request.getQuery() ?? "",
+		remoteAddress,
+		principal: ANONYMOUS,
 		header: (name) => headers.get(name) ?? "",
 	};
 }
 
 function write(response: UwsResponse, answer: HttpResponse, withBody: boolean): void {
+	writeHead(response, answer);
+	const body = answer.body ?? "";
+	if (withBody) response.end(body, answer.isLast);
+	// The library leaves such a response unfinished and would abort at the connection's next request.
+	else response.endWithoutBody(Buffer.byteLength(body), true);
+}
+
+function writeHead(response: UwsResponse, answer: HttpResponse): void {
 	response.writeStatus(statusLine(answer.status));
 	for (const [name, value] of Object.entries(responseHeaders(answer))) {
 		response.writeHeader(name, value);
 	}
-	const body = answer.body ?? "";
-	if (withBody) response.end(body);
-	// The library leaves such a response unfinished and would abort at the connection's next request.
-	else response.endWithoutBody(Buffer.byteLength(body), true);
+}
+
+/**
+ * Writes what the kernel takes, and the rest as it takes more: the library would copy it. It gives
+ * a client up that takes nothing for ten seconds.
+ */
+function writeLarge(
+	response: UwsResponse,
+	answer: HttpResponse,
+	body: Uint8Array,
+	aborted: AbortSignal,
+): void {
+	const done = () => answer.onDone?.();
+	const start = response.getWriteOffset();
+	const writeFrom = (offset: number): boolean => {
+		const [isTaken, isWhole] = response.tryEnd(body.subarray(offset - start), body.length);
+		if (isWhole) {
+			aborted.removeEventListener("abort", done);
+			done();
+		}
+		return isTaken;
+	};
+	aborted.addEventListener("abort", done);
+	response.cork(() => {
+		writeHead(response, answer);
+		if (!writeFrom(start)) response.onWritable(writeFrom);
+	});
 }

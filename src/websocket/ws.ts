@@ -7,25 +7,33 @@
  * - A socket's `drain` event only comes above the stream's high-water mark; callbacks of writes
  *   always do.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+	createServer,
+	type IncomingMessage,
+	type RequestListener,
+	type Server,
+	type ServerResponse,
+} from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { WebSocket, WebSocketServer } from "ws";
 
-import { LIMITS } from "../limits.ts";
-import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
-import { SUBPROTOCOL } from "../protocol/operations.ts";
-import { CopyPool } from "./copy-pool.ts";
 import {
-	FORBIDDEN_HOST,
 	FORBIDDEN_ORIGIN,
 	type HttpResponse,
 	NOT_FOUND,
 	responseHeaders,
-	SERVER_ERROR,
 	statusLine,
 	UNSUPPORTED_SUBPROTOCOL,
-} from "./http.ts";
+} from "../http/http.ts";
+import { HttpService } from "../http/service.ts";
+import { LIMITS } from "../limits.ts";
+import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
+import { SUBPROTOCOL } from "../protocol/operations.ts";
+import { ANONYMOUS, type Principal } from "../security/principal.ts";
+import type { TlsFiles } from "../security/tls.ts";
+import { CopyPool } from "./copy-pool.ts";
+import type { SecureServer } from "./secure-server.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
 import type {
 	Connection,
@@ -38,6 +46,13 @@ import type {
 /** How often idle sockets are looked for, in milliseconds. */
 const IDLE_SWEEP_MS = 2_000;
 
+/** A head may take as long as the body behind it: about as with uWebSockets.js. */
+const HTTP_TIMEOUTS = {
+	headersTimeout: LIMITS.httpBodyMsMax,
+	requestTimeout: 2 * LIMITS.httpBodyMsMax,
+	connectionsCheckingInterval: IDLE_SWEEP_MS,
+};
+
 /** How long a closing handshake may take, in milliseconds. */
 const CLOSE_MS_MAX = 2_000;
 
@@ -47,6 +62,8 @@ const WAITING_OVERHEAD_BYTES = 512;
 const SEND_OPTIONS = { binary: true, compress: false, fin: true } as const;
 const FIRST_FRAGMENT_OPTIONS = { binary: true, compress: false, fin: false } as const;
 
+const NO_BYTES = new Uint8Array();
+
 /** Deliveries of both sizes with their frames; some for what is on its way at any moment. */
 const copies = new CopyPool([
 	{ bufferBytes: LIMITS.deliveryBytesMax + 65_536, idleMax: 16 },
@@ -55,6 +72,7 @@ const copies = new CopyPool([
 
 class WsConnection implements Connection {
 	readonly remoteAddress: string;
+	readonly principal: Principal;
 	readonly #socket: WebSocket;
 	readonly #stream: Socket;
 	#handler: ConnectionHandler | undefined;
@@ -64,11 +82,19 @@ class WsConnection implements Connection {
 	#lastHeardMs = performance.now();
 	#bytesHeard = 0;
 	#isPinged = false;
+	#cookieToken: string | undefined;
 
-	constructor(socket: WebSocket, stream: Socket) {
+	constructor(
+		socket: WebSocket,
+		stream: Socket,
+		principal: Principal,
+		cookieToken: string | undefined,
+	) {
 		this.#socket = socket;
 		this.#stream = stream;
 		this.remoteAddress = stream.remoteAddress ?? "";
+		this.principal = principal;
+		this.#cookieToken = cookieToken;
 	}
 
 	/** Connects library and handler. */
@@ -82,6 +108,12 @@ class WsConnection implements Connection {
 		this.#socket.on("close", (code) => handler.closed(code));
 		// What a peer does wrong ends its connection: the library has answered it, and `close` follows.
 		this.#socket.on("error", () => (this.#awaitsDrain = false));
+	}
+
+	takeCookieToken(): string | undefined {
+		const token = this.#cookieToken;
+		this.#cookieToken = undefined;
+		return token;
 	}
 
 	bufferedBytes(): number {
@@ -135,7 +167,6 @@ class WsConnection implements Connection {
 		setTimeout(() => this.#socket.terminate(), CLOSE_MS_MAX).unref();
 	}
 
-	/** Ends the connection at once, without a close frame. */
 	terminate(): void {
 		this.#socket.terminate();
 	}
@@ -182,7 +213,13 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 		maxPayload: LIMITS.frameBytesMax,
 		handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
 	});
-	const server = createServer((request, response) => respond(options, request, response));
+	const service = new HttpService(options);
+	const serve = (request: IncomingMessage, response: ServerResponse) => {
+		const principal = secured?.principalOf(request.socket) ?? ANONYMOUS;
+		void respond(service, request, response, principal);
+	};
+	const secured = options.tls === null ? undefined : await secure(options.tls, serve);
+	const server = secured?.server ?? createServer(HTTP_TIMEOUTS, serve);
 	server.on("upgrade", (request, stream, head) => {
 		// Until the library has the stream, its errors (a peer that went away) would be uncaught.
 		stream.on("error", () => stream.destroy());
@@ -192,7 +229,10 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 			return;
 		}
 		webSockets.handleUpgrade(request, stream, head, (socket) => {
-			const connection = new WsConnection(socket, request.socket);
+			const principal = secured?.principalOf(request.socket) ?? ANONYMOUS;
+			const { origin = "", cookie = "" } = request.headers;
+			const token = options.tokenCookie?.tokenOf(origin, cookie);
+			const connection = new WsConnection(socket, request.socket, principal, token);
 			connections.add(connection);
 			socket.on("close", () => connections.delete(connection));
 			connection.attach(options.accept(connection));
@@ -208,6 +248,7 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 	const closed = new Promise<void>((resolve) => server.on("close", resolve));
 	return {
 		transport: "ws",
+		isSecure: secured !== undefined,
 		host: options.host,
 		port: (server.address() as AddressInfo).port,
 		stopListening: () => void server.close(),
@@ -216,9 +257,16 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 			server.close();
 			for (const connection of connections) connection.terminate();
 			server.closeAllConnections();
+			secured?.close();
 			await closed;
 		},
 	};
+}
+
+/** Loaded only where it is used: a start is the quicker for it. */
+async function secure(tls: TlsFiles, serve: RequestListener): Promise<SecureServer> {
+	const { SecureServer } = await import("./secure-server.ts");
+	return new SecureServer(tls, serve, HTTP_TIMEOUTS);
 }
 
 function listening(server: Server, { host, port }: ListenerOptions): Promise<void> {
@@ -236,7 +284,7 @@ function refuseUpgrade(
 	{ headers, url }: IncomingMessage,
 ): HttpResponse | undefined {
 	if (pathAndQuery(url).path !== "/") return NOT_FOUND;
-	if (!origins.allowsUpgrade(headers.origin ?? "", headers.host ?? "")) return FORBIDDEN_ORIGIN;
+	if (!origins.allowsOrigin(headers.origin ?? "", headers.host ?? "")) return FORBIDDEN_ORIGIN;
 	const offered = headers["sec-websocket-protocol"] ?? "";
 	return chooseSubprotocol(offered) === undefined ? UNSUPPORTED_SUBPROTOCOL : refuse();
 }
@@ -256,37 +304,42 @@ function writeRefusal(stream: Duplex, refusal: HttpResponse): void {
 	stream.end(Buffer.concat([Buffer.from(`${head}\r\n\r\n`), Buffer.from(body)]));
 }
 
-function respond(
-	options: ListenerOptions,
+async function respond(
+	service: HttpService,
 	request: IncomingMessage,
 	response: ServerResponse,
-): void {
+	principal: Principal,
+): Promise<void> {
 	const { method = "GET", headers } = request;
 	const { path, query } = pathAndQuery(request.url);
 	const header = (name: string): string => {
 		const value = headers[name];
 		return Array.isArray(value) ? value.join(", ") : (value ?? "");
 	};
-	if (!options.origins.allowsHost(header("host"))) {
-		write(response, FORBIDDEN_HOST);
-		return;
-	}
-	void Promise.resolve({ method, path, query, header })
-		.then(options.http)
-		.catch((error: unknown) => {
-			options.onError(error, `${method} ${path}`);
-			return SERVER_ERROR;
-		})
-		.then((answer) => write(response, answer ?? NOT_FOUND));
+	const remoteAddress = request.socket.remoteAddress ?? "";
+	const head = { method, path, query, remoteAddress, principal, header };
+	const abortion = new AbortController();
+	response.on("close", () => abortion.abort());
+	const read = (take: (piece: Uint8Array, isLast: boolean) => void) => {
+		request.on("data", (piece: Buffer) => take(piece, false));
+		request.on("end", () => take(NO_BYTES, true));
+	};
+	write(response, await service.answer(head, { read }, abortion.signal));
 }
 
 /** node:http itself leaves the body out where the request is HEAD. */
 function write(response: ServerResponse, answer: HttpResponse): void {
-	if (response.destroyed) return;
+	if (response.destroyed) {
+		answer.onDone?.();
+		return;
+	}
+	response.on("close", () => answer.onDone?.());
+	response.setTimeout(LIMITS.httpUnreadMsMax, () => response.destroy());
 	const body = answer.body ?? "";
 	response.writeHead(answer.status, {
 		...responseHeaders(answer),
 		"content-length": Buffer.byteLength(body),
+		...(answer.isLast === true ? { connection: "close" } : {}),
 	});
 	response.end(body);
 }

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -8,11 +9,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Comparison } from "../../bench/harness/compare.ts";
 import type { BenchResults } from "../../bench/harness/results.ts";
 import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
-import { temporaryDirectory } from "../broker-process.ts";
+import { processesNaming, temporaryDirectory } from "../broker-process.ts";
 
 const program = fileURLToPath(new URL("../../dist/bundle/millrace.js", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "millrace-bench-test-"));
 afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Dozens of processes follow one another: on a busy machine that takes minutes. */
+const HANGS_MS = 900_000;
 
 interface Ended {
 	readonly status: number | null;
@@ -50,7 +54,7 @@ describe("millrace bench --profile quick --json", () => {
 		const chosen = DISTINCT.map((name) => `--scenario=${name}`);
 		ended = await bench("--profile", "quick", "--json", ...chosen);
 		results = JSON.parse(ended.stdout) as BenchResults;
-	});
+	}, HANGS_MS);
 
 	test("runs every kind of scenario, and says nothing beside its JSON", () => {
 		expect(ended.stderr).toBe("");
@@ -62,11 +66,11 @@ describe("millrace bench --profile quick --json", () => {
 	test("measures something in each, and has verified it by count and hash", () => {
 		for (const result of results.results) {
 			expect(result.records, result.scenario).toBeGreaterThan(0);
-			expect(result.records_per_second).toBeGreaterThan(0);
+			expect(result.records_per_second, result.scenario).toBeGreaterThan(0);
 			expect(result.verified.records, result.scenario).toBeGreaterThan(0);
-			expect(result.record_bytes).toBeGreaterThan(0);
+			expect(result.record_bytes, result.scenario).toBeGreaterThan(0);
 			expect(["written", "flushed"]).toContain(result.durability);
-			expect(result.figure.value).toBeGreaterThan(0);
+			expect(result.figure.value, result.scenario).toBeGreaterThan(0);
 			expect(result.verified.sha256).toMatch(/^[0-9a-f]{64}$/);
 			expect(result.rounds).toHaveLength(1);
 		}
@@ -95,6 +99,20 @@ describe("millrace bench --profile quick --json", () => {
 		}
 	});
 
+	test("cuts a long run into windows, and says what grew", () => {
+		const { soak, records } = results.results.find(({ scenario }) => scenario === "soak") ?? {};
+		expect(records).toBeGreaterThan(0);
+		expect(soak?.windows).toHaveLength(40);
+		expect(soak?.windows.at(-1)?.ends_at_seconds).toBeCloseTo(results.seconds);
+		// Where the machine stalled while its full speed was measured, a tenth of a second has few.
+		const filled = soak?.windows.filter(({ p99_us }) => p99_us !== null);
+		expect(filled?.length).toBeGreaterThanOrEqual(Math.min(21, records as number));
+		const named = soak?.trends.map(({ what }) => what);
+		expect(named).toEqual(["p50", "p99", "p99.9", "memory", "open files"]);
+		const files = soak?.trends.at(-1);
+		if (process.platform === "linux") expect(files?.median).toBeGreaterThan(10);
+	});
+
 	test("leaves nothing behind", () => {
 		expect(readdirSync(directory)).toEqual([]);
 	});
@@ -113,7 +131,7 @@ test("runs only the scenarios that are asked for, as a table and as a page", asy
 	expect(stdout).not.toContain("websocket-produce");
 });
 
-describe("against a baseline", () => {
+describe("against a baseline", { timeout: HANGS_MS }, () => {
 	const core = ["--profile=quick", "--scenario=core-append-1mib", "--seconds=0.02"];
 	const file = join(directory, "..", `${basename(directory)}.json`);
 	afterAll(() => rmSync(file));
@@ -122,7 +140,7 @@ describe("against a baseline", () => {
 	beforeAll(async () => {
 		const { stdout } = await bench(...core, "--rounds=6", "--json");
 		baseline = JSON.parse(stdout) as BenchResults;
-	});
+	}, HANGS_MS);
 
 	/** The baseline as if that build had been so many times as fast. */
 	function write(times: number, changes: Partial<BenchResults> = {}): void {
@@ -197,9 +215,47 @@ describe("against a baseline", () => {
 	});
 });
 
+/** Whether a broker serves whose data is below a directory. */
+function isServedFrom(data: string): boolean {
+	try {
+		const files = readdirSync(data, { recursive: true, encoding: "utf8" });
+		return files.some((file) => file.endsWith("addresses.json"));
+	} catch (error) {
+		// A directory went while its parent was read.
+		if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+		throw error;
+	}
+}
+
+test.for([
+	["SIGINT", 130],
+	["SIGTERM", 143],
+] as const)("%s ends it with %d, its broker with it", async ([signal, status]) => {
+	const data = temporaryDirectory();
+	const child = spawn(process.execPath, [
+		...[program, "bench", "--profile=quick", "--seconds=60", `--directory=${data}`],
+		"--scenario=websocket-ack-latency-written",
+	]);
+	let stderr = "";
+	child.stderr.on("data", (text) => {
+		stderr += String(text);
+	});
+	const timer = setInterval(() => {
+		if (!isServedFrom(data)) return;
+		clearInterval(timer);
+		child.kill(signal);
+	}, 50);
+	const [code] = await once(child, "close");
+	clearInterval(timer);
+	expect(code, stderr).toBe(status);
+	expect(stderr).toBe("");
+	expect(readdirSync(data)).toEqual([]);
+	expect(processesNaming(data)).toEqual([]);
+});
+
 test.for([
 	["--scenario=core-apend", "Scenarios are core-append-1mib"],
-	["--profile=fast", "Allowed choices are quick, gate, ci, standard, full"],
+	["--profile=fast", "Allowed choices are quick, gate, ci, standard, full, soak"],
 	["--seconds=0", "Expected seconds above 0"],
 	["--max-regression=10", "Expected a percentage such as 10%"],
 	["--compare=/nowhere.json", "ENOENT"],

@@ -48,6 +48,25 @@ describe("latencies", () => {
 	});
 });
 
+test("a load that finds no room is late, and sends all the same", async () => {
+	const dueMs: number[] = [];
+	let isFull = false;
+	await sendPaced({ perSecond: 1_000, seconds: 0.1 }, (due) => {
+		expect(isFull).toBe(false);
+		dueMs.push(due);
+		if (dueMs.length !== 10) return undefined;
+		isFull = true;
+		return new Promise((resolve) => {
+			setTimeout(() => {
+				isFull = false;
+				resolve();
+			}, 50);
+		});
+	});
+	expect(dueMs).toHaveLength(100);
+	expect(Math.abs((dueMs[99] as number) - (dueMs[0] as number) - 99)).toBeLessThan(5);
+});
+
 describe("the proof of what came back", () => {
 	const payload = new Payload(100);
 	const count = 10_000;
@@ -104,8 +123,8 @@ describe("the median of the rounds is reported, and the figures of all", () => {
 });
 
 test("a timeline keeps points apart", async () => {
-	const timeline = new Timeline();
 	const startMs = performance.now();
+	const timeline = new Timeline(startMs);
 	for (let ms = 0; ms <= 200; ms++) timeline.note(ms, startMs + ms);
 	const { points } = timeline;
 	expect(points.length).toBeGreaterThanOrEqual(3);

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "vitest";
 
-import { CONFIDENCE, pairedInterval, unpairedInterval } from "../../bench/harness/interval.ts";
+import {
+	CONFIDENCE,
+	pairedInterval,
+	slopeInterval,
+	unpairedInterval,
+} from "../../bench/harness/interval.ts";
 import { seed } from "../seed.ts";
 
 /** Random numbers from 0 to 1 that a seed repeats (mulberry32). */
@@ -45,6 +50,34 @@ describe("rounds that were not run in pairs", () => {
 
 	test("have none where three are held against three", () => {
 		expect(unpairedInterval([1, 2, 3], [1, 2, 3])).toMatchObject({ low: 0, high: Infinity });
+	});
+});
+
+describe("points at equal distances", () => {
+	const line = [1, 3, 2, 4, 6, 5, 8, 7].map((value, at) => [at, value] as const);
+
+	test("have the interval that the table of Kendall's test gives eight of them", () => {
+		// P(S >= 18) is 0.0071 and P(S >= 16) 0.0156: five of the 28 slopes are left out on either end.
+		const slopes = line
+			.flatMap(([at, value]) =>
+				line
+					.filter(([later]) => later > at)
+					.map(([later, other]) => (other - value) / (later - at)),
+			)
+			.sort((a, b) => a - b);
+		const { slope, low, high } = slopeInterval(line);
+		expect(slope).toBeCloseTo(((slopes[13] as number) + (slopes[14] as number)) / 2);
+		expect([low, high]).toEqual([slopes[5], slopes[22]]);
+		expect(low).toBeGreaterThan(0);
+	});
+
+	test("have one that one wild point does not move far", () => {
+		const wild = line.map(([at, value]) => [at, at === 3 ? 1_000 : value] as const);
+		expect(slopeInterval(wild).slope).toBeCloseTo(slopeInterval(line).slope, 0);
+	});
+
+	test("have none where they are four", () => {
+		expect(slopeInterval(line.slice(0, 4))).toMatchObject({ low: -Infinity, high: Infinity });
 	});
 });
 

@@ -10,6 +10,7 @@ import {
 	type BenchResults,
 	parseResults,
 	type ScenarioResult,
+	type Soak,
 } from "../../bench/harness/results.ts";
 
 const file = fileURLToPath(
@@ -36,11 +37,29 @@ function results(): BenchResults {
 		scenario: `curve-${count}`,
 		curve: { of: "connections", count },
 	}));
+	const soak: Soak = {
+		full_speed_records_per_second: 1_000,
+		window_seconds: 30,
+		windows: [1, 2, 3].map((window) => ({
+			ends_at_seconds: window * 30,
+			...(window === 2
+				? { p50_us: null, p99_us: null, p999_us: null }
+				: { p50_us: 100, p99_us: 200, p999_us: 300 }),
+			anonymous_bytes: 20e6 + window,
+			open_files: 30,
+		})),
+		trends: [],
+	};
 	const timeline = [0.1, 0.2, 0.3].map((seconds) => [seconds, seconds * 1e6] as const);
 	return {
 		...stored,
 		command: 'millrace bench --directory "<here>"',
-		results: [...stored.results, ...curve, { ...rate, scenario: "over-time", timeline }],
+		results: [
+			...stored.results,
+			...curve,
+			{ ...rate, scenario: "over-time", timeline },
+			{ ...paced, scenario: "long", soak },
+		],
 	};
 }
 
@@ -63,6 +82,7 @@ describe("the page of results", () => {
 			"Beside what the machine can do",
 			"Latency",
 			"Throughput over time",
+			"Over a long run",
 			"CPU time of the broker",
 			"With more and more around",
 			"All figures",

@@ -17,6 +17,7 @@ import type {
 	PeerRound,
 	PeersResults,
 } from "../../bench/peers/results.ts";
+import { processesNaming } from "../broker-process.ts";
 
 const program = fileURLToPath(new URL("../../dist/bench/peers/main.js", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "millrace-peers-test-"));
@@ -85,6 +86,53 @@ describe("npm run bench:peers", () => {
 			expect(stdout).toContain(flushed);
 		}
 		expect(readdirSync(data)).toEqual([]);
+	});
+
+	test("goes on with a file, and leaves nothing behind at a signal", async (context) => {
+		const missing = missingPeer("redis");
+		if (missing !== null) context.skip(missing);
+		const data = join(directory, "interrupted");
+		mkdirSync(data);
+		const json = join(directory, "interrupted.json");
+		const scenario = (name: string) => ["--peers=redis", "--scenario", name];
+		const extent = ["--rounds=2", "--seconds=0.1", "--mebibytes=2"];
+		const places = [`--directory=${data}`, `--json=${json}`];
+		const roundsIn = () => {
+			const { groups, command } = JSON.parse(readFileSync(json, "utf8")) as PeersResults;
+			const found = groups.flatMap(({ scenarios }) => scenarios);
+			const rounds = found.map(({ scenario, contenders }) => [
+				scenario,
+				contenders.map((contender) => contender.rounds.length),
+			]);
+			return { rounds: Object.fromEntries(rounds), command };
+		};
+
+		const child = spawn(process.execPath, [
+			...[program, ...scenario("redis-produce"), ...extent, ...places],
+		]);
+		let told = "";
+		child.stderr.on("data", (text) => {
+			told += String(text);
+			const isThere = told.includes("redis-produce-written-1kib, round 1 of 2: Redis");
+			if (isThere && !child.killed) child.kill("SIGTERM");
+		});
+		expect(await once(child, "close"), told).toEqual([143, null]);
+		expect(readdirSync(data)).toEqual([]);
+		expect(processesNaming(data)).toEqual([]);
+		expect(roundsIn().rounds["redis-produce-written-100b"]).toEqual([1, 1]);
+
+		const wanted = scenario("redis-produce-written-100b");
+		const ended = await runPeers(...wanted, ...extent, ...places);
+		expect(ended.status, ended.stderr).toBe(0);
+		expect(ended.stderr).not.toContain("round 1 of 2");
+		expect(roundsIn().rounds["redis-produce-written-100b"]).toEqual([2, 2]);
+		expect(roundsIn().command).toMatch(/ && npm run bench:peers -- --peers=redis/);
+
+		const again = await runPeers(...wanted, ...extent, ...places);
+		expect(again).toMatchObject({ status: 0, stderr: "" });
+		const other = await runPeers(...wanted, "--rounds=3", ...extent.slice(1), ...places);
+		expect(other.status).toBe(1);
+		expect(other.stderr).toContain("3 x 0.1 s");
 	});
 
 	test("says what it has when it is asked for something else", async () => {

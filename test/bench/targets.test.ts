@@ -5,12 +5,13 @@ import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
 import { KAFKA_GROUP } from "../../bench/peers/kafka-group.ts";
 import { NATS_GROUP } from "../../bench/peers/nats-group.ts";
 import type { PeersResults } from "../../bench/peers/results.ts";
-import { targetsTable } from "../../bench/targets.ts";
+import { REASONS, type Reason } from "../../bench/reasons.ts";
+import { reasonsFor, targetNames, targetsTable } from "../../bench/targets.ts";
 
 const NO_RESULTS = { bench: undefined, peers: undefined };
 
 const bench = {
-	roofline: { loopback_receive_cpu_seconds_per_gib: 0.5, sync_us: 100 },
+	roofline: { loopback_receive_cpu_seconds_per_gib: 0.5, sync_paced_us: 100 },
 	results: [
 		{
 			scenario: "websocket-produce-written-1kib",
@@ -70,7 +71,7 @@ test("targets are met, missed or not measured", () => {
 	]);
 	expect(rowOf({ bench }, /bare loop.*kafka-produce/)).toEqual(["<= 1.5x", "1.50x", "yes"]);
 	expect(rowOf({ bench }, /ack-latency-flushed/)).toEqual([
-		"<= fdatasync of its bytes + 150 us",
+		"<= fdatasync of its bytes, paced alike, + 150 us",
 		"251 us; fdatasync 100 us",
 		"**no**",
 	]);
@@ -79,6 +80,23 @@ test("targets are met, missed or not measured", () => {
 	expect(rowOf({ peers }, /^broker CPU a GiB consumed, 1kib/)).toEqual(["<= 0.5x", "0.50x", "yes"]);
 	expect(rowOf({ peers }, /^rate.*kafka-consume-1kib/)).toEqual([">= 1x", "0.90x", "**no**"]);
 	expect(targetsTable(NO_RESULTS)).toBeNull();
+});
+
+test("reasons are given for targets that there are, while those are missed", () => {
+	const names = targetNames();
+	expect(new Set(names).size).toBe(names.length);
+	for (const { targets } of REASONS) {
+		expect(targets.filter((name) => !names.includes(name))).toEqual([]);
+		expect(targets.length).toBeGreaterThan(0);
+	}
+	const missed = [
+		"beside-disk:websocket-ack-latency-flushed",
+		"rate:websocket-produce-written-1kib",
+	];
+	const isOfMissed = ({ targets }: Reason) => targets.some((name) => missed.includes(name));
+	const given = reasonsFor({ bench, peers: undefined });
+	expect(given).toEqual(REASONS.filter(isOfMissed));
+	expect(reasonsFor(NO_RESULTS)).toEqual([]);
 });
 
 test("targets name scenarios that there are", () => {

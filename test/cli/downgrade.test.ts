@@ -74,9 +74,7 @@ test("committed offsets that were compacted are written anew, and stay what they
 	expect(again.complaints).toEqual([]);
 });
 
-test("a repaired segment stands in the way until it is gone, whatever of it is deleted", {
-	timeout: 60_000,
-}, async () => {
+test("a repaired segment stands in the way until all of it is deleted", async () => {
 	const dataDir = join(temporaryDirectory(), "data");
 	let broker = await BrokerProcess.start({ dataDir });
 	let client = await connect(broker.url);
@@ -109,7 +107,7 @@ test("a repaired segment stands in the way until it is gone, whatever of it is d
 		broker = await BrokerProcess.start({ dataDir });
 		const kafka = await RawKafkaClient.connect(Number(broker.kafka?.split(":").at(-1)));
 		const topics = [{ name: "orders", partitions: [{ partitionIndex: 0, offset }] }];
-		const answer = await kafka.request("DeleteRecords", 2, { topics, timeoutMs: 10_000 });
+		const answer = await kafka.request("DeleteRecords", 2, { topics, timeoutMs: 100_000 });
 		expect(pick(answer, "topics", 0, "partitions", 0)).toMatchObject({ errorCode: 0 });
 		await kafka.close();
 		await broker.stop();
@@ -125,9 +123,7 @@ test("a repaired segment stands in the way until it is gone, whatever of it is d
 	await broker.stop();
 });
 
-test("a directory with a flush journal goes back to the versions before it, and loses nothing", {
-	timeout: 120_000,
-}, async () => {
+test("a directory with a flush journal goes back to formats before it without a loss", async () => {
 	const dataDir = join(temporaryDirectory(), "data");
 	const written = await leaveJournal(dataDir);
 	expect(formatOf(dataDir)).toMatchObject({ format_version: 3 });

@@ -5,9 +5,7 @@ import { expect, test } from "vitest";
 import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 import { endsOf, leaveJournal } from "../flush-journal.ts";
 
-test("what a broker that died has journaled is told of, copied and brought to its logs", {
-	timeout: 120_000,
-}, async () => {
+test("what a dead broker has journaled is told of, copied and brought to its logs", async () => {
 	const dataDir = join(temporaryDirectory(), "data");
 	const copy = join(temporaryDirectory(), "copy");
 	const written = await leaveJournal(dataDir);

@@ -93,8 +93,9 @@ describe("a group without members", () => {
 test("a group with members is neither moved nor deleted", async () => {
 	const join = {
 		groupId: "busy",
-		sessionTimeoutMs: 10_000,
-		rebalanceTimeoutMs: 10_000,
+		// It says nothing any more, and is to be there while commands run one after the other.
+		sessionTimeoutMs: 1_800_000,
+		rebalanceTimeoutMs: 1_800_000,
 		memberId: "",
 		protocolType: "consumer",
 		protocols: [{ name: "range", metadata: Buffer.alloc(0) }],

@@ -35,12 +35,13 @@ test("a log line for a terminal has its fields and its error behind the message"
 	const line = JSON.stringify({
 		level: "warn",
 		time: "2026-01-31T12:00:00.123Z",
+		area: "groups",
 		topic: "a",
 		count: 2,
 		err: { message: "bad", stack: "Error: bad\n    at x" },
 		msg: "hello",
 	});
 	expect(formatForTerminal(line)).toBe(
-		"12:00:00.123 warn  hello  topic=a  count=2\nError: bad\n    at x\n",
+		"12:00:00.123 warn  groups     hello  topic=a  count=2\nError: bad\n    at x\n",
 	);
 });

@@ -48,6 +48,8 @@ describe("exit codes", () => {
 		["topic delete t", "confirm with --yes"],
 		["start --num-partitions x", "--num-partitions: x is not a whole number"],
 		["start --config /does/not/exist", "cannot be read"],
+		["config check --num-partitions x", "--num-partitions: x is not a whole number"],
+		["config list num.partition", "did you mean num.partitions?"],
 		["consume t --group g --partition 0", "cannot be used with"],
 		["consume t --group g --offset 5", "cannot be used with"],
 		["produce t --key-separator=", "Expected at least one character"],

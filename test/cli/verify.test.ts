@@ -30,6 +30,8 @@ afterEach(() => {
 async function storeRecords(): Promise<string> {
 	const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0" });
 	const client = await connect(broker.addresses.websocket);
+	// Flushed at the end, and not each by itself.
+	await client.topics.create("orders", { configs: { "flush.messages": 1_000 } });
 	const producer = client.producer({ codec: "bytes" });
 	const value = new Uint8Array(1_024);
 	for (let count = 0; count < 100; count++) await producer.send({ topic: "orders", value });

@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
 import { type Broker, type StartBrokerOptions, startBroker } from "../../src/index.ts";
+import { reservePort } from "../ports.ts";
 import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 
 let broker: Broker;
@@ -126,7 +127,8 @@ describe.each(TRANSPORTS)("on %s", (websocketTransport) => {
 		const dataDir = await mkdtemp(join(tmpdir(), "millrace-client-"));
 		const kafka = "127.0.0.1:0";
 		const options = { dataDir, websocketTransport, kafka } satisfies StartBrokerOptions;
-		let durable = await startBroker({ ...options, websocket: "127.0.0.1:0" });
+		const websocket = `127.0.0.1:${await reservePort(onTestFinished)}`;
+		let durable = await startBroker({ ...options, websocket });
 		const url = durable.addresses.websocket as string;
 		const own = await connect(url, { reconnectMsFirst: 5, reconnectMsMax: 50 });
 		try {
@@ -145,7 +147,7 @@ describe.each(TRANSPORTS)("on %s", (websocketTransport) => {
 					if (number % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
 					if (number !== 1_000) continue;
 					await durable.close();
-					durable = await startBroker({ ...options, websocket: new URL(url).host });
+					durable = await startBroker({ ...options, websocket });
 				}
 			}
 			await Promise.all(acks);
@@ -163,8 +165,9 @@ describe.each(TRANSPORTS)("on %s", (websocketTransport) => {
 });
 
 test("a broker that lost its data gives the producer another identity", async () => {
-	const first = await startBroker({ memory: true });
-	const address = first.addresses.websocket.slice("ws://".length);
+	const websocket = `127.0.0.1:${await reservePort(onTestFinished)}`;
+	const options = { memory: true, websocket, kafka: "127.0.0.1:0" } as const;
+	const first = await startBroker(options);
 	const other = await connect(first.addresses.websocket);
 	const producer = other.producer();
 	// Ids that the second broker, new as it is, will not have handed out.
@@ -173,11 +176,7 @@ test("a broker that lost its data gives the producer another identity", async ()
 	const lateProducer = late.producer();
 	await Promise.all([producer, lateProducer].map((each) => each.send({ topic: "lost", value: 1 })));
 	await first.close();
-	const second = await startBroker({
-		memory: true,
-		websocket: address,
-		kafka: "127.0.0.1:0",
-	});
+	const second = await startBroker(options);
 	expect(second.clusterId).not.toBe(first.clusterId);
 	const acks = await Promise.all(
 		[producer, lateProducer].flatMap((each) => [
@@ -188,4 +187,20 @@ test("a broker that lost its data gives the producer another identity", async ()
 	expect(acks.map(({ offset }) => offset).sort()).toEqual([0, 1, 2, 3]);
 	await Promise.all([other.close(), late.close()]);
 	await second.close();
+});
+
+test("a client whose broker is gone for good closes once its records have failed", async () => {
+	// Where nobody else comes to listen.
+	const gone = await startBroker({
+		memory: true,
+		websocket: `127.0.0.1:${await reservePort(onTestFinished)}`,
+		kafka: "127.0.0.1:0",
+	});
+	const own = await connect(gone.addresses.websocket);
+	await gone.close();
+	// Of a topic that the client has not opened yet.
+	const sent = own.producer({ deliveryTimeoutMs: 200 }).send({ topic: "late", value: 1 });
+	await expect(sent).rejects.toMatchObject({ code: "DELIVERY_TIMEOUT" });
+	await own.close();
+	expect(own.state).toBe("closed");
 });

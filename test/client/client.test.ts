@@ -59,7 +59,7 @@ describe("connecting", () => {
 		let calls = 0;
 		await connected({ token: () => `token-${++calls}` });
 		broker.cut();
-		await vi.waitFor(() => expect(broker.hellos.length).toBe(2));
+		await expect.poll(() => broker.hellos.length).toBe(2);
 		expect(broker.hellos.map(({ auth }) => auth)).toEqual([
 			{ scheme: "token", token: "token-1" },
 			{ scheme: "token", token: "token-2" },
@@ -70,20 +70,20 @@ describe("connecting", () => {
 			retriable: false,
 		});
 		broker.cut();
-		await vi.waitFor(() => expect(clients[0]?.state).toBe("closed"));
+		await expect.poll(() => clients[0]?.state).toBe("closed");
 	});
 
 	test("comes back with the producer identity that it had", async () => {
 		await connected();
 		broker.cut();
-		await vi.waitFor(() => expect(broker.hellos.length).toBe(2));
+		await expect.poll(() => broker.hellos.length).toBe(2);
 		expect(broker.hellos[1]?.producer).toEqual({ id: 100, epoch: 0 });
 	});
 
 	test("a broker that breaks the protocol is left, and connected to again", async () => {
 		await connected();
 		broker.tell("not an operation");
-		await vi.waitFor(() => expect(broker.hellos.length).toBe(2));
+		await expect.poll(() => broker.hellos.length).toBe(2);
 		expect(clients[0]?.state).not.toBe("closed");
 	});
 
@@ -147,7 +147,7 @@ test("many requests at once stay within what the broker takes, and all are answe
 	});
 	const asked = Array.from({ length: 1_000 }, () => client.topics.describe("a"));
 	const arrived = () => broker.requests.filter(([operation]) => operation === 7).length;
-	await vi.waitFor(() => expect(arrived()).toBe(256));
+	await expect.poll(arrived).toBe(256);
 	await new Promise((resolve) => setTimeout(resolve, 20));
 	expect(arrived()).toBe(256);
 	release();

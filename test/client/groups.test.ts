@@ -1,6 +1,6 @@
 /** Consumers that are members of groups, against a broker in this process. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test, vi } from "vitest";
 
 import {
 	type Client,
@@ -8,9 +8,13 @@ import {
 	type GroupConsumer,
 	type GroupConsumerOptions,
 } from "../../src/client/index.ts";
-import { type Broker, startBroker } from "../../src/index.ts";
+import { type Broker, type MemoryBroker, startBroker } from "../../src/index.ts";
+import { Membership } from "../../src/websocket/membership.ts";
 import { MutingProxy } from "../muting-proxy.ts";
 import { beforeAllOver, requireTransport, TRANSPORTS } from "../websocket/harness.ts";
+
+/** What is left of it where a test lets nearly all of it pass is more than any machine stalls. */
+const PROGRESS_MS = 600_000;
 
 let nameCount = 0;
 
@@ -20,7 +24,7 @@ function portOf(broker: Broker | undefined): number {
 
 describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 	requireTransport(websocketTransport);
-	let broker: Broker | undefined;
+	let broker: MemoryBroker | undefined;
 	/** For everything that a test does beside its members. */
 	let admin: Client;
 	const clients: Client[] = [];
@@ -79,6 +83,25 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		return partitions.map(({ committed }) => committed);
 	}
 
+	/**
+	 * Makes the consumer's signs of progress the test's. What it returns has the consumer give one,
+	 * where it would, and lets nearly all the time pass in which the broker waits for the next.
+	 */
+	function progressTime(): () => Promise<void> {
+		const signs = vi.spyOn(Membership.prototype, "progress");
+		vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+		onTestFinished(() => {
+			vi.useRealTimers();
+			signs.mockRestore();
+		});
+		return async () => {
+			const { length } = signs.mock.calls;
+			vi.advanceTimersByTime(PROGRESS_MS / 2);
+			await expect.poll(() => signs.mock.calls.length).toBeGreaterThan(length);
+			await broker?.clock.advance(0.9 * PROGRESS_MS);
+		};
+	}
+
 	async function take(consumer: GroupConsumer<string>, count: number): Promise<string[]> {
 		const values: string[] = [];
 		for await (const { value } of consumer) {
@@ -109,9 +132,11 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		const batches = consumer.batches();
 		const first = (await batches.next()).value;
 		expect([...(first ?? [])].map(({ value }) => value)).toEqual(["0:0", "0:1", "0:2"]);
-		await sleep(100);
 		// Where it began: with "latest", the next member would begin later.
-		expect(await consumer.committed(topic, 0)).toEqual({ offset: 0, metadata: "" });
+		const beginning = { offset: 0, metadata: "" };
+		await expect.poll(() => consumer.committed(topic, 0)).toEqual(beginning);
+		await sleep(100);
+		expect(await consumer.committed(topic, 0)).toEqual(beginning);
 		const next = batches.next();
 		await expect.poll(() => committed(topic)).toEqual([3]);
 		await append(topic, 1, 1, 3);
@@ -284,12 +309,13 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		const topic = await topicOf(1, 4);
 		const lost: boolean[] = [];
 		const stuck = member(await connected(), topic, {
-			progressTimeoutMs: 1_000,
+			progressTimeoutMs: PROGRESS_MS,
 			onRevoke: (_, how) => void lost.push(how.lost),
 		});
 		const records = stuck[Symbol.asyncIterator]();
 		await records.next();
 		expect((await records.next()).value?.value).toBe("0:1");
+		await broker?.clock.advance(PROGRESS_MS + 1);
 		const other = member(await connected(), topic);
 		expect(await take(other, 1)).toEqual(["0:0"]);
 		expect(lost).toEqual([true]);
@@ -306,19 +332,20 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 	});
 
 	test("who waits for records is not stuck, nor is who is slow but asks in time", async () => {
+		const nearlyRunOut = progressTime();
 		const topic = await topicOf(1, 4);
 		const lost: boolean[] = [];
 		const consumer = member(admin, topic, {
-			progressTimeoutMs: 2_000,
+			progressTimeoutMs: PROGRESS_MS,
 			onRevoke: (_, how) => void lost.push(how.lost),
 		});
 		const records = consumer[Symbol.asyncIterator]();
 		for (let count = 0; count < 4; count++) {
 			expect((await records.next()).value?.value).toBe(`0:${count}`);
-			await sleep(700);
+			await nearlyRunOut();
 		}
 		const next = records.next();
-		await sleep(3_000);
+		for (let count = 0; count < 2; count++) await nearlyRunOut();
 		await append(topic, 1, 1, 4);
 		expect((await next).value?.value).toBe("0:4");
 		expect(lost).toEqual([]);
@@ -367,14 +394,15 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 	});
 
 	test("pausing keeps the membership and holds a partition back", async () => {
+		const nearlyRunOut = progressTime();
 		const topic = await topicOf(2, 3);
-		const consumer = member(admin, topic, { progressTimeoutMs: 1_500 });
+		const consumer = member(admin, topic, { progressTimeoutMs: PROGRESS_MS });
 		await consumer.ready();
 		consumer.pause(topic, 0);
 		expect(await take(consumer, 3)).toEqual(["1:0", "1:1", "1:2"]);
 		const records = consumer[Symbol.asyncIterator]();
 		const next = records.next();
-		await sleep(2_500);
+		for (let count = 0; count < 2; count++) await nearlyRunOut();
 		consumer.resume();
 		expect((await next).value?.value).toBe("0:0");
 		await consumer.close();

@@ -3,13 +3,13 @@
  * always takes the same course, and takes some 20 ms. SEED=1 COUNT=5000 explores further; a failure
  * prints what happened.
  */
-import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connectWith } from "../../src/client/client.ts";
 import type { Ack, Client, MillraceError } from "../../src/client/index.ts";
 import { seed } from "../seed.ts";
 import { type ProduceAction, type ProduceEntry, ScriptedBroker } from "./scripted-broker.ts";
 import { SimulatedNetwork } from "./simulated-network.ts";
+import { running, simulateTime, wait } from "./simulated-time.ts";
 
 const COUNT = Number(process.env.COUNT ?? 24);
 
@@ -46,10 +46,7 @@ interface Run {
 	readonly course: readonly string[];
 }
 
-beforeEach(() => {
-	const faked = ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] as const;
-	vi.useFakeTimers({ toFake: [...faked, "performance"] });
-});
+beforeEach(simulateTime);
 
 afterEach(() => {
 	vi.restoreAllMocks();
@@ -79,8 +76,6 @@ function courseOf(random: () => number): Course {
 	};
 }
 
-const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-
 /** A value is its name, and zeroes behind it where it is to be large. */
 const nameOf = (value: Uint8Array | null): string =>
 	String(Buffer.from(value ?? []).subarray(0, 16)).replace(/\0+$/, "");
@@ -95,19 +90,6 @@ function encode(name: string, isLarge: boolean): Uint8Array {
 
 const described = ({ partition, baseSequence, records }: ProduceEntry): string =>
 	`${partition}#${baseSequence}[${records.map(({ value }) => nameOf(value)).join(" ")}]`;
-
-/** Lets the clock run whenever the program has come to rest, until `work` is done. */
-async function running<Result>(work: () => Promise<Result>): Promise<Result> {
-	let isDone = false;
-	const result = work().finally(() => {
-		isDone = true;
-	});
-	while (!isDone) {
-		await turn();
-		vi.advanceTimersToNextTimer();
-	}
-	return result;
-}
 
 async function sendAll(
 	client: Client,

@@ -1,7 +1,9 @@
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { Packr } from "msgpackr";
+import { onTestFinished } from "vitest";
 import { WebSocketServer } from "ws";
+
+import { reservePort } from "../ports.ts";
 
 /** What the script makes of a produce frame: see `ScriptedBroker.onProduce`. */
 export type ProduceAction =
@@ -118,8 +120,10 @@ export class ScriptedBroker {
 	#server: WebSocketServer | undefined;
 	#port = 0;
 
+	/** Listens at a port that it may be killed and listen at again, until the test ends. */
 	static async start(): Promise<ScriptedBroker> {
 		const broker = new ScriptedBroker();
+		broker.#port = await reservePort(onTestFinished);
 		await broker.listen();
 		return broker;
 	}
@@ -136,7 +140,6 @@ export class ScriptedBroker {
 		});
 		this.#server.on("connection", (socket) => this.accept(socket));
 		await once(this.#server, "listening");
-		this.#port = (this.#server.address() as AddressInfo).port;
 	}
 
 	/** Cuts every connection and stops listening, as a broker that was killed. */
@@ -150,6 +153,11 @@ export class ScriptedBroker {
 	/** Cuts every connection. */
 	cut(): void {
 		for (const { socket } of this.sessions) socket.terminate();
+	}
+
+	/** Ends every connection as one whose credentials have run out. */
+	expire(): void {
+		for (const { socket } of this.sessions) socket.close(4401);
 	}
 
 	create(name: string, partitions = 1): Topic {

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
-import { ALL_OPTIONS, TOPIC_DEFAULT_OPTIONS } from "../../src/config.ts";
+import { ALL_OPTIONS, TOPIC_DEFAULT_OPTIONS } from "../../src/config/options.ts";
 import { CONFIGURATION } from "../../src/topics/configuration-table.ts";
 import { BUILT_IN_DEFAULTS, DEFAULT_OPTIONS } from "../../src/topics/topic-defaults.ts";
 import { BrokerProcess, COMMAND_FILE, temporaryDirectory } from "../broker-process.ts";
@@ -16,28 +16,31 @@ const commands = [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(
 	([, command]) => command as string,
 );
 
-/** Where what `millrace` is on a user's path lies: it talks to this broker. */
-function pathWithMillrace(url: string): string {
+/** Where what `millrace` is on a user's path lies: it talks to the broker at $BROKER_URL. */
+function pathWithMillrace(): string {
 	const directory = join(temporaryDirectory(), "bin");
 	mkdirSync(directory);
 	const file = join(directory, "millrace");
-	const address = `case "$1" in topic) set -- "$@" --url ${url} ;; esac`;
+	const address = `case "$1" in topic|quota|client) set -- "$@" --url "$BROKER_URL" ;; esac`;
 	const run = `exec ${process.execPath} ${COMMAND_FILE} "$@"`;
 	writeFileSync(file, `#!/bin/sh\n${address}\n${run}\n`);
 	chmodSync(file, 0o755);
 	return `${directory}:${process.env.PATH}`;
 }
 
-test("every command of the page does what it says", async () => {
+// Dozens of processes follow one another: on a busy machine that takes minutes.
+test("every command of the page does what it says", { timeout: 600_000 }, async () => {
 	let broker = await BrokerProcess.start();
 	const { dataDir } = broker;
 	const client = await connect(broker.url);
 	await client.topics.create("orders", { partitions: 2 });
 	await client.producer().send({ topic: "orders", value: "kept" });
 	await client.close();
+	// Without what tells the tests how to run: options of nobody, which are warned of.
+	const own = Object.entries(process.env).filter(([name]) => !name.startsWith("MILLRACE_"));
 	const env = {
-		...process.env,
-		PATH: pathWithMillrace(broker.url),
+		...Object.fromEntries(own),
+		PATH: pathWithMillrace(),
 		DATA_DIR: dataDir,
 		BACKUP_DIR: join(temporaryDirectory(), "backup"),
 	};
@@ -46,19 +49,25 @@ test("every command of the page does what it says", async () => {
 		if (/ (repair|downgrade) /.test(command)) await broker.stop();
 		else if (broker.addresses === undefined) broker = await BrokerProcess.start({ dataDir });
 		// A port that another broker of this machine has is a warning, not a failure.
-		const { stdout } = await promisify(execFile)("sh", ["-euc", command], { env });
+		const { stdout } = await promisify(execFile)("sh", ["-euc", command], {
+			env: { ...env, BROKER_URL: broker.url },
+		});
 		said.push(stdout);
 	}
-	const [doctor, memory, disk, topic, repaired] = said;
-	const [backup, verified, downgraded] = said.slice(-3);
+	const [doctor, configuration, slow, memory, disk, topic, repaired] = said;
+	const [backup, verified, quotas, downgraded] = said.slice(-4);
 	expect(doctor).toMatch(/^ok +clock +the newest segment is of /m);
 	expect(doctor).toMatch(/^ok +memory +RssAnon [\d.]+ MiB of pid \d+/m);
+	expect(configuration).toMatch(/^the configuration is valid\noption +value +from +changes\n/);
+	expect(slow).toMatch(/^id +protocol +principal +client +address +pending +lag +slow +since\n/);
 	expect(memory).toMatch(/^RssAnon:\s+\d+ kB\nRssFile:\s+\d+ kB\nRssShmem:/);
 	expect(disk).toMatch(/^orders +2 +1 /m);
 	expect(topic).toMatch(/^retention\.ms +86400000 +topic$/m);
 	expect(repaired).toMatch(/nothing|no damage/i);
 	expect(backup).toContain(`copied to ${env.BACKUP_DIR} and opened`);
 	expect(verified).toContain("1 records");
+	expect(quotas).toMatch(/^alice +producer_byte_rate +1048576$/m);
+	expect(quotas).toMatch(/^removed 2$/m);
 	expect(downgraded).toBe(`${dataDir} has format 1\n`);
 	const restored = await BrokerProcess.start({ dataDir: env.BACKUP_DIR });
 	const reader = await connect(restored.url);
@@ -93,7 +102,7 @@ test("every option and topic configuration that the page names is one", () => {
 			!others.has(name) &&
 			!options.has(name) &&
 			!CONFIGURATION.has(name) &&
-			!/^vm\.|\.(sh|md|json|redb|properties)$/.test(name),
+			!/^vm\.|\.(sh|md|json|redb|properties|yaml)$/.test(name),
 	);
 	expect(unknown).toEqual([]);
 	expect(named.length).toBeGreaterThan(15);

@@ -327,15 +327,49 @@ describe("what is subscribed to", () => {
 });
 
 describe("offsets", () => {
-	test("are committed with the member's present epoch only", async () => {
+	const some = (...partitions: number[]) => {
+		const offsets = partitions.map((partition) => ({ partition, offset: 1 }));
+		return { topics: [{ topic: "t", partitions: offsets }] };
+	};
+
+	test("are committed with the epoch of a member that has the partitions", async () => {
 		expect(await commit("", -1)).toBe("NONE");
 		const a = await driver.join("a");
-		expect(await commit("a", a.epoch)).toBe("NONE");
-		expect(await commit("a", a.epoch - 1)).toBe("STALE_MEMBER_EPOCH");
-		expect(await commit("a", a.epoch + 1)).toBe("STALE_MEMBER_EPOCH");
+		expect(await commit("a", a.epoch, some(0, 3))).toBe("NONE");
+		expect(await commit("a", a.epoch - 1, some(0))).toBe("STALE_MEMBER_EPOCH");
+		expect(await commit("a", a.epoch + 1, some(0))).toBe("STALE_MEMBER_EPOCH");
 		expect(await commit("", -1)).toBe("UNKNOWN_MEMBER_ID");
 		expect(await commit("b", a.epoch)).toBe("UNKNOWN_MEMBER_ID");
 		expect(await commit("a", a.epoch, { knowsGroupIdNotFound: false })).toBe("UNSUPPORTED_VERSION");
+	});
+
+	test("are committed with any epoch since which the member has had the partitions", async () => {
+		const a = await driver.join("a");
+		const before = a.epoch;
+		const b = await driver.join("b");
+		await a.heartbeat();
+		await driver.settle(a, b);
+		expect([a.epoch, a.owned]).toEqual([before + 1, { [t]: [0, 1] }]);
+		expect(await commit("a", before, some(0, 1))).toBe("NONE");
+		expect(await commit("a", before, some(1, 2))).toBe("STALE_MEMBER_EPOCH");
+		expect(await commit("a", before - 1, some(0))).toBe("STALE_MEMBER_EPOCH");
+		expect(await commit("b", before, some(2))).toBe("STALE_MEMBER_EPOCH");
+		await b.leave();
+		await driver.settle(a);
+		expect(a.owned).toEqual({ [t]: [0, 1, 2, 3] });
+		// What it has again is new to it.
+		expect(await commit("a", before, some(0, 1))).toBe("NONE");
+		expect(await commit("a", before, some(2))).toBe("STALE_MEMBER_EPOCH");
+	});
+
+	test("of partitions to be given up may be committed until then", async () => {
+		const a = await driver.join("a");
+		await driver.join("b");
+		await a.heartbeat();
+		expect(a.owned).toEqual({ [t]: [0, 1] });
+		expect(await commit("a", a.epoch, some(2, 3))).toBe("NONE");
+		await driver.settle(a);
+		expect(await commit("a", a.epoch - 1, some(2))).toBe("STALE_MEMBER_EPOCH");
 	});
 
 	test("are shown to members with their present epoch, and to whoever does not say", async () => {

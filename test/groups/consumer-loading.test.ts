@@ -43,6 +43,25 @@ describe("a group that is loaded", () => {
 		expect(await codeOf(heartbeat(second, "a", 3))).toBe("UNKNOWN_MEMBER_ID");
 	});
 
+	test("knows since when its members have their partitions", async () => {
+		const dataDir = temporaryDirectory();
+		const first = await start({ dataDir });
+		const topicId = await twoMembers(first);
+		await heartbeat(first, "a", 2, { owned: [{ topicId, partitions: [0, 1] }] });
+		await first.stop();
+
+		const second = await start({ dataDir });
+		const commit = (partition: number, generation: number) => {
+			const offsets = { partition, offset: 0, leaderEpoch: -1, metadata: null };
+			const topics = [{ topic: "orders", partitions: [offsets] }];
+			const request = commitRequest(0, { memberId: "a", generation, topics });
+			return codeOf(second.coordinator.commitOffsets(request));
+		};
+		expect(await commit(1, 2)).toBe("NONE");
+		expect(await commit(1, 1)).toBe("STALE_MEMBER_EPOCH");
+		expect(await commit(2, 2)).toBe("STALE_MEMBER_EPOCH");
+	});
+
 	test("has a member out that does not give up what it was told to before", async () => {
 		const dataDir = temporaryDirectory();
 		const first = await start({ dataDir });
@@ -99,6 +118,7 @@ describe("groups of the other type", () => {
 			type: "consumer",
 			state: "Stable",
 			protocolType: "consumer",
+			memberCount: 1,
 		});
 		const [fetched] = harness.coordinator.fetchOffsets({ groupId: "g", topics: null });
 		expect(fetched!.partitions[0]).toMatchObject({ offset: 7 });

@@ -1,5 +1,5 @@
 import { onTestFinished } from "vitest";
-import { loadConfig } from "../../src/config.ts";
+import { resolveConfig } from "../../src/config/load.ts";
 import { GroupCoordinator, type GroupCoordinatorOptions } from "../../src/groups/coordinator.ts";
 import type { GroupRecord } from "../../src/groups/group.ts";
 import { GroupConfigs } from "../../src/groups/group-configs.ts";
@@ -18,7 +18,7 @@ import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { FakeClock } from "./fake-clock.ts";
 
 export const OPTIONS: GroupOptions = {
-	...loadConfig({}).config,
+	...resolveConfig({}).config,
 	groupInitialRebalanceDelayMs: 0,
 	offsetsTopicNumPartitions: 4,
 };
@@ -41,12 +41,9 @@ export interface Harness {
 	stop(): Promise<void>;
 }
 
-/** What stops those that run, all of them of one test. */
-const running = new Set<() => Promise<void>>();
-
-async function stopAll(): Promise<void> {
-	for (const stop of running) await stop();
-}
+/** What stops those that run, by their number. */
+const running = new Map<number, () => Promise<void>>();
+let startedCount = 0;
 
 export interface HarnessOptions {
 	readonly options?: Partial<GroupOptions>;
@@ -84,14 +81,16 @@ export async function start(asked: HarnessOptions = {}): Promise<Harness> {
 		log: { debug: () => undefined, warn: complain, error: complain },
 	});
 	if (asked.unloaded !== true) await coordinator.load();
+	const number = startedCount++;
 	const stop = async () => {
-		if (!running.delete(stop)) return;
+		if (!running.delete(number)) return;
 		coordinator.close();
 		await catalogue.close();
 		await storage.close();
 	};
-	if (running.size === 0) onTestFinished(stopAll);
-	running.add(stop);
+	running.set(number, stop);
+	// Each for itself: what was begun last is ended first, and a directory goes behind its store.
+	onTestFinished(() => running.get(number)?.());
 	return {
 		coordinator,
 		catalogue,

@@ -505,6 +505,7 @@ function expected(error: unknown): undefined {
 
 test.each(["eager", "cooperative"])(
 	`members of both protocols, the classic ones %s (seed ${seed})`,
+	{ timeout: 900_000 },
 	async (kind) => {
 		const steps = fc.array(step, { minLength: 10, maxLength: 60, size: "max" });
 		const property = fc.asyncProperty(steps, async (actions) => {

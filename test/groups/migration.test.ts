@@ -136,7 +136,9 @@ async function startTalk(dataDir?: string, policy?: "disabled" | "downgrade" | "
 /** The same data directory in another process, as after kill -9 of this one. */
 async function killed(talk: Talk): Promise<Talk> {
 	const dataDir = temporaryDirectory();
-	await cp(talk.harness.dataDir, dataDir, { recursive: true });
+	// Not what is about to be renamed: it may be gone when its turn comes.
+	const filter = (path: string) => !path.endsWith(".tmp");
+	await cp(talk.harness.dataDir, dataDir, { recursive: true, filter });
 	return startTalk(dataDir);
 }
 

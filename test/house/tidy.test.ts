@@ -8,6 +8,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
+import { configurationPage } from "../../src/config/page.ts";
+
 const COLUMNS_MAX = 100;
 const FILE_LINES_MAX = 800;
 const FUNCTION_LINES_MAX = 70;
@@ -19,6 +21,7 @@ const rootDirectory = fileURLToPath(new URL("../..", import.meta.url));
 const WIDE_FILES = new Map([
 	["native/generate.mjs", "templates of generated text"],
 	["src/limits.ts", "the generator reads one comment line a limit"],
+	["src/metrics.ts", "a table, one row a metric"],
 	["src/protocol/codes.ts", "a table, one row an error"],
 ]);
 
@@ -203,6 +206,17 @@ test("what tests import sets no hooks while it is loaded", () => {
 	expect(offences(helpers, (line) => hook.test(line))).toEqual([]);
 });
 
+// It gives up after a second, which a busy machine can take; `expect.poll` waits for what is asked.
+test("tests do not wait with vi.waitFor", () => {
+	const tests = sources.filter(({ path }) => path.startsWith("test/") && path.endsWith(".ts"));
+	expect(offences(tests, (line) => /\bvi\.waitFor\(/.test(line))).toEqual([]);
+});
+
+test("no test puts a module in another's place, which would be so for other files, too", () => {
+	const tests = sources.filter(({ path }) => path.startsWith("test/") && path.endsWith(".ts"));
+	expect(offences(tests, (line) => /\bvi\.(do)?[mM]ock\(/.test(line))).toEqual([]);
+});
+
 test("src/protocol imports nothing but itself", () => {
 	const own = (specifier: string) => specifier.startsWith("src/protocol/");
 	expect(foreignImports("src/protocol", own)).toEqual([]);
@@ -222,6 +236,10 @@ test("no module of the broker imports the command line or the console", () => {
 	}
 });
 
+test("docs/configuration.md is what the tables of options say", () => {
+	expect(readIfPresent("docs/configuration.md")).toBe(configurationPage());
+});
+
 test("what src/kafka/definitions/generate.mjs generates is fresh", () => {
 	const result = spawnSync(process.execPath, ["src/kafka/definitions/generate.mjs", "--check"], {
 		cwd: rootDirectory,
@@ -230,8 +248,10 @@ test("what src/kafka/definitions/generate.mjs generates is fresh", () => {
 	expect(result.status, result.stderr).toBe(0);
 });
 
+// The second has cargo build the addon, where it is not built of the sources as they are.
 test.for(["native/generate.mjs", "native/generate-types.mjs"])(
 	"what %s generates is fresh",
+	{ timeout: 1_200_000 },
 	(generator, context) => {
 		if (spawnSync("rustfmt", ["--version"]).status !== 0) {
 			context.skip("rustfmt, which the generated files pass through, is not on this machine");

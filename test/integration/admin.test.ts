@@ -13,8 +13,6 @@ import {
 } from "./client-programs.ts";
 import { serveKafka, uniqueName } from "./kafka-target.ts";
 
-/** Much longer than it takes on an idle machine: several clients start together, some in Java. */
-const TIMEOUT_MS = 150_000;
 const RECORDS = 20;
 
 /** Kafka's numbers. */
@@ -130,7 +128,7 @@ function endSteps(name: string): Step[] {
 	];
 }
 
-test.concurrent.for(CLIENT_PROGRAMS)("$name", { timeout: TIMEOUT_MS }, async (client, context) => {
+test.concurrent.for(CLIENT_PROGRAMS)("$name", async (client, context) => {
 	const commandLine = client.commandLine() ?? context.skip(client.missing);
 	const { bootstrap } = at();
 	const topic = uniqueName("topic");

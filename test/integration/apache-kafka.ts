@@ -14,7 +14,7 @@ import { RawKafkaClient } from "../kafka/raw-client.ts";
 import { kafkaJava } from "../optional-parts.ts";
 import { runTool } from "./client-programs.ts";
 
-const START_MS_MAX = 120_000;
+const START_MS_MAX = 180_000;
 
 /**
  * Starts one and gives its "127.0.0.1:PORT"; null where there is no Java or no jars. `settings` are
@@ -25,19 +25,52 @@ export async function startApacheKafka(
 	atEnd: AtEnd,
 	settings: readonly string[] = [],
 ): Promise<string | null> {
+	const [port, controllerPort] = (await freePorts(2)) as [number, number];
+	return startOn(atEnd, settings, { port, controllerPort });
+}
+
+/**
+ * The same with another listener, which asks clients who they are; gives the addresses of both.
+ * Keys of tokens may come from `keysUrl`.
+ */
+export async function startSaslKafka(
+	atEnd: AtEnd,
+	settings: readonly string[],
+	keysUrl: string,
+): Promise<{ readonly plain: string; readonly sasl: string } | null> {
+	const [port, controllerPort, saslPort] = (await freePorts(3)) as [number, number, number];
+	const allowedUrls = `-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=${keysUrl}`;
+	const plain = await startOn(atEnd, settings, { port, controllerPort, saslPort }, allowedUrls);
+	return plain === null ? null : { plain, sasl: `127.0.0.1:${saslPort}` };
+}
+
+interface Ports {
+	readonly port: number;
+	readonly controllerPort: number;
+	readonly saslPort?: number;
+}
+
+async function startOn(
+	atEnd: AtEnd,
+	settings: readonly string[],
+	{ port, controllerPort, saslPort }: Ports,
+	javaOption = "",
+): Promise<string | null> {
 	const java = kafkaJava();
 	if (java === null) return null;
 	const directory = temporaryDirectory(atEnd);
-	const [port, controllerPort] = await freePorts(2);
 	const configuration = join(directory, "server.properties");
-	const listener = `PLAINTEXT://127.0.0.1:${port}`;
+	const sasl = saslPort === undefined ? "" : `,SASL_PLAINTEXT://127.0.0.1:${saslPort}`;
+	const listeners = `PLAINTEXT://127.0.0.1:${port}${sasl}`;
 	const lines = [
 		"process.roles=broker,controller",
 		"node.id=1",
 		`controller.quorum.voters=1@127.0.0.1:${controllerPort}`,
-		`listeners=${listener},CONTROLLER://127.0.0.1:${controllerPort}`,
-		`advertised.listeners=${listener}`,
+		`listeners=${listeners},CONTROLLER://127.0.0.1:${controllerPort}`,
+		`advertised.listeners=${listeners}`,
 		"controller.listener.names=CONTROLLER",
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT," +
+			"SASL_PLAINTEXT:SASL_PLAINTEXT",
 		`log.dirs=${join(directory, "data")}`,
 		"offsets.topic.num.partitions=1",
 		"offsets.topic.replication.factor=1",
@@ -53,6 +86,7 @@ export async function startApacheKafka(
 	const [command, ...parameters] = java;
 	const child = spawn(command as string, [...parameters, "kafka.Kafka", configuration], {
 		stdio: ["ignore", "pipe", "pipe"],
+		env: { ...process.env, ...(javaOption === "" ? {} : { JDK_JAVA_OPTIONS: javaOption }) },
 	});
 	let output = "";
 	for (const stream of [child.stdout, child.stderr]) {
@@ -72,7 +106,7 @@ export async function startApacheKafka(
 	});
 	for (const deadlineMs = Date.now() + START_MS_MAX; Date.now() < deadlineMs; await sleep(100)) {
 		if (isOver) throw new Error(`Apache Kafka ended: ${output}`);
-		if (await serves(port as number)) return `127.0.0.1:${port}`;
+		if (await serves(port)) return `127.0.0.1:${port}`;
 	}
 	throw new Error(`Apache Kafka did not come up in ${START_MS_MAX} ms: ${output}`);
 }

@@ -12,10 +12,14 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 import { BrokerProcess, temporaryDirectory } from "../broker-process.ts";
-import { chromiumBinary, missingChromium } from "../optional-parts.ts";
+import { chromiumBinary, missingChromium, RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
+import { AUDIENCE, TokenIssuer } from "../token-issuer.ts";
 
 const PAGES = fileURLToPath(new URL("browser/", import.meta.url));
 const DIST = fileURLToPath(new URL("../../dist/", import.meta.url));
+
+/** Time for a browser to start on a busy machine, and for a renewal behind that. */
+const FIRST_TOKEN_SECONDS = 30;
 
 const TYPES: Readonly<Record<string, string>> = {
 	".js": "text/javascript",
@@ -27,6 +31,8 @@ interface Site {
 	port: number;
 	/** What is done at a POST to this path. */
 	on: Map<string, (body: string) => void | Promise<void>>;
+	/** What every answer sets as a cookie; "": nothing. */
+	cookie: string;
 }
 
 /** No inline scripts, no eval, nothing from elsewhere; connections to the site and to loopback. */
@@ -38,18 +44,20 @@ const POLICY = [
 ].join("; ");
 
 async function startSite(): Promise<Site> {
-	const on: Site["on"] = new Map();
+	const site: Site = { port: 0, on: new Map(), cookie: "" };
 	const server = createServer(async (request, response) => {
 		const { pathname } = new URL(request.url ?? "/", "http://site");
-		const headers = { "content-security-policy": POLICY };
+		const headers: Record<string, string> = { "content-security-policy": POLICY };
 		if (request.method === "POST") {
 			let body = "";
 			for await (const chunk of request) body += chunk;
-			await on.get(pathname)?.(body);
+			await site.on.get(pathname)?.(body);
+			if (site.cookie !== "") headers["set-cookie"] = site.cookie;
 			response.writeHead(204, headers).end();
 			return;
 		}
 		if (pathname.endsWith(".html")) {
+			if (site.cookie !== "") headers["set-cookie"] = site.cookie;
 			const script = pathname.replace(".html", ".mjs");
 			response.writeHead(200, { ...headers, "content-type": "text/html" });
 			response.end(`<!doctype html><script type="module" src="${script}"></script>`);
@@ -71,7 +79,8 @@ async function startSite(): Promise<Site> {
 		server.closeAllConnections();
 		await once(server, "close");
 	});
-	return { port: (server.address() as AddressInfo).port, on };
+	site.port = (server.address() as AddressInfo).port;
+	return site;
 }
 
 /**
@@ -147,6 +156,41 @@ describe("the SDK in a browser", () => {
 			worker: found,
 			// The one that the scenario asks for, to see that the policy is in force.
 			violations: ["script-src eval"],
+		});
+	});
+
+	test("is known by a cookie that no page sees, renewed late at that", async (context) => {
+		const chromium = binary ?? context.skip(missingChromium());
+		if (!RUNS_LONG_TESTS) context.skip(TOO_LONG);
+		const issuer = await TokenIssuer.start();
+		const site = await startSite();
+		const broker = await BrokerProcess.start({
+			dataDir: join(temporaryDirectory(), "data"),
+			flags: [
+				...["--websocket-security-protocol", "SASL_PLAINTEXT"],
+				...["--sasl-oauthbearer-jwks-endpoint-url", issuer.url],
+				...["--sasl-oauthbearer-expected-audience", AUDIENCE],
+				...["--sasl-oauthbearer-clock-skew-seconds", "0"],
+				...["--websocket-token-cookie", "session"],
+				...["--allowed-origins", `http://127.0.0.1:${site.port}`],
+			],
+		});
+		const setCookie = async (exp: number) => {
+			const token = await issuer.sign({ exp });
+			site.cookie = `session=${token}; HttpOnly; SameSite=Strict; Path=/`;
+		};
+		const endsSeconds = Math.floor(Date.now() / 1_000) + FIRST_TOKEN_SECONDS;
+		await setCookie(endsSeconds);
+		site.on.set("/late", async () => {
+			const leftMs = (endsSeconds + 2) * 1_000 - Date.now();
+			await new Promise((resolve) => setTimeout(resolve, leftMs));
+			await setCookie(endsSeconds + 3_600);
+		});
+		const page = `http://127.0.0.1:${site.port}/cookie.html?broker=${broker.url}`;
+		expect(await visit(chromium, site, page)).toEqual({
+			seen: "",
+			acked: expect.any(Number),
+			isEach: true,
 		});
 	});
 

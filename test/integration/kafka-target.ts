@@ -11,6 +11,7 @@ import { afterAll, beforeAll } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
 import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { KAFKAJS_SETTINGS } from "../kafkajs-settings.ts";
 
 export interface KafkaTarget {
 	/** "HOST:PORT" for Kafka clients. */
@@ -23,7 +24,7 @@ export interface KafkaTarget {
 /** The address of another Kafka that the tests are to run against; undefined for Millrace. */
 export const EXTERNAL_BOOTSTRAP = process.env.MILLRACE_TEST_KAFKA_BOOTSTRAP;
 
-const READY_MS_MAX = 60_000;
+const READY_MS_MAX = 180_000;
 
 /** Nobody waits for members that do not come, nor long for the heartbeat that tells of a change. */
 const PROMPT_FLAGS = [
@@ -46,8 +47,8 @@ export function serveKafka(flags: readonly string[] = []): () => KafkaTarget {
 		const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
 		const { bootstrap, url } = await address(flags, atEnd);
 		const admin = new kafkajs.Kafka({
+			...KAFKAJS_SETTINGS,
 			brokers: [bootstrap],
-			logLevel: kafkajs.logLevel.NOTHING,
 			retry: { initialRetryTime: 50, retries: 8 },
 		}).admin();
 		await admin.connect();
@@ -94,7 +95,7 @@ export async function createTopic(
 ): Promise<string> {
 	const topic = uniqueName("topic");
 	if (url !== null) {
-		const client = await connect(url);
+		const client = await connect(url, { connectTimeoutMs: 60_000 });
 		await client.topics.create(topic, { partitions, configs });
 		await client.close();
 		return topic;

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
 import { runCommand } from "../broker-process.ts";
-import { kcatBinary, MISSING_KCAT } from "../optional-parts.ts";
+import { KCAT_SECONDS_MAX, kcatBinary, MISSING_KCAT } from "../optional-parts.ts";
 import { CODECS, runTool, runToolBytes } from "./client-programs.ts";
 import { createTopic, ONLY_MILLRACE, serveKafka, uniqueName } from "./kafka-target.ts";
 
@@ -14,7 +14,7 @@ const at = serveKafka();
 /** A command line of kcat for the broker. */
 function kcat(context: { skip(reason: string): never }, ...parameters: string[]): string[] {
 	const binary = kcatBinary() ?? context.skip(MISSING_KCAT);
-	return [binary, "-q", "-b", at().bootstrap, ...parameters];
+	return [binary, "-q", "-m", KCAT_SECONDS_MAX, "-b", at().bootstrap, ...parameters];
 }
 
 /** Real text with long, short and empty lines: the list of a Debian machine's packages. */

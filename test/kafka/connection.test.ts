@@ -162,6 +162,20 @@ describe("a fetch", () => {
 		expect(pick(answer, "responses", 0, "partitions", 0)).toMatchObject({ highWatermark: 1 });
 	});
 
+	test("that waits is answered with what there is when something else is asked", async () => {
+		const client = await connectTo("interrupted");
+		// Longer than the test may take.
+		const waiting = fetchRequest("interrupted", { maxWaitMs: 600_000, minBytes: 1_000 });
+		await client.request("Produce", 9, produceRequest("interrupted", -1, "a"));
+		const id = client.send("Fetch", 12, waiting);
+		const behind = client.send("Metadata", 9, { topics: [] });
+		const answer = decodeResponse("Fetch", 12, await client.frame());
+		expect(answer.correlationId).toBe(id);
+		const { records } = pick(answer.fields, "responses", 0, "partitions", 0);
+		expect((records as Uint8Array).length).toBeGreaterThan(0);
+		expect((await client.frame()).readInt32BE(0)).toBe(behind);
+	});
+
 	test("does not hold the request behind it up when its records stay unread", async () => {
 		const client = await connectTo("unread");
 		const large = "x".repeat(900_000);

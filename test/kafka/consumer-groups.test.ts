@@ -9,7 +9,7 @@ const used = useBroker();
 let topicId: string;
 
 beforeAll(async () => {
-	const asked = { topics: [newTopic("orders")], timeoutMs: 10_000 };
+	const asked = { topics: [newTopic("orders")], timeoutMs: 60_000 };
 	const created = await used.ask("CreateTopics", 7, asked);
 	topicId = pick(created, "topics", 0).topicId as string;
 });

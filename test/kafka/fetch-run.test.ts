@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import { Exchange, type RequestOrigin } from "../../src/kafka/exchange.ts";
+import { FetchProgress } from "../../src/kafka/fetch-progress.ts";
 import {
 	type FetchLimits,
 	type FetchPartition,
@@ -12,6 +13,8 @@ import type { KafkaHost } from "../../src/kafka/host.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { CODES } from "../../src/protocol/codes.ts";
+import { NO_AUTHORIZATION } from "../../src/security/authorizer.ts";
+import { Peer } from "../../src/security/principal.ts";
 import {
 	PLAN_BASE_SEQUENCE,
 	PLAN_BODY_BYTES,
@@ -29,7 +32,8 @@ const BATCH = recordBatch([Buffer.alloc(1_000)]);
 const FORMAT_BATCH = 2;
 const ACK_OF_TOPIC = -1;
 const MUCH = 1_000_000;
-const LONG_MS = 20_000;
+/** Longer than anything takes that does not wait, however busy the machine is. */
+const LONG_MS = 100_000;
 const SHORT_MS = 60;
 
 let storage: Storage;
@@ -67,9 +71,11 @@ function newExchange(source: Pick<Storage, "readBatches">): Exchange {
 		localAddress: "",
 		localPort: 0,
 		remoteAddress: "",
+		sasl: null,
+		progress: new FetchProgress(),
 	};
 	const header = { apiKey: 1, apiVersion: 12, correlationId: 1, clientId: "" };
-	return new Exchange(host, origin, header, Buffer.alloc(0));
+	return new Exchange(host, origin, new Peer("", NO_AUTHORIZATION), header, Buffer.alloc(0));
 }
 
 /** Appends batches; resolves when they can be read. */

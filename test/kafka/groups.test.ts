@@ -13,8 +13,9 @@ beforeAll(async () => {
 
 const joinFields = (groupId: string, memberId = ""): Fields => ({
 	groupId,
-	sessionTimeoutMs: 10_000,
-	rebalanceTimeoutMs: 10_000,
+	// Longer than any test runs: nobody is out because the machine is busy.
+	sessionTimeoutMs: 600_000,
+	rebalanceTimeoutMs: 600_000,
 	memberId,
 	groupInstanceId: null,
 	protocolType: "consumer",

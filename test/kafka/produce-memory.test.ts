@@ -13,6 +13,9 @@ import { readInto } from "../../src/kafka/socket.ts";
 import { KafkaWriter } from "../../src/kafka/wire/writer.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
+import { RequestFigures } from "../../src/monitoring/request-figures.ts";
+import { TopicTraffic } from "../../src/monitoring/topic-traffic.ts";
+import { NO_AUTHORIZATION } from "../../src/security/authorizer.ts";
 import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import { recordBatch } from "../record-batch.ts";
@@ -54,6 +57,7 @@ function apisNoting(memories: WeakRef<ArrayBufferLike>[]): Map<number, ServedApi
 	const produce = SERVED_APIS.get(PRODUCE_KEY) as ServedApi;
 	return new Map(SERVED_APIS).set(PRODUCE_KEY, {
 		facts: produce.facts,
+		isAudited: false,
 		serve(reader, exchange) {
 			memories.push(new WeakRef(exchange.frame.buffer));
 			return produce.serve(reader, exchange);
@@ -97,28 +101,33 @@ test("requests whose flush is waited for hold none of the memory they came in", 
 	const memories: WeakRef<ArrayBufferLike>[] = [];
 	const error = (details: object) => logged.push(details);
 	const logged: object[] = [];
+	const quiet = () => undefined;
 	const client = await connectTo({
 		...{
 			storage,
 			catalogue,
 			clock: systemClock,
-			log: { debug: error, warn: error, error },
+			log: { trace: quiet, debug: quiet, warn: error, error },
 			apis: apisNoting(memories),
+			authorizer: NO_AUTHORIZATION,
+			sasl: null,
+			quotas: { isAny: false },
 		},
+		...{ requests: new RequestFigures(), traffic: new TopicTraffic(catalogue) },
 		...{ frameBytesMax: 1_000_000, heldBytesChanged: () => undefined },
 		...{ blocks: new FrameBlocks(), writer: new KafkaWriter() },
 	} as unknown as KafkaHost);
 	for (let count = 1; count <= REQUESTS; count++) {
 		client.send("Produce", 9, produceRequest());
-		await vi.waitFor(() => expect(memories).toHaveLength(count));
+		await expect.poll(() => memories).toHaveLength(count);
 	}
 	// What the socket reads into is there to stay.
-	await vi.waitFor(() => {
+	const alive = () => {
 		collectGarbage();
-		const alive = new Set(memories.map((memory) => memory.deref()).filter(Boolean));
-		expect(alive.size).toBeLessThanOrEqual(1);
-	});
-	await vi.waitFor(() => expect(flushes).toHaveLength(REQUESTS));
+		return new Set(memories.map((memory) => memory.deref()).filter(Boolean)).size;
+	};
+	await expect.poll(alive).toBeLessThanOrEqual(1);
+	await expect.poll(() => flushes).toHaveLength(REQUESTS);
 	for (const flush of flushes) flush();
 	for (let count = 0; count < REQUESTS; count++) {
 		const { fields } = decodeResponse("Produce", 9, await client.frame());

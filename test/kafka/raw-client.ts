@@ -49,6 +49,11 @@ export class RawKafkaClient {
 		return new RawKafkaClient(socket);
 	}
 
+	/** Speaks over a socket that is connected, such as one of TLS. */
+	static over(socket: Socket): RawKafkaClient {
+		return new RawKafkaClient(socket);
+	}
+
 	/** Sends a request and resolves with the fields of its response. */
 	async request(
 		name: string,

@@ -5,6 +5,7 @@ import type { ServedApi } from "../../src/kafka/api.ts";
 import type { Exchange } from "../../src/kafka/exchange.ts";
 import { CREATE_TOPICS } from "../../src/kafka/generated/19-create-topics.ts";
 import { DESCRIBE_CONFIGS } from "../../src/kafka/generated/32-describe-configs.ts";
+import { DESCRIBE_CLIENT_QUOTAS } from "../../src/kafka/generated/48-describe-client-quotas.ts";
 import { serveLongApi, Turns } from "../../src/kafka/turns.ts";
 import { KafkaReader } from "../../src/kafka/wire/reader.ts";
 import type { KafkaApi } from "../../src/kafka/wire/schema.ts";
@@ -35,7 +36,7 @@ const writer = new KafkaWriter();
 async function answerOf(api: ServedApi, version: number, isOver = false): Promise<Buffer | null> {
 	const request = encodeMessage(`${api.facts.name}Request`, version, {});
 	const host = { writer, clock: systemClock };
-	const exchange = { host, apiVersion: version, isOver } as unknown as Exchange;
+	const exchange = { host, apiVersion: version, isOver, throttleTimeMs: 0 } as unknown as Exchange;
 	const write = await api.serve(new KafkaReader(request), exchange);
 	if (write === null) return null;
 	writer.start();
@@ -64,6 +65,24 @@ test.each([1, 3, 4])("DescribeConfigs version %i", async (version) => {
 		}));
 		const results = Array.from({ length: count }, (_, index) => resource(index));
 		const expected = directly(DESCRIBE_CONFIGS, version, { throttleTimeMs: 7, results });
+		expect((await answerOf(api, version))?.equals(expected)).toBe(true);
+	}
+});
+
+test.each([0, 1])("DescribeClientQuotas version %i", async (version) => {
+	const entry = (index: number) => ({
+		entity: [{ entityType: "user", entityName: index % 2 === 0 ? `user ${index}` : null }],
+		values: [{ key: "producer_byte_rate", value: index }],
+	});
+	for (const count of [-1, ...COUNTS]) {
+		const rest = { errorCode: 0, errorMessage: count < 0 ? "some" : null };
+		const api = serveLongApi(DESCRIBE_CLIENT_QUOTAS, "entries", () => ({
+			rest,
+			count,
+			elementAt: entry,
+		}));
+		const entries = count < 0 ? null : Array.from({ length: count }, (_, index) => entry(index));
+		const expected = directly(DESCRIBE_CLIENT_QUOTAS, version, { ...rest, entries });
 		expect((await answerOf(api, version))?.equals(expected)).toBe(true);
 	}
 });

@@ -1,11 +1,16 @@
 import { afterAll, beforeAll, onTestFinished } from "vitest";
-import { type Broker, type StartBrokerOptions, startBroker } from "../../src/index.ts";
+import {
+	type Broker,
+	type MemoryBroker,
+	type StartBrokerOptions,
+	startBroker,
+} from "../../src/index.ts";
 import type { Fields } from "./client-codec.ts";
 import { RawKafkaClient } from "./raw-client.ts";
 
 /** A broker in memory, for all tests of a file. */
 export interface UsedBroker {
-	readonly broker: Broker;
+	readonly broker: MemoryBroker;
 	readonly port: number;
 	/** A connection that ends with the test. */
 	connect(): Promise<RawKafkaClient>;
@@ -20,9 +25,9 @@ export function kafkaPortOf({ addresses }: Broker): number {
 
 /** Starts a broker before the tests of the file that calls this, and stops it behind them. */
 export function useBroker(options: StartBrokerOptions = {}): UsedBroker {
-	let broker: Broker;
+	let broker: MemoryBroker;
 	beforeAll(async () => {
-		broker = await startBroker({ memory: true, ...options });
+		broker = await startBroker({ ...options, memory: true });
 	});
 	afterAll(() => broker.close());
 	return {

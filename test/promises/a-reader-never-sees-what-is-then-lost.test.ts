@@ -77,6 +77,7 @@ test.for(PARTS)("where a %s fails", async (part, context) => {
 	while (!isReady()) await Promise.race([sleep(10), running]);
 	disk.fail();
 	await Promise.race([untilQuiet(history), running]);
+	await broker.pause();
 	const copy = disk.copy();
 	ended.abort();
 	await broker.kill();

@@ -25,6 +25,8 @@ const COMPACTED = {
 	"min.cleanable.dirty.ratio": 0.01,
 };
 const KEYS = 40;
+/** Records of each topic between two backups: some segments. */
+const GROWTH = 150;
 
 type Client = Awaited<ReturnType<typeof connect>>;
 
@@ -43,6 +45,7 @@ class Load {
 	readonly latest = new Map<string, number>();
 	readonly #broker: BrokerProcess;
 	readonly #over = new AbortController();
+	#updates = 0;
 	#running: Promise<unknown> = Promise.resolve();
 
 	constructor(broker: BrokerProcess) {
@@ -63,6 +66,14 @@ class Load {
 			this.#changeTopics(client),
 			this.#produceOverKafka(),
 		]).finally(() => client.close());
+	}
+
+	/** Resolves when everything that is written has grown. */
+	async goesOn(): Promise<void> {
+		const counts = () => [...Object.values(this.acked).map(({ size }) => size), this.#updates];
+		const goals = counts().map((count) => count + GROWTH);
+		const isReached = () => counts().every((count, index) => count >= (goals[index] as number));
+		while (!isReached()) await Promise.race([sleep(20), this.#running]);
 	}
 
 	async end(): Promise<void> {
@@ -86,6 +97,7 @@ class Load {
 			const key = `key ${number % KEYS}`;
 			await producer.send({ topic: "latest", key, value: `${number} `.padEnd(VALUE_BYTES, "x") });
 			this.latest.set(key, number);
+			this.#updates++;
 			await sleep(1);
 		}
 	}
@@ -96,7 +108,7 @@ class Load {
 			const records = recordBatch([Buffer.from(`${number} `.padEnd(1_000, "k"))]);
 			const partitionData = [{ index: number % PARTITIONS, records }];
 			const topicData = [{ name: "kafka", partitionData }];
-			const request = { transactionalId: null, acks: -1, timeoutMs: 10_000, topicData };
+			const request = { transactionalId: null, acks: -1, timeoutMs: 120_000, topicData };
 			const answer = await kafka.request("Produce", 9, request);
 			expect(pick(answer, "responses", 0, "partitionResponses", 0)).toMatchObject({ errorCode: 0 });
 			this.acked.kafka.add(`${number}`);
@@ -115,7 +127,7 @@ class Load {
 				offset: Math.max(end - 60, 0),
 			}));
 			const topics = [{ name: "churned", partitions }];
-			await kafka.request("DeleteRecords", 2, { topics, timeoutMs: 10_000 });
+			await kafka.request("DeleteRecords", 2, { topics, timeoutMs: 120_000 });
 			await sleep(20);
 		}
 		await kafka.close();
@@ -176,7 +188,7 @@ test("a backup of a running broker has all that was acknowledged before it", asy
 	const load = new Load(broker);
 	await load.start();
 	for (let backup = 0; backup < BACKUPS; backup++) {
-		await sleep(1_000);
+		await load.goesOn();
 		const [kept, kafka] = [new Set(load.acked.kept), new Set(load.acked.kafka)];
 		const latest = new Map(load.latest);
 		const copy = join(temporaryDirectory(), "copy");

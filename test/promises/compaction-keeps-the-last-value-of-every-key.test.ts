@@ -21,7 +21,7 @@ const KILLS = [3, 15, 15, 15, 15];
 const ACKS_MIN = 300;
 const LATER_MS_MAX = 400;
 const RATE_PER_SECOND_MAX = 1_500;
-const COMPACTED_MS_MAX = 60_000;
+const COMPACTED_MS_MAX = 180_000;
 const TOMBSTONES = 20;
 
 const CONFIGS = {
@@ -39,7 +39,7 @@ const placeOf = ({ partition, offset }: { partition: number; offset: number }) =
 const nameOf = ({ producer, number }: { producer: string; number: number }) =>
 	`${producer}/${number}`;
 
-testBrokers(KILLS, 180_000, async (kills) => {
+testBrokers(KILLS, async (kills) => {
 	const dataDir = temporaryDirectory();
 	let broker = await BrokerProcess.start({ dataDir, flags: FLAGS });
 	const { port, kafka } = broker;

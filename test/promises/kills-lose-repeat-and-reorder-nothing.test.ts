@@ -87,7 +87,7 @@ async function progress({ producers, acks, sightings }: History): Promise<void> 
 	}
 }
 
-testBrokers(KILLS, 180_000, async (kills) => {
+testBrokers(KILLS, async (kills) => {
 	const dataDir = temporaryDirectory();
 	let broker = await BrokerProcess.start({ dataDir, flags: LOAD_FLAGS });
 	const { kafka } = broker;

@@ -9,9 +9,10 @@ import { expect, test } from "vitest";
 
 import { type Client, connect } from "../../src/client/index.ts";
 import { BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { KAFKAJS_SETTINGS } from "../kafkajs-settings.ts";
 
 const RETENTION_MS = 1_500;
-const GONE_MS_MAX = 60_000;
+const GONE_MS_MAX = 180_000;
 const FUTURE_MS = 100 * 365 * 24 * 3_600_000;
 
 const CONFIGS = {
@@ -30,7 +31,7 @@ async function overWebSocket(_: BrokerProcess, client: Client, timestamp: number
 }
 
 async function overKafka({ kafka }: BrokerProcess, _: Client, timestamp: number): Promise<void> {
-	const settings = { brokers: [kafka as string], logLevel: kafkajs.logLevel.NOTHING };
+	const settings = { ...KAFKAJS_SETTINGS, brokers: [kafka as string] };
 	const producer = new kafkajs.Kafka(settings).producer({
 		createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
 	});

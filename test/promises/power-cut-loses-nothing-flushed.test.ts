@@ -142,7 +142,7 @@ async function everyoneRuns(history: History): Promise<void> {
 	for (let waits = 0; ; waits++) {
 		const idle = whoIsIdle(history);
 		if (idle.length === 0) return;
-		if (waits > 3_000) throw new Error(`nothing comes from ${idle.join(", ")}`);
+		if (waits > 9_000) throw new Error(`nothing comes from ${idle.join(", ")}`);
 		await sleep(20);
 	}
 }

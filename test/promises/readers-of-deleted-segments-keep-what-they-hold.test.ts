@@ -26,7 +26,7 @@ const VALUE_BYTES = 100_000;
 /** So few that compaction leaves next to nothing. */
 const KEYS = 3;
 const RECORDS = Math.ceil(STORED_BYTES / VALUE_BYTES);
-const GONE_MS_MAX = 60_000;
+const GONE_MS_MAX = 180_000;
 const FLAGS = [
 	...["--log-retention-check-interval-ms", "50"],
 	...["--log-cleaner-backoff-ms", "50"],
@@ -71,7 +71,7 @@ const DELETIONS: readonly Deletion[] = [
 		async delete({ kafka }, client) {
 			const raw = await RawKafkaClient.connect(portOf(kafka));
 			const partitions = [{ partitionIndex: 0, offset: RECORDS }];
-			const asked = { topics: [{ name: "pages", partitions }], timeoutMs: 10_000 };
+			const asked = { topics: [{ name: "pages", partitions }], timeoutMs: 120_000 };
 			const answer = await raw.request("DeleteRecords", 2, asked);
 			expect(pick(answer, "topics", 0, "partitions", 0).errorCode).toBe(0);
 			await raw.close();

@@ -26,7 +26,7 @@ test.for([
 	{ mebibytes: 1_024, isLong: true },
 ])(
 	"a text file of $mebibytes MiB",
-	{ timeout: 300_000 },
+	{ timeout: 1_200_000 },
 	async ({ mebibytes, isLong }, context) => {
 		if (isLong && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
 		const directory = temporaryDirectory();

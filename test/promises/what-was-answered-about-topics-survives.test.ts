@@ -117,7 +117,7 @@ test("a power cut in the middle of changes", async (context) => {
 	const python = pythonBinary() ?? context.skip(missingPython());
 	const before = mountNewImage(IMAGE_BYTES);
 	const broker = await BrokerProcess.start({ dataDir: join(before.directory, "data") });
-	const ended = new AbortController();
+	const [cut, ended] = [new AbortController(), new AbortController()];
 	const client = await connect(broker.url, { signal: ended.signal });
 	const topics = new Topics();
 	const starts = { answered: 0, asked: 0, count: 0 };
@@ -125,12 +125,13 @@ test("a power cut in the middle of changes", async (context) => {
 		[
 			...Array.from({ length: WORKERS }, (_, worker) => administrate(client, topics, worker)),
 			deleteRecords(client, broker.kafka as string, starts),
-		].map((work) => untilItEnds(work, ended.signal)),
+		].map((work) => untilItEnds(work, cut.signal)),
 	);
 	while (topics.answers < ANSWERS_MIN || starts.count < DELETIONS_MIN) {
 		await Promise.race([sleep(10), working]);
 	}
 
+	cut.abort();
 	await cutPower(broker, before, "ext4", python);
 	ended.abort();
 	const copy = copyOf(before);

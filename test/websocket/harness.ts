@@ -1,21 +1,29 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pino } from "pino";
 import { afterAll, beforeAll, beforeEach } from "vitest";
-
 import { systemClock } from "../../src/clock.ts";
-import { loadConfig } from "../../src/config.ts";
+import { LiveConfig } from "../../src/config/live.ts";
+import { resolveConfig } from "../../src/config/load.ts";
+import { OverrideStore } from "../../src/config/override-store.ts";
 import { ConnectionLimit } from "../../src/connection-limit.ts";
 import { GroupCoordinator } from "../../src/groups/coordinator.ts";
 import { GroupConfigs } from "../../src/groups/group-configs.ts";
+import { healthRoutes, router } from "../../src/http/router.ts";
 import { LIMITS } from "../../src/limits.ts";
-import { silentLogger } from "../../src/log.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter, type OpenedMetadata } from "../../src/metadata/metadata-writer.ts";
+import { TopicTraffic } from "../../src/monitoring/topic-traffic.ts";
 import { ProducerIds } from "../../src/producer-ids.ts";
+import { ClientQuotas } from "../../src/quotas/client-quotas.ts";
+import { QuotaStore } from "../../src/quotas/quota-store.ts";
+import { NO_AUTHORIZATION } from "../../src/security/authorizer.ts";
+import { Tickets } from "../../src/security/tickets.ts";
+import { Users } from "../../src/security/users.ts";
 import { Storage } from "../../src/storage/storage.ts";
 import { TopicCatalogue } from "../../src/topics/catalogue.ts";
-import { healthHandler } from "../../src/websocket/http.ts";
+
 import { WebSocketServer, type WebSocketServerOptions } from "../../src/websocket/server.ts";
 import { authenticateAnybody } from "../../src/websocket/session-host.ts";
 import { RawClient } from "./raw-client.ts";
@@ -65,6 +73,11 @@ export interface Harness {
 }
 
 type Overrides = Partial<WebSocketServerOptions>;
+type OverridesOf = (
+	storage: Storage,
+	usual: WebSocketServerOptions,
+	opened: OpenedMetadata,
+) => Overrides;
 
 /**
  * Starts a server before the tests of the enclosing `describe` and stops it behind them. With
@@ -72,7 +85,7 @@ type Overrides = Partial<WebSocketServerOptions>;
  */
 export function serve(
 	transport: "uws" | "ws",
-	overrides: Overrides | ((storage: Storage) => Overrides) = {},
+	overrides: Overrides | OverridesOf = {},
 	{ memory = false }: { readonly memory?: boolean } = {},
 ): Harness {
 	const clients: RawClient[] = [];
@@ -107,11 +120,19 @@ export function serve(
 			createsAutomatically: true,
 			onDeletionFailed: (_, error) => harness.errors?.push(error),
 		});
-		const options = {
+		const usual = {
 			...serverOptions(transport, storage, catalogue, harness.errors ?? []),
 			groups: startGroups(storage, opened, catalogue),
-			...(typeof overrides === "function" ? overrides(storage) : overrides),
+			users: Users.open(opened),
+			overrides: await OverrideStore.open(
+				opened,
+				new LiveConfig(resolveConfig({})),
+				pino({ level: "silent" }),
+			),
+			quotas: new ClientQuotas(QuotaStore.open(opened), systemClock, { samples: 2, sampleMs: 200 }),
 		};
+		const own = typeof overrides === "function" ? overrides(storage, usual, opened) : overrides;
+		const options = { ...usual, ...own };
 		const server = await WebSocketServer.start(options);
 		const { port } = server.address;
 		Object.assign(harness, { storage, catalogue, options, server });
@@ -133,10 +154,17 @@ function startGroups(
 	opened: OpenedMetadata,
 	catalogue: TopicCatalogue,
 ): GroupCoordinator {
-	const options = loadConfig({}).config;
+	const options = resolveConfig({}).config;
 	const configs = GroupConfigs.open(opened, options);
 	const clock = systemClock;
-	return new GroupCoordinator({ options, configs, storage, catalogue, clock, log: silentLogger() });
+	return new GroupCoordinator({
+		options,
+		configs,
+		storage,
+		catalogue,
+		clock,
+		log: pino({ level: "silent" }),
+	});
 }
 
 function serverOptions(
@@ -144,13 +172,15 @@ function serverOptions(
 	storage: Storage,
 	catalogue: TopicCatalogue,
 	errors: unknown[],
-): Omit<WebSocketServerOptions, "groups"> {
+): Omit<WebSocketServerOptions, "groups" | "overrides" | "quotas" | "users"> {
 	const ignore = () => undefined;
 	return {
 		host: "127.0.0.1",
 		port: 0,
+		tls: null,
 		transport,
 		allowedOrigins: ["https://console.example.com"],
+		tokenCookie: "",
 		broker: "millrace/test",
 		storage,
 		catalogue,
@@ -161,9 +191,20 @@ function serverOptions(
 			controller_id: 0,
 			brokers: [{ id: 0, version: "test", websocket: null, kafka: null }],
 		}),
+		listClients: () => [],
 		authenticate: authenticateAnybody,
-		http: healthHandler(() => true),
+		authorizer: NO_AUTHORIZATION,
+		acls: null,
+		audit: null,
+		tickets: new Tickets(systemClock),
+		http: router(healthRoutes(() => true)),
+		traffic: new TopicTraffic(catalogue),
 		clock: systemClock,
-		log: { debug: ignore, warn: ignore, error: (details) => errors.push(details) },
+		log: {
+			trace: ignore,
+			debug: ignore,
+			warn: ignore,
+			error: (details) => errors.push(details),
+		},
 	};
 }

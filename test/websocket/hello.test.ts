@@ -1,10 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
 import { MillraceError } from "../../src/errors.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
-import { RawClient } from "./raw-client.ts";
+import { type Frame, RawClient } from "./raw-client.ts";
 
 describe.each(TRANSPORTS)("hello over %s", (transport) => {
 	const at = serve(transport);
@@ -94,36 +94,52 @@ describe.each(TRANSPORTS)("hello over %s", (transport) => {
 });
 
 describe.each(TRANSPORTS)("a hello that does not come, over %s", (transport) => {
-	let aheadMs = 0;
-	const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+	let nowMs = 0;
+	const clock = { ...systemClock, monotonicMs: () => nowMs };
 	const at = serve(transport, { clock });
 
 	test("is closed with 4408 after five seconds, and not before", async () => {
 		const late = await RawClient.open(at.url);
 		const greeted = await at.client();
-		aheadMs = LIMITS.helloMsMax - 4_000;
+		nowMs = LIMITS.helloMsMax - 1;
 		await new Promise((resolve) => setTimeout(resolve, 700));
 		expect(late.closeCode).toBeUndefined();
-		aheadMs = LIMITS.helloMsMax;
+		nowMs = LIMITS.helloMsMax;
 		expect(await late.closed()).toBe(4408);
 		await greeted.ping();
-		aheadMs = 0;
 	});
 });
 
 describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 	let expiresMs = 0;
+	let nowMs = Date.now();
+	const asked: (string | undefined)[] = [];
+	/** Nobody is told before whether they are believed. */
+	let decided = Promise.resolve();
 	const at = serve(transport, {
-		authenticate: async (credentials) => {
-			await new Promise((resolve) => setTimeout(resolve, 20));
+		clock: { ...systemClock, wallMs: () => nowMs },
+		authenticate: async (credentials, _peer, { stays } = {}) => {
+			asked.push(stays);
+			await decided;
 			if (credentials?.token !== "secret") throw new MillraceError("NOT_AUTHENTICATED");
-			return { principal: "tester", expiresMs };
+			return { principal: "User:tester", expiresMs };
 		},
 	});
 	const good = { scheme: "token", token: "secret" };
 
+	/** Has whoever says who they are wait until the function is called that is returned. */
+	function hold(): () => void {
+		let decide = (): void => undefined;
+		decided = new Promise((resolve) => {
+			decide = resolve;
+		});
+		onTestFinished(() => decide());
+		return () => decide();
+	}
+
 	test("a frame before hello's answer is closed with 4400", async () => {
 		const client = await RawClient.open(at.url);
+		hold();
 		client.send(1, 1, { client: "test", auth: good });
 		client.send(9, 2);
 		expect(await client.closed()).toBe(4400);
@@ -138,19 +154,47 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 	});
 
 	test("credentials that run out are announced, can be renewed, and end it", async () => {
-		expiresMs = Date.now() + 30_000;
+		expiresMs = nowMs + 2_500;
 		const client = await RawClient.open(at.url);
 		const answer = await client.answer(1, 1, { client: "test", auth: good });
 		expect(answer.auth_expires_ms).toBe(expiresMs);
-		const notice = await client.take(([operation]) => operation === 136);
+		const isNotice = ([operation]: Frame) => operation === 136;
+		// In the last third of so short a life, and not before.
+		nowMs = expiresMs - 900;
+		await new Promise((resolve) => setTimeout(resolve, 700));
+		expect(client.frames.some(isNotice)).toBe(false);
+		nowMs = expiresMs - 800;
+		const notice = await client.take(isNotice);
 		expect(notice).toMatchObject([136, "auth_expiring", { auth_expires_ms: expiresMs }]);
-		expiresMs = Date.now() + 1_000;
+		expiresMs = nowMs + 1_000;
 		expect(await client.answer(8, 2, good)).toMatchObject({ auth_expires_ms: expiresMs });
+		nowMs = expiresMs - 1;
+		await client.take(isNotice);
+		expect(client.closeCode).toBeUndefined();
+		nowMs = expiresMs;
+		const told = await client.take(([operation, id]) => operation === 130 && id === null);
+		expect(told.slice(2, 4)).toEqual([
+			1003,
+			"credentials are missing, wrong or expired: the credentials have run out",
+		]);
 		expect(await client.closed()).toBe(4401);
 	});
 
+	test("one renewal at a time, and nobody becomes somebody else", async () => {
+		expiresMs = nowMs + 1_000_000;
+		const client = await RawClient.open(at.url);
+		await client.answer(1, 1, { client: "test", auth: good });
+		const decide = hold();
+		client.send(8, 2, good);
+		expect(await client.error(8, 3, good)).toBe(42);
+		decide();
+		await client.reply(2);
+		expect(asked.at(-1)).toBe("User:tester");
+		expect(await client.answer(8, 4, good)).toMatchObject({ auth_expires_ms: expiresMs });
+	});
+
 	test("renewal with wrong credentials is an error, then a close", async () => {
-		expiresMs = Date.now() + 1_000_000;
+		expiresMs = nowMs + 1_000_000;
 		const client = await RawClient.open(at.url);
 		await client.answer(1, 1, { client: "test", auth: good });
 		expect(await client.error(8, 2, { scheme: "token", token: "wrong" })).toBe(1003);

@@ -20,7 +20,7 @@ describe("the origin policy", () => {
 		["http://BROKER.internal:4600", "broker.internal:4600"],
 		["https://console.example.com", "127.0.0.1:4600"],
 	])("allows %j at %j", (origin, host) => {
-		expect(policy.allowsUpgrade(origin, host)).toBe(true);
+		expect(policy.allowsOrigin(origin, host)).toBe(true);
 	});
 
 	test.each([
@@ -37,7 +37,7 @@ describe("the origin policy", () => {
 		["http://console.example.com", "127.0.0.1:4600"],
 		["chrome-extension://abcdef", "127.0.0.1:4600"],
 	])("refuses %j at %j", (origin, host) => {
-		expect(policy.allowsUpgrade(origin, host)).toBe(false);
+		expect(policy.allowsOrigin(origin, host)).toBe(false);
 	});
 
 	test("knows hosts that a page cannot make its own", () => {

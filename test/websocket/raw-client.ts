@@ -8,7 +8,7 @@ import { type FrameValue, FrameWriter } from "../../src/protocol/writer.ts";
 /** A frame that came, decoded. */
 export type Frame = DecodedValue[];
 
-const WAIT_MS_MAX = 30_000;
+const WAIT_MS_MAX = 100_000;
 
 /** Well below the default of max.message.bytes. */
 const FILL_BYTES = 500_000;

@@ -2,11 +2,13 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 
+import { systemClock } from "../../src/clock.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
 import { RawClient } from "./raw-client.ts";
 
 describe.each(TRANSPORTS)("a stop over %s", (transport) => {
-	const at = serve(transport);
+	// What is outstanding is waited for, however slow the disk is.
+	const at = serve(transport, { clock: { ...systemClock, monotonicMs: () => 0 } });
 
 	test("clients are told, answered, and closed with 1001; nobody comes any more", async () => {
 		const client = await at.client();
@@ -25,6 +27,9 @@ describe.each(TRANSPORTS)("a stop over %s", (transport) => {
 	});
 });
 
+/** Less than anybody waits for a peer, and more than anything else takes on a busy machine. */
+const HELD_UP_MS = 30_000;
+
 describe.each(TRANSPORTS)("a refused upgrade over %s", (transport) => {
 	const at = serve(transport);
 
@@ -40,7 +45,7 @@ describe.each(TRANSPORTS)("a refused upgrade over %s", (transport) => {
 		expect(response.toString()).toMatch(/^HTTP\/1.1 403 /);
 		const startedMs = Date.now();
 		await at.server.close();
-		expect(Date.now() - startedMs).toBeLessThan(5_000);
+		expect(Date.now() - startedMs).toBeLessThan(HELD_UP_MS);
 		socket.destroy();
 	});
 });

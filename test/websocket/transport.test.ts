@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
+import { NOT_FOUND } from "../../src/http/http.ts";
+import { HttpFigures } from "../../src/monitoring/http-figures.ts";
 import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
 import { listen } from "../../src/websocket/listener.ts";
 import { originPolicy } from "../../src/websocket/origin.ts";
@@ -29,8 +31,11 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		listener = await listen(transport, {
 			host: "127.0.0.1",
 			port,
+			tls: null,
 			origins: originPolicy("127.0.0.1", []),
-			http: () => undefined,
+			tokenCookie: null,
+			http: () => NOT_FOUND,
+			httpRequests: new HttpFigures(),
 			refuse: () => undefined,
 			onError: (error) => told.messages.push(`${error}`),
 			accept(connection) {

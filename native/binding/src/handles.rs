@@ -13,12 +13,13 @@ use millrace_core::registry::{
     Store,
     channel::Channel,
     produce::ProduceScratch,
+    shared_frames::SharedFrames,
     stores::{OpenStores, StoreShare},
 };
 use napi::Env;
 use parking_lot::{Mutex, RwLock};
 
-use crate::{error::invalid, wake::Wake};
+use crate::{error::invalid, wake::Wake, windows};
 
 /// A channel and the buffers of the loop that it belongs to.
 pub(crate) struct LoopState {
@@ -31,7 +32,7 @@ pub(crate) struct LoopState {
 #[derive(Default)]
 pub(crate) struct LoopScratch {
     pub(crate) produce: ProduceScratch,
-    pub(crate) frame: Vec<u8>,
+    pub(crate) frames: SharedFrames,
 }
 
 /// The stores of this process.
@@ -131,6 +132,7 @@ fn abandon() {
         // Nobody is left to be told of a failure. The next start finds no clean stop, and recovers.
         drop(share.close());
     }
+    windows::abandon();
 }
 
 /// A number for a store that is about to be opened.

@@ -7,11 +7,14 @@
 //! Errors are thrown with the message `CODE_NAME\ndetail`, which `src/storage` turns into the
 //! project's own error.
 
+pub mod controls;
 pub mod datagram;
 mod error;
 mod handles;
 pub mod job;
 pub mod metadata;
+mod panic_report;
+pub mod panics;
 pub mod produce;
 pub mod read;
 pub mod repair;
@@ -19,3 +22,4 @@ mod scratch;
 pub mod space;
 pub mod store;
 mod wake;
+pub mod windows;

@@ -1,15 +1,11 @@
 //! Reading.
-#![expect(unsafe_code, reason = "mapped memory becomes ArrayBuffers here")]
 #![expect(clippy::too_many_arguments, reason = "flat arguments cost no object a frame")]
 
 use millrace_core::{
     layout,
     registry::deliver::{Outcome, ReadRequest},
 };
-use napi::{
-    Env,
-    bindgen_prelude::{ArrayBuffer, Float64ArraySlice, Uint8ArraySlice},
-};
+use napi::bindgen_prelude::{Float64ArraySlice, Uint8ArraySlice};
 use napi_derive::napi;
 
 use crate::{
@@ -46,10 +42,10 @@ pub fn read_records(
         bytes_max: whole(bytes_max),
         connection: whole(connection),
     };
-    let frame = &mut buffers.frame;
-    frame.clear();
+    let frames = &mut buffers.frames;
     let outcome =
-        store.read_records(&state.channel, &request, frame).map_err(|error| to_js(&error))?;
+        store.read_shared(&state.channel, &request, frames).map_err(|error| to_js(&error))?;
+    let frame = frames.last();
     let mut numbers = numbers(&outcome);
     if let Some(target) = scratch::bytes(&mut output).get_mut(..frame.len()) {
         target.copy_from_slice(frame);
@@ -66,16 +62,17 @@ pub fn read_records(
 pub fn take_frame(channel: u32, mut output: Uint8ArraySlice<'_>) -> napi::Result<()> {
     let state = handles::event_loop(channel)?;
     let mut buffers = state.scratch.lock();
-    let frame = std::mem::take(&mut buffers.frame);
+    let frame = buffers.frames.last();
     let target = scratch::bytes(&mut output)
         .get_mut(..frame.len())
         .ok_or_else(|| invalid("the buffer is too small"))?;
-    target.copy_from_slice(&frame);
+    target.copy_from_slice(frame);
+    buffers.frames.forget_last();
     Ok(())
 }
 
 /// Finds whole batches in mapped memory; `result` gets the `READ_*` numbers. The window named
-/// there is had from `mapWindow`.
+/// there is had by `holdWindow`.
 #[napi]
 pub fn read_batches(
     store: u32,
@@ -102,35 +99,6 @@ pub fn read_batches(
     Ok(())
 }
 
-/// The memory of a read window as an `ArrayBuffer` that nobody may write to, or `null` when it
-/// was given up meanwhile (read again then). The memory stays mapped until the buffer is
-/// collected or detached.
-#[napi]
-pub fn map_window<'env>(
-    env: &'env Env,
-    store: u32,
-    window: f64,
-) -> napi::Result<Option<ArrayBuffer<'env>>> {
-    let store = handles::store(store)?;
-    let Some(window) = store.shared().windows.by_id(whole(window)) else {
-        return Ok(None);
-    };
-    let (pointer, bytes) = (window.mapping.as_ptr().cast_mut(), window.mapping.bytes());
-    // SAFETY: the mapping is `bytes` long and stays mapped until the finalizer drops the Arc that
-    // it is given. It is mapped read-only: a script that writes to it faults, which src/storage
-    // rules out by handing out its views to sockets only.
-    let buffer = unsafe {
-        ArrayBuffer::from_external(env, pointer, bytes, window, |_env, window| drop(window))?
-    };
-    Ok(Some(buffer))
-}
-
-/// Unmaps a window at once: the buffer is left with no bytes.
-#[napi]
-pub fn detach_window(buffer: ArrayBuffer<'_>) -> napi::Result<()> {
-    buffer.detach()
-}
-
 /// Whether the high watermark has not passed `offset` yet; then an event of kind 2 comes once it
 /// has.
 #[napi]
@@ -151,7 +119,7 @@ fn numbers(outcome: &Outcome) -> [f64; layout::READ_STRIDE] {
     let mut numbers = [0.0; layout::READ_STRIDE];
     let mut set = |index: usize, value: f64| set(&mut numbers, index, value);
     match outcome {
-        Outcome::Records { records, bytes, next_offset, high_watermark } => {
+        Outcome::Records { records, bytes, next_offset, high_watermark, .. } => {
             set(layout::READ_NEXT_OFFSET, *next_offset as f64);
             set(layout::READ_RECORDS, f64::from(*records));
             set(layout::READ_BYTES, *bytes as f64);

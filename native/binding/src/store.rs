@@ -6,7 +6,9 @@ use millrace_core::{
     batch::TimestampType,
     compression::Codec,
     error::{Code, Error},
+    flush::figures::SyncCounts,
     journal::JournalOptions,
+    layout,
     log::{
         config::{LogConfig, WriterChoice},
         epochs::EpochEnd,
@@ -549,6 +551,46 @@ pub struct NativeStoreStatistics {
     pub journal_bytes: f64,
     /// Files of the flush journal that could not be made, written or synced: flushes take longer.
     pub journal_failures: f64,
+}
+
+/// Writes how long syncs took since the store was opened, and how many took how long.
+#[napi]
+pub fn sync_figures(store: u32, mut result: Float64ArraySlice<'_>) -> napi::Result<()> {
+    let SyncCounts { nanoseconds, counts } = handles::store(store)?.syncs();
+    let numbers = scratch::numbers(&mut result);
+    if let Some(slot) = numbers.get_mut(layout::SYNC_NANOSECONDS) {
+        *slot = nanoseconds as f64;
+    }
+    for (slot, count) in numbers.iter_mut().skip(layout::SYNC_COUNTS).zip(counts) {
+        *slot = count as f64;
+    }
+    Ok(())
+}
+
+/// Writes what `count` partitions of a topic, from a number on, have on disk, and what is wrong
+/// with them.
+#[napi]
+pub fn topic_figures(
+    store: u32,
+    topic: u32,
+    from: u32,
+    count: u32,
+    mut result: Float64ArraySlice<'_>,
+) -> napi::Result<()> {
+    let store = handles::store(store)?;
+    let figures = store.topic_figures(topic, from, count).map_err(|error| to_js(&error))?;
+    let numbers = scratch::numbers(&mut result);
+    let mut set = |index: usize, value: u64| {
+        if let Some(slot) = numbers.get_mut(index) {
+            *slot = value as f64;
+        }
+    };
+    set(layout::TOPIC_PARTITIONS, figures.partitions);
+    set(layout::TOPIC_BYTES, figures.bytes);
+    set(layout::TOPIC_SEGMENTS, figures.segments);
+    set(layout::TOPIC_DAMAGED_RANGES, figures.damaged_ranges);
+    set(layout::TOPIC_FAILED_PARTITIONS, figures.failed_partitions);
+    Ok(())
 }
 
 /// The figures of now.

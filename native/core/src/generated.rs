@@ -59,6 +59,10 @@ pub enum Code {
     ClusterAuthorizationFailed = 31,
     /// a record's timestamp lies outside what the topic accepts.
     InvalidTimestamp = 32,
+    /// the broker does not offer this SASL mechanism.
+    UnsupportedSaslMechanism = 33,
+    /// the client is not asked who it is here, or not now.
+    IllegalSaslState = 34,
     /// the broker does not know this version of the request.
     UnsupportedVersion = 35,
     /// a topic of this name exists already.
@@ -85,12 +89,16 @@ pub enum Code {
     InvalidProducerEpoch = 47,
     /// not allowed on this transactional id.
     TransactionalIdAuthorizationFailed = 53,
+    /// authorization is off: the broker keeps no access rules.
+    SecurityDisabled = 54,
     /// not tried, because another part of the request failed.
     OperationNotAttempted = 55,
     /// the partition's storage failed and refuses work until the broker has verified it.
     KafkaStorageError = 56,
     /// there is no such log directory.
     LogDirNotFound = 57,
+    /// the client could not show who it is.
+    SaslAuthenticationFailed = 58,
     /// the broker has no state for this producer id.
     UnknownProducerId = 59,
     /// the partition is being reassigned.
@@ -131,10 +139,16 @@ pub enum Code {
     InvalidRecord = 87,
     /// a transaction that commits this offset is not finished.
     UnstableOffsetCommit = 88,
+    /// the client is over a quota and was told to wait; nothing was done.
+    ThrottlingQuotaExceeded = 89,
     /// a newer producer with the same transactional id has taken over.
     ProducerFenced = 90,
     /// there is no such resource.
     ResourceNotFound = 91,
+    /// the request names a resource twice.
+    DuplicateResource = 92,
+    /// the credential is not accepted.
+    UnacceptableCredential = 93,
     /// no topic has this id.
     UnknownTopicId = 100,
     /// the topic id is not that of the topic of this name.
@@ -237,6 +251,8 @@ impl Code {
             Self::GroupAuthorizationFailed => "GROUP_AUTHORIZATION_FAILED",
             Self::ClusterAuthorizationFailed => "CLUSTER_AUTHORIZATION_FAILED",
             Self::InvalidTimestamp => "INVALID_TIMESTAMP",
+            Self::UnsupportedSaslMechanism => "UNSUPPORTED_SASL_MECHANISM",
+            Self::IllegalSaslState => "ILLEGAL_SASL_STATE",
             Self::UnsupportedVersion => "UNSUPPORTED_VERSION",
             Self::TopicAlreadyExists => "TOPIC_ALREADY_EXISTS",
             Self::InvalidPartitions => "INVALID_PARTITIONS",
@@ -250,9 +266,11 @@ impl Code {
             Self::DuplicateSequenceNumber => "DUPLICATE_SEQUENCE_NUMBER",
             Self::InvalidProducerEpoch => "INVALID_PRODUCER_EPOCH",
             Self::TransactionalIdAuthorizationFailed => "TRANSACTIONAL_ID_AUTHORIZATION_FAILED",
+            Self::SecurityDisabled => "SECURITY_DISABLED",
             Self::OperationNotAttempted => "OPERATION_NOT_ATTEMPTED",
             Self::KafkaStorageError => "KAFKA_STORAGE_ERROR",
             Self::LogDirNotFound => "LOG_DIR_NOT_FOUND",
+            Self::SaslAuthenticationFailed => "SASL_AUTHENTICATION_FAILED",
             Self::UnknownProducerId => "UNKNOWN_PRODUCER_ID",
             Self::ReassignmentInProgress => "REASSIGNMENT_IN_PROGRESS",
             Self::NonEmptyGroup => "NON_EMPTY_GROUP",
@@ -273,8 +291,11 @@ impl Code {
             Self::GroupSubscribedToTopic => "GROUP_SUBSCRIBED_TO_TOPIC",
             Self::InvalidRecord => "INVALID_RECORD",
             Self::UnstableOffsetCommit => "UNSTABLE_OFFSET_COMMIT",
+            Self::ThrottlingQuotaExceeded => "THROTTLING_QUOTA_EXCEEDED",
             Self::ProducerFenced => "PRODUCER_FENCED",
             Self::ResourceNotFound => "RESOURCE_NOT_FOUND",
+            Self::DuplicateResource => "DUPLICATE_RESOURCE",
+            Self::UnacceptableCredential => "UNACCEPTABLE_CREDENTIAL",
             Self::UnknownTopicId => "UNKNOWN_TOPIC_ID",
             Self::InconsistentTopicId => "INCONSISTENT_TOPIC_ID",
             Self::FetchSessionTopicIdError => "FETCH_SESSION_TOPIC_ID_ERROR",
@@ -366,6 +387,8 @@ impl Code {
             Self::GroupAuthorizationFailed => "not allowed on this group",
             Self::ClusterAuthorizationFailed => "not allowed on the cluster",
             Self::InvalidTimestamp => "a record's timestamp lies outside what the topic accepts",
+            Self::UnsupportedSaslMechanism => "the broker does not offer this SASL mechanism",
+            Self::IllegalSaslState => "the client is not asked who it is here, or not now",
             Self::UnsupportedVersion => "the broker does not know this version of the request",
             Self::TopicAlreadyExists => "a topic of this name exists already",
             Self::InvalidPartitions => "the number of partitions is out of bounds",
@@ -387,11 +410,13 @@ impl Code {
             }
             Self::InvalidProducerEpoch => "a newer producer with the same id has taken over",
             Self::TransactionalIdAuthorizationFailed => "not allowed on this transactional id",
+            Self::SecurityDisabled => "authorization is off: the broker keeps no access rules",
             Self::OperationNotAttempted => "not tried, because another part of the request failed",
             Self::KafkaStorageError => {
                 "the partition's storage failed and refuses work until the broker has verified it"
             }
             Self::LogDirNotFound => "there is no such log directory",
+            Self::SaslAuthenticationFailed => "the client could not show who it is",
             Self::UnknownProducerId => "the broker has no state for this producer id",
             Self::ReassignmentInProgress => "the partition is being reassigned",
             Self::NonEmptyGroup => "the group still has members",
@@ -420,10 +445,15 @@ impl Code {
                 "a record is not valid for this topic: on a compacted one each needs a key"
             }
             Self::UnstableOffsetCommit => "a transaction that commits this offset is not finished",
+            Self::ThrottlingQuotaExceeded => {
+                "the client is over a quota and was told to wait; nothing was done"
+            }
             Self::ProducerFenced => {
                 "a newer producer with the same transactional id has taken over"
             }
             Self::ResourceNotFound => "there is no such resource",
+            Self::DuplicateResource => "the request names a resource twice",
+            Self::UnacceptableCredential => "the credential is not accepted",
             Self::UnknownTopicId => "no topic has this id",
             Self::InconsistentTopicId => "the topic id is not that of the topic of this name",
             Self::FetchSessionTopicIdError => "the fetch session mixes topic names and topic ids",
@@ -538,6 +568,9 @@ pub const READ_WINDOW_BYTES: u64 = 16_777_216;
 /// Address space of all cached read windows of a process in bytes.
 pub const READ_WINDOWS_BYTES_MAX: u64 = 268_435_456;
 
+/// Address ranges that a store places one large read window after the other in; further ones get addresses of their own.
+pub const READ_SLOTS_MAX: u64 = 64;
+
 /// Batches that readers of records have taken apart, in bytes, but always one: they are read piece by piece.
 pub const OPEN_BATCHES_BYTES_MAX: u64 = 67_108_864;
 
@@ -556,8 +589,56 @@ pub const DELIVERY_TURN_BYTES_MAX: u64 = 1_048_576;
 /// From the upgrade to hello in milliseconds.
 pub const HELLO_MS_MAX: u64 = 5_000;
 
+/// From a connection to the end of its TLS handshake, in milliseconds.
+pub const TLS_HANDSHAKE_MS_MAX: u64 = 10_000;
+
+/// From a Kafka client's connection to its having said who it is, in milliseconds.
+pub const SASL_MS_MAX: u64 = 20_000;
+
+/// A Kafka request in bytes while it is not known who asks: Kafka's sasl.server.max.receive.size.
+pub const SASL_FRAME_BYTES_MAX: u64 = 524_288;
+
+/// Users with passwords.
+pub const USERS_MAX: u64 = 100_000;
+
+/// A user's name in bytes.
+pub const USER_NAME_BYTES_MAX: u64 = 1_024;
+
+/// A user's name, a password or a token that a client presents, in bytes: tokens with many claims have some KiB.
+pub const CREDENTIAL_BYTES_MAX: u64 = 65_536;
+
+/// How long a ticket waits to be used, in milliseconds: a page asks for one when it connects.
+pub const TICKET_MS_MAX: u64 = 30_000;
+
+/// Tickets that wait to be used.
+pub const TICKETS_MAX: u64 = 10_000;
+
+/// Tickets of one user that wait to be used, so that nobody takes all.
+pub const TICKETS_OF_USER_MAX: u64 = 1_000;
+
+/// A password's salt in bytes.
+pub const SALT_BYTES_MAX: u64 = 1_024;
+
+/// The key set that tokens are checked with, in bytes: hundreds of keys.
+pub const JWKS_BYTES_MAX: u64 = 262_144;
+
+/// How long that key set may take to come, in milliseconds: logins wait for it.
+pub const JWKS_MS_MAX: u64 = 5_000;
+
+/// Addresses whose failed attempts to log in are remembered.
+pub const FAILED_ADDRESSES_MAX: u64 = 10_000;
+
+/// How long an address that goes on guessing passwords waits for an answer, in milliseconds.
+pub const FAILED_DELAY_MS_MAX: u64 = 5_000;
+
 /// How long before credentials run out the client is told, in milliseconds.
 pub const EXPIRY_NOTICE_MS: u64 = 60_000;
+
+/// Events of the audit log that wait for the disk: beyond they are dropped, and counted.
+pub const AUDIT_EVENTS_MAX: u64 = 1_000;
+
+/// Refusals that the audit log tells apart in ten seconds: some 30 KiB of its topic.
+pub const AUDIT_REFUSALS_MAX: u64 = 100;
 
 /// Silence of a connection in milliseconds after which it is pinged.
 pub const IDLE_MS_MAX: u64 = 20_000;
@@ -591,6 +672,27 @@ pub const GROUPS_MAX: u64 = 100_000;
 
 /// Groups that may have a configuration of their own: all of them are read at the start, and names may be long.
 pub const GROUP_CONFIGS_MAX: u64 = 10_000;
+
+/// Access rules: each change is checked against all of them.
+pub const ACLS_MAX: u64 = 20_000;
+
+/// Users and clients that quotas are set for: all are read at the start.
+pub const QUOTAS_MAX: u64 = 10_000;
+
+/// A user's or client's name in bytes that a quota may be set for.
+pub const QUOTA_NAME_BYTES_MAX: u64 = 1_024;
+
+/// Rates of an event loop that are counted: clients make up their names.
+pub const QUOTA_RATES_MAX: u64 = 16_384;
+
+/// The longest wait that a quota brings about in milliseconds: whoever is a thousand times over it is not to wait for days.
+pub const THROTTLE_MS_MAX: u64 = 3_600_000;
+
+/// Throttled connections in one answer.
+pub const THROTTLED_LISTED_MAX: u64 = 1_000;
+
+/// Answers of access checks that one connection remembers.
+pub const ACCESS_ANSWERS_MAX: u64 = 1_024;
 
 /// Members of one group, whatever group.max.size says: each rebalance tells its leader of all.
 pub const GROUP_MEMBERS_MAX: u64 = 10_000;
@@ -636,6 +738,15 @@ pub const GROUP_COMMITS_IN_FLIGHT_BYTES_MAX: u64 = 16_777_216;
 
 /// Partitions that one groups.committed may ask for: with the longest metadata each, the answer is a frame.
 pub const GROUP_OFFSETS_ASKED_MAX: u64 = 250;
+
+/// Times of records that are kept for telling how far groups are behind: some 100 bytes each.
+pub const LAG_TIMES_MAX: u64 = 65_536;
+
+/// Topics that metrics are told of by name; those that come behind are told of together.
+pub const METRIC_TOPICS_MAX: u64 = 1_000;
+
+/// Pairs of group and topic that metrics are told of; the rest is only counted.
+pub const METRIC_GROUP_TOPICS_MAX: u64 = 2_000;
 
 /// Topics that may come and go before a regular expression is matched against all of them again.
 pub const GROUP_TOPIC_CHANGES_MAX: u64 = 1_000;
@@ -693,6 +804,33 @@ pub const PATTERN_RANGES_MAX: u64 = 65_536;
 
 /// Steps that matching one regular expression with all names may take: they hold the event loop.
 pub const PATTERN_STEPS_MAX: u64 = 1_000_000;
+
+/// Body of one HTTP request in bytes, unless its path takes less: administration and small batches of records.
+pub const HTTP_BODY_BYTES_MAX: u64 = 1_048_576;
+
+/// Bodies of HTTP requests that an event loop reads at the same time, in bytes.
+pub const HTTP_BODIES_BYTES_MAX: u64 = 67_108_864;
+
+/// From the head of an HTTP request to the end of its body in milliseconds.
+pub const HTTP_BODY_MS_MAX: u64 = 10_000;
+
+/// Requests of the HTTP API that an event loop works on or whose answers are on their way.
+pub const HTTP_REQUESTS_MAX: u64 = 1_024;
+
+/// Answers of the HTTP API that clients have not taken yet, in bytes.
+pub const HTTP_ANSWERS_BYTES_MAX: u64 = 67_108_864;
+
+/// From one byte of an HTTP answer that a client takes to the next, in milliseconds.
+pub const HTTP_UNREAD_MS_MAX: u64 = 10_000;
+
+/// Records in one answer or body of the HTTP API: looking at each takes the event loop about a microsecond.
+pub const HTTP_RECORDS_MAX: u64 = 10_000;
+
+/// Bytes of records in one answer of the HTTP API, unless a single one is larger.
+pub const HTTP_RECORDS_BYTES_MAX: u64 = 1_048_576;
+
+/// How long a read over HTTP waits for records, in milliseconds: what lies in between often gives up after a minute.
+pub const HTTP_WAIT_MS_MAX: u64 = 30_000;
 
 /// Characters of a topic name, as in Kafka.
 pub const TOPIC_NAME_CHARACTERS_MAX: u64 = 249;
@@ -797,4 +935,26 @@ pub mod layout {
     pub const EVENT_VISIBLE: usize = 2;
     /// Kind of an event: topic handle, 0; files of the topic are gone: its windows are given up.
     pub const EVENT_UNMAP: usize = 3;
+    /// Bounds of a histogram of latencies, each twice the one before.
+    pub const LATENCY_BUCKETS: usize = 20;
+    /// The first of them in microseconds.
+    pub const LATENCY_BUCKET_FIRST_US: usize = 64;
+    /// Numbers about syncs of files.
+    pub const SYNC_STRIDE: usize = 22;
+    /// How long all of them took together, in nanoseconds.
+    pub const SYNC_NANOSECONDS: usize = 0;
+    /// From here on: how many were within each bound and not the one before; last, within none.
+    pub const SYNC_COUNTS: usize = 1;
+    /// Numbers about some partitions of a topic.
+    pub const TOPIC_STRIDE: usize = 5;
+    /// Partitions of the topic.
+    pub const TOPIC_PARTITIONS: usize = 0;
+    /// Bytes of the segments.
+    pub const TOPIC_BYTES: usize = 1;
+    /// Segments.
+    pub const TOPIC_SEGMENTS: usize = 2;
+    /// Damaged ranges that readers are led past.
+    pub const TOPIC_DAMAGED_RANGES: usize = 3;
+    /// Partitions that take no more records until the broker starts again.
+    pub const TOPIC_FAILED_PARTITIONS: usize = 4;
 }

@@ -1,6 +1,6 @@
 /** Checks against what a broker has left in its data directory, or has there now. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 import { filesIn, partitionsOf } from "../../storage/data-files.ts";
 import { formatBytes } from "../sizes.ts";
@@ -10,10 +10,20 @@ import type { Check } from "./check.ts";
 const CLOCK_STEP_MS_MAX = 5_000;
 /** What a broker under full load has of its own, and as much again for what it needs at times. */
 const MEMORY_LIMIT_WANTED_BYTES = 2 ** 29;
+/** Version 1 of control groups writes about this for no limit. */
+const UNLIMITED_BYTES = 2 ** 62;
 
-/** Whether the clock has gone back behind what was written last. */
+/** No machine that runs this has its clock right before. */
+const CLOCK_MIN_MS = Date.parse("2026-01-01");
+
+/** Whether the clock has gone back behind what was written last, or was never set. */
 export function checkClock(dataDir: string, nowMs: number): Check {
 	const name = "clock";
+	if (nowMs < CLOCK_MIN_MS) {
+		const found = `it is ${isoTime(nowMs)} here, which is over`;
+		const next = "set the clock by NTP: retention deletes, and certificates count, by it";
+		return { name, status: "fail", found, next };
+	}
 	let newestMs = Number.NEGATIVE_INFINITY;
 	for (const { files } of partitionsOf(resolve(dataDir))) {
 		for (const file of files) {
@@ -72,14 +82,28 @@ async function brokerMemory(dataDir: string): Promise<string | undefined> {
 	return `RssAnon ${formatBytes(own)} of pid ${pid}; ${formatBytes(all - own)} more are page cache`;
 }
 
-/** undefined: none. */
-async function memoryLimitBytes(): Promise<number | undefined> {
-	const own = /^0::(.*)$/m.exec((await readIfThere("/proc/self/cgroup")) ?? "")?.[1];
-	const text = own === undefined ? undefined : await readIfThere(limitFile(own));
-	return text === undefined || text.startsWith("max") ? undefined : Number(text);
+/** undefined: none. Those of the groups around this one count, too. */
+export async function memoryLimitBytes(
+	root = "/sys/fs/cgroup",
+	membership = "/proc/self/cgroup",
+): Promise<number | undefined> {
+	const text = (await readIfThere(membership)) ?? "";
+	const unified = /^0::(.*)$/m.exec(text)?.[1];
+	const first = /^\d+:[^:]*\bmemory\b[^:]*:(.*)$/m.exec(text)?.[1];
+	const files = [
+		...groupsFrom(unified).map((group) => join(root, group, "memory.max")),
+		...groupsFrom(first).map((group) => join(root, "memory", group, "memory.limit_in_bytes")),
+	];
+	const limits = await Promise.all(files.map(async (file) => Number(await readIfThere(file))));
+	const least = Math.min(...limits.filter((limit) => limit > 0));
+	return least < UNLIMITED_BYTES ? least : undefined;
 }
 
-const limitFile = (cgroup: string): string => join("/sys/fs/cgroup", cgroup, "memory.max");
+/** A group and all those that it is in. */
+function groupsFrom(group: string | undefined): string[] {
+	if (group === undefined) return [];
+	return group === "/" ? ["/"] : [group, ...groupsFrom(dirname(group))];
+}
 
 async function readIfThere(path: string): Promise<string | undefined> {
 	try {

@@ -4,7 +4,8 @@
  */
 import { Command } from "commander";
 
-import { type BrokerConfig, loadConfig } from "../../config.ts";
+import { loadConfig } from "../../config/load.ts";
+import type { BrokerConfig } from "../../config/options.ts";
 import { addConfigOptions, configFlags } from "../config-options.ts";
 import { jsonOption } from "../options.ts";
 import { formatTable } from "../table.ts";
@@ -15,10 +16,13 @@ import {
 	checkMapCount,
 	checkNode,
 	checkOpenFiles,
+	checkOvercommit,
 	checkPort,
 	checkTransport,
 } from "./machine.ts";
+import { checkExposure } from "./security.ts";
 import { checkStorage } from "./storage.ts";
+import { checkTls } from "./tls.ts";
 
 export function doctorCommand(): Command {
 	const command = new Command("doctor")
@@ -26,7 +30,7 @@ export function doctorCommand(): Command {
 		.addOption(jsonOption());
 	addConfigOptions(command);
 	return command.action(async (options: { json?: boolean }) => {
-		const { config } = loadConfig({ flags: configFlags(command), environment: process.env });
+		const { config } = await loadConfig({ flags: configFlags(command), environment: process.env });
 		const checks = await runChecks(config);
 		if (options.json === true) process.stdout.write(`${JSON.stringify({ checks })}\n`);
 		else process.stdout.write(`${describeChecks(checks)}\n`);
@@ -47,6 +51,9 @@ async function runChecks(config: BrokerConfig): Promise<Check[]> {
 		await checkMemory(config.dataDir),
 		await checkOpenFiles(),
 		await checkMapCount(),
+		await checkOvercommit(),
+		...(await checkTls(config, Date.now())),
+		checkExposure(config),
 		await checkPort("websocket port", "--websocket", config.websocket),
 		await checkPort("kafka port", "--kafka", config.kafka),
 	];

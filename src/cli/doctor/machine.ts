@@ -2,9 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 
-import { type Address, type BrokerConfig, formatAddress } from "../../config.ts";
+import { type Address, formatAddress } from "../../config/address.ts";
+import type { BrokerConfig } from "../../config/options.ts";
 import { loadNative } from "../../native.ts";
 import type { Check } from "./check.ts";
+import { listenerOf } from "./listener.ts";
 
 const NODE_MAJORS = [20, 22, 24];
 
@@ -37,7 +39,9 @@ export function checkAddon(): Check {
 		return { name, status: "ok", found: "loaded" };
 	} catch (error) {
 		const next = "run `npm rebuild millrace` (in a clone: `npm run build`) and read what it says";
-		return { name, status: "fail", found: messageOf(error), next };
+		// Each place that was tried has its own reason, and a line.
+		const found = error instanceof Error ? error.message.replaceAll(/\n\s*/g, "; ") : String(error);
+		return { name, status: "fail", found, next };
 	}
 }
 
@@ -90,14 +94,47 @@ export async function checkPort(name: string, flag: string, address: Address): P
 		return { name, status: "ok", found: `${text} is free` };
 	} catch (error) {
 		const code = error instanceof Error && "code" in error ? String(error.code) : "";
-		const next =
-			code === "EADDRINUSE"
-				? `something listens there, perhaps a running broker; else choose another with ${flag}`
-				: `choose another with ${flag}`;
-		return { name, status: "warn", found: messageOf(error), next };
+		return {
+			name,
+			status: "warn",
+			found: messageOf(error),
+			next: await portStep(code, flag, address),
+		};
 	} finally {
 		server.close();
 	}
+}
+
+async function portStep(code: string, flag: string, { port }: Address): Promise<string> {
+	const other = `choose another with ${flag}`;
+	switch (code) {
+		case "EADDRINUSE": {
+			const listener = (await listenerOf(port)) ?? "something";
+			return `${listener} listens there, perhaps a running broker; else ${other}`;
+		}
+		case "EACCES":
+			return `ports below 1024 need CAP_NET_BIND_SERVICE; else ${other}`;
+		case "EADDRNOTAVAIL":
+		case "ENOTFOUND":
+			return `this machine does not have that address; ${other}`;
+		default:
+			return other;
+	}
+}
+
+/**
+ * Files are mapped, and large buffers taken that are rarely used whole: where the kernel promises
+ * no more memory than there is, that fails long before memory is short.
+ */
+export async function checkOvercommit(path = "/proc/sys/vm/overcommit_memory"): Promise<Check> {
+	const name = "memory promises";
+	const text = await readText(path);
+	if (text === undefined) return { name, status: "ok", found: "not known on this system" };
+	const mode = text.trim();
+	const found = `vm.overcommit_memory=${mode}`;
+	if (mode !== "2") return { name, status: "ok", found };
+	const next = "allocations fail while memory is free: sysctl vm.overcommit_memory=0";
+	return { name, status: "warn", found, next };
 }
 
 async function readText(path: string): Promise<string | undefined> {

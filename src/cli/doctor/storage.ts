@@ -16,6 +16,9 @@ const PROBE_ALLOCATION_BYTES = 4_194_304;
 /** Slower than this at the median, acks take visibly long. */
 const FLUSH_MS_SLOW = 20;
 
+/** Four files a segment, for some thousand partitions. */
+const INODES_WANTED = 10_000;
+
 type Kind = "local" | "memory" | "copy-on-write" | "network" | "layered";
 
 /** `f_type` of statfs(2) on Linux. */
@@ -39,24 +42,55 @@ const FILE_SYSTEMS: ReadonlyMap<number, readonly [name: string, kind: Kind]> = n
 
 /** All checks of `dataDir`, which need not exist yet; probes leave nothing behind. */
 export async function checkStorage(dataDir: string): Promise<Check[]> {
-	const { directory, exists } = await nearestDirectory(resolve(dataDir));
-	const checks = [...(await checkFileSystem(directory))];
+	const checks: Check[] = [];
+	let directory = resolve(dataDir);
+	let exists: boolean;
 	let probe: string;
 	try {
+		({ directory, exists } = await nearestDirectory(directory));
+		checks.push(...(await checkFileSystem(directory)));
 		probe = await mkdtemp(join(directory, ".millrace-doctor-"));
 	} catch (error) {
-		const next = "make it writable for this user, or choose another with --data-dir";
-		const found = error instanceof Error ? error.message : String(error);
-		return [...checks, { name: "data directory", status: "fail", found, next }];
+		return [...checks, await describeRefusal(directory, error)];
 	}
 	const found = exists ? resolve(dataDir) : `${resolve(dataDir)} (will be created)`;
 	checks.push({ name: "data directory", status: "ok", found });
 	try {
 		checks.push(await checkAllocation(probe), await checkFlush(probe));
+	} catch (error) {
+		checks.push(await describeRefusal(directory, error));
 	} finally {
 		await rm(probe, { recursive: true, force: true });
 	}
 	return checks;
+}
+
+/** Why nothing can be written in a directory, and what to do about it. */
+export async function describeRefusal(directory: string, error: unknown): Promise<Check> {
+	const { code, message } = error as NodeJS.ErrnoException;
+	const elsewhere = "or choose another with --data-dir";
+	const answer = (next: string, found = message): Check => {
+		return { name: "data directory", status: "fail", found, next: `${next}, ${elsewhere}` };
+	};
+	switch (code) {
+		case "ENOSPC":
+			return answer("free space or inodes on this file system");
+		case "EDQUOT":
+			return answer("this user's quota is used up: raise it");
+		case "EROFS":
+			return answer("this file system is mounted read-only: mount it for writing");
+		case "ENOTDIR":
+			return answer("there is a file of that name: move it away");
+		case "EACCES":
+		case "EPERM": {
+			const owner = await stat(directory).catch(() => undefined);
+			const whose = owner === undefined ? "" : `; ${directory} belongs to user ${owner.uid}`;
+			const found = `${message}${whose}, and this is user ${process.getuid?.() ?? "unknown"}`;
+			return answer("make it writable for this user (chown)", found);
+		}
+		default:
+			return answer("read what the system says");
+	}
 }
 
 /** `path`, or the closest directory above it that exists. */
@@ -65,6 +99,7 @@ async function nearestDirectory(path: string): Promise<{ directory: string; exis
 	for (;;) {
 		try {
 			if ((await stat(directory)).isDirectory()) return { directory, exists: directory === path };
+			throw Object.assign(new Error(`${directory} is not a directory`), { code: "ENOTDIR" });
 		} catch (error) {
 			const code = error instanceof Error && "code" in error ? error.code : undefined;
 			if (code !== "ENOENT" || dirname(directory) === directory) throw error;
@@ -74,8 +109,19 @@ async function nearestDirectory(path: string): Promise<{ directory: string; exis
 }
 
 async function checkFileSystem(directory: string): Promise<Check[]> {
-	const { type, blocks, bavail, bsize } = await statfs(directory);
-	return [describeFileSystem(type), describeSpace(blocks * bsize, bavail * bsize)];
+	const { type, blocks, bavail, bsize, files, ffree } = await statfs(directory);
+	const space = describeSpace(blocks * bsize, bavail * bsize);
+	return [describeFileSystem(type), space, describeInodes(files, ffree)];
+}
+
+/** Each segment has some files. File systems without a fixed number of them say 0. */
+export function describeInodes(total: number, free: number): Check {
+	const name = "free inodes";
+	if (total === 0) return { name, status: "ok", found: "without bound" };
+	const found = `${free} of ${total}`;
+	if (free >= INODES_WANTED) return { name, status: "ok", found };
+	const next = "remove files: a disk without inodes is as full as one without space";
+	return { name, status: free === 0 ? "fail" : "warn", found, next };
 }
 
 /** `type` is statfs's. */

@@ -11,15 +11,14 @@ import type {
 } from "../../client/index.ts";
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
-import { withClient } from "../broker-connection.ts";
-import { jsonOption, parseTime, urlOption, wholeNumber } from "../options.ts";
+import { addBrokerOptions, type BrokerOptions, withClient } from "../broker-connection.ts";
+import { jsonOption, parseTime, wholeNumber } from "../options.ts";
 import { Progress } from "../progress.ts";
 import { WrittenOffsets } from "./consume-group.ts";
 import { formatRecord, RECORD_FORMATS, type RecordFormat } from "./record-format.ts";
 import { StandardOutput } from "./standard-output.ts";
 
-interface ConsumeOptions {
-	readonly url: string;
+interface ConsumeOptions extends BrokerOptions {
 	readonly json?: boolean;
 	readonly partition?: number;
 	readonly fromBeginning?: boolean;
@@ -33,7 +32,7 @@ interface ConsumeOptions {
 
 export function consumeCommand(): Command {
 	const anyCount = wholeNumber(0, Number.MAX_SAFE_INTEGER);
-	return new Command("consume")
+	return addBrokerOptions(new Command("consume"))
 		.description(
 			"write records to stdout, each with a newline; new ones only, unless told otherwise",
 		)
@@ -79,10 +78,9 @@ export function consumeCommand(): Command {
 				.choices(RECORD_FORMATS)
 				.default("value"),
 		)
-		.addOption(urlOption())
 		.addOption(jsonOption().implies({ format: "json" }))
 		.action((topic: string, options: ConsumeOptions) => {
-			return withClient(options.url, (client) => consume(client, topic, options));
+			return withClient(options, (client) => consume(client, topic, options));
 		});
 }
 

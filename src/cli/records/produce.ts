@@ -5,9 +5,9 @@ import { Argument, Command, InvalidArgumentError, Option } from "commander";
 
 import type { Client, Compression, Producer, RecordToSend } from "../../client/index.ts";
 import { LIMITS } from "../../limits.ts";
-import { withClient } from "../broker-connection.ts";
+import { addBrokerOptions, type BrokerOptions, withClient } from "../broker-connection.ts";
 import { RecordsFailedError } from "../exit-code.ts";
-import { jsonOption, urlOption, wholeNumber } from "../options.ts";
+import { jsonOption, wholeNumber } from "../options.ts";
 import { Progress } from "../progress.ts";
 import { parseExactJson } from "./json-values.ts";
 import { LineSplitter } from "./line-splitter.ts";
@@ -23,8 +23,7 @@ const BUFFER_BYTES_MAX = 8_388_608;
 /** A file is read in pieces of this many bytes. */
 const READ_BYTES = 1_048_576;
 
-interface ProduceOptions {
-	readonly url: string;
+interface ProduceOptions extends BrokerOptions {
 	readonly json?: boolean;
 	readonly partition?: number;
 	readonly keySeparator?: Buffer;
@@ -33,7 +32,7 @@ interface ProduceOptions {
 }
 
 export function produceCommand(): Command {
-	return new Command("produce")
+	return addBrokerOptions(new Command("produce"))
 		.description("send every line of stdin as a record; ends when all are acknowledged")
 		.addArgument(new Argument("<topic>", "where to"))
 		.option(
@@ -52,10 +51,9 @@ export function produceCommand(): Command {
 				.choices(["none", "gzip", "snappy", "lz4", "zstd"] satisfies Compression[])
 				.default("none"),
 		)
-		.addOption(urlOption())
 		.addOption(jsonOption())
 		.action((topic: string, options: ProduceOptions) =>
-			withClient(options.url, (client) => produce(client, topic, options)),
+			withClient(options, (client) => produce(client, topic, options)),
 		);
 }
 

@@ -22,6 +22,9 @@ export const REQUESTS_UNANSWERED_MAX = 256;
 
 const UINT32_MAX = 4_294_967_295;
 
+/** What is not counted against quotas: it keeps the connection. */
+const UNCOUNTED: ReadonlySet<number> = new Set([OPERATION.hello, OPERATION.auth, OPERATION.ping]);
+
 /** One element of a produce answer. */
 export interface ProduceResult {
 	readonly code: number;
@@ -60,13 +63,16 @@ export class Connection {
 	readonly #writer = new FrameWriter(512);
 	readonly #reader = new FrameReader();
 	readonly #waiting = new Map<number, Request>();
-	/** Those that are sent when answers have come. */
+	/** Those that are sent when answers have come, or when a quota allows it again. */
 	readonly #queued = new Fifo<Request>();
 	readonly #options: Omit<HelloOptions, "auth">;
 	readonly #credentials: () => Promise<Credentials | undefined>;
 	#nextId = 1;
 	#closed = false;
 	#brokerError: MillraceError | undefined;
+	/** Before this a quota allows no requests. */
+	#askAfterMs = 0;
+	#askTimer: ReturnType<typeof setTimeout> | undefined;
 	#lastMessageMs = performance.now();
 	#watchdog: ReturnType<typeof setInterval> | undefined;
 	#hello: { resolve(answer: HelloAnswer): void; reject(error: MillraceError): void } | undefined;
@@ -121,7 +127,7 @@ export class Connection {
 		return new Promise((resolve, reject) => {
 			const request = { operation, fields, resolve, reject };
 			if (this.#closed) reject(new MillraceError("CONNECTION_LOST"));
-			else if (this.#waiting.size < REQUESTS_UNANSWERED_MAX) this.#ask(request);
+			else if (UNCOUNTED.has(operation) || this.#mayAsk()) this.#ask(request);
 			else this.#queued.push(request);
 		});
 	}
@@ -159,7 +165,7 @@ export class Connection {
 			const error =
 				thrown instanceof MillraceError
 					? thrown
-					: new MillraceError("NOT_AUTHENTICATED", "no token could be had", { cause: thrown });
+					: new MillraceError("UNKNOWN_SERVER_ERROR", "hello", { cause: thrown });
 			this.abandon(error);
 		}
 	}
@@ -168,6 +174,26 @@ export class Connection {
 		const id = this.takeId();
 		this.#waiting.set(id, request);
 		this.#write([request.operation, id, ...request.fields]);
+	}
+
+	#mayAsk(): boolean {
+		return this.#waiting.size < REQUESTS_UNANSWERED_MAX && performance.now() >= this.#askAfterMs;
+	}
+
+	#askQueued(): void {
+		while (this.#mayAsk()) {
+			const next = this.#queued.shift();
+			if (next === undefined) return;
+			this.#ask(next);
+		}
+	}
+
+	/** The broker takes no requests for so long. */
+	#pauseRequests(ms: number): void {
+		this.#askAfterMs = Math.max(this.#askAfterMs, performance.now() + ms);
+		clearTimeout(this.#askTimer);
+		const waitMs = Math.ceil(this.#askAfterMs - performance.now());
+		this.#askTimer = setTimeout(() => this.#askQueued(), waitMs + 1);
 	}
 
 	#write(frame: FrameValue[]): void {
@@ -208,14 +234,16 @@ export class Connection {
 				if (id === undefined) this.#brokerError = error;
 				else {
 					const waiting = this.#settle(id);
-					if (waiting !== undefined) waiting.reject(error);
+					if (waiting !== undefined) this.#refused(waiting, error);
 					else this.#events.produceFailed(id, error);
 				}
 				return;
 			}
 			case OPERATION.notice: {
 				const kind = reader.string();
-				this.#events.notice(kind, reader.mapValue());
+				const details = reader.mapValue();
+				if (kind === "throttled") this.#throttled(details);
+				this.#events.notice(kind, details);
 				return;
 			}
 			default:
@@ -224,11 +252,25 @@ export class Connection {
 		}
 	}
 
+	/** A request that a quota did not allow was not carried out: it is sent again. */
+	#refused(request: Request, error: MillraceError): void {
+		if (error.code !== "THROTTLING_QUOTA_EXCEEDED") {
+			request.reject(error);
+			return;
+		}
+		this.#queued.push(request);
+		this.#pauseRequests(error.retryAfterMs ?? 0);
+	}
+
+	#throttled({ throttle_ms: ms, quota }: DecodedMap): void {
+		const isOfRequests = typeof quota === "string" && quota.endsWith("request_rate");
+		if (isOfRequests && typeof ms === "number") this.#pauseRequests(ms);
+	}
+
 	#settle(id: number): Request | undefined {
 		const waiting = this.#waiting.get(id);
 		if (!this.#waiting.delete(id)) return undefined;
-		const next = this.#queued.shift();
-		if (next !== undefined) this.#ask(next);
+		this.#askQueued();
 		return waiting;
 	}
 
@@ -248,6 +290,7 @@ export class Connection {
 		this.#closed = true;
 		this.#tellEnded();
 		clearInterval(this.#watchdog);
+		clearTimeout(this.#askTimer);
 		const known = Object.values(CLOSE_CODES).find((entry) => entry.code === code);
 		const error = this.#brokerError ?? closeError(code, reason, cause);
 		const reconnect = (known?.reconnect ?? true) && error.code !== "NOT_AUTHENTICATED";

@@ -6,19 +6,23 @@ import type { FrameValue } from "../../protocol/writer.ts";
 import { abortReason, withSignal } from "./abort.ts";
 import { Backoff } from "./backoff.ts";
 import { Connection, type ProduceResult } from "./connection.ts";
+import { type AuthSource, credentialsFrom, isRenewable } from "./credentials.ts";
 import type { OpenSocket, SocketOptions } from "./socket.ts";
 
-/** Credentials are renewed this long before they run out, in milliseconds. */
-const RENEW_BEFORE_MS = 30_000;
+/** First and longest wait for credentials that could not be had for a renewal, in milliseconds. */
+const RENEWAL_RETRY_MS = { first: 500, most: 10_000 } as const;
+
+/**
+ * Whoever is known by a cookie is let in again when the site has renewed it, which may be a little
+ * late: so long is it tried again, in milliseconds.
+ */
+const COOKIE_MS_MAX = 60_000;
 
 /** A connection that lasts so long was a good one: the next wait is the shortest again, in ms. */
 const STABLE_MS = 5_000;
 
-/** setTimeout fires at once beyond this, in milliseconds. */
-const TIMER_MS_MAX = 2_147_483_647;
-
 export interface LinkOptions extends SocketOptions {
-	token: string | (() => string | Promise<string>) | undefined;
+	auth: AuthSource;
 	/** Name and version, for the broker's log. */
 	clientName: string;
 	reconnectMsFirst: number;
@@ -64,6 +68,10 @@ export class Link {
 	#attachedMs = 0;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#renewTimer: ReturnType<typeof setTimeout> | undefined;
+	/** Until when a cookie that is refused may yet be renewed; undefined: it is no cookie. */
+	#cookieUntilMs: number | undefined;
+	/** The broker has refused what the client presented anew: it is not to be tried again. */
+	#isRenewalRefused = false;
 	/** Why the latest attempt failed; told to those who gave up waiting. */
 	lastError: MillraceError | undefined;
 
@@ -192,7 +200,8 @@ export class Link {
 				notice: (kind, details) => this.#notice(kind, details),
 				closed: (error, reconnect) => {
 					clearTimeout(timeout);
-					this.#closed(error, (attached || retry) && reconnect, attached);
+					const again = this.#mayBeRenewed(error, attached) || reconnect;
+					this.#closed(error, (attached || retry) && again, attached);
 				},
 			},
 		);
@@ -214,12 +223,31 @@ export class Link {
 		return connection;
 	}
 
+	async #credentials(): Promise<Credentials | undefined> {
+		const credentials = await credentialsFrom(this.#options.auth);
+		if (credentials?.scheme !== "cookie") this.#cookieUntilMs = undefined;
+		else this.#cookieUntilMs ??= performance.now() + COOKIE_MS_MAX;
+		return credentials;
+	}
+
+	/**
+	 * Whether a connection that was refused, or ended for want of credentials, may be had with other
+	 * ones. They run out under a program that stood still for long, such as that of a machine asleep.
+	 */
+	#mayBeRenewed({ code }: MillraceError, attached: boolean): boolean {
+		const nowMs = performance.now();
+		if (this.#cookieUntilMs !== undefined && attached) this.#cookieUntilMs = nowMs + COOKIE_MS_MAX;
+		if (code !== "NOT_AUTHENTICATED") return false;
+		if (this.#cookieUntilMs !== undefined) return nowMs < this.#cookieUntilMs;
+		return attached && isRenewable(this.#options.auth) && !this.#isRenewalRefused;
+	}
+
 	#attach(connection: Connection, hello: HelloAnswer): void {
 		this.#attachedMs = performance.now();
+		this.#isRenewalRefused = false;
 		this.#state = "ready";
 		this.#hello = hello;
 		this.#identity = hello.producer;
-		this.#planRenewal(hello.auth_expires_ms);
 		for (const waiter of this.#waiters.splice(0)) waiter.resolve(connection);
 		for (const user of [...this.#users]) user.attached?.(connection, hello);
 	}
@@ -244,35 +272,35 @@ export class Link {
 	}
 
 	#notice(kind: string, details: DecodedMap): void {
-		const expires = details.auth_expires_ms;
-		if (kind === "auth_expiring" && typeof expires === "number") this.#planRenewal(expires);
+		if (kind === "auth_expiring" && isRenewable(this.#options.auth)) void this.#renew();
 		for (const user of [...this.#users]) user.notice?.(kind, details);
 	}
 
-	async #credentials(): Promise<Credentials | undefined> {
-		const { token } = this.#options;
-		if (token === undefined) return undefined;
-		return { scheme: "token", token: typeof token === "string" ? token : await token() };
-	}
-
-	#planRenewal(expiresMs: number | undefined): void {
-		clearTimeout(this.#renewTimer);
-		if (expiresMs === undefined || typeof this.#options.token !== "function") return;
-		const waitMs = Math.max(0, expiresMs - Date.now() - RENEW_BEFORE_MS);
-		this.#renewTimer = setTimeout(() => void this.#renew(), Math.min(waitMs, TIMER_MS_MAX));
-	}
-
-	async #renew(): Promise<void> {
+	/**
+	 * Presents credentials anew. The broker says when it is time, by its own clock; it ends the
+	 * connection when they are refused or run out.
+	 */
+	async #renew(
+		backoff = new Backoff(RENEWAL_RETRY_MS.first, RENEWAL_RETRY_MS.most),
+	): Promise<void> {
 		const connection = this.connection;
 		if (connection === undefined) return;
+		let auth: Credentials | undefined;
 		try {
-			const auth = await this.#credentials();
-			const answer = await connection.request(OPERATION.auth, auth as FrameValue | undefined);
-			const expires = answer.auth_expires_ms;
-			if (typeof expires === "number") this.#planRenewal(expires);
+			auth = await credentialsFrom(this.#options.auth);
+		} catch {
+			// Told when the client connects anew, which the broker has it do in the end.
+			if (this.connection !== connection) return;
+			this.#renewTimer = setTimeout(() => void this.#renew(backoff), backoff.nextMs());
+			return;
+		}
+		// The browser sends the cookie of now with a new connection, and with nothing else.
+		if (auth?.scheme === "cookie") return;
+		try {
+			await connection.request(OPERATION.auth, auth as FrameValue | undefined);
 		} catch (error) {
-			// The broker closes the connection when the credentials run out, and says so there.
-			this.lastError = new MillraceError("NOT_AUTHENTICATED", "renewal failed", { cause: error });
+			// Told by the end of the connection, which follows.
+			this.#isRenewalRefused = (error as MillraceError).code === "NOT_AUTHENTICATED";
 		}
 	}
 }

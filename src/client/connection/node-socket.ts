@@ -8,6 +8,7 @@ export const openNodeSocket: OpenSocket = (url, options, events) => {
 		perMessageDeflate: false,
 		maxPayload: MESSAGE_BYTES_MAX,
 		followRedirects: false,
+		...options.tls,
 		...(masksWithZero(url, options) ? { generateMask: zeroMask } : {}),
 	});
 	let cause: unknown;

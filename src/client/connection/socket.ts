@@ -20,6 +20,19 @@ export interface SocketEvents {
 	closed(code: number, reason: string, cause: unknown): void;
 }
 
+/** PEM texts for `wss:` on Node. */
+export interface TlsOptions {
+	/** Certificate authorities that the broker's certificate may come from, instead of Node's own. */
+	ca?: string;
+	/** Our certificate, for a broker that asks for one, and its key. */
+	cert?: string;
+	key?: string;
+	/** What the key is encrypted with. */
+	passphrase?: string;
+	/** The name that the broker's certificate is to have, instead of the address's. */
+	servername?: string;
+}
+
 export interface SocketOptions {
 	/**
 	 * Node only (browsers mask by themselves): "zero" sends a masking key of zeroes, which costs
@@ -27,6 +40,8 @@ export interface SocketOptions {
 	 * "auto" is zero over loopback and TLS, where there are none.
 	 */
 	mask: "auto" | "zero" | "random";
+	/** Node only: browsers have certificates of their own. */
+	tls?: TlsOptions | undefined;
 }
 
 export type OpenSocket = (url: string, options: SocketOptions, events: SocketEvents) => Socket;

@@ -4,6 +4,7 @@ import { withSignal } from "../connection/abort.ts";
 import type { Link } from "../connection/link.ts";
 import type { Ack, Durability, RecordToSend } from "../records.ts";
 import type { TopicDirectory, TopicInfo } from "../topic-directory.ts";
+import type { Propagate } from "../trace.ts";
 import { ByteWriter } from "../values/byte-writer.ts";
 import { type Codec, type CodecName, type ValueCodec, valueCodec } from "../values/codecs.ts";
 import { RecordWriter } from "../values/record-writer.ts";
@@ -34,6 +35,12 @@ export interface ProducerOptions<Value> {
 	 * Told of each record given to `write()` that failed. Without it `flush()` and `close()` reject.
 	 */
 	onError?: (record: RecordToSend<Value>, error: Error) => void;
+	/**
+	 * Called with each record that is given to the producer, to write the trace context of the caller
+	 * into its headers: `(carrier) => propagation.inject(context.active(), carrier)` with
+	 * OpenTelemetry. Headers that a record has itself stay. Default: nothing is written.
+	 */
+	propagate?: Propagate;
 }
 
 /** A codec, or none. */
@@ -79,7 +86,7 @@ export class Producer<Value = unknown> implements BatchOwner {
 	readonly #directory: TopicDirectory;
 	readonly #forget: (producer: Producer<Value>) => void;
 	readonly #destinations = new Map<string, Destination>();
-	readonly #records = new RecordWriter();
+	readonly #records: RecordWriter;
 	readonly #scratch = new ByteWriter(1_024);
 	readonly #stopListening: () => void;
 	/** Batches that hold records of ours and are not settled. */
@@ -113,6 +120,7 @@ export class Producer<Value = unknown> implements BatchOwner {
 		this.deliveryTimeoutMs = positive(options.deliveryTimeoutMs ?? 120_000, "deliveryTimeoutMs");
 		this.#bufferBytesMax = positive(options.bufferBytesMax ?? 33_554_432, "bufferBytesMax");
 		this.#onError = options.onError;
+		this.#records = new RecordWriter(options.propagate);
 		this.#link = link;
 		this.#sender = sender;
 		this.#directory = directory;
@@ -229,7 +237,7 @@ export class Producer<Value = unknown> implements BatchOwner {
 	}
 
 	async #settleAll(): Promise<void> {
-		for (const destination of this.#destinations.values()) await destination.opened;
+		for (const { staged } of this.#destinations.values()) await staged.untilEmpty();
 		if (this.#batches.size === 0) return;
 		for (const batch of this.#batches) batch.open = false;
 		await new Promise<void>((resolve) => {

@@ -1,6 +1,7 @@
 import { CODES, type CodeName } from "../../protocol/codes.ts";
 import { MillraceError } from "../../protocol/error.ts";
 import type { HelloAnswer, ProducerIdentity } from "../../protocol/frames.ts";
+import type { DecodedMap } from "../../protocol/reader.ts";
 import {
 	type Connection,
 	type ProduceResult,
@@ -56,6 +57,9 @@ const REFUSED_UNSEEN: ReadonlySet<CodeName> = new Set([
  */
 const ANSWER_MS_MIN = 1_000;
 
+/** A timer is so late only where the program stood still, or its machine did. */
+const STALL_MS_MIN = 50;
+
 interface Frame {
 	readonly batches: readonly Batch[];
 	readonly bytes: number;
@@ -85,7 +89,13 @@ export class Sender implements LinkUser {
 	 */
 	#renewing = false;
 	#pumpScheduled = false;
+	/** Before this a quota allows no produce frames. */
+	#pumpAfterMs = 0;
+	#pumpTimer: ReturnType<typeof setTimeout> | undefined;
 	#sweepTimer: ReturnType<typeof setTimeout> | undefined;
+	#sweepDueMs = 0;
+	/** The last sweep came late, and gave up nothing. */
+	#hasStalled = false;
 	/** Why nothing will be sent any more. */
 	#failure: MillraceError | undefined;
 
@@ -142,6 +152,7 @@ export class Sender implements LinkUser {
 	attached(connection: Connection, hello: HelloAnswer): void {
 		this.#connection = connection;
 		this.#hello = hello;
+		this.#pumpAfterMs = 0;
 		const known = this.#identity;
 		const { producer } = hello;
 		if (known !== undefined && (known.id !== producer.id || known.epoch !== producer.epoch)) {
@@ -167,10 +178,21 @@ export class Sender implements LinkUser {
 		this.#failure = error;
 		this.#connection = undefined;
 		clearTimeout(this.#sweepTimer);
+		clearTimeout(this.#pumpTimer);
 		for (const queue of this.#active) {
 			for (const batch of queue.batches.splice(0)) batch.owner.failed(batch, error);
 		}
 		this.#active.clear();
+	}
+
+	notice(kind: string, { throttle_ms: ms, quota }: DecodedMap): void {
+		if (kind !== "throttled" || typeof ms !== "number" || typeof quota !== "string") return;
+		// What the broker sends it holds back by itself.
+		if (quota.endsWith("consumer_byte_rate")) return;
+		this.#pumpAfterMs = Math.max(this.#pumpAfterMs, performance.now() + ms);
+		clearTimeout(this.#pumpTimer);
+		const waitMs = Math.ceil(this.#pumpAfterMs - performance.now());
+		this.#pumpTimer = setTimeout(() => this.#pump(), waitMs + 1);
 	}
 
 	produced(id: number, reached: number, results: ProduceResult[]): void {
@@ -229,6 +251,7 @@ export class Sender implements LinkUser {
 		const connection = this.#connection;
 		const limits = this.#hello?.limits;
 		if (connection === undefined || limits === undefined) return;
+		if (performance.now() < this.#pumpAfterMs) return;
 		const framesMax = Math.max(1, limits.in_flight_requests_max - REQUESTS_UNANSWERED_MAX);
 		while (this.#frames.size < framesMax) {
 			const batches = this.#collect(limits.produce_entries_max);
@@ -379,12 +402,20 @@ export class Sender implements LinkUser {
 			if (oldest === undefined) continue;
 			timeoutMs = Math.min(timeoutMs, oldest.owner.deliveryTimeoutMs / 10);
 		}
-		return setTimeout(() => this.#sweep(), Math.max(5, timeoutMs));
+		const delayMs = Math.max(5, timeoutMs);
+		this.#sweepDueMs = performance.now() + delayMs;
+		return setTimeout(() => this.#sweep(), delayMs);
 	}
 
 	/** Gives up what is past its deadline, and closes batches that have been open for long. */
 	#sweep(): void {
 		const nowMs = performance.now();
+		// What came while the program stood still is read first: it may be what is waited for.
+		this.#hasStalled = !this.#hasStalled && nowMs - this.#sweepDueMs > STALL_MS_MIN;
+		if (this.#hasStalled) {
+			this.#sweepTimer = this.#planSweep();
+			return;
+		}
 		for (const { batches } of this.#active) {
 			for (const batch of batches) {
 				const openMs = nowMs - batch.createdMs;

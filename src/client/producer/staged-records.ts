@@ -21,6 +21,7 @@ export interface StagedRecord {
 export class StagedRecords {
 	#records: StagedRecord[] = [];
 	#timer: ReturnType<typeof setTimeout> | undefined;
+	#emptied: (() => void)[] = [];
 	readonly #topic: string;
 	readonly #failed: (record: StagedRecord, error: Error) => void;
 	readonly #cause: () => Error | undefined;
@@ -44,7 +45,21 @@ export class StagedRecords {
 	/** Takes all of them out. */
 	take(): StagedRecord[] {
 		clearTimeout(this.#timer);
+		this.#tellEmptied();
 		return this.#records.splice(0);
+	}
+
+	/**
+	 * Resolves when none waits any more, also because their time was up: the topic may never be
+	 * opened.
+	 */
+	untilEmpty(): Promise<void> {
+		if (this.#records.length === 0) return Promise.resolve();
+		return new Promise((resolve) => this.#emptied.push(resolve));
+	}
+
+	#tellEmptied(): void {
+		for (const resolve of this.#emptied.splice(0)) resolve();
 	}
 
 	#planExpiry(): void {
@@ -64,6 +79,7 @@ export class StagedRecords {
 			...(cause === undefined ? {} : { cause }),
 		});
 		for (const record of expired) this.#failed(record, error);
+		if (this.#records.length === 0) this.#tellEmptied();
 		this.#planExpiry();
 	}
 }

@@ -1,6 +1,7 @@
 import { MillraceError } from "../../protocol/error.ts";
 import { murmur2 } from "../producer/murmur2.ts";
 import type { HeadersToSend, RecordToSend } from "../records.ts";
+import { headerEntries, type Propagate, withContext } from "../trace.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import type { ValueCodec } from "./codecs.ts";
 
@@ -16,7 +17,13 @@ const HEADERS_MAX = 1_024;
  */
 export class RecordWriter {
 	readonly #key = new ByteWriter(256);
+	readonly #propagate: Propagate | undefined;
 	#keyBytes: Uint8Array | null = null;
+
+	/** Each record gets what `propagate` writes into its headers. */
+	constructor(propagate?: Propagate) {
+		this.#propagate = propagate;
+	}
 
 	/** Takes the record's key in; whether it has one. */
 	takeKey(key: string | Uint8Array | null | undefined): boolean {
@@ -46,7 +53,10 @@ export class RecordWriter {
 	 * codec throws, or INVALID_ARGUMENT; the caller sets the writer's length back then.
 	 */
 	write<Value>(writer: ByteWriter, record: RecordToSend<Value>, codec: ValueCodec<Value>): number {
-		const { value, timestamp, headers } = record;
+		const { value, timestamp } = record;
+		const propagate = this.#propagate;
+		const headers =
+			propagate === undefined ? record.headers : withContext(record.headers, propagate);
 		const key = this.#keyBytes;
 		const fields = headers !== undefined ? 4 : timestamp !== undefined ? 3 : key !== null ? 2 : 1;
 		writer.arrayHeader(fields);
@@ -71,9 +81,7 @@ function millisecondsOf(timestamp: number | Date): number {
 }
 
 function writeHeaders(writer: ByteWriter, headers: HeadersToSend): number {
-	const entries = Array.isArray(headers)
-		? (headers as readonly (readonly [string, string | Uint8Array | null])[])
-		: Object.entries(headers);
+	const entries = headerEntries(headers);
 	if (entries.length > HEADERS_MAX) {
 		throw new MillraceError("INVALID_ARGUMENT", `a record has at most ${HEADERS_MAX} headers`);
 	}

@@ -38,8 +38,8 @@ import {
 import {
 	type ClassicGroupDescription,
 	type CommitRequest,
+	type CountedGroup,
 	GENERATION_NONE,
-	type GroupSummary,
 	type HeartbeatRequest,
 	type JoinAnswer,
 	type JoinRequest,
@@ -686,10 +686,11 @@ export class ClassicGroup implements Group {
 
 	// What is stored and shown
 
-	summary(): GroupSummary {
+	summary(): CountedGroup {
 		const { groupId, type } = this;
 		const { name: state, protocolType } = this.#state;
-		return { groupId, type, state, protocolType: protocolType ?? "" };
+		const { size: memberCount } = this.#members;
+		return { groupId, type, state, protocolType: protocolType ?? "", memberCount };
 	}
 
 	describe(): ClassicGroupDescription {

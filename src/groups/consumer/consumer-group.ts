@@ -31,8 +31,8 @@ import {
 import type { TopicLookup } from "../offsets/topic-lookup.ts";
 import type {
 	CommitRequest,
+	CountedGroup,
 	FetchOffsetsRequest,
-	GroupSummary,
 	HeartbeatRequest,
 	JoinAnswer,
 	JoinRequest,
@@ -45,7 +45,6 @@ import type { Deadline, Timers } from "../timers.ts";
 import {
 	type Assignment,
 	assignmentFrom,
-	holdsAll,
 	isSame,
 	NO_PARTITIONS,
 	toTopicIdPartitions,
@@ -70,6 +69,7 @@ import {
 	isFullHeartbeat,
 } from "./consumer-requests.ts";
 import { ConsumerState } from "./consumer-state.ts";
+import { checkCommit, checkCurrent, checkEpoch } from "./member-epochs.ts";
 import { nextStanding, type Standing, type Surroundings } from "./reconciliation.ts";
 import type { Subscription } from "./subscriptions.ts";
 import { TargetAssigning } from "./target-assigning.ts";
@@ -631,7 +631,7 @@ export class ConsumerGroup implements Group {
 	// Offsets
 
 	admitCommit(request: CommitRequest): void {
-		const { memberId, generation, knowsGroupIdNotFound } = request;
+		const { memberId, generation, topics, knowsGroupIdNotFound } = request;
 		this.#checkAlive();
 		// Nobody is a member: whoever assigns partitions by itself, and administrators, may commit.
 		if (generation < 0 && this.isEmpty) return;
@@ -640,7 +640,13 @@ export class ConsumerGroup implements Group {
 		if (!knowsGroupIdNotFound && !member.isClassic) {
 			throw new MillraceError("UNSUPPORTED_VERSION", "members of this group use newer ones");
 		}
-		checkCurrent(member, generation);
+		// Nearly all commits are of the present epoch.
+		if (generation === member.standing.epoch) return;
+		const committed = topics.map(({ topic, partitions }) => ({
+			topic,
+			partitions: partitions.map(({ partition }) => partition),
+		}));
+		checkCommit(member, generation, this.#state.identified(committed));
 	}
 
 	admitFetch({ member: asker }: FetchOffsetsRequest): void {
@@ -664,9 +670,10 @@ export class ConsumerGroup implements Group {
 
 	// What is stored and shown
 
-	summary(): GroupSummary {
+	summary(): CountedGroup {
 		const { groupId, type } = this;
-		return { groupId, type, state: this.#state.name, protocolType: CONSUMER_PROTOCOL_TYPE };
+		const { name: state, size: memberCount } = this.#state;
+		return { groupId, type, state, protocolType: CONSUMER_PROTOCOL_TYPE, memberCount };
 	}
 
 	describe(): ConsumerGroupDescription {
@@ -766,25 +773,3 @@ interface MemberSays {
 }
 
 const SAYS_NOTHING: MemberSays = { owned: null, isResubscribed: false };
-
-/**
- * Throws FENCED_MEMBER_EPOCH unless the epoch is the member's. The one before will do for a member
- * that has nothing which is not its own: it has missed the answer that raised it.
- */
-function checkEpoch(standing: Standing, received: number, owned: Assignment | null): void {
-	if (received === standing.epoch) return;
-	const hasMissedAnswer =
-		received < standing.epoch &&
-		received === standing.previousEpoch &&
-		owned !== null &&
-		holdsAll(standing.assigned, owned);
-	if (hasMissedAnswer) return;
-	throw new MillraceError("FENCED_MEMBER_EPOCH", `${received}, not ${standing.epoch}`);
-}
-
-/** Throws STALE_MEMBER_EPOCH, ILLEGAL_GENERATION to who has one, unless it is the member's. */
-function checkCurrent({ standing, isClassic }: ConsumerMember, received: number): void {
-	if (received === standing.epoch) return;
-	const code = isClassic ? "ILLEGAL_GENERATION" : "STALE_MEMBER_EPOCH";
-	throw new MillraceError(code, `${received}, not ${standing.epoch}`);
-}

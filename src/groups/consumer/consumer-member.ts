@@ -95,7 +95,8 @@ export class ConsumerMember {
 	get bytes(): number {
 		const { instanceId, clientId, clientHost, classic } = this.profile;
 		const texts = this.memberId.length + (instanceId?.length ?? 0) + clientId.length;
-		const partitions = partitionCount(this.standing.assigned) + partitionCount(this.target);
+		// What it has is listed twice: as such, and by when it was granted.
+		const partitions = 2 * partitionCount(this.standing.assigned) + partitionCount(this.target);
 		const protocols = classic === null ? 0 : protocolBytes(classic.protocols);
 		return texts + clientHost.length + protocols + partitions * PARTITION_BYTES;
 	}

@@ -45,6 +45,7 @@ import type { KafkaSchema } from "../../kafka/wire/schema.ts";
 import type { GroupRecord } from "../group.ts";
 import { decodeValue, encodeRecord } from "../log/record-codec.ts";
 import { type Assignment, assignmentFrom, toTopicIdPartitions } from "./assignment.ts";
+import { grantsFrom, withEpochs } from "./grants.ts";
 import type { MemberState, Standing } from "./reconciliation.ts";
 
 /** What a member said about itself, as its record has it. */
@@ -139,8 +140,8 @@ export function standingRecord(
 		memberEpoch: standing.epoch,
 		previousMemberEpoch: standing.previousEpoch,
 		state: STATES.indexOf(standing.state),
-		assignedPartitions: withoutEpochs(standing.assigned),
-		partitionsPendingRevocation: withoutEpochs(standing.revoking),
+		assignedPartitions: withEpochs(standing.assigned, standing.grants),
+		partitionsPendingRevocation: withEpochs(standing.revoking, standing.grants),
 	};
 	return record(
 		CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT_RECORD_TYPE,
@@ -149,11 +150,6 @@ export function standingRecord(
 		CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT_VALUE,
 		value,
 	);
-}
-
-/** Kafka has a place for the epoch at which a partition was assigned, and leaves it empty. */
-function withoutEpochs(assignment: Assignment) {
-	return toTopicIdPartitions(assignment).map((topic) => ({ ...topic, assignmentEpochs: [] }));
 }
 
 export function patternRecord(
@@ -292,11 +288,13 @@ function decodeStanding(bytes: Uint8Array): Standing | null {
 	const value = decodeValue(CONSUMER_GROUP_CURRENT_MEMBER_ASSIGNMENT_VALUE, bytes);
 	const state = value === null ? undefined : STATES[value.state];
 	if (value === null || state === undefined) return null;
+	const { memberEpoch, assignedPartitions, partitionsPendingRevocation } = value;
 	return {
 		state,
-		epoch: value.memberEpoch,
+		epoch: memberEpoch,
 		previousEpoch: value.previousMemberEpoch,
-		assigned: assignmentFrom(value.assignedPartitions),
-		revoking: assignmentFrom(value.partitionsPendingRevocation),
+		assigned: assignmentFrom(assignedPartitions),
+		revoking: assignmentFrom(partitionsPendingRevocation),
+		grants: grantsFrom([...assignedPartitions, ...partitionsPendingRevocation], memberEpoch),
 	};
 }

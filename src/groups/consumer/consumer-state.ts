@@ -273,6 +273,7 @@ export class ConsumerState {
 				previousEpoch: generation,
 				assigned,
 				revoking: NO_PARTITIONS,
+				grants: [{ epoch: generation, partitions: assigned }],
 			};
 			this.add(member);
 		}

@@ -19,6 +19,7 @@ import {
 	select,
 	union,
 } from "./assignment.ts";
+import { type Grant, grantsAfter } from "./grants.ts";
 
 export type MemberState =
 	/** It has what it should have, as of its epoch. */
@@ -39,6 +40,8 @@ export interface Standing {
 	readonly assigned: Assignment;
 	/** What it is to give up; nobody else gets that yet. */
 	readonly revoking: Assignment;
+	/** Since when it has all of this. */
+	readonly grants: readonly Grant[];
 }
 
 export const NEW_STANDING: Standing = {
@@ -47,6 +50,7 @@ export const NEW_STANDING: Standing = {
 	previousEpoch: 0,
 	assigned: NO_PARTITIONS,
 	revoking: NO_PARTITIONS,
+	grants: [],
 };
 
 /** What decides about a member's next step. */
@@ -125,5 +129,6 @@ function changed(
 		isSame(before.assigned, assigned) &&
 		isSame(before.revoking, revoking);
 	if (isUnchanged) return before;
-	return { state, epoch, previousEpoch: before.epoch, assigned, revoking };
+	const grants = grantsAfter(before, { epoch, assigned, revoking });
+	return { state, epoch, previousEpoch: before.epoch, assigned, revoking, grants };
 }

@@ -4,12 +4,17 @@
  */
 
 import type { GroupRecord } from "../group.ts";
-import { NO_PARTITIONS } from "./assignment.ts";
+import { NO_PARTITIONS, partitionCount } from "./assignment.ts";
 import { ASSIGNORS, type AssignorName } from "./assignors.ts";
 import type { ConsumerState } from "./consumer-state.ts";
 
 /** An assignment that took less than this may be followed by the next at once, in milliseconds. */
 const ASSIGNING_MS_FREE = 2;
+/**
+ * So may one of fewer members and partitions than this: where it took long, the machine did
+ * something else meanwhile.
+ */
+const ASSIGNING_SIZE_FREE = 1_000;
 /** Otherwise a group's assignments take a fiftieth of the loop's time at most. */
 const ASSIGNING_PAUSE_FACTOR = 50;
 const ASSIGNING_PAUSE_MS_MAX = 1_000;
@@ -59,8 +64,10 @@ export class TargetAssigning {
 				current: target,
 			})),
 		);
+		let size = members.length;
 		for (const [index, member] of members.entries()) {
 			const target = targets[index] ?? NO_PARTITIONS;
+			size += partitionCount(target);
 			if (target === member.target) continue;
 			member.target = target;
 			records.push(state.targetRecord(member));
@@ -71,7 +78,8 @@ export class TargetAssigning {
 		const endMs = this.#host.monotonicMs();
 		const tookMs = endMs - startMs;
 		const pauseMs = Math.min(tookMs * ASSIGNING_PAUSE_FACTOR, ASSIGNING_PAUSE_MS_MAX);
-		this.#assignableMs = tookMs < ASSIGNING_MS_FREE ? endMs : endMs + pauseMs;
+		const isFree = tookMs < ASSIGNING_MS_FREE || size < ASSIGNING_SIZE_FREE;
+		this.#assignableMs = isFree ? endMs : endMs + pauseMs;
 		this.#host.debug({ epoch: state.epoch, assignor, tookMs }, "partitions are assigned");
 	}
 

@@ -90,7 +90,9 @@ export class GroupStore {
 		return {
 			timers: this.timers,
 			budget: this.budget,
-			initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs,
+			get initialRebalanceDelayMs() {
+				return options.groupInitialRebalanceDelayMs;
+			},
 			membersMax: Math.min(options.groupMaxSize, LIMITS.groupMembersMax),
 			topics: this.#topics,
 			mayUpgrade: mayUpgrade(options.groupConsumerMigrationPolicy),

@@ -7,6 +7,7 @@
  */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
+import { nextTurn } from "../../next-turn.ts";
 import { CODES } from "../../protocol/codes.ts";
 import { BODY_FORMAT, OPERATION, SEQUENCE_NONE } from "../../protocol/operations.ts";
 import { FrameReader } from "../../protocol/reader.ts";
@@ -333,10 +334,6 @@ function* parts(
 
 function errorOf(code: number): MillraceError | undefined {
 	return code === CODES.NONE.code ? undefined : MillraceError.fromNumber(code);
-}
-
-function nextTurn(): Promise<void> {
-	return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Java's `String.hashCode`. */

@@ -2,6 +2,7 @@
  * What goes by itself: offsets that are too old, offsets of deleted topics, groups without
  * anything.
  */
+import { nextTurn } from "../../next-turn.ts";
 import type { Group, GroupRecord } from "../group.ts";
 import { offsetRecord } from "../log/group-records.ts";
 import type { GroupStore } from "../log/group-store.ts";
@@ -18,14 +19,14 @@ type Removals = Map<number, GroupRecord[]>;
 export class Expiry {
 	readonly #store: GroupStore;
 	readonly #intervalMs: number;
-	readonly #retentionMs: number;
+	readonly #options: GroupOptions;
 	readonly #nextRound: Deadline;
 
 	/** Begins its rounds, one every `offsets.retention.check.interval.ms`. */
 	constructor(store: GroupStore, options: GroupOptions) {
 		this.#store = store;
 		this.#intervalMs = options.offsetsRetentionCheckIntervalMs;
-		this.#retentionMs = options.offsetsRetentionMinutes * MS_PER_MINUTE;
+		this.#options = options;
 		this.#nextRound = store.timers.deadline(() => void this.#round());
 		this.#nextRound.set(this.#intervalMs);
 	}
@@ -41,7 +42,7 @@ export class Expiry {
 				if (this.#store.has(group)) this.#expire(group, removals);
 			}
 			this.#store.appendRemovals(removals);
-			await new Promise((resolve) => setImmediate(resolve));
+			await nextTurn();
 		}
 		this.#nextRound.set(this.#intervalMs);
 	}
@@ -53,7 +54,10 @@ export class Expiry {
 			if (group.isSubscribedTo(topic)) continue;
 			const startMs = group.retentionStartMs(offset);
 			if (startMs === null) continue;
-			const expireMs = offset.expireMs >= 0 ? offset.expireMs : startMs + this.#retentionMs;
+			const expireMs =
+				offset.expireMs >= 0
+					? offset.expireMs
+					: startMs + this.#options.offsetsRetentionMinutes * MS_PER_MINUTE;
 			if (nowMs < expireMs) continue;
 			group.offsets.remove(topic, partition);
 			expired.push(offsetRecord(group.groupId, topic, partition, null));

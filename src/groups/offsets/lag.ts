@@ -29,6 +29,8 @@ export class LagReader {
 	readonly #connection: number;
 	readonly #catalogue: Pick<TopicCatalogue, "get">;
 	readonly #reader = new FrameReader();
+	/** The times of records that were read, the oldest look first: a dead group's are asked again. */
+	readonly #times = new Map<string, number>();
 
 	constructor(storage: LagStorage, catalogue: Pick<TopicCatalogue, "get">) {
 		this.#storage = storage;
@@ -51,9 +53,29 @@ export class LagReader {
 		const records = Math.max(highWatermark - committed, 0);
 		if (records === 0) return { ...bounds, records, ms: 0 };
 		const next = Math.max(committed, logStart);
-		const timestampMs = await this.#timestamp(topic.handle, partition, next);
+		const timestampMs = await this.#knownTimestamp(topic.handle, partition, next);
 		const ms = timestampMs === null ? null : Math.max(nowMs - timestampMs, 0);
 		return { ...bounds, records, ms };
+	}
+
+	async #knownTimestamp(
+		topic: TopicHandle,
+		partition: number,
+		from: number,
+	): Promise<number | null> {
+		const key = `${topic} ${partition} ${from}`;
+		const known = this.#times.get(key);
+		if (known !== undefined) return known;
+		const timestampMs = await this.#timestamp(topic, partition, from);
+		if (timestampMs === null) return null;
+		this.#times.set(key, timestampMs);
+		if (this.#times.size > LIMITS.lagTimesMax) {
+			for (const oldest of this.#times.keys()) {
+				this.#times.delete(oldest);
+				break;
+			}
+		}
+		return timestampMs;
 	}
 
 	/** The time of the first record that can be read from an offset on; null: there is none. */

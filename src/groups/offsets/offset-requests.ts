@@ -5,6 +5,7 @@ import type { Group, GroupRecord } from "../group.ts";
 import { offsetRecord } from "../log/group-records.ts";
 import type { GroupStore } from "../log/group-store.ts";
 import { groupError } from "../log/group-writes.ts";
+import type { GroupOptions } from "../options.ts";
 import type {
 	CodeNumber,
 	CommitRequest,
@@ -22,12 +23,11 @@ const STRING_BYTES_MAX = 32_767;
 
 export class OffsetRequests {
 	readonly #store: GroupStore;
-	readonly #metadataCharactersMax: number;
+	readonly #options: GroupOptions;
 
-	/** `metadataCharactersMax`: Kafka's `offset.metadata.max.bytes` counts characters. */
-	constructor(store: GroupStore, metadataCharactersMax: number) {
+	constructor(store: GroupStore, options: GroupOptions) {
 		this.#store = store;
-		this.#metadataCharactersMax = metadataCharactersMax;
+		this.#options = options;
 	}
 
 	/** See `GroupCoordinator.commitOffsets`. */
@@ -72,7 +72,8 @@ export class OffsetRequests {
 	#admit(group: Group | null, offset: OffsetToCommit): CodeNumber {
 		const metadata = offset.metadata ?? "";
 		const isTooLarge =
-			metadata.length > this.#metadataCharactersMax ||
+			// In Kafka, too, it counts characters.
+			metadata.length > this.#options.offsetMetadataMaxBytes ||
 			Buffer.byteLength(metadata) > STRING_BYTES_MAX;
 		if (isTooLarge) return CODES.OFFSET_METADATA_TOO_LARGE.code;
 		if (group === null || !this.#store.budget.fits(costOf(offset))) {

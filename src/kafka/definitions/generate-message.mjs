@@ -348,7 +348,9 @@ class MessageGenerator {
 			const method = nullable ? `nullable${capital(field.type)}` : field.type;
 			return `writer.${method}(${value}, ${flexible});`;
 		}
-		return `writer.${field.type}(${value});`;
+		// Counted as they are written.
+		const isError = field.name === "errorCode" || field.name === "partitionErrorCode";
+		return `writer.${isError ? "errorCode" : field.type}(${value});`;
 	}
 
 	/** Whether a field of `message` has another value than its default. */

@@ -132,7 +132,7 @@ function writeProduceResponsePartition(
 ): void {
 	const flexible = version >= 9;
 	writer.int32(message.index);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int64(message.baseOffset);
 	writer.int64(message.logAppendTimeMs ?? -1);
 	if (version >= 5) {

@@ -267,7 +267,7 @@ function writeFetchResponsePartition(
 ): void {
 	const flexible = version >= 12;
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int64(message.highWatermark);
 	writer.int64(message.lastStableOffset ?? -1);
 	if (version >= 5) {
@@ -348,7 +348,7 @@ export function writeFetchResponse(
 	const flexible = version >= 12;
 	writer.int32(message.throttleTimeMs ?? 0);
 	if (version >= 7) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	}
 	if (version >= 7) {
 		writer.int32(message.sessionId ?? 0);

@@ -79,7 +79,7 @@ function writeListOffsetsResponsePartition(
 ): void {
 	const flexible = version >= 6;
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int64(message.timestamp ?? -1);
 	writer.int64(message.offset ?? -1);
 	if (version >= 4) {

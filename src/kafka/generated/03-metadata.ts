@@ -85,7 +85,7 @@ function writeMetadataResponsePartition(
 	version: number,
 ): void {
 	const flexible = version >= 9;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int32(message.partitionIndex);
 	writer.int32(message.leaderId);
 	if (version >= 7) {
@@ -105,7 +105,7 @@ function writeMetadataResponseTopic(
 	version: number,
 ): void {
 	const flexible = version >= 9;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 12) writer.nullableString(message.name, flexible);
 	else writer.string(requiredField(message.name, "MetadataResponse.name", version), flexible);
 	if (version >= 10) {
@@ -169,7 +169,7 @@ export function writeMetadataResponse(
 			absentField("MetadataResponse.clusterAuthorizedOperations", version);
 	}
 	if (version >= 13) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	}
 	if (flexible) writer.unsignedVarint(0);
 }

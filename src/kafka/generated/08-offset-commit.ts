@@ -86,7 +86,7 @@ function writeOffsetCommitResponsePartition(
 ): void {
 	const flexible = version >= 8;
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 

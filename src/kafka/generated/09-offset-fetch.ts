@@ -128,7 +128,7 @@ function writeOffsetFetchResponseGroupPartition(
 	writer.int64(message.committedOffset);
 	writer.int32(message.committedLeaderEpoch ?? -1);
 	writer.nullableString(message.metadata, true);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.unsignedVarint(0);
 }
 
@@ -154,7 +154,7 @@ function writeOffsetFetchResponseGroup(
 ): void {
 	writer.string(message.groupId, true);
 	writer.array(message.topics, writeOffsetFetchResponseGroupTopic, version, true);
-	writer.int16(message.errorCode ?? 0);
+	writer.errorCode(message.errorCode ?? 0);
 	writer.unsignedVarint(0);
 }
 
@@ -170,7 +170,7 @@ function writeOffsetFetchResponsePartition(
 		writer.int32(message.committedLeaderEpoch ?? -1);
 	}
 	writer.nullableString(message.metadata, flexible);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 
@@ -201,7 +201,7 @@ export function writeOffsetFetchResponse(
 			absentField("OffsetFetchResponse.topics", version);
 	}
 	if (version >= 2 && version <= 7) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	}
 	if (version >= 8) {
 		writer.array(message.groups ?? [], writeOffsetFetchResponseGroup, version, true);

@@ -50,7 +50,7 @@ function writeFindCoordinatorResponseCoordinator(
 	writer.int32(message.nodeId);
 	writer.string(message.host, true);
 	writer.int32(message.port);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.unsignedVarint(0);
 }
@@ -65,7 +65,7 @@ export function writeFindCoordinatorResponse(
 		writer.int32(message.throttleTimeMs ?? 0);
 	}
 	if (version <= 3) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	} else {
 		if (message.errorCode !== undefined && message.errorCode !== 0)
 			absentField("FindCoordinatorResponse.errorCode", version);

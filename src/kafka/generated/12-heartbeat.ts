@@ -34,7 +34,7 @@ export function writeHeartbeatResponse(
 	if (version >= 1) {
 		writer.int32(message.throttleTimeMs ?? 0);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 

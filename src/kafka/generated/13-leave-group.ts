@@ -57,7 +57,7 @@ function writeLeaveGroupResponseMember(
 	const flexible = version >= 4;
 	writer.string(message.memberId, flexible);
 	writer.nullableString(message.groupInstanceId, flexible);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 
@@ -70,7 +70,7 @@ export function writeLeaveGroupResponse(
 	if (version >= 1) {
 		writer.int32(message.throttleTimeMs ?? 0);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 3) {
 		writer.array(message.members ?? [], writeLeaveGroupResponseMember, version, flexible);
 	} else {

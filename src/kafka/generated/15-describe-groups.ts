@@ -72,7 +72,7 @@ function writeDescribeGroupsResponseGroup(
 	version: number,
 ): void {
 	const flexible = version >= 5;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 6) {
 		writer.nullableString(message.errorMessage ?? null, true);
 	} else {

@@ -57,7 +57,7 @@ export function writeListGroupsResponse(
 	if (version >= 1) {
 		writer.int32(message.throttleTimeMs ?? 0);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.array(message.groups, writeListGroupsResponseGroup, version, flexible);
 	if (flexible) writer.unsignedVarint(0);
 }

@@ -25,7 +25,7 @@ export function writeSaslHandshakeResponse(
 	message: SaslHandshakeResponse,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.array(message.mechanisms, writeClassicString, version, false);
 }
 

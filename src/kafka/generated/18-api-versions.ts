@@ -84,7 +84,7 @@ export function writeApiVersionsResponse(
 	version: number,
 ): void {
 	const flexible = version >= 3;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.array(message.apiKeys, writeApiVersionsResponseApiKey, version, flexible);
 	if (version >= 1) {
 		writer.int32(message.throttleTimeMs ?? 0);

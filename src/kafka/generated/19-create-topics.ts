@@ -120,7 +120,7 @@ function writeCreateTopicsResponseTopic(
 	if (version >= 7) {
 		writer.uuid(message.topicId ?? NIL_UUID);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	if (version >= 5) {
 		writer.int32(message.numPartitions ?? -1);

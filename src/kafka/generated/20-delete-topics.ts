@@ -61,7 +61,7 @@ function writeDeleteTopicsResponseTopic(
 	if (version >= 6) {
 		writer.uuid(message.topicId ?? NIL_UUID);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 5) {
 		writer.nullableString(message.errorMessage ?? null, true);
 	}

@@ -37,7 +37,7 @@ export function writeInitProducerIdResponse(
 ): void {
 	const flexible = version >= 2;
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int64(message.producerId ?? -1);
 	writer.int16(message.producerEpoch);
 	if (flexible) writer.unsignedVarint(0);

@@ -76,7 +76,7 @@ function writeOffsetForLeaderEpochResponsePartition(
 	version: number,
 ): void {
 	const flexible = version >= 4;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int32(message.partition);
 	writer.int32(message.leaderEpoch ?? -1);
 	writer.int64(message.endOffset ?? -1);

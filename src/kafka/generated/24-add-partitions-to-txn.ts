@@ -99,7 +99,7 @@ function writeAddPartitionsToTxnResponsePartition(
 ): void {
 	const flexible = version >= 3;
 	writer.int32(message.partitionIndex);
-	writer.int16(message.partitionErrorCode);
+	writer.errorCode(message.partitionErrorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 
@@ -137,7 +137,7 @@ export function writeAddPartitionsToTxnResponse(
 	const flexible = version >= 3;
 	writer.int32(message.throttleTimeMs ?? 0);
 	if (version >= 4) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	}
 	if (version >= 4) {
 		writer.array(

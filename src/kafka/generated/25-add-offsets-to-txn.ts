@@ -35,7 +35,7 @@ export function writeAddOffsetsToTxnResponse(
 ): void {
 	const flexible = version >= 3;
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 

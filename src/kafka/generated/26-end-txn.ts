@@ -34,7 +34,7 @@ export function writeEndTxnResponse(
 ): void {
 	const flexible = version >= 3;
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 5) {
 		writer.int64(message.producerId ?? -1);
 	}

@@ -86,7 +86,7 @@ function writeWriteTxnMarkersResponsePartition(
 	_version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.unsignedVarint(0);
 }
 

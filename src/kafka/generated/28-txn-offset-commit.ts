@@ -98,7 +98,7 @@ function writeTxnOffsetCommitResponsePartition(
 ): void {
 	const flexible = version >= 3;
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 

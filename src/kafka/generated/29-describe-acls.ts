@@ -88,7 +88,7 @@ export function writeDescribeAclsResponse(
 ): void {
 	const flexible = version >= 2;
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.array(message.resources, writeDescribeAclsResponseResource, version, flexible);
 	if (flexible) writer.unsignedVarint(0);

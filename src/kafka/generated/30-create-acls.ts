@@ -64,7 +64,7 @@ function writeCreateAclsResponseResult(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	if (flexible) writer.unsignedVarint(0);
 }

@@ -77,7 +77,7 @@ function writeDeleteAclsResponseMatchingAcl(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.int8(message.resourceType);
 	writer.string(message.resourceName, flexible);
@@ -95,7 +95,7 @@ function writeDeleteAclsResponseFilter(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.array(message.matchingAcls, writeDeleteAclsResponseMatchingAcl, version, flexible);
 	if (flexible) writer.unsignedVarint(0);

@@ -116,7 +116,7 @@ function writeDescribeConfigsResponseResource(
 	version: number,
 ): void {
 	const flexible = version >= 4;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.int8(message.resourceType);
 	writer.string(message.resourceName, flexible);

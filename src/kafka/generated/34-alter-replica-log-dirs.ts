@@ -71,7 +71,7 @@ function writeAlterReplicaLogDirsResponsePartition(
 ): void {
 	const flexible = version >= 2;
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 

@@ -90,7 +90,7 @@ function writeDescribeLogDirsResponseLogDir(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.string(message.logDir, flexible);
 	writer.array(message.topics, writeDescribeLogDirsResponseTopic, version, flexible);
 	if (version >= 4) {
@@ -113,7 +113,7 @@ export function writeDescribeLogDirsResponse(
 	const flexible = version >= 2;
 	writer.int32(message.throttleTimeMs ?? 0);
 	if (version >= 3) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	}
 	writer.array(message.results, writeDescribeLogDirsResponseLogDir, version, flexible);
 	if (flexible) writer.unsignedVarint(0);

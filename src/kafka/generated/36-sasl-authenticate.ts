@@ -30,7 +30,7 @@ export function writeSaslAuthenticateResponse(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.bytes(message.authBytes, flexible);
 	if (version >= 1) {

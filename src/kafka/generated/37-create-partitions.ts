@@ -76,7 +76,7 @@ function writeCreatePartitionsResponseTopic(
 ): void {
 	const flexible = version >= 2;
 	writer.string(message.name, flexible);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, flexible);
 	if (flexible) writer.unsignedVarint(0);
 }

@@ -59,7 +59,7 @@ export function writeCreateDelegationTokenResponse(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.string(message.principalType, flexible);
 	writer.string(message.principalName, flexible);
 	if (version >= 3) {

@@ -31,7 +31,7 @@ export function writeRenewDelegationTokenResponse(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int64(message.expiryTimestampMs);
 	writer.int32(message.throttleTimeMs ?? 0);
 	if (flexible) writer.unsignedVarint(0);

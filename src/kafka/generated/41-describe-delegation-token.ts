@@ -114,7 +114,7 @@ export function writeDescribeDelegationTokenResponse(
 	version: number,
 ): void {
 	const flexible = version >= 2;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.array(message.tokens, writeDescribeDelegationTokenResponseToken, version, flexible);
 	writer.int32(message.throttleTimeMs ?? 0);
 	if (flexible) writer.unsignedVarint(0);

@@ -36,7 +36,7 @@ function writeDeleteGroupsResponseGroup(
 ): void {
 	const flexible = version >= 2;
 	writer.string(message.groupId, flexible);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (flexible) writer.unsignedVarint(0);
 }
 

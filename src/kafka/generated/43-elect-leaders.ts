@@ -58,7 +58,7 @@ function writeElectLeadersResponsePartition(
 ): void {
 	const flexible = version >= 2;
 	writer.int32(message.partitionId);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	if (flexible) writer.unsignedVarint(0);
 }
@@ -82,7 +82,7 @@ export function writeElectLeadersResponse(
 	const flexible = version >= 2;
 	writer.int32(message.throttleTimeMs ?? 0);
 	if (version >= 1) {
-		writer.int16(message.errorCode ?? 0);
+		writer.errorCode(message.errorCode ?? 0);
 	} else {
 		if (message.errorCode !== undefined && message.errorCode !== 0)
 			absentField("ElectLeadersResponse.errorCode", version);

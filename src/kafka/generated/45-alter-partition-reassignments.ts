@@ -80,7 +80,7 @@ function writeAlterPartitionReassignmentsResponsePartition(
 	_version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.unsignedVarint(0);
 }
@@ -109,7 +109,7 @@ export function writeAlterPartitionReassignmentsResponse(
 	if (version >= 1) {
 		writer.boolean(message.allowReplicationFactorChange ?? true);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.array(message.responses, writeAlterPartitionReassignmentsResponseTopic, version, true);
 	writer.unsignedVarint(0);

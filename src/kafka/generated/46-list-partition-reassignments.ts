@@ -80,7 +80,7 @@ export function writeListPartitionReassignmentsResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.array(message.topics, writeListPartitionReassignmentsResponseTopic, version, true);
 	writer.unsignedVarint(0);

@@ -62,7 +62,7 @@ function writeOffsetDeleteResponsePartition(
 	_version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 }
 
 function writeOffsetDeleteResponseTopic(
@@ -79,7 +79,7 @@ export function writeOffsetDeleteResponse(
 	message: OffsetDeleteResponse,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int32(message.throttleTimeMs ?? 0);
 	writer.array(message.topics, writeOffsetDeleteResponseTopic, version, false);
 }

@@ -99,7 +99,7 @@ export function writeDescribeClientQuotasResponse(
 ): void {
 	const flexible = version >= 1;
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.nullableArray(message.entries, writeDescribeClientQuotasResponseEntry, version, flexible);
 	if (flexible) writer.unsignedVarint(0);

@@ -102,7 +102,7 @@ function writeAlterClientQuotasResponseEntry(
 	version: number,
 ): void {
 	const flexible = version >= 1;
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, flexible);
 	writer.array(message.entity, writeAlterClientQuotasResponseEntity, version, flexible);
 	if (flexible) writer.unsignedVarint(0);

@@ -64,7 +64,7 @@ function writeDescribeUserScramCredentialsResponseUser(
 	version: number,
 ): void {
 	writer.string(message.user, true);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.array(
 		message.credentialInfos,
@@ -81,7 +81,7 @@ export function writeDescribeUserScramCredentialsResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.array(message.results, writeDescribeUserScramCredentialsResponseUser, version, true);
 	writer.unsignedVarint(0);

@@ -71,7 +71,7 @@ function writeAlterUserScramCredentialsResponseUser(
 	_version: number,
 ): void {
 	writer.string(message.user, true);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.unsignedVarint(0);
 }

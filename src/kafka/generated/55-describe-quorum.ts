@@ -136,7 +136,7 @@ function writeDescribeQuorumResponsePartition(
 	version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 2) {
 		writer.nullableString(message.errorMessage === undefined ? "" : message.errorMessage, true);
 	}
@@ -163,7 +163,7 @@ export function writeDescribeQuorumResponse(
 	message: DescribeQuorumResponse,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	if (version >= 2) {
 		writer.nullableString(message.errorMessage === undefined ? "" : message.errorMessage, true);
 	}

@@ -58,7 +58,7 @@ function writeUpdateFeaturesResponseFeature(
 	_version: number,
 ): void {
 	writer.string(message.feature, true);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.unsignedVarint(0);
 }
@@ -69,7 +69,7 @@ export function writeUpdateFeaturesResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	if (version <= 1) {
 		writer.array(message.results ?? [], writeUpdateFeaturesResponseFeature, version, true);

@@ -63,7 +63,7 @@ export function writeDescribeClusterResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	if (version >= 1) {
 		writer.int8(message.endpointType ?? 1);

@@ -77,7 +77,7 @@ function writeDescribeProducersResponsePartition(
 	version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.array(message.activeProducers, writeDescribeProducersResponseProducer, version, true);
 	writer.unsignedVarint(0);

@@ -52,7 +52,7 @@ function writeDescribeTransactionsResponseTransaction(
 	message: DescribeTransactionsResponseTransaction,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.string(message.transactionalId, true);
 	writer.string(message.transactionState, true);
 	writer.int32(message.transactionTimeoutMs);

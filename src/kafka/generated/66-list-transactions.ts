@@ -52,7 +52,7 @@ export function writeListTransactionsResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.array(message.unknownStateFilters, writeCompactString, version, true);
 	writer.array(message.transactionStates, writeListTransactionsResponseTransaction, version, true);
 	writer.unsignedVarint(0);

@@ -114,7 +114,7 @@ export function writeConsumerGroupHeartbeatResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.nullableString(message.memberId ?? null, true);
 	writer.int32(message.memberEpoch);

@@ -110,7 +110,7 @@ function writeConsumerGroupDescribeResponseGroup(
 	message: ConsumerGroupDescribeResponseGroup,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.string(message.groupId, true);
 	writer.string(message.groupState, true);

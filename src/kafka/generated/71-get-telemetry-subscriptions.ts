@@ -34,7 +34,7 @@ export function writeGetTelemetrySubscriptionsResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.uuid(message.clientInstanceId);
 	writer.int32(message.subscriptionId);
 	writer.array(message.acceptedCompressionTypes, writeInt8, version, true);

@@ -35,7 +35,7 @@ export function writePushTelemetryResponse(
 	_version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.unsignedVarint(0);
 }
 

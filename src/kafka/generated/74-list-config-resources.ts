@@ -46,7 +46,7 @@ export function writeListConfigResourcesResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.array(
 		message.configResources,
 		writeListConfigResourcesResponseConfigResource,

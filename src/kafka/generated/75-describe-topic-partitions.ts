@@ -97,7 +97,7 @@ function writeDescribeTopicPartitionsResponsePartition(
 	message: DescribeTopicPartitionsResponsePartition,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.int32(message.partitionIndex);
 	writer.int32(message.leaderId);
 	writer.int32(message.leaderEpoch ?? -1);
@@ -114,7 +114,7 @@ function writeDescribeTopicPartitionsResponseTopic(
 	message: DescribeTopicPartitionsResponseTopic,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.name, true);
 	writer.uuid(message.topicId);
 	writer.boolean(message.isInternal ?? false);

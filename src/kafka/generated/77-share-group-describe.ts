@@ -100,7 +100,7 @@ function writeShareGroupDescribeResponseGroup(
 	message: ShareGroupDescribeResponseGroup,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.string(message.groupId, true);
 	writer.string(message.groupState, true);

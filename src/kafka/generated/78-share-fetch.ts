@@ -194,7 +194,7 @@ function writeShareFetchResponsePartition(
 	version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.int16(message.acknowledgeErrorCode);
 	writer.nullableString(message.acknowledgeErrorMessage ?? null, true);
@@ -220,7 +220,7 @@ export function writeShareFetchResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.int32(message.acquisitionLockTimeoutMs);
 	writer.array(message.responses, writeShareFetchResponseTopic, version, true);

@@ -137,7 +137,7 @@ function writeShareAcknowledgeResponsePartition(
 	version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writeShareAcknowledgeResponseLeaderIdAndEpoch(writer, message.currentLeader, version);
 	writer.unsignedVarint(0);
@@ -159,7 +159,7 @@ export function writeShareAcknowledgeResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	if (version >= 2) {
 		writer.int32(message.acquisitionLockTimeoutMs ?? 0);

@@ -32,7 +32,7 @@ export function writeRemoveRaftVoterResponse(
 	_version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage, true);
 	writer.unsignedVarint(0);
 }

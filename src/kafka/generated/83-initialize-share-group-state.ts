@@ -71,7 +71,7 @@ function writeInitializeShareGroupStateResponsePartition(
 	_version: number,
 ): void {
 	writer.int32(message.partition);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.unsignedVarint(0);
 }

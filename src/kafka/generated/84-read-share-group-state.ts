@@ -91,7 +91,7 @@ function writeReadShareGroupStateResponsePartition(
 	version: number,
 ): void {
 	writer.int32(message.partition);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.int32(message.stateEpoch);
 	writer.int64(message.startOffset);

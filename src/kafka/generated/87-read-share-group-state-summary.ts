@@ -73,7 +73,7 @@ function writeReadShareGroupStateSummaryResponsePartition(
 	version: number,
 ): void {
 	writer.int32(message.partition);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.int32(message.stateEpoch);
 	writer.int32(message.leaderEpoch);

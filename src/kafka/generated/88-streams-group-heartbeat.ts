@@ -374,7 +374,7 @@ export function writeStreamsGroupHeartbeatResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.string(message.memberId, true);
 	writer.int32(message.memberEpoch);

@@ -233,7 +233,7 @@ function writeStreamsGroupDescribeResponseGroup(
 	message: StreamsGroupDescribeResponseGroup,
 	version: number,
 ): void {
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.string(message.groupId, true);
 	writer.string(message.groupState, true);

@@ -84,7 +84,7 @@ function writeDescribeShareGroupOffsetsResponsePartition(
 	if (version >= 1) {
 		writer.int64(message.lag ?? -1);
 	}
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.unsignedVarint(0);
 }
@@ -107,7 +107,7 @@ function writeDescribeShareGroupOffsetsResponseGroup(
 ): void {
 	writer.string(message.groupId, true);
 	writer.array(message.topics, writeDescribeShareGroupOffsetsResponseTopic, version, true);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.unsignedVarint(0);
 }

@@ -73,7 +73,7 @@ function writeAlterShareGroupOffsetsResponsePartition(
 	_version: number,
 ): void {
 	writer.int32(message.partitionIndex);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.unsignedVarint(0);
 }
@@ -95,7 +95,7 @@ export function writeAlterShareGroupOffsetsResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.array(message.responses, writeAlterShareGroupOffsetsResponseTopic, version, true);
 	writer.unsignedVarint(0);

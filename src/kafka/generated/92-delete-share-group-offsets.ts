@@ -52,7 +52,7 @@ function writeDeleteShareGroupOffsetsResponseTopic(
 ): void {
 	writer.string(message.topicName, true);
 	writer.uuid(message.topicId);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.unsignedVarint(0);
 }
@@ -63,7 +63,7 @@ export function writeDeleteShareGroupOffsetsResponse(
 	version: number,
 ): void {
 	writer.int32(message.throttleTimeMs ?? 0);
-	writer.int16(message.errorCode);
+	writer.errorCode(message.errorCode);
 	writer.nullableString(message.errorMessage ?? null, true);
 	writer.array(message.responses, writeDeleteShareGroupOffsetsResponseTopic, version, true);
 	writer.unsignedVarint(0);

@@ -20,6 +20,7 @@
  */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
+import { recordCountOf } from "../../monitoring/topic-traffic.ts";
 import { CODES } from "../../protocol/codes.ts";
 import { ACK, BODY_FORMAT } from "../../protocol/operations.ts";
 import {
@@ -47,7 +48,7 @@ import {
 	type ProduceResponse,
 	type ProduceResponseRecordError,
 } from "../generated/00-produce.ts";
-import { findTopic } from "../topics.ts";
+import { findAllowedTopic } from "../topics.ts";
 
 const ACKS_ALL = -1;
 const ACKS_LEADER = 1;
@@ -130,13 +131,16 @@ function answer(
 }
 
 function admitAll(request: ProduceRequest, exchange: Exchange): TopicEntries[] {
-	return request.topicData.map((data) => ({
-		name: data.name,
-		topicId: data.topicId,
-		entries: data.partitionData.map(({ index, records }) =>
-			admit(findTopic(exchange.host.catalogue, data), index, records, request, exchange),
-		),
-	}));
+	return request.topicData.map((data) => {
+		const found = findAllowedTopic(exchange, data);
+		return {
+			name: data.name,
+			topicId: data.topicId,
+			entries: data.partitionData.map(({ index, records }) =>
+				admit(found, index, records, request, exchange),
+			),
+		};
+	});
 }
 
 /** The entry of one partition, refused already where that can be told without its batch. */
@@ -221,7 +225,7 @@ function append(
 	exchange: Exchange,
 ): Promise<void> | undefined {
 	const { frame } = exchange;
-	const { storage } = exchange.host;
+	const { storage, traffic } = exchange.host;
 	const { plan } = storage;
 	for (const [index, entry] of entries.entries()) {
 		const row = index * PLAN_STRIDE;
@@ -241,6 +245,10 @@ function append(
 	const token = storage.append(frame, entries.length, ack, null, -1, connectionId);
 	const isElsewhere = storage.isElsewhere;
 	if (!isElsewhere) take(entries, storage);
+	for (const { topic, records, code } of entries) {
+		if (topic === undefined || records === null || code !== CODES.NONE.code) continue;
+		traffic.received(topic.handle, recordCountOf(records), records.length);
+	}
 	if (token === 0) return undefined;
 	return new Promise((resolve) => {
 		storage.onToken(token, (code) => {

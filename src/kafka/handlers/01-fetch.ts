@@ -8,6 +8,8 @@
  * - Waits until there are min_bytes (never more than max_bytes), a partition cannot be read, or
  *   max_wait is over. A wait ends with an append by any thread over either protocol, and with the
  *   deletion of a topic. What is not there from the beginning does not end it, unless that is all.
+ * - A client that is over its quota gets the records all the same, and waits afterwards; Kafka has
+ *   it ask again for them, which never ends where one batch is more than the quota allows at once.
  * - There are no transactions: the last stable offset is the high watermark, and read_committed
  *   gets an empty list of aborted ones.
  *
@@ -37,6 +39,8 @@ export const fetchApi = serveApi(FETCH, fetch);
 
 async function fetch(request: FetchRequest, exchange: Exchange): Promise<FetchResponse> {
 	const usesTopicIds = exchange.apiVersion >= TOPIC_ID_VERSION;
+	const { progress } = exchange.origin;
+	progress.asked();
 	let context: FetchContext;
 	try {
 		context = exchange.host.fetchSessions.open({
@@ -55,15 +59,33 @@ async function fetch(request: FetchRequest, exchange: Exchange): Promise<FetchRe
 		partitions.push(findPartition(target, usesTopicIds, exchange));
 		if (turns.isDue) await turns.pause();
 	}
+	const { quota } = exchange;
+	const quotaBytesMax = quota === null ? LIMITS.kafkaFetchBytesMax : quota.amountMax("fetch");
 	const reads = await new FetchRun(exchange, partitions, {
 		bytesMin: request.minBytes,
-		bytesMax: Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax),
+		bytesMax: Math.min(request.maxBytes, LIMITS.kafkaFetchBytesMax, quotaBytesMax),
 		waitMsMax: request.maxWaitMs,
 	}).run();
+	const { catalogue, traffic, clock } = exchange.host;
+	if (quota !== null) quota.charge("fetch", bytesOf(reads));
+	let lagRecords = 0;
+	for (const [index, { bytes, recordCount, highWatermark }] of reads.entries()) {
+		const topic = partitions[index]?.topic;
+		const offset = partitions[index]?.target.offset ?? highWatermark;
+		lagRecords += Math.max(0, highWatermark - offset - recordCount);
+		// A topic that was deleted since it was read is not counted any more.
+		if (bytes === 0 || topic === undefined || catalogue.byId(topic.topicId) === undefined) continue;
+		traffic.sent(topic.handle, recordCount, bytes);
+	}
+	progress.answered(clock.monotonicMs(), lagRecords);
 	return {
 		sessionId: context.sessionId,
 		responses: await respond(context, reads, request, turns, usesTopicIds),
 	};
+}
+
+function bytesOf(reads: readonly FetchRead[]): number {
+	return reads.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 function targetsOf({ topics }: FetchRequest, usesTopicIds: boolean): FetchTarget[] {
@@ -90,13 +112,18 @@ function forgottenOf({ forgottenTopicsData }: FetchRequest, usesTopicIds: boolea
 function findPartition(
 	target: FetchTarget,
 	usesTopicIds: boolean,
-	{ host }: Exchange,
+	exchange: Exchange,
 ): FetchPartition {
-	const { catalogue } = host;
+	const { catalogue } = exchange.host;
 	const topic = usesTopicIds ? catalogue.byId(target.topic) : catalogue.get(target.topic);
-	if (topic !== undefined) return { target, topic, code: CODES.NONE.code };
-	const missing = usesTopicIds ? CODES.UNKNOWN_TOPIC_ID : CODES.UNKNOWN_TOPIC_OR_PARTITION;
-	return { target, topic, code: missing.code };
+	if (topic === undefined && usesTopicIds) {
+		return { target, topic, code: CODES.UNKNOWN_TOPIC_ID.code };
+	}
+	if (!exchange.allows("topic", topic?.name ?? target.topic)) {
+		return { target, topic: undefined, code: CODES.TOPIC_AUTHORIZATION_FAILED.code };
+	}
+	const { code } = topic === undefined ? CODES.UNKNOWN_TOPIC_OR_PARTITION : CODES.NONE;
+	return { target, topic, code };
 }
 
 /** What the client is told, with the partitions of a topic together where they stand together. */

@@ -26,7 +26,7 @@ import {
 	type ListOffsetsResponse,
 } from "../generated/02-list-offsets.ts";
 import { repeatedIn } from "../requests.ts";
-import { findTopic } from "../topics.ts";
+import { findAllowedTopic } from "../topics.ts";
 
 const LATEST = -1;
 const EARLIEST = -2;
@@ -60,7 +60,7 @@ async function listOffsets(
 	exchange: Exchange,
 ): Promise<ListOffsetsResponse> {
 	const answers = topics.map(async ({ name, partitions }) => {
-		const found = findTopic(exchange.host.catalogue, { name });
+		const found = findAllowedTopic(exchange, { name });
 		const repeated = repeatedIn(partitions.map(({ partitionIndex }) => partitionIndex));
 		const once = partitions.filter(({ partitionIndex }) => !repeated.has(partitionIndex));
 		return {

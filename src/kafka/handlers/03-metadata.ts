@@ -7,6 +7,8 @@
  * - A topic that is not there is created where the request and `auto.create.topics.enable` allow
  *   it, and told as unknown all the same, as Kafka does, which creates behind its answer: clients
  *   ask again, and who looks whether a topic is gone is told so. The next request finds it.
+ * - Topics that the client may not describe are left out, or refused where they are named; an
+ *   unknown one is created for who may create it.
  *
  * Version notes:
  * - v0: no topics means all.  v1: null does, and no topics means none.
@@ -17,12 +19,9 @@ import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { checkTopicName } from "../../topics/names.ts";
+import { mayCreateTopic } from "../access.ts";
 import { serveApi } from "../api.ts";
-import {
-	CLUSTER_OPERATIONS,
-	OPERATIONS_UNASKED,
-	TOPIC_OPERATIONS,
-} from "../authorized-operations.ts";
+import { OPERATIONS_UNASKED, operationsOn, operationsOnCluster } from "../authorized-operations.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import { METADATA, type MetadataRequest, type MetadataResponse } from "../generated/03-metadata.ts";
@@ -45,7 +44,7 @@ async function metadata(request: MetadataRequest, exchange: Exchange): Promise<M
 		controllerId: host.brokerId,
 		topics: await topicsOf(request, exchange),
 		...(request.includeClusterAuthorizedOperations
-			? { clusterAuthorizedOperations: CLUSTER_OPERATIONS }
+			? { clusterAuthorizedOperations: operationsOnCluster(exchange) }
 			: {}),
 	};
 }
@@ -59,8 +58,8 @@ async function topicsOf(request: MetadataRequest, exchange: Exchange): Promise<R
 	if (isForAll) {
 		for (const { topicId } of catalogue.list()) {
 			const topic = catalogue.byId(topicId);
-			// Deleted in a turn in between.
-			if (topic === undefined) continue;
+			// Deleted in a turn in between, or not for everybody to see.
+			if (topic === undefined || !exchange.allows("topic", topic.name)) continue;
 			answers.push(describe(topic, request, exchange));
 			await turns.pause();
 		}
@@ -88,14 +87,26 @@ async function answerTopic(
 	const { catalogue } = exchange.host;
 	if (topicId !== NIL_UUID) {
 		const topic = catalogue.byId(topicId);
-		if (topic !== undefined) return describe(topic, request, exchange);
-		const errorCode = CODES.UNKNOWN_TOPIC_ID.code;
+		if (topic !== undefined && exchange.allows("topic", topic.name)) {
+			return describe(topic, request, exchange);
+		}
+		const { TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_ID } = CODES;
+		const errorCode = (topic === undefined ? UNKNOWN_TOPIC_ID : TOPIC_AUTHORIZATION_FAILED).code;
 		return { errorCode, name: exchange.apiVersion >= 12 ? null : "", topicId, partitions: [] };
 	}
 	const wanted = name ?? "";
+	const refused = {
+		errorCode: CODES.TOPIC_AUTHORIZATION_FAILED.code,
+		name: wanted,
+		partitions: [],
+	};
+	if (!exchange.allows("topic", wanted)) return refused;
 	const topic = catalogue.get(wanted);
 	if (topic !== undefined) return describe(topic, request, exchange);
 	let errorCode: number = CODES.UNKNOWN_TOPIC_OR_PARTITION.code;
+	const { autoCreateTopicsEnable } = exchange.host.config;
+	const isCreation = request.allowAutoTopicCreation && autoCreateTopicsEnable;
+	if (isCreation && !mayCreateTopic(exchange, wanted)) return refused;
 	try {
 		if (request.allowAutoTopicCreation) await catalogue.resolve(wanted);
 		else checkTopicName(wanted);
@@ -105,15 +116,15 @@ async function answerTopic(
 	return { errorCode, name: wanted, partitions: [] };
 }
 
-function describe(topic: Topic, request: MetadataRequest, { host }: Exchange): ResponseTopic {
+function describe(topic: Topic, request: MetadataRequest, exchange: Exchange): ResponseTopic {
 	return {
 		errorCode: CODES.NONE.code,
 		name: topic.name,
 		topicId: topic.topicId,
 		isInternal: isInternalTopic(topic.name),
-		partitions: describePartitions(topic, 0, topic.partitions, host),
+		partitions: describePartitions(topic, 0, topic.partitions, exchange.host),
 		topicAuthorizedOperations: request.includeTopicAuthorizedOperations
-			? TOPIC_OPERATIONS
+			? operationsOn(exchange, "topic", topic.name)
 			: OPERATIONS_UNASKED,
 	};
 }

@@ -12,7 +12,9 @@
  */
 import type { OffsetToCommit, TopicPartitions } from "../../groups/requests.ts";
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
+import { offsetsSet } from "../audited.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	OFFSET_COMMIT,
@@ -29,7 +31,9 @@ const RETENTION_UNSAID = -1;
 type RequestTopic = OffsetCommitRequest["topics"][number];
 type ResponseTopic = OffsetCommitResponse["topics"][number];
 
-export const offsetCommitApi = serveApi(OFFSET_COMMIT, offsetCommit);
+export const offsetCommitApi = serveApi(OFFSET_COMMIT, offsetCommit, (request, { topics }) =>
+	offsetsSet(request, topics),
+);
 
 async function offsetCommit(
 	request: OffsetCommitRequest,
@@ -37,8 +41,9 @@ async function offsetCommit(
 ): Promise<OffsetCommitResponse> {
 	const { host, apiVersion } = exchange;
 	const { groupId, memberId, groupInstanceId, retentionTimeMs } = request;
-	const topics = request.topics.map((topic) => ({ topic, name: nameOf(topic, exchange) }));
+	const topics = request.topics.map((topic) => ({ topic, ...admit(topic, exchange) }));
 	try {
+		checkAllowed(exchange, "group", groupId);
 		const committed = await host.groups.commitOffsets({
 			groupId,
 			memberId,
@@ -46,12 +51,14 @@ async function offsetCommit(
 			generation: request.generationIdOrMemberEpoch,
 			retentionMs: retentionTimeMs === RETENTION_UNSAID ? null : retentionTimeMs,
 			knowsGroupIdNotFound: apiVersion >= GROUP_ID_NOT_FOUND_VERSION,
-			topics: topics.flatMap(({ topic, name }) => (name === null ? [] : toCommit(topic, name))),
+			topics: topics.flatMap(({ topic, name, code }) =>
+				code === CODES.NONE.code ? toCommit(topic, name) : [],
+			),
 		});
 		let next = 0;
 		return {
-			topics: topics.map(({ topic, name }) => {
-				if (name === null) return respond(topic, () => CODES.UNKNOWN_TOPIC_ID.code);
+			topics: topics.map(({ topic, code }) => {
+				if (code !== CODES.NONE.code) return respond(topic, () => code);
 				const codes = committed[next++]?.partitions;
 				return respond(topic, (at) => codes?.[at]?.code ?? CODES.UNKNOWN_SERVER_ERROR.code);
 			}),
@@ -62,10 +69,13 @@ async function offsetCommit(
 	}
 }
 
-/** The name of a topic; null for an id that no topic has. */
-function nameOf(topic: RequestTopic, { host }: Exchange): string | null {
-	if (topic.topicId === NIL_UUID) return topic.name;
-	return host.catalogue.byId(topic.topicId)?.name ?? null;
+/** The name of a topic, and the code that refuses it, if any does. */
+function admit(topic: RequestTopic, exchange: Exchange): { name: string; code: number } {
+	const isNamed = topic.topicId === NIL_UUID;
+	const name = isNamed ? topic.name : exchange.host.catalogue.byId(topic.topicId)?.name;
+	if (name === undefined) return { name: "", code: CODES.UNKNOWN_TOPIC_ID.code };
+	const isAllowed = exchange.allows("topic", name);
+	return { name, code: (isAllowed ? CODES.NONE : CODES.TOPIC_AUTHORIZATION_FAILED).code };
 }
 
 function toCommit({ partitions }: RequestTopic, topic: string): TopicPartitions<OffsetToCommit> {

@@ -13,6 +13,7 @@
 import type { FetchedOffset } from "../../groups/requests.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -21,7 +22,7 @@ import {
 	type OffsetFetchResponse,
 } from "../generated/09-offset-fetch.ts";
 import { groupCode } from "../groups.ts";
-import { findTopic } from "../topics.ts";
+import { findAllowedTopic } from "../topics.ts";
 import { NIL_UUID } from "../wire/uuid.ts";
 
 /** From here on one request asks for several groups. */
@@ -68,30 +69,34 @@ function offsetFetch(request: OffsetFetchRequest, exchange: Exchange): OffsetFet
 	};
 }
 
-function fetchGroup(group: RequestGroup, { host }: Exchange): Fetched {
+function fetchGroup(group: RequestGroup, exchange: Exchange): Fetched {
 	const { groupId, topics, memberId, memberEpoch } = group;
-	const { catalogue, groups } = host;
+	const { catalogue, groups } = exchange.host;
 	const isNobody = memberId === null && memberEpoch < 0;
 	const member = isNobody ? undefined : { memberId: memberId ?? "", epoch: memberEpoch };
-	const found = topics?.map((topic) => findTopic(catalogue, topic)) ?? null;
+	const found = topics?.map((topic) => findAllowedTopic(exchange, topic)) ?? null;
+	const isRefused = (name: string, code: unknown) =>
+		typeof code === "number" && (name === "" || code === CODES.TOPIC_AUTHORIZATION_FAILED.code);
 	try {
+		checkAllowed(exchange, "group", groupId);
 		const asked =
 			topics?.flatMap(({ name, partitionIndexes }, index) => {
 				const topic = found?.[index];
-				if (typeof topic === "number" && name === "") return [];
+				if (isRefused(name, topic)) return [];
 				return { topic: nameOf(topic, name), partitions: partitionIndexes };
 			}) ?? null;
 		const fetched = groups.fetchOffsets({ groupId, member, topics: asked });
-		const answered = fetched.map(({ topic, partitions }) => ({
+		const shown = fetched.filter(({ topic }) => topics !== null || exchange.allows("topic", topic));
+		const answered = shown.map(({ topic, partitions }) => ({
 			name: topic,
 			topicId: catalogue.get(topic)?.topicId ?? NIL_UUID,
 			partitions: partitions.map(respond),
 		}));
-		const unknown = (topics ?? []).flatMap((topic, index) => {
+		const refused = (topics ?? []).flatMap((topic, index) => {
 			const code = found?.[index];
-			return typeof code === "number" && topic.name === "" ? refuse(topic, code) : [];
+			return isRefused(topic.name, code) ? refuse(topic, code as number) : [];
 		});
-		return { code: CODES.NONE.code, topics: [...answered, ...unknown] };
+		return { code: CODES.NONE.code, topics: [...answered, ...refused] };
 	} catch (error) {
 		return { code: groupCode(error), topics: [] };
 	}

@@ -12,7 +12,7 @@
  */
 import { CODES } from "../../protocol/codes.ts";
 import { serveApi } from "../api.ts";
-import { kafkaFailure } from "../codes.ts";
+import { failed, kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	FIND_COORDINATOR,
@@ -28,6 +28,7 @@ const KEY_TYPE_GROUP = 0;
 const KEY_TYPE_TRANSACTION = 1;
 
 const NO_NODE = { nodeId: -1, host: "", port: -1 };
+const GROUP_REFUSED = { ...NO_NODE, ...failed("GROUP_AUTHORIZATION_FAILED") };
 
 export const findCoordinatorApi = serveApi(FIND_COORDINATOR, findCoordinator);
 
@@ -36,11 +37,17 @@ async function findCoordinator(
 	exchange: Exchange,
 ): Promise<FindCoordinatorResponse> {
 	const { keyType, coordinatorKeys } = request;
+	const isBatch = exchange.apiVersion >= BATCH_VERSION;
+	const keys = isBatch ? coordinatorKeys : [request.key];
+	const isOpen = keyType !== KEY_TYPE_GROUP || keys.some((key) => exchange.allows("group", key));
 	// Whoever asks is about to use the topic that keeps groups: it is created here, as in Kafka.
-	const failure = keyType === KEY_TYPE_GROUP ? await prepareGroups(exchange) : null;
-	const answer = failure ?? find(keyType, exchange);
-	if (exchange.apiVersion < BATCH_VERSION) return answer;
-	return { coordinators: coordinatorKeys.map((key) => ({ key, ...answer })) };
+	const failure = keyType === KEY_TYPE_GROUP && isOpen ? await prepareGroups(exchange) : null;
+	const answerOf = (key: string) => {
+		if (keyType === KEY_TYPE_GROUP && !exchange.allows("group", key)) return GROUP_REFUSED;
+		return failure ?? find(keyType, exchange);
+	};
+	if (!isBatch) return answerOf(request.key);
+	return { coordinators: coordinatorKeys.map((key) => ({ key, ...answerOf(key) })) };
 }
 
 /** Null: groups can be served. */

@@ -15,6 +15,7 @@
  */
 import type { JoinAnswer } from "../../groups/requests.ts";
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -38,6 +39,7 @@ async function joinGroup(
 	const { apiVersion, clientId, host } = exchange;
 	const { sessionTimeoutMs, rebalanceTimeoutMs } = request;
 	try {
+		checkAllowed(exchange, "group", request.groupId);
 		const joining = host.groups.join({
 			...request,
 			rebalanceTimeoutMs:

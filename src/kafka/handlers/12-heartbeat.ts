@@ -7,6 +7,7 @@
  * Version notes:
  * - v3: static members (KIP-345).
  */
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -20,9 +21,12 @@ export const heartbeatApi = serveApi(HEARTBEAT, heartbeat);
 
 function heartbeat(
 	{ generationId, ...member }: HeartbeatRequest,
-	{ host }: Exchange,
+	exchange: Exchange,
 ): HeartbeatResponse {
 	return {
-		errorCode: codeOf(() => host.groups.heartbeat({ ...member, generation: generationId })),
+		errorCode: codeOf(() => {
+			checkAllowed(exchange, "group", member.groupId);
+			exchange.host.groups.heartbeat({ ...member, generation: generationId });
+		}),
 	};
 }

@@ -11,6 +11,7 @@
  */
 import type { LeavingMember } from "../../groups/requests.ts";
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -33,6 +34,7 @@ async function leaveGroup(
 	const alone: LeavingMember = { memberId, groupInstanceId: null, reason: null };
 	const members = isBatch ? request.members : [alone];
 	try {
+		checkAllowed(exchange, "group", groupId);
 		const left = await exchange.host.groups.leave({ groupId, members });
 		if (!isBatch) return { errorCode: left[0]?.code ?? CODES.NONE.code };
 		return {

@@ -10,6 +10,7 @@
  *   to agree with the group's.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -36,6 +37,7 @@ async function syncGroup(
 		return { errorCode: CODES.INCONSISTENT_GROUP_PROTOCOL.code, assignment: NO_BYTES };
 	}
 	try {
+		checkAllowed(exchange, "group", request.groupId);
 		const syncing = host.groups.sync({ ...request, generation: generationId });
 		return { errorCode: CODES.NONE.code, ...(await inTime(exchange, syncing)) };
 	} catch (error) {

@@ -9,8 +9,9 @@
  * - v3: authorized operations (KIP-430).  v4: static members.  v6: error messages.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
-import { GROUP_OPERATIONS, OPERATIONS_UNASKED } from "../authorized-operations.ts";
+import { OPERATIONS_UNASKED, operationsOn } from "../authorized-operations.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -30,16 +31,23 @@ function describeGroups(
 	{ groups, includeAuthorizedOperations }: DescribeGroupsRequest,
 	exchange: Exchange,
 ): DescribeGroupsResponse {
-	const operations = includeAuthorizedOperations ? GROUP_OPERATIONS : OPERATIONS_UNASKED;
-	return { groups: groups.map((groupId) => describe(groupId, operations, exchange)) };
+	const describeOne = (groupId: string) => {
+		const operations = includeAuthorizedOperations
+			? operationsOn(exchange, "group", groupId)
+			: OPERATIONS_UNASKED;
+		return describe(groupId, operations, exchange);
+	};
+	return { groups: groups.map(describeOne) };
 }
 
 function describe(
 	groupId: string,
 	authorizedOperations: number,
-	{ apiVersion, host }: Exchange,
+	exchange: Exchange,
 ): DescribedGroup {
+	const { apiVersion, host } = exchange;
 	try {
+		checkAllowed(exchange, "group", groupId);
 		const { state, protocolType, protocolName, members } =
 			host.groups.describeClassicGroup(groupId);
 		return {

@@ -1,10 +1,14 @@
 /**
  * ListGroups: v0-5.
  *
+ * Behavior:
+ * - All groups to who may describe the cluster, else those that the client may describe.
+ *
  * Version notes:
  * - v4: states to list (KIP-518).  v5: types (KIP-848).
  */
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import { serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -18,10 +22,12 @@ export const listGroupsApi = serveApi(LIST_GROUPS, listGroups);
 
 function listGroups(
 	{ statesFilter, typesFilter }: ListGroupsRequest,
-	{ host }: Exchange,
+	exchange: Exchange,
 ): ListGroupsResponse {
 	try {
-		const groups = host.groups.listGroups({ states: statesFilter, types: typesFilter });
+		const listed = exchange.host.groups.listGroups({ states: statesFilter, types: typesFilter });
+		const isForAll = exchange.allows("cluster", CLUSTER_NAME);
+		const groups = listed.filter(({ groupId }) => isForAll || exchange.allows("group", groupId));
 		return {
 			errorCode: CODES.NONE.code,
 			groups: groups.map(({ groupId, protocolType, state, type }) => ({

@@ -16,14 +16,16 @@
  * - v5: partitions, replicas and configuration in the answer (KIP-525), as if it were described.
  * - v7: topic id (KIP-516).
  */
+
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { TopicCreation } from "../../topics/catalogue.ts";
 import { checkOverrides, describeConfiguration } from "../../topics/configuration.ts";
 import { checkTopicName, METADATA_TOPIC } from "../../topics/names.ts";
-import type { TopicDefaults } from "../../topics/topic-defaults.ts";
 import type { TopicRecord } from "../../topics/topic-records.ts";
+import { mayCreateTopic, mayDescribeConfigs } from "../access.ts";
+import { type AuditedChange, auditChanges } from "../audited.ts";
 import { type Failure, failed, reportedFailure, TIMED_OUT } from "../codes.ts";
 import { CONFIG_SOURCE_OF } from "../config-entries.ts";
 import type { Exchange } from "../exchange.ts";
@@ -46,7 +48,9 @@ type Outcome = { readonly name: string } & ({ readonly topic: TopicRecord } | Fa
 const BY_DEFAULT = -1;
 const REPLICAS = 1;
 
-export const createTopicsApi = serveLongApi(CREATE_TOPICS, "topics", createTopics);
+export const createTopicsApi = serveLongApi(CREATE_TOPICS, "topics", createTopics, {
+	isAudited: true,
+});
 
 async function createTopics(request: CreateTopicsRequest, exchange: Exchange) {
 	const { topics, timeoutMs } = request;
@@ -64,12 +68,17 @@ async function createTopics(request: CreateTopicsRequest, exchange: Exchange) {
 	for (const name of repeated) {
 		outcomes.push({ name, ...failed("INVALID_REQUEST", "the request has this topic twice") });
 	}
+	if (!request.validateOnly) auditChanges(CREATE_TOPICS, outcomes.map(changeOf), exchange);
 	return {
 		rest: {},
 		count: outcomes.length,
-		elementAt: (index: number) =>
-			respond(outcomes[index] as Outcome, exchange.host.catalogue.defaults),
+		elementAt: (index: number) => respond(outcomes[index] as Outcome, exchange),
 	};
+}
+
+function changeOf(outcome: Outcome): AuditedChange {
+	const errorCode = "errorCode" in outcome ? outcome.errorCode : CODES.NONE.code;
+	return { resource: `topic ${outcome.name}`, errorCode };
 }
 
 /** Why nothing of the request is done; null: it is looked at topic by topic. */
@@ -94,6 +103,7 @@ async function create(
 ): Promise<Outcome> {
 	const { name } = topic;
 	const { catalogue } = exchange.host;
+	if (!mayCreateTopic(exchange, name)) return { name, ...failed("TOPIC_AUTHORIZATION_FAILED") };
 	if (refusal !== null) return { name, ...refusal };
 	try {
 		const creation = creationOf(topic, exchange);
@@ -135,9 +145,20 @@ function creationOf(
 		: { name, config, partitions: numPartitions };
 }
 
-function respond(outcome: Outcome, defaults: TopicDefaults): ResponseTopic {
+function respond(outcome: Outcome, exchange: Exchange): ResponseTopic {
 	if ("errorCode" in outcome) return { ...outcome, topicId: NIL_UUID, configs: [] };
 	const { name, topic } = outcome;
+	const { defaults } = exchange.host.catalogue;
+	if (!mayDescribeConfigs(exchange, name)) {
+		return {
+			name,
+			topicId: topic.topicId,
+			errorCode: CODES.NONE.code,
+			errorMessage: null,
+			topicConfigErrorCode: CODES.TOPIC_AUTHORIZATION_FAILED.code,
+			configs: [],
+		};
+	}
 	return {
 		name,
 		topicId: topic.topicId,

@@ -15,8 +15,10 @@
  */
 import { MillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import type { TopicCatalogue } from "../../topics/catalogue.ts";
 import { serveApi } from "../api.ts";
+import { named } from "../audited.ts";
 import { failed, reportedFailure, TIMED_OUT } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -25,7 +27,7 @@ import {
 	type DeleteTopicsResponse,
 } from "../generated/20-delete-topics.ts";
 import { checkNamedCount, deadlineAfter } from "../requests.ts";
-import { findTopic } from "../topics.ts";
+import { findAllowedTopic, findTopic } from "../topics.ts";
 import { Turns } from "../turns.ts";
 import { NIL_UUID } from "../wire/uuid.ts";
 
@@ -40,7 +42,9 @@ interface Named {
 	readonly topicId: string;
 }
 
-export const deleteTopicsApi = serveApi(DELETE_TOPICS, deleteTopics);
+export const deleteTopicsApi = serveApi(DELETE_TOPICS, deleteTopics, (_, { responses }) =>
+	named("topic")(responses),
+);
 
 async function deleteTopics(
 	request: DeleteTopicsRequest,
@@ -64,7 +68,8 @@ async function deleteTopics(
 
 async function deleteOne(named: Named, exchange: Exchange): Promise<ResponseTopic> {
 	const { catalogue } = exchange.host;
-	const topic = findTopic(catalogue, named);
+	const isForAll = exchange.allows("cluster", CLUSTER_NAME);
+	const topic = isForAll ? findTopic(catalogue, named) : findAllowedTopic(exchange, named);
 	try {
 		if (typeof topic === "number") throw MillraceError.fromNumber(topic);
 		await catalogue.delete(topic.name);

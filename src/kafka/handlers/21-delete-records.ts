@@ -13,6 +13,7 @@ import { CODES } from "../../protocol/codes.ts";
 import { effectiveValue } from "../../topics/configuration.ts";
 import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { serveApi } from "../api.ts";
+import { firstError } from "../audited.ts";
 import { reportedFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -20,7 +21,7 @@ import {
 	type DeleteRecordsRequest,
 	type DeleteRecordsResponse,
 } from "../generated/21-delete-records.ts";
-import { findTopic } from "../topics.ts";
+import { findAllowedTopic } from "../topics.ts";
 
 type RequestTopic = DeleteRecordsRequest["topics"][number];
 type ResponsePartition = DeleteRecordsResponse["topics"][number]["partitions"][number];
@@ -32,7 +33,12 @@ const AT_ONCE_MAX = 16;
 const TO_HIGH_WATERMARK = -1;
 const UNKNOWN = -1;
 
-export const deleteRecordsApi = serveApi(DELETE_RECORDS, deleteRecords);
+export const deleteRecordsApi = serveApi(DELETE_RECORDS, deleteRecords, (_, { topics }) =>
+	topics.map(({ name, partitions }) => ({
+		resource: `records of topic ${name}`,
+		errorCode: firstError(partitions),
+	})),
+);
 
 async function deleteRecords(
 	{ topics }: DeleteRecordsRequest,
@@ -73,7 +79,7 @@ async function deleteOne(
 ): Promise<ResponsePartition> {
 	const { catalogue, storage } = exchange.host;
 	const failed = (errorCode: number) => ({ partitionIndex, lowWatermark: UNKNOWN, errorCode });
-	const topic = findTopic(catalogue, { name });
+	const topic = findAllowedTopic(exchange, { name });
 	if (typeof topic === "number") return failed(topic);
 	if (isInternalTopic(name)) return failed(CODES.INVALID_TOPIC_EXCEPTION.code);
 	if (effectiveValue(topic.overrides, "cleanup.policy", catalogue.defaults) === "compact") {

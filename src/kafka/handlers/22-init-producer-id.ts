@@ -8,6 +8,7 @@
  *   TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which no client tries again.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { mayNumberRecords } from "../access.ts";
 import { serveApi } from "../api.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
@@ -24,8 +25,9 @@ export const initProducerIdApi = serveApi(INIT_PRODUCER_ID, initProducerId);
 
 async function initProducerId(
 	{ transactionalId, producerId: ownId, producerEpoch: ownEpoch }: InitProducerIdRequest,
-	{ host }: Exchange,
+	exchange: Exchange,
 ): Promise<InitProducerIdResponse> {
+	const { host } = exchange;
 	const isHalf = ownId < 0 !== ownEpoch < 0;
 	if (transactionalId === "" || isHalf) {
 		return { errorCode: CODES.INVALID_REQUEST.code, producerEpoch: NO_EPOCH };
@@ -33,6 +35,9 @@ async function initProducerId(
 	if (transactionalId !== null) {
 		const errorCode = CODES.TRANSACTIONAL_ID_AUTHORIZATION_FAILED.code;
 		return { errorCode, producerEpoch: NO_EPOCH };
+	}
+	if (!mayNumberRecords(exchange)) {
+		return { errorCode: CODES.CLUSTER_AUTHORIZATION_FAILED.code, producerEpoch: NO_EPOCH };
 	}
 	try {
 		const producerId = await host.nextProducerId();

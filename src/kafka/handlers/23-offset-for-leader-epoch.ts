@@ -8,6 +8,7 @@
  *   epoch.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { serveApi } from "../api.ts";
 import { kafkaFailure } from "../codes.ts";
@@ -18,7 +19,7 @@ import {
 	type OffsetForLeaderEpochRequest,
 	type OffsetForLeaderEpochResponse,
 } from "../generated/23-offset-for-leader-epoch.ts";
-import { findTopic } from "../topics.ts";
+import { findAllowedTopic, findTopic } from "../topics.ts";
 
 type RequestPartition = OffsetForLeaderEpochRequest["topics"][number]["partitions"][number];
 type ResponsePartition = OffsetForLeaderEpochResponse["topics"][number]["partitions"][number];
@@ -29,8 +30,11 @@ async function offsetForLeaderEpoch(
 	{ topics }: OffsetForLeaderEpochRequest,
 	exchange: Exchange,
 ): Promise<OffsetForLeaderEpochResponse> {
+	const isBroker = exchange.allows("cluster", CLUSTER_NAME);
 	const answers = topics.map(async ({ topic, partitions }) => {
-		const found = findTopic(exchange.host.catalogue, { name: topic });
+		const found = isBroker
+			? findTopic(exchange.host.catalogue, { name: topic })
+			: findAllowedTopic(exchange, { name: topic });
 		return {
 			topic,
 			partitions: await Promise.all(

@@ -3,10 +3,10 @@
  *
  * Behavior:
  * - Topics: every setting that may be set; those that only have one value here are read-only.
- * - Brokers: this one, by its number; everything is read-only. Without a name the answer is empty:
- *   nothing can be set for all brokers.
+ * - Brokers: this one, by its number. Without a name: what was set for all brokers while they ran.
  * - Groups: what members of KIP-848 groups are told, whether there is such a group or not.
- * - Loggers: none. Subscriptions of client metrics and other types are INVALID_REQUEST.
+ * - Loggers: the level of every area of the log, and of `root` (KIP-412).
+ * - Subscriptions of client metrics and other types are INVALID_REQUEST.
  * - Without keys, or with an empty list of them, all settings are answered.
  *
  * Version notes:
@@ -15,7 +15,7 @@
 import { CODES } from "../../protocol/codes.ts";
 import { reportedFailure } from "../codes.ts";
 import { CONFIG_TYPE, type ConfigEntry } from "../config-entries.ts";
-import { configsOf } from "../config-resources.ts";
+import { checkConfigAccess, configsOf } from "../config-resources.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	DESCRIBE_CONFIGS,
@@ -47,6 +47,7 @@ function describe(
 ): ResponseResource {
 	const { resourceType, resourceName, configurationKeys } = resource;
 	try {
+		checkConfigAccess(resource, exchange);
 		const keys = new Set(configurationKeys);
 		const configs = configsOf(resource, exchange)
 			.filter(({ name }) => keys.size === 0 || keys.has(name))

@@ -8,6 +8,7 @@
  *   twice; here it is INVALID_REQUEST.
  */
 import { serveApi } from "../api.ts";
+import { configResources } from "../audited.ts";
 import { alterResources, CONFIG_OPERATION } from "../config-changes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -16,7 +17,11 @@ import {
 	type AlterConfigsResponse,
 } from "../generated/33-alter-configs.ts";
 
-export const alterConfigsApi = serveApi(ALTER_CONFIGS, alterConfigs);
+export const alterConfigsApi = serveApi(
+	ALTER_CONFIGS,
+	alterConfigs,
+	({ validateOnly }, { responses }) => (validateOnly ? [] : configResources(responses)),
+);
 
 async function alterConfigs(
 	{ resources, validateOnly }: AlterConfigsRequest,

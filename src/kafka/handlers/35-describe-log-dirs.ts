@@ -11,6 +11,7 @@
  * - v5: cordoned directories (KIP-1066), which there are none of.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import type { Storage } from "../../storage/storage.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { serveApi } from "../api.ts";
@@ -35,6 +36,9 @@ async function describeLogDirs(
 ): Promise<DescribeLogDirsResponse> {
 	const { storage } = exchange.host;
 	const logDir = logDirOf(storage.dataDir);
+	if (!exchange.allows("cluster", CLUSTER_NAME)) {
+		return { errorCode: CODES.CLUSTER_AUTHORIZATION_FAILED.code, results: [] };
+	}
 	if (topics !== null) checkNamedCount(topics.length);
 	try {
 		const sizes = await sizesOf(topics, exchange);

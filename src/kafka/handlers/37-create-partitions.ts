@@ -14,6 +14,7 @@
 import { MillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
 import { serveApi } from "../api.ts";
+import { named } from "../audited.ts";
 import { type Failure, failed, reportedFailure, TIMED_OUT } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -29,7 +30,11 @@ type RequestTopic = CreatePartitionsRequest["topics"][number];
 
 const DONE: Failure = { errorCode: CODES.NONE.code, errorMessage: null };
 
-export const createPartitionsApi = serveApi(CREATE_PARTITIONS, createPartitions);
+export const createPartitionsApi = serveApi(
+	CREATE_PARTITIONS,
+	createPartitions,
+	({ validateOnly }, { results }) => (validateOnly ? [] : named("topic")(results)),
+);
 
 async function createPartitions(
 	{ topics, timeoutMs, validateOnly }: CreatePartitionsRequest,
@@ -59,8 +64,11 @@ async function grow(
 	exchange: Exchange,
 ): Promise<Failure> {
 	const { brokerId, catalogue } = exchange.host;
+	// Both without a message, as in Kafka.
+	if (!exchange.allows("topic", name)) {
+		return { errorCode: CODES.TOPIC_AUTHORIZATION_FAILED.code, errorMessage: null };
+	}
 	const topic = catalogue.get(name);
-	// Without a message, as in Kafka.
 	if (topic === undefined) {
 		return { errorCode: CODES.UNKNOWN_TOPIC_OR_PARTITION.code, errorMessage: null };
 	}

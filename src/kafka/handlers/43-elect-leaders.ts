@@ -10,8 +10,9 @@
  * - v1: unclean elections (KIP-460).
  */
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import { serveApi } from "../api.ts";
-import { failed } from "../codes.ts";
+import { type Failure, failed } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	ELECT_LEADERS,
@@ -26,20 +27,22 @@ export const electLeadersApi = serveApi(ELECT_LEADERS, electLeaders);
 
 function electLeaders(
 	{ electionType, topicPartitions }: ElectLeadersRequest,
-	{ apiVersion, host: { catalogue } }: Exchange,
+	exchange: Exchange,
 ): ElectLeadersResponse {
-	const isKnownType = electionType === ELECTION_PREFERRED || electionType === ELECTION_UNCLEAN;
-	const outcomeOf = (topic: string, partition: number) => {
-		if (!isKnownType) return failed("INVALID_REQUEST", `there is no election type ${electionType}`);
+	const { apiVersion, host } = exchange;
+	const { catalogue } = host;
+	const isAllowed = exchange.allows("cluster", CLUSTER_NAME);
+	const refusal = isAllowed ? refusalOfType(electionType) : failed("CLUSTER_AUTHORIZATION_FAILED");
+	const outcomeOf = (topic: string, partition: number): Failure => {
+		if (refusal !== null) return refusal;
 		const { partitions = 0 } = catalogue.get(topic) ?? {};
 		if (partition >= 0 && partition < partitions) return failed("ELECTION_NOT_NEEDED");
 		return failed("UNKNOWN_TOPIC_OR_PARTITION");
 	};
-	const { code } = isKnownType ? CODES.NONE : CODES.INVALID_REQUEST;
-	const asked =
-		topicPartitions ?? catalogue.list().map(({ name }) => ({ topic: name, partitions: [] }));
+	const all = isAllowed ? catalogue.list() : [];
+	const asked = topicPartitions ?? all.map(({ name }) => ({ topic: name, partitions: [] }));
 	return {
-		errorCode: apiVersion >= 1 ? code : CODES.NONE.code,
+		errorCode: apiVersion >= 1 && refusal !== null ? refusal.errorCode : CODES.NONE.code,
 		replicaElectionResults: asked.map(({ topic, partitions }) => ({
 			topic,
 			partitionResult: partitions.map((partitionId) => ({
@@ -48,4 +51,9 @@ function electLeaders(
 			})),
 		})),
 	};
+}
+
+function refusalOfType(electionType: number): Failure | null {
+	if (electionType === ELECTION_PREFERRED || electionType === ELECTION_UNCLEAN) return null;
+	return failed("INVALID_REQUEST", `there is no election type ${electionType}`);
 }

@@ -4,14 +4,17 @@
  * Behavior:
  * - Topics: SET, DELETE (back to the default; nothing for what is not set), APPEND and SUBTRACT for
  *   lists. All changes of a topic are made or none.
- * - Brokers: everything is read-only, so a value for anything is INVALID_REQUEST, as in Kafka for
- *   its read-only options; Kafka takes names that it does not know without a word.
- * - Groups: what members of KIP-848 groups are told from their next heartbeat on. There are no
- *   loggers: INVALID_CONFIG.
+ * - Brokers: what can be set while the broker runs, for this one by its number or for all without.
+ *   A value for anything else is INVALID_REQUEST, as in Kafka for its read-only options; Kafka
+ *   takes names that it does not know without a word.
+ * - Groups: what members of KIP-848 groups are told from their next heartbeat on.
+ * - Loggers (KIP-412): levels are set until the broker ends. DELETE goes back to what the
+ *   configuration says, also of `root`, where Kafka refuses it.
  * - A resource or a setting that the request has twice, a null value and an unknown operation are
  *   INVALID_REQUEST; the last is UNKNOWN_SERVER_ERROR in Kafka.
  */
 import { serveApi } from "../api.ts";
+import { configResources } from "../audited.ts";
 import { alterResources } from "../config-changes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -23,6 +26,7 @@ import {
 export const incrementalAlterConfigsApi = serveApi(
 	INCREMENTAL_ALTER_CONFIGS,
 	incrementalAlterConfigs,
+	({ validateOnly }, { responses }) => (validateOnly ? [] : configResources(responses)),
 );
 
 async function incrementalAlterConfigs(

@@ -11,8 +11,9 @@
  */
 import { MillraceError } from "../../errors.ts";
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import { serveApi } from "../api.ts";
-import { type Failure, reportedFailure, TIMED_OUT } from "../codes.ts";
+import { type Failure, failed, reportedFailure, TIMED_OUT } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	ALTER_PARTITION_REASSIGNMENTS,
@@ -34,15 +35,17 @@ function alterPartitionReassignments(
 	{ allowReplicationFactorChange, timeoutMs, topics }: AlterPartitionReassignmentsRequest,
 	exchange: Exchange,
 ): AlterPartitionReassignmentsResponse {
-	const isLate = timeoutMs <= 0;
+	const isAllowed = exchange.allows("cluster", CLUSTER_NAME);
+	const refusal = isAllowed ? TIMED_OUT : failed("CLUSTER_AUTHORIZATION_FAILED");
+	const isRefused = !isAllowed || timeoutMs <= 0;
 	return {
 		allowReplicationFactorChange,
-		...(isLate ? TIMED_OUT : DONE),
+		...(isRefused ? refusal : DONE),
 		responses: topics.map(({ name, partitions }) => ({
 			name,
 			partitions: partitions.map((partition) => ({
 				partitionIndex: partition.partitionIndex,
-				...(isLate ? TIMED_OUT : reassign(name, partition, exchange)),
+				...(isRefused ? refusal : reassign(name, partition, exchange)),
 			})),
 		})),
 	};

@@ -13,6 +13,7 @@
  *   there are none of.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import { METADATA_TOPIC } from "../../topics/names.ts";
 import { serveApi } from "../api.ts";
 import { failed } from "../codes.ts";
@@ -41,6 +42,9 @@ function describeQuorum(
 	{ topics }: DescribeQuorumRequest,
 	exchange: Exchange,
 ): DescribeQuorumResponse {
+	if (!exchange.allows("cluster", CLUSTER_NAME)) {
+		return { ...failed("CLUSTER_AUTHORIZATION_FAILED"), topics: [], nodes: [] };
+	}
 	if (topics.length === 0) return { ...DONE, topics: [], nodes: [] };
 	const isAboutMetadata =
 		topics.length === 1 &&

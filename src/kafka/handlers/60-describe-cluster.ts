@@ -12,7 +12,7 @@
  */
 import { CODES } from "../../protocol/codes.ts";
 import { serveApi } from "../api.ts";
-import { CLUSTER_OPERATIONS } from "../authorized-operations.ts";
+import { operationsOnCluster } from "../authorized-operations.ts";
 import { failed } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -45,7 +45,7 @@ function describeCluster(
 		controllerId: brokerId,
 		brokers: [{ brokerId, ...brokerAddress(exchange), isFenced: false }],
 		...(includeClusterAuthorizedOperations
-			? { clusterAuthorizedOperations: CLUSTER_OPERATIONS }
+			? { clusterAuthorizedOperations: operationsOnCluster(exchange) }
 			: {}),
 	};
 }

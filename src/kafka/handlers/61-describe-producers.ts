@@ -54,6 +54,7 @@ function producersOf(
 ): Omit<ResponsePartition, "partitionIndex"> {
 	const { catalogue, storage } = exchange.host;
 	const refused = (failure: Failure) => ({ ...failure, activeProducers: [] });
+	if (!exchange.allows("topic", name)) return refused(failed("TOPIC_AUTHORIZATION_FAILED"));
 	if (!isTopicName(name)) return refused(failed("INVALID_TOPIC_EXCEPTION", name.slice(0, 100)));
 	const topic = catalogue.get(name);
 	if (topic === undefined) return refused(failed("UNKNOWN_TOPIC_OR_PARTITION", name));

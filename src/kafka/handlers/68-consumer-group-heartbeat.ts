@@ -11,6 +11,7 @@
  *   regular expressions.
  */
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
@@ -32,6 +33,8 @@ async function consumerGroupHeartbeat(
 	const { apiVersion, clientId, host } = exchange;
 	const { subscribedTopicNames, subscribedTopicRegex, topicPartitions, ...member } = request;
 	try {
+		checkAllowed(exchange, "group", member.groupId);
+		for (const name of subscribedTopicNames ?? []) checkAllowed(exchange, "topic", name);
 		const { assignment, ...answer } = await host.groups.consumerHeartbeat({
 			...member,
 			topicNames: subscribedTopicNames,

@@ -13,8 +13,9 @@ import type {
 	NamedPartitions,
 } from "../../groups/consumer/consumer-requests.ts";
 import { CODES } from "../../protocol/codes.ts";
+import { checkAllowed } from "../access.ts";
 import { serveApi } from "../api.ts";
-import { GROUP_OPERATIONS, OPERATIONS_UNASKED } from "../authorized-operations.ts";
+import { OPERATIONS_UNASKED, operationsOn } from "../authorized-operations.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
 import {
@@ -35,17 +36,26 @@ function consumerGroupDescribe(
 	{ groupIds, includeAuthorizedOperations }: ConsumerGroupDescribeRequest,
 	exchange: Exchange,
 ): ConsumerGroupDescribeResponse {
-	const operations = includeAuthorizedOperations ? GROUP_OPERATIONS : OPERATIONS_UNASKED;
-	return { groups: groupIds.map((groupId) => describe(groupId, operations, exchange)) };
+	const describeOne = (groupId: string) => {
+		const operations = includeAuthorizedOperations
+			? operationsOn(exchange, "group", groupId)
+			: OPERATIONS_UNASKED;
+		return describe(groupId, operations, exchange);
+	};
+	return { groups: groupIds.map(describeOne) };
 }
 
 function describe(
 	groupId: string,
 	authorizedOperations: number,
-	{ host }: Exchange,
+	exchange: Exchange,
 ): DescribedGroup {
 	try {
-		const group = host.groups.describeConsumerGroup(groupId);
+		checkAllowed(exchange, "group", groupId);
+		const group = exchange.host.groups.describeConsumerGroup(groupId);
+		for (const { assigned, target } of group.members) {
+			for (const { topic } of [...assigned, ...target]) checkAllowed(exchange, "topic", topic);
+		}
 		return {
 			errorCode: CODES.NONE.code,
 			groupId,
@@ -58,10 +68,12 @@ function describe(
 		};
 	} catch (error) {
 		const errorCode = groupCode(error);
-		const isMissing = errorCode === CODES.GROUP_ID_NOT_FOUND.code;
+		const isTold =
+			errorCode === CODES.GROUP_ID_NOT_FOUND.code ||
+			errorCode === CODES.TOPIC_AUTHORIZATION_FAILED.code;
 		return {
 			errorCode,
-			errorMessage: isMissing ? kafkaFailure(error).errorMessage : null,
+			errorMessage: isTold ? kafkaFailure(error).errorMessage : null,
 			groupId,
 			groupState: "",
 			groupEpoch: 0,

@@ -11,6 +11,7 @@
  * - v1: any types, all where none is named (KIP-1142).
  */
 import { CODES } from "../../protocol/codes.ts";
+import { CLUSTER_NAME } from "../../security/acl.ts";
 import { serveApi } from "../api.ts";
 import { RESOURCE } from "../config-entries.ts";
 import type { Exchange } from "../exchange.ts";
@@ -29,8 +30,12 @@ export const listConfigResourcesApi = serveApi(LIST_CONFIG_RESOURCES, listConfig
 
 function listConfigResources(
 	{ resourceTypes }: ListConfigResourcesRequest,
-	{ apiVersion, host }: Exchange,
+	exchange: Exchange,
 ): ListConfigResourcesResponse {
+	const { apiVersion, host } = exchange;
+	if (!exchange.allows("cluster", CLUSTER_NAME)) {
+		return { errorCode: CODES.CLUSTER_AUTHORIZATION_FAILED.code, configResources: [] };
+	}
 	if (resourceTypes.some((type) => !TYPES.has(type))) {
 		return { errorCode: CODES.UNSUPPORTED_VERSION.code, configResources: [] };
 	}

@@ -15,7 +15,7 @@ import type { Topic } from "../../topics/catalogue.ts";
 import { isInternalTopic } from "../../topics/internal-topics.ts";
 import { isTopicName } from "../../topics/names.ts";
 import { serveApi } from "../api.ts";
-import { TOPIC_OPERATIONS } from "../authorized-operations.ts";
+import { operationsOn } from "../authorized-operations.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	DESCRIBE_TOPIC_PARTITIONS,
@@ -43,15 +43,18 @@ function describeTopicPartitions(
 	if (cursor !== null && !isWithin(cursor, named)) {
 		return { topics: named.map((name) => refused(name, CODES.INVALID_REQUEST.code)) };
 	}
-	const names = named.length > 0 ? named : exchange.host.catalogue.list().map(({ name }) => name);
 	let left = Math.max(1, Math.min(responsePartitionLimit, LIMITS.kafkaDescribedPartitionsMax));
 	const topics: ResponseTopic[] = [];
-	for (const name of names) {
+	for (const name of named.length > 0 ? named : visibleTopics(exchange)) {
 		if (cursor !== null && name < cursor.topicName) continue;
 		if (left === 0) return { topics, nextCursor: { topicName: name, partitionIndex: 0 } };
+		if (!exchange.allows("topic", name)) {
+			topics.push(refused(name, CODES.TOPIC_AUTHORIZATION_FAILED.code));
+			continue;
+		}
 		const topic = exchange.host.catalogue.get(name);
 		if (topic === undefined) {
-			topics.push(missing(name));
+			topics.push(missing(name, exchange));
 			continue;
 		}
 		const from = cursor?.topicName === name ? cursor.partitionIndex : 0;
@@ -64,6 +67,12 @@ function describeTopicPartitions(
 	return { topics };
 }
 
+function visibleTopics(exchange: Exchange): string[] {
+	return exchange.host.catalogue
+		.list()
+		.flatMap(({ name }) => (exchange.allows("topic", name) ? [name] : []));
+}
+
 /** Whether a cursor points into what the request asks for. */
 function isWithin(
 	{ topicName, partitionIndex }: NonNullable<DescribeTopicPartitionsRequest["cursor"]>,
@@ -72,8 +81,8 @@ function isWithin(
 	return partitionIndex >= 0 && (named.length === 0 || named.includes(topicName));
 }
 
-function describe(topic: Topic, from: number, to: number, { host }: Exchange): ResponseTopic {
-	const partitions = describePartitions(topic, from, to, host);
+function describe(topic: Topic, from: number, to: number, exchange: Exchange): ResponseTopic {
+	const partitions = describePartitions(topic, from, to, exchange.host);
 	return {
 		errorCode: CODES.NONE.code,
 		name: topic.name,
@@ -84,17 +93,17 @@ function describe(topic: Topic, from: number, to: number, { host }: Exchange): R
 			eligibleLeaderReplicas: [],
 			lastKnownElr: [],
 		})),
-		topicAuthorizedOperations: TOPIC_OPERATIONS,
+		topicAuthorizedOperations: operationsOn(exchange, "topic", topic.name),
 	};
 }
 
-function missing(name: string): ResponseTopic {
+function missing(name: string, exchange: Exchange): ResponseTopic {
 	const { INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_OR_PARTITION } = CODES;
 	const { code } = isTopicName(name) ? UNKNOWN_TOPIC_OR_PARTITION : INVALID_TOPIC_EXCEPTION;
 	return {
 		...refused(name, code),
 		isInternal: isInternalTopic(name),
-		topicAuthorizedOperations: TOPIC_OPERATIONS,
+		topicAuthorizedOperations: operationsOn(exchange, "topic", name),
 	};
 }
 

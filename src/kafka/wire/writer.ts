@@ -51,11 +51,14 @@ export class KafkaWriter {
 	/** Where what is being written begins. */
 	private origin = 0;
 	private position = 0;
+	/** Error codes of what is being written, but for those that say that there is none. */
+	readonly errors: number[] = [];
 	private insertions: Insertion[] = [];
 	private insertedBytes = 0;
 
 	/** Begins bytes without a frame around them. */
 	start(): this {
+		this.errors.length = 0;
 		this.insertions = [];
 		this.insertedBytes = 0;
 		this.position = this.origin;
@@ -106,6 +109,12 @@ export class KafkaWriter {
 		const at = this.take(2);
 		this.view.setInt16(at, value);
 		return this;
+	}
+
+	/** An int16 that says what is wrong; 0: nothing. */
+	errorCode(value: number): this {
+		if (value !== 0) this.errors.push(value);
+		return this.int16(value);
 	}
 
 	uint16(value: number): this {

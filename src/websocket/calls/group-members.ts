@@ -1,4 +1,8 @@
 /** groups.join, .acknowledge, .progress, .commit, .committed, .leave */
+
+import { mayUse, refuse } from "../../calls/access.ts";
+import { Arguments, boundedInteger, invalid, isMap } from "../../calls/arguments.ts";
+import type { AnswerMap } from "../../calls/caller.ts";
 import { asMillraceError, MillraceError } from "../../errors.ts";
 import { type Assignment, assignmentFrom } from "../../groups/consumer/assignment.ts";
 import { isNameTooLong } from "../../groups/names.ts";
@@ -12,9 +16,8 @@ import {
 import { LIMITS } from "../../limits.ts";
 import type { CallAnswer } from "../../protocol/calls.ts";
 import type { DecodedMap, DecodedValue } from "../../protocol/reader.ts";
-import { Arguments, boundedInteger, invalid, isMap } from "../arguments.ts";
+import { ACL_OPERATION } from "../../security/acl.ts";
 import type { Membership, MembershipTerms } from "../membership.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 
 const INT32_MAX = 2_147_483_647;
@@ -26,11 +29,19 @@ export async function joinGroup(session: Session, parameters: Arguments): Promis
 	const terms = termsOf(session, parameters);
 	try {
 		const { memberId, isResumed } = await session.memberships.join(terms);
+		await checkAdmitted(session, terms.groupId, memberId);
 		return { member_id: memberId, resumed: isResumed } satisfies CallAnswer<"groups.join">;
 	} catch (error) {
 		if (asMillraceError(error).code !== "GROUP_ID_NOT_FOUND") throw error;
 		throw notToJoin(terms.groupId, error);
 	}
+}
+
+/** Rejects with GROUP_AUTHORIZATION_FAILED where the rules have changed during the join. */
+async function checkAdmitted(session: Session, groupId: string, memberId: string): Promise<void> {
+	if (mayUse(session, "group", ACL_OPERATION.read, groupId)) return;
+	await session.memberships.leave(groupId, memberId, false);
+	refuse("group", groupId);
 }
 
 function notToJoin(groupId: string, cause: unknown): MillraceError {

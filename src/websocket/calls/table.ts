@@ -1,12 +1,9 @@
-/**
- * Every call of operation 7, by name. A call takes what it needs out of `parameters` and answers
- * with a map.
- */
+/** Every call of operation 7, by name. */
+import type { Arguments } from "../../calls/arguments.ts";
+import type { AnswerMap } from "../../calls/caller.ts";
+import { type MemberCallName, SHARED_CALLS } from "../../calls/table.ts";
 import type { CallName } from "../../protocol/calls.ts";
-import type { Arguments } from "../arguments.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
-import { describeCluster } from "./cluster.ts";
 import {
 	acknowledgeRevocation,
 	commitOffsets,
@@ -15,42 +12,27 @@ import {
 	leaveGroup,
 	tellProgress,
 } from "./group-members.ts";
-import { deleteGroup, describeGroup, listGroups, resetGroupOffsets } from "./groups.ts";
-import { describeOffsets, listOffsets } from "./offsets.ts";
-import {
-	addPartitions,
-	alterTopic,
-	createTopic,
-	deleteTopic,
-	describeTopic,
-	listTopics,
-} from "./topics.ts";
-import { verifyPartition, verifyStatus } from "./verify.ts";
 
-export type Call = (session: Session, parameters: Arguments) => AnswerMap | Promise<AnswerMap>;
+export type SessionCall = (
+	session: Session,
+	parameters: Arguments,
+) => AnswerMap | Promise<AnswerMap>;
 
-const BY_NAME: Record<CallName, Call> = {
-	"topics.create": createTopic,
-	"topics.list": listTopics,
-	"topics.describe": describeTopic,
-	"topics.alter": alterTopic,
-	"topics.add_partitions": addPartitions,
-	"topics.delete": deleteTopic,
-	"offsets.list": listOffsets,
-	"offsets.describe": describeOffsets,
-	"groups.list": listGroups,
-	"groups.describe": describeGroup,
-	"groups.reset_offsets": resetGroupOffsets,
-	"groups.delete": deleteGroup,
+const MEMBER_CALLS: Readonly<Record<MemberCallName, SessionCall>> = {
 	"groups.join": joinGroup,
 	"groups.acknowledge": acknowledgeRevocation,
 	"groups.progress": tellProgress,
 	"groups.commit": commitOffsets,
 	"groups.committed": committedOffsets,
 	"groups.leave": leaveGroup,
-	"cluster.describe": describeCluster,
-	"verify.partition": verifyPartition,
-	"verify.status": verifyStatus,
 };
 
-export const CALLS: ReadonlyMap<string, Call> = new Map(Object.entries(BY_NAME));
+const BY_NAME: Readonly<Record<CallName, SessionCall>> = { ...SHARED_CALLS, ...MEMBER_CALLS };
+
+/** The call of this name; undefined: there is none. */
+export function callOf(
+	name: string,
+): { readonly name: CallName; readonly answer: SessionCall } | undefined {
+	if (!Object.hasOwn(BY_NAME, name)) return undefined;
+	return { name: name as CallName, answer: BY_NAME[name as CallName] };
+}

@@ -1,13 +1,14 @@
 /**
- * 8 auth: `[8, id, {scheme, ...}]` -> `[128, id, {auth_expires_ms?}]`. Wrong credentials end the
- * connection.
+ * 8 auth: `[8, id, {scheme, ...}]` -> `[128, id, {auth_expires_ms?}]`. The client stays who it is.
+ * Wrong credentials end the connection.
  */
+
+import { isMap } from "../../calls/arguments.ts";
+import type { AnswerMap } from "../../calls/caller.ts";
 import { asMillraceError } from "../../errors.ts";
 import { CLOSE_CODES } from "../../protocol/close-codes.ts";
 import type { DecodedMap } from "../../protocol/reader.ts";
-import { isMap } from "../arguments.ts";
 import type { Fields } from "../fields.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 
 export function auth(session: Session, fields: Fields): Promise<AnswerMap> {
@@ -17,12 +18,17 @@ export function auth(session: Session, fields: Fields): Promise<AnswerMap> {
 }
 
 async function renew(session: Session, credentials: DecodedMap | undefined): Promise<AnswerMap> {
+	const { host, peer } = session;
+	// Side by side they would be guesses that wait no longer than one.
+	session.beginRenewal();
 	try {
-		const authenticated = await session.host.authenticate(credentials);
+		const authenticated = await host.authenticate(credentials, peer, { stays: peer.principal });
 		session.renew(authenticated);
 		return { auth_expires_ms: authenticated.expiresMs };
 	} catch (error) {
 		setImmediate(() => session.close(CLOSE_CODES.NOT_AUTHENTICATED));
 		throw asMillraceError(error);
+	} finally {
+		session.endRenewal();
 	}
 }

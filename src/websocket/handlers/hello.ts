@@ -3,14 +3,15 @@
  * producer, limits}]`. First frame of a connection, once. Hands out a producer identity, or takes
  * the one that is carried on.
  */
+
+import { Arguments, invalid } from "../../calls/arguments.ts";
+import type { AnswerMap } from "../../calls/caller.ts";
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
 import type { ConnectionLimits, ProducerIdentity } from "../../protocol/frames.ts";
 import { FEATURES } from "../../protocol/operations.ts";
 import type { DecodedMap } from "../../protocol/reader.ts";
-import { Arguments, invalid } from "../arguments.ts";
 import type { Fields } from "../fields.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 
 const PRODUCER_EPOCH_MAX = 32_767;
@@ -44,7 +45,8 @@ async function greet(
 	known: ProducerIdentity | undefined,
 ): Promise<AnswerMap> {
 	const { host } = session;
-	const authenticated = await host.authenticate(credentials);
+	const cookieToken = session.takeCookieToken();
+	const authenticated = await host.authenticate(credentials, session.peer, { cookieToken });
 	if (known !== undefined && !host.producerIds.wasHandedOut(known.id)) {
 		throw new MillraceError("UNKNOWN_PRODUCER_ID", `${known.id} was never handed out here`);
 	}

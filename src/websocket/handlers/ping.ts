@@ -1,6 +1,7 @@
 /** 9 ping: `[9, id]` -> `[128, id, {time_ms}]`. */
+
+import type { AnswerMap } from "../../calls/caller.ts";
 import type { Fields } from "../fields.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 
 export function ping(session: Session, fields: Fields): AnswerMap {

@@ -5,16 +5,29 @@
  * The core takes the frame apart and stores it; here it is only decided where each entry may go.
  * Entries and results are rows of the core's plan: nothing here looks at a record.
  */
+
+import { mayUseTopic } from "../../calls/access.ts";
+import { auditRefusal } from "../../calls/audited.ts";
+import type { Caller } from "../../calls/caller.ts";
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
+import { recordCountOf } from "../../monitoring/topic-traffic.ts";
 import { CODES } from "../../protocol/codes.ts";
-import { ACK, OPERATION, PARTITION_BY_KEY, SEQUENCE_NONE } from "../../protocol/operations.ts";
-import type { FrameWriter } from "../../protocol/writer.ts";
+import {
+	ACK,
+	BODY_FORMAT,
+	OPERATION,
+	PARTITION_BY_KEY,
+	SEQUENCE_NONE,
+} from "../../protocol/operations.ts";
 import {
 	PLAN_APPEND_TIME_MS,
 	PLAN_BASE_OFFSET,
 	PLAN_BASE_SEQUENCE,
+	PLAN_BODY_BYTES,
+	PLAN_BODY_START,
 	PLAN_CODE,
+	PLAN_FORMAT,
 	PLAN_PARTITION,
 	PLAN_RECORD_COUNT,
 	PLAN_RESULT_PARTITION,
@@ -26,16 +39,25 @@ import {
 	PLAN_TOPIC_START,
 	SPREAD_STRIDE,
 } from "../../storage/layout.ts";
-import { SPREAD_ROWS_MAX } from "../../storage/storage.ts";
+import { SPREAD_ROWS_MAX, type Storage, type TopicHandle } from "../../storage/storage.ts";
 import { isInternalTopic } from "../../topics/internal-topics.ts";
+import type { LiveTopic } from "../../topics/live-topics.ts";
 import { isTopicName } from "../../topics/names.ts";
-import type { LiveTopic } from "../live-topics.ts";
 import type { Session } from "../session.ts";
-import type { SessionStorage } from "../session-host.ts";
+import type { SessionHost } from "../session-host.ts";
 
-/** Answers now, or when the core says that the records are as durable as was asked. */
-export function produce(session: Session, id: number, frame: Uint8Array): void {
-	const { storage, writer } = session.host;
+/**
+ * Answers now, or when the core says that the records are as durable as was asked; `isLate`: not
+ * before the client has waited as it was told to.
+ */
+export function produce(
+	session: Session,
+	id: number,
+	frame: Uint8Array,
+	startedMs: number,
+	isLate: boolean,
+): void {
+	const { storage } = session.host;
 	const { ack, entryCount } = storage.decodeProduce(frame);
 	if (entryCount === 0)
 		throw new MillraceError("INVALID_REQUEST", "a produce frame without entries");
@@ -43,35 +65,74 @@ export function produce(session: Session, id: number, frame: Uint8Array): void {
 	let partsLeft = SPREAD_ROWS_MAX;
 	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
 		const topic = topicOf(session, plan, row, frame);
-		plan[row + PLAN_CODE] = admit(topic, plan, row);
+		plan[row + PLAN_CODE] = admit(session, topic, plan, row);
 		if (plan[row + PLAN_CODE] !== CODES.NONE.code) continue;
 		partsLeft -= partsMost(topic as LiveTopic, plan, row);
 		if (partsLeft < 0) plan[row + PLAN_CODE] = CODES.LIMIT_EXCEEDED.code;
 	}
-	const { producer, number } = session;
-	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch, number);
+	const { producer, id: connectionId } = session;
+	const token = storage.append(frame, entryCount, ack, producer.id, producer.epoch, connectionId);
+	countRecords(session, frame, entryCount);
 	if (ack === ACK.none) {
+		session.count(OPERATION.produce, startedMs);
 		if (token !== 0 && storage.isElsewhere) holdUnanswered(session, token, frame.length);
+		else if (isLate) holdThrottled(session, null, frame.length, () => undefined);
 		return;
 	}
 	if (token === 0) {
-		session.send(writeAnswer(writer, id, storage, entryCount));
+		session.count(OPERATION.produce, startedMs);
+		const answer = writeAnswer(session, id, entryCount);
+		if (isLate) holdThrottled(session, id, frame.length, sending(session, answer.slice()));
+		else session.send(answer);
 		return;
 	}
 	// The plan is used again by the next frame, so the answer is made now and kept, unless another
 	// thread still has to fill the plan in.
 	const { isElsewhere } = storage;
-	const kept = isElsewhere ? null : writeAnswer(writer, id, storage, entryCount).slice();
+	const kept = isElsewhere ? null : writeAnswer(session, id, entryCount).slice();
 	const bytes = frame.length;
 	session.await(id, bytes);
 	storage.onToken(token, (code) => {
 		const isWaitedFor = session.settle(id, bytes);
 		session.guard(() => {
 			if (isElsewhere) storage.takeAppended(token);
+			const error = code === CODES.NONE.code ? undefined : MillraceError.fromNumber(code);
+			session.count(OPERATION.produce, startedMs, error);
 			if (!isWaitedFor) return;
-			if (code !== CODES.NONE.code) session.fail(id, MillraceError.fromNumber(code));
-			else session.send(kept ?? writeAnswer(writer, id, storage, entryCount));
+			if (error !== undefined) session.fail(id, error);
+			else if (isLate) {
+				const answer = kept ?? writeAnswer(session, id, entryCount).slice();
+				holdThrottled(session, id, bytes, sending(session, answer));
+			} else session.send(kept ?? writeAnswer(session, id, entryCount));
 		});
+	});
+}
+
+/** Counts the records of entries that are not refused by now, while the frame is there. */
+export function countRecords(
+	{ host }: { readonly host: Pick<SessionHost, "traffic"> & { storage: Pick<Storage, "plan"> } },
+	frame: Uint8Array,
+	entryCount: number,
+): void {
+	const { plan } = host.storage;
+	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
+		if (plan[row + PLAN_CODE] !== CODES.NONE.code) continue;
+		const isBatch = plan[row + PLAN_FORMAT] === BODY_FORMAT.batch;
+		const records = isBatch
+			? recordCountOf(frame, plan[row + PLAN_BODY_START])
+			: (plan[row + PLAN_RECORD_COUNT] as number);
+		const topic = plan[row + PLAN_TOPIC_HANDLE] as TopicHandle;
+		host.traffic.received(topic, records, plan[row + PLAN_BODY_BYTES] as number);
+	}
+}
+
+const sending = (session: Session, answer: Uint8Array) => () => session.send(answer);
+
+/** Counts a frame as in flight until the client has waited as it was told to, then does `work`. */
+function holdThrottled(session: Session, id: number | null, bytes: number, work: () => void): void {
+	session.await(id, bytes);
+	session.whenNotThrottled(() => {
+		if (session.settle(id, bytes)) work();
 	});
 }
 
@@ -100,12 +161,20 @@ function topicOf(
 }
 
 /** Puts the topic's handle into the entry's row, or returns the code that refuses the entry. */
-function admit(topic: LiveTopic | undefined, plan: Float64Array, row: number): number {
+export function admit(
+	caller: Caller,
+	topic: LiveTopic | undefined,
+	plan: Float64Array,
+	row: number,
+): number {
 	// What the answer says of an entry that fails; the core puts the true one where it stores.
 	plan[row + PLAN_RESULT_PARTITION] = plan[row + PLAN_PARTITION] as number;
 	if (topic === undefined) return plan[row + PLAN_CODE] as number;
 	if (topic.isDeleted) return CODES.TOPIC_DELETED.code;
 	const { handle, name, partitions } = topic.current;
+	if (!mayUseTopic(caller, OPERATION.produce, name)) {
+		return CODES.TOPIC_AUTHORIZATION_FAILED.code;
+	}
 	if (isInternalTopic(name)) return CODES.INVALID_TOPIC_EXCEPTION.code;
 	const partition = plan[row + PLAN_PARTITION] as number;
 	if (partition === PARTITION_BY_KEY) {
@@ -138,20 +207,20 @@ function findByName(
 	// Names are ASCII; anything else finds nothing.
 	const name = Buffer.from(frame.buffer, start, bytes).toString("latin1");
 	const topic = session.host.topics.find(name);
-	if (topic === undefined) {
-		const { INVALID_TOPIC_EXCEPTION, UNKNOWN_TOPIC_OR_PARTITION } = CODES;
-		const code = isTopicName(name) ? UNKNOWN_TOPIC_OR_PARTITION : INVALID_TOPIC_EXCEPTION;
-		plan[row + PLAN_CODE] = code.code;
-	}
+	if (topic === undefined) plan[row + PLAN_CODE] = missing(session, name);
 	return topic;
 }
 
-function writeAnswer(
-	writer: FrameWriter,
-	id: number,
-	storage: SessionStorage,
-	entryCount: number,
-): Uint8Array {
+/** The code for a topic that is not there; who may not write to it is not told so. */
+function missing(session: Session, name: string): number {
+	const { INVALID_TOPIC_EXCEPTION, TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION } = CODES;
+	if (!isTopicName(name)) return INVALID_TOPIC_EXCEPTION.code;
+	const isAllowed = mayUseTopic(session, OPERATION.produce, name);
+	return (isAllowed ? UNKNOWN_TOPIC_OR_PARTITION : TOPIC_AUTHORIZATION_FAILED).code;
+}
+
+function writeAnswer(session: Session, id: number, entryCount: number): Uint8Array {
+	const { requests, storage, writer } = session.host;
 	const { plan, spread } = storage;
 	writer.reset().array(4).integer(OPERATION.produced).integer(id).integer(storage.reached);
 	writer.array(entryCount);
@@ -159,6 +228,10 @@ function writeAnswer(
 	for (let row = 0; row < entryCount * PLAN_STRIDE; row += PLAN_STRIDE) {
 		const spreadCount = plan[row + PLAN_SPREAD] as number;
 		const code = plan[row + PLAN_CODE] as number;
+		if (code !== CODES.NONE.code) {
+			requests.failed(OPERATION.produce, code);
+			auditRefusal(session, OPERATION.produce, code);
+		}
 		writer.array(spreadCount > 0 ? 5 : 4).integer(code);
 		writer.integer(plan[row + PLAN_RESULT_PARTITION] as number);
 		writer.integer(plan[row + PLAN_BASE_OFFSET] as number);

@@ -7,15 +7,18 @@
  * The subscription exists from the moment the frame is read, so that credit which is on its way
  * counts.
  */
+
+import { checkTopic } from "../../calls/access.ts";
+import { Arguments, boundedInteger, invalid, isMap } from "../../calls/arguments.ts";
+import type { AnswerMap } from "../../calls/caller.ts";
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
+import { OPERATION } from "../../protocol/operations.ts";
 import type { DecodedMap, DecodedValue } from "../../protocol/reader.ts";
-import { Arguments, boundedInteger, invalid, isMap } from "../arguments.ts";
+import { checkPartition } from "../../topics/live-topics.ts";
 import type { Fields } from "../fields.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 import { Subscription, type SubscriptionTarget } from "../subscription.ts";
-import { checkPartition } from "../topic-aliases.ts";
 
 type Start = number | "earliest" | "latest" | { readonly timestampMs: number };
 
@@ -32,6 +35,7 @@ export function subscribe(session: Session, fields: Fields): AnswerMap | Promise
 	if (session.subscriptions.size >= LIMITS.subscriptionsMax) {
 		throw new MillraceError("LIMIT_EXCEEDED", "subscriptions_max");
 	}
+	checkTopic(session, OPERATION.subscribe, nameOrAlias);
 	const topic = session.aliases.existing(nameOrAlias);
 	checkPartition(topic, partition);
 	const start = readStart(startValue);
@@ -43,7 +47,7 @@ export function subscribe(session: Session, fields: Fields): AnswerMap | Promise
 		subscription.addCredit(...credit);
 		return answer;
 	}
-	session.subscriptions.set(sub, subscription);
+	session.subscriptions.add(subscription);
 	subscription.addCredit(...credit);
 	return beginAtTime(session, subscription, start.timestampMs);
 }
@@ -77,7 +81,7 @@ function begin(
 		target.partition,
 	);
 	const offset = resolveStart(target, start, logStart, highWatermark);
-	session.subscriptions.set(target.sub, subscription);
+	session.subscriptions.add(subscription);
 	subscription.start(offset);
 	return { offset, log_start: logStart, high_watermark: highWatermark };
 }

@@ -2,9 +2,10 @@
  * Every operation that is answered with a map, by number. Two are elsewhere: produce (hot, its own
  * answer) and credit (no answer).
  */
+
+import type { AnswerMap } from "../../calls/caller.ts";
 import { OPERATION } from "../../protocol/operations.ts";
 import type { Fields } from "../fields.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 import { auth } from "./auth.ts";
 import { call } from "./call.ts";

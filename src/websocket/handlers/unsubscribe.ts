@@ -1,7 +1,8 @@
 /** 6 unsubscribe: `[6, id, sub]` -> `[128, id, {}]`. Nothing for `sub` follows the answer. */
+
+import type { AnswerMap } from "../../calls/caller.ts";
 import { MillraceError } from "../../errors.ts";
 import type { Fields } from "../fields.ts";
-import type { AnswerMap } from "../outgoing.ts";
 import type { Session } from "../session.ts";
 
 export function unsubscribe(session: Session, fields: Fields): AnswerMap {

@@ -1,17 +1,34 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+	mkdirSync,
+	mkdtempSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	utimesSync,
+	writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { checkClock, checkMemory } from "../../../src/cli/doctor/data.ts";
+import { describe, expect, test } from "vitest";
+
+import { checkClock, checkMemory, memoryLimitBytes } from "../../../src/cli/doctor/data.ts";
 import { describeChecks } from "../../../src/cli/doctor/doctor.ts";
-import { checkPort } from "../../../src/cli/doctor/machine.ts";
+import { checkOvercommit, checkPort } from "../../../src/cli/doctor/machine.ts";
+import { checkExposure } from "../../../src/cli/doctor/security.ts";
 import {
 	checkStorage,
 	describeFileSystem,
 	describeFlush,
+	describeInodes,
+	describeRefusal,
 	describeSpace,
 } from "../../../src/cli/doctor/storage.ts";
+import { checkTls } from "../../../src/cli/doctor/tls.ts";
+import { resolveConfig } from "../../../src/config/load.ts";
+import { temporaryDirectory } from "../../broker-process.ts";
+import { CertificateAuthority } from "../../certificates.ts";
+import { hasOpenssl, MISSING_OPENSSL } from "../../optional-parts.ts";
 
 test("what is wrong comes with the next step", () => {
 	const text = describeChecks([
@@ -60,6 +77,7 @@ test("probing a data directory that does not exist yet leaves nothing behind", a
 		expect(checks.map(({ name }) => name)).toEqual([
 			"file system",
 			"free space",
+			"free inodes",
 			"data directory",
 			"fallocate",
 			"flush latency",
@@ -82,6 +100,8 @@ test("a port in use is told with the flag that chooses another", async () => {
 	server.close();
 	expect(check.status).toBe("warn");
 	expect(check.next).toContain("--websocket");
+	if (process.platform === "linux")
+		expect(check.next).toMatch(new RegExp(`^pid ${process.pid} \\(`));
 	const free = await checkPort("websocket port", "--websocket", { host: "127.0.0.1", port: 0 });
 	expect(free.status).toBe("ok");
 });
@@ -89,14 +109,20 @@ test("a port in use is told with the flag that chooses another", async () => {
 test("a clock behind the newest segment is told, and one that is right passes", () => {
 	const dataDir = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
 	try {
-		expect(checkClock(dataDir, 0)).toMatchObject({ status: "ok" });
+		const nowMs = Date.parse("2026-06-01");
+		const nowS = nowMs / 1_000;
+		expect(checkClock(dataDir, nowMs)).toMatchObject({ status: "ok" });
+		expect(checkClock(dataDir, 0)).toMatchObject({
+			status: "fail",
+			found: expect.stringContaining("1970"),
+		});
 		const partition = join(dataDir, "logs", "01890a5d-ac96-774b-bcce-b302099a8057", "0");
 		mkdirSync(partition, { recursive: true });
 		const segment = join(partition, "00000000000000000000.log");
 		writeFileSync(segment, "records");
-		utimesSync(segment, 2_000, 2_000);
-		expect(checkClock(dataDir, 2_000_000)).toMatchObject({ status: "ok" });
-		expect(checkClock(dataDir, 1_900_000)).toMatchObject({
+		utimesSync(segment, nowS, nowS);
+		expect(checkClock(dataDir, nowMs)).toMatchObject({ status: "ok" });
+		expect(checkClock(dataDir, nowMs - 100_000)).toMatchObject({
 			status: "warn",
 			found: "the newest segment was written 100 s in the future",
 			next: expect.stringContaining("NTP"),
@@ -119,4 +145,125 @@ test("the memory of a running broker is its own, without page cache", async () =
 	} finally {
 		rmSync(dataDir, { recursive: true });
 	}
+});
+
+test("who can reach the broker is told, and what they can do there", () => {
+	const check = (flags: Record<string, string>) => checkExposure(resolveConfig({ flags }).config);
+	expect(check({})).toMatchObject({ status: "ok" });
+	const open = check({ kafka: "0.0.0.0:9092", "allow-anonymous-remote": "true" });
+	expect(open).toMatchObject({ status: "warn", found: expect.stringContaining("kafka 0.0.0.0") });
+	const asked = { websocket: "0.0.0.0:4600", "websocket-security-protocol": "SASL_PLAINTEXT" };
+	expect(check(asked).found).toContain("can be read on the way to websocket 0.0.0.0:4600");
+	const secured = { ...asked, "websocket-security-protocol": "SASL_SSL" };
+	expect(check(secured)).toMatchObject({ status: "ok" });
+});
+
+describe("a data directory that cannot be written to is told by its true cause", () => {
+	test("a file in its place", async () => {
+		const file = join(temporaryDirectory(), "data");
+		writeFileSync(file, "");
+		for (const path of [file, join(file, "deeper")]) {
+			const [check] = await checkStorage(path);
+			expect(check).toMatchObject({
+				status: "fail",
+				next: expect.stringMatching(/a file of that/),
+			});
+		}
+	});
+
+	test.each([
+		["ENOSPC", /free space or inodes/],
+		["EDQUOT", /quota/],
+		["EROFS", /read-only/],
+		["EACCES", /chown/],
+		["EIO", /what the system says/],
+	])("%s", async (code, next) => {
+		const directory = temporaryDirectory();
+		const refused = Object.assign(new Error(`${code}: mkdtemp`), { code });
+		const check = await describeRefusal(directory, refused);
+		expect(check).toMatchObject({ status: "fail", next: expect.stringMatching(next) });
+		if (code === "EACCES") expect(check.found).toContain(`belongs to user ${process.getuid?.()}`);
+	});
+});
+
+test("a disk without inodes is told", () => {
+	expect(describeInodes(0, 0)).toMatchObject({ status: "ok" });
+	expect(describeInodes(1_000_000, 500_000)).toMatchObject({ status: "ok" });
+	expect(describeInodes(1_000_000, 500)).toMatchObject({ status: "warn" });
+	expect(describeInodes(1_000_000, 0)).toMatchObject({ status: "fail", found: "0 of 1000000" });
+});
+
+test("a kernel that promises no more memory than there is is told", async () => {
+	const file = join(temporaryDirectory(), "overcommit_memory");
+	writeFileSync(file, "0\n");
+	expect(await checkOvercommit(file)).toMatchObject({ status: "ok" });
+	writeFileSync(file, "2\n");
+	expect(await checkOvercommit(file)).toMatchObject({ status: "warn" });
+	expect(await checkOvercommit(`${file}.gone`)).toMatchObject({ status: "ok" });
+});
+
+test("the least memory limit of all control groups around the process counts", async () => {
+	const root = temporaryDirectory();
+	const membership = join(root, "cgroup");
+	writeFileSync(membership, "0::/system.slice/millrace.service\n");
+	mkdirSync(join(root, "system.slice", "millrace.service"), { recursive: true });
+	expect(await memoryLimitBytes(root, membership)).toBeUndefined();
+	writeFileSync(join(root, "system.slice", "millrace.service", "memory.max"), "max\n");
+	writeFileSync(join(root, "system.slice", "memory.max"), "268435456\n");
+	expect(await memoryLimitBytes(root, membership)).toBe(268_435_456);
+
+	writeFileSync(membership, "9:memory:/docker\n");
+	mkdirSync(join(root, "memory", "docker"), { recursive: true });
+	const file = join(root, "memory", "docker", "memory.limit_in_bytes");
+	writeFileSync(file, "9223372036854771712\n");
+	expect(await memoryLimitBytes(root, membership)).toBeUndefined();
+	writeFileSync(file, "134217728\n");
+	expect(await memoryLimitBytes(root, membership)).toBe(134_217_728);
+});
+
+describe("TLS files", () => {
+	const NONE = {
+		sslKeyPasswordFile: "",
+		sslTruststoreLocation: "",
+		sslClientAuth: "none",
+		kafkaSecurityProtocol: "PLAINTEXT",
+	} as const;
+
+	test("that are good, run out, are not yet valid or cannot be used", async (context) => {
+		if (!hasOpenssl()) context.skip(MISSING_OPENSSL);
+		const authority = new CertificateAuthority();
+		const { keystore, certificateFile } = authority.issue("/CN=localhost");
+		const check = (sslKeystoreLocation: string, atMs: number) =>
+			checkTls({ ...NONE, websocketSecurityProtocol: "SASL_SSL", sslKeystoreLocation }, atMs);
+		const dayMs = 86_400_000;
+		// Made for two days from now on.
+		expect(await check(keystore, Date.now())).toMatchObject([
+			{ status: "warn", found: expect.stringContaining("CN=localhost") },
+		]);
+		expect(await check(keystore, Date.now() + 3 * dayMs)).toMatchObject([{ status: "fail" }]);
+		expect(await check(keystore, Date.now() - dayMs)).toMatchObject([
+			{ status: "fail", next: expect.stringContaining("clock") },
+		]);
+		const other = authority.issue("/CN=other");
+		const mixed = join(authority.directory, "mixed.pem");
+		writeFileSync(
+			mixed,
+			readFileSync(other.keyFile, "utf8") + readFileSync(certificateFile, "utf8"),
+		);
+		expect(await check(mixed, Date.now())).toMatchObject([
+			{ status: "fail", found: expect.stringMatching(/mismatch/) },
+		]);
+		expect(await check(join(authority.directory, "gone.pem"), Date.now())).toMatchObject([
+			{ status: "fail", found: expect.stringContaining("ENOENT") },
+		]);
+	});
+
+	test("are nobody's business without TLS", async () => {
+		const options = {
+			...NONE,
+			websocketSecurityProtocol: "SASL_PLAINTEXT",
+			sslKeystoreLocation: "",
+		} as const;
+		expect(await checkTls(options, Date.now())).toEqual([]);
+	});
 });

@@ -1,8 +1,7 @@
 /** Topics, partitions, configuration and records, as administrators change them. */
-import { setTimeout as sleep } from "node:timers/promises";
-
 import { DEFAULT_OPTIONS } from "../../../src/topics/topic-defaults.ts";
 import type { Fields } from "../../kafka/client-codec.ts";
+import { pick } from "../../kafka/pick.ts";
 import { batch } from "./batches.ts";
 import { unknownTopic } from "./record-scenarios.ts";
 import { type Scenario, scenario } from "./scenario.ts";
@@ -35,10 +34,10 @@ const createScenarios: Scenario[] = [
 		name: "topics",
 		async run(session, version, id) {
 			const create = (label: string, topics: Fields[], more: Fields = {}) =>
-				session.ask("CreateTopics", version, { topics, timeoutMs: 10_000, ...more }, label);
+				session.ask("CreateTopics", version, { topics, timeoutMs: 120_000, ...more }, label);
 			// Kafka tells all configuration; what differs there is told of DescribeConfigs.
 			const createPlain = async (label: string, topic: Fields, more: Fields = {}) => {
-				const asked = { topics: [topic], timeoutMs: 10_000, ...more };
+				const asked = { topics: [topic], timeoutMs: 120_000, ...more };
 				const answer = await session.prepare("CreateTopics", version, asked);
 				const [first] = answer.topics as readonly Fields[];
 				const { configs, ...rest } = first as Fields;
@@ -87,7 +86,7 @@ const createScenarios: Scenario[] = [
 		async run(session, version, id) {
 			const create = (configs: Configs) => {
 				const topics = [topicRequest(`${id}-odd`, {}, configs)];
-				const asked = { topics, timeoutMs: 10_000, validateOnly: true };
+				const asked = { topics, timeoutMs: 120_000, validateOnly: true };
 				return session.ask("CreateTopics", version, asked, JSON.stringify(configs));
 			};
 			await create({ nonsense: "1" });
@@ -112,7 +111,7 @@ const createScenarios: Scenario[] = [
 			const create = (label: string, assignments: Fields[], more: Fields = {}) => {
 				const unset = { numPartitions: -1, replicationFactor: -1, assignments };
 				const topics = [topicRequest(`${id}-${label.replaceAll(" ", "-")}`, { ...unset, ...more })];
-				const asked = { topics, timeoutMs: 10_000, validateOnly: true };
+				const asked = { topics, timeoutMs: 120_000, validateOnly: true };
 				return session.ask("CreateTopics", version, asked, label);
 			};
 			const to = (partitionIndex: number, ...brokerIds: number[]) => ({
@@ -137,7 +136,7 @@ const createScenarios: Scenario[] = [
 			const remove = (label: string, names: string[]) => {
 				const topics = names.map((each) => ({ name: each, topicId: NIL_ID }));
 				const asked = version < 6 ? { topicNames: names } : { topics };
-				return session.ask("DeleteTopics", version, { ...asked, timeoutMs: 10_000 }, label);
+				return session.ask("DeleteTopics", version, { ...asked, timeoutMs: 120_000 }, label);
 			};
 			await remove("one", [name]);
 			await remove("again", [name]);
@@ -147,7 +146,7 @@ const createScenarios: Scenario[] = [
 			await remove("twice", [kept.name, kept.name]);
 			if (version < 6) return;
 			const removeById = (label: string, topic: Fields) =>
-				session.ask("DeleteTopics", version, { topics: [topic], timeoutMs: 10_000 }, label);
+				session.ask("DeleteTopics", version, { topics: [topic], timeoutMs: 120_000 }, label);
 			await removeById("an id that was", { name: null, topicId });
 			await removeById("an unknown id", { name: null, topicId: UNKNOWN_ID });
 			const other = await session.topic(`${id}-two`);
@@ -157,7 +156,7 @@ const createScenarios: Scenario[] = [
 			const { name: keptName, topicId: keptId } = kept;
 			const numbered = { name: null, topicId: keptId };
 			const named = { name: keptName, topicId: NIL_ID };
-			const removeAll = (label: string, topics: Fields[], timeoutMs = 10_000) =>
+			const removeAll = (label: string, topics: Fields[], timeoutMs = 120_000) =>
 				session.ask("DeleteTopics", version, { topics, timeoutMs }, label);
 			await removeAll("an id twice", [numbered, numbered]);
 			await removeAll("by name and by id", [named, numbered]);
@@ -171,7 +170,7 @@ const createScenarios: Scenario[] = [
 			const { name } = await session.topic(id, 2);
 			const grow = (label: string, topic: Fields, more: Fields = {}) => {
 				const topics = [{ name, count: 3, assignments: null, ...topic }];
-				const asked = { topics, timeoutMs: 10_000, validateOnly: false, ...more };
+				const asked = { topics, timeoutMs: 120_000, validateOnly: false, ...more };
 				return session.ask("CreatePartitions", version, asked, label);
 			};
 			await grow("only checked", {}, { validateOnly: true });
@@ -188,7 +187,7 @@ const createScenarios: Scenario[] = [
 			});
 			await grow("without the assignments", { count: 5, assignments: [] });
 			const twice = { name, count: 6, assignments: null };
-			const asked = { topics: [twice, twice], timeoutMs: 10_000, validateOnly: true };
+			const asked = { topics: [twice, twice], timeoutMs: 120_000, validateOnly: true };
 			await session.ask("CreatePartitions", version, asked, "twice");
 			await grow("without time", { count: 9 }, { timeoutMs: 0 });
 		},
@@ -201,7 +200,7 @@ const createScenarios: Scenario[] = [
 			await session.append(topic, [batch(["a", "b"]), batch(["c", "d", "e"])]);
 			const cut = (label: string, offset: number, name = topic.name, partitionIndex = 0) => {
 				const topics = [{ name, partitions: [{ partitionIndex, offset }] }];
-				return session.ask("DeleteRecords", version, { topics, timeoutMs: 10_000 }, label);
+				return session.ask("DeleteRecords", version, { topics, timeoutMs: 120_000 }, label);
 			};
 			await cut("in the middle of a batch", 3);
 			await cut("earlier than that", 1);
@@ -240,7 +239,7 @@ const describeConfigsScenarios: Scenario[] = [
 				const asked = { resources: [resource], includeSynonyms: true };
 				const answer = await session.prepare("DescribeConfigs", version, asked);
 				const results = (answer.results as readonly Fields[]).map(({ configs, ...rest }) => {
-					// Kafka can change many options while it runs, Millrace none.
+					// What can change while a broker runs differs.
 					const entries = configs as readonly Fields[];
 					return { ...rest, configs: entries.map(({ readOnly: _readOnly, ...entry }) => entry) };
 				});
@@ -350,8 +349,33 @@ export const DEFAULTS_OF_BOTH: Readonly<Record<string, string>> = {
 	"message.max.bytes": "1000000",
 };
 
-/** How long Kafka may take to show what it has changed, in milliseconds. */
-const SHOWN_MS_MAX = 400;
+/** Resources that a marker was put on, and how often. */
+const marked = new Map<string, number>();
+
+/**
+ * Resolves when the broker shows what it has changed: Kafka does so a while after it has answered,
+ * in the order of the changes, so another one is made, and seen.
+ */
+async function untilShown(
+	session: Session,
+	resourceType: number,
+	resourceName: string,
+	name: string,
+	first: number,
+): Promise<void> {
+	const count = (marked.get(resourceName) ?? 0) + 1;
+	marked.set(resourceName, count);
+	const value = `${first + count}`;
+	const configs = [{ name, configOperation: SET, value }];
+	const asked = { resources: [{ resourceType, resourceName, configs }], validateOnly: false };
+	await session.prepare("IncrementalAlterConfigs", 1, asked);
+	await session.untilDone(async () => {
+		const resources = [{ resourceType, resourceName, configurationKeys: [name] }];
+		const described = await session.prepare("DescribeConfigs", 4, { resources });
+		const shown = pick(described, "results", 0, "configs", 0)?.value;
+		return { errorCode: shown === value ? 0 : -1 };
+	});
+}
 
 /** Some settings of a topic as they are after an answer. */
 async function noteValues(
@@ -361,7 +385,9 @@ async function noteValues(
 	answer: Fields | null,
 ): Promise<void> {
 	const [outcome] = (answer?.responses ?? []) as readonly Fields[];
-	if (outcome?.errorCode === 0) await sleep(SHOWN_MS_MAX);
+	if (outcome?.errorCode === 0) {
+		await untilShown(session, TOPIC, name, "file.delete.delay.ms", 1_000_000);
+	}
 	const configurationKeys = ["retention.ms", "segment.bytes", "cleanup.policy"];
 	const resources = [{ resourceType: TOPIC, resourceName: name, configurationKeys }];
 	const described = await session.prepare("DescribeConfigs", 4, { resources });
@@ -504,7 +530,7 @@ const alterConfigsScenarios: Scenario[] = [
 				const resource = { resourceType: GROUP, resourceName: id, configs };
 				const asked = { resources: [resource], validateOnly: false, ...more };
 				await session.ask("IncrementalAlterConfigs", version, asked, label);
-				await sleep(SHOWN_MS_MAX);
+				await untilShown(session, GROUP, `${id}-marker`, timeout, 50_000);
 				await show(label);
 			};
 			await show("a new group");
@@ -608,7 +634,7 @@ const logScenarios: Scenario[] = [
 		async run(session, version, _, { name }) {
 			const elect = (label: string, topic: string, more: Fields = {}) => {
 				const topicPartitions = [{ topic, partitions: [0] }];
-				const asked = { topicPartitions, timeoutMs: 10_000, ...more };
+				const asked = { topicPartitions, timeoutMs: 120_000, ...more };
 				return session.ask("ElectLeaders", version, asked, label);
 			};
 			await elect("preferred", name);
@@ -631,7 +657,7 @@ const reassignmentScenarios: Scenario[] = [
 			const move = (
 				label: string,
 				replicas: number[] | null,
-				{ topic = name, partitionIndex = 0, timeoutMs = 10_000 } = {},
+				{ topic = name, partitionIndex = 0, timeoutMs = 120_000 } = {},
 			) => {
 				const topics = [{ name: topic, partitions: [{ partitionIndex, replicas }] }];
 				return session.ask("AlterPartitionReassignments", version, { topics, timeoutMs }, label);
@@ -654,7 +680,7 @@ const reassignmentScenarios: Scenario[] = [
 		prepare: (session) => session.topic("not-reassigned"),
 		async run(session, version, _, { name }) {
 			const list = (label: string, topics: Fields[] | null) =>
-				session.ask("ListPartitionReassignments", version, { topics, timeoutMs: 10_000 }, label);
+				session.ask("ListPartitionReassignments", version, { topics, timeoutMs: 120_000 }, label);
 			await list("all", null);
 			await list("one", [{ name, partitionIndexes: [0, 9] }]);
 			await list("unknown", [{ name: "unknown", partitionIndexes: [0] }]);

@@ -1,7 +1,10 @@
 /** Batches to produce: made once, so that both brokers get the same bytes. */
 import { gzipSync } from "node:zlib";
 
+import { type Bomb, CODEC } from "../../decompression-bombs.ts";
 import { type BatchLies, recordBatch, records } from "../../record-batch.ts";
+
+const GZIP = CODEC.gzip;
 
 const made = new Map<string, Uint8Array>();
 
@@ -24,8 +27,6 @@ export const batch = (values: readonly string[], lies: BatchLies = {}): Uint8Arr
 		),
 	);
 
-const GZIP = 1;
-
 /** The same compressed, or whatever is to stand there instead. */
 export const gzipBatch = (
 	values: readonly string[],
@@ -36,6 +37,19 @@ export const gzipBatch = (
 		const bytes = values.map((value) => Buffer.from(value));
 		const body = instead ?? gzipSync(records(bytes));
 		return recordBatch(bytes, { ...lies, attributes: GZIP, body });
+	});
+
+/** A batch that says of itself that it has one record, and has what is hostile in its place. */
+export const bombBatch = ({ codec, what, make }: Bomb): Uint8Array =>
+	once([codec, what], () =>
+		recordBatch([new Uint8Array(1)], { attributes: CODEC[codec], body: make() }),
+	);
+
+/** A batch of one record that is in order, and compresses well. */
+export const expandingBatch = (expandedBytes: number): Uint8Array =>
+	once(["expanding", expandedBytes], () => {
+		const body = gzipSync(records([new Uint8Array(expandedBytes)]));
+		return recordBatch([new Uint8Array(1)], { attributes: GZIP, body });
 	});
 
 /** A batch with a byte behind its last record. */

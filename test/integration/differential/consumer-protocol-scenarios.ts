@@ -14,7 +14,7 @@ const heartbeatOf = (groupId: string, memberId: string, topic: string): Fields =
 	groupId,
 	memberId,
 	memberEpoch: JOINING,
-	rebalanceTimeoutMs: 10_000,
+	rebalanceTimeoutMs: 60_000,
 	subscribedTopicNames: [topic],
 	topicPartitions: [],
 });

@@ -20,8 +20,8 @@ const subscription = (topic: string): Buffer =>
 function joinRequest(groupId: string, more: Fields = {}): Fields {
 	return {
 		groupId,
-		sessionTimeoutMs: 10_000,
-		rebalanceTimeoutMs: 10_000,
+		sessionTimeoutMs: 60_000,
+		rebalanceTimeoutMs: 60_000,
 		memberId: "",
 		groupInstanceId: null,
 		protocolType: "consumer",

@@ -32,8 +32,9 @@ export type CreateTopic = (
 ) => Promise<void>;
 
 const NIL_UUID = "00000000-0000-0000-0000-000000000000";
-const READY_MS_MAX = 60_000;
-const ANSWER_MS_MAX = 5_000;
+const READY_MS_MAX = 180_000;
+/** Both brokers answer or close: who does neither hangs. */
+const ANSWER_MS_MAX = 60_000;
 
 export class Session {
 	readonly answers: Answer[] = [];
@@ -160,7 +161,7 @@ export class Session {
 	async append(topic: TopicNames, batches: readonly Uint8Array[], index = 0): Promise<void> {
 		for (const records of batches) {
 			const topicData = [{ name: topic.name, partitionData: [{ index, records }] }];
-			const asked = { transactionalId: null, acks: -1, timeoutMs: 10_000, topicData };
+			const asked = { transactionalId: null, acks: -1, timeoutMs: 120_000, topicData };
 			const answer = await this.prepare("Produce", 9, asked);
 			const { errorCode } = pick(answer, "responses", 0, "partitionResponses", 0);
 			if (errorCode !== 0) throw new Error(`${topic.name} took no batch: error ${errorCode}`);

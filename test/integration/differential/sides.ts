@@ -59,7 +59,7 @@ export async function createKafkaTopic(
 	const topic = { name, numPartitions, replicationFactor: 1, assignments: [], configs: entries };
 	const { topics } = await session.prepare("CreateTopics", 5, {
 		topics: [topic],
-		timeoutMs: 10_000,
+		timeoutMs: 120_000,
 	});
 	const { errorCode } = (topics as readonly Fields[])[0] as Fields;
 	if (errorCode !== 0) throw new Error(`${name} was not created: error ${errorCode}`);

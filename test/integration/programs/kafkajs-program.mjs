@@ -14,6 +14,8 @@ const kafka = new Kafka({
 	clientId: "kafkajs-program",
 	brokers: [options.bootstrap],
 	logLevel: logLevel.NOTHING,
+	// A second by default, which a busy machine may take.
+	connectionTimeout: 30_000,
 	retry: { initialRetryTime: 50, retries: 20 },
 });
 
@@ -121,7 +123,7 @@ async function group() {
 		groupId: options.group,
 		sessionTimeout: options.sessionTimeoutMs,
 		heartbeatInterval: options.heartbeatMs,
-		rebalanceTimeout: 10_000,
+		rebalanceTimeout: 60_000,
 		maxWaitTimeInMs: 200,
 	});
 	let held = [];

@@ -31,8 +31,8 @@ describe("a topic that is not there", () => {
 	});
 
 	test("is told as gone to who looks right behind its deletion", async () => {
-		await used.ask("CreateTopics", 7, { topics: [newTopic("gone")], timeoutMs: 10_000 });
-		await used.ask("DeleteTopics", 5, { topicNames: ["gone"], timeoutMs: 10_000 });
+		await used.ask("CreateTopics", 7, { topics: [newTopic("gone")], timeoutMs: 60_000 });
+		await used.ask("DeleteTopics", 5, { topicNames: ["gone"], timeoutMs: 60_000 });
 		expect(await ask("gone", true, 1)).toMatchObject({ errorCode: 3, partitions: [] });
 	});
 });

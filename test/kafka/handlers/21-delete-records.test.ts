@@ -31,7 +31,7 @@ async function remove(
 	version = 2,
 ): Promise<readonly Fields[]> {
 	const partitions = offsets.map(([partitionIndex, offset]) => ({ partitionIndex, offset }));
-	const request = { topics: [{ name, partitions }], timeoutMs: 1_000 };
+	const request = { topics: [{ name, partitions }], timeoutMs: 60_000 };
 	const answer = await used.ask("DeleteRecords", version, request);
 	expect(answer.topics).toMatchObject([{ name }]);
 	return pick(answer, "topics", 0).partitions as unknown as readonly Fields[];

@@ -1,5 +1,6 @@
 /** Configurations are described over Kafka: of topics, of the broker, of groups. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { LOG_AREAS } from "../../../src/log-levels.ts";
 import type { Fields } from "../client-codec.ts";
 import { pick } from "../pick.ts";
 import { newTopic, settings, useBroker } from "../use-broker.ts";
@@ -121,7 +122,7 @@ describe("a topic's configuration", () => {
 });
 
 describe("the broker's configuration", () => {
-	test("tells options under Kafka's names, all read-only", async () => {
+	test("tells options under Kafka's names, and which can change", async () => {
 		const result = await describeOne(BROKER, "1", { includeSynonyms: true });
 		const configs = byName(result);
 		expect(configs.get("num.partitions")).toMatchObject({
@@ -147,7 +148,13 @@ describe("the broker's configuration", () => {
 		expect(configs.get("listeners")).toMatchObject({
 			value: `PLAINTEXT://127.0.0.1:${used.port}`,
 		});
-		expect([...configs.values()].every(({ readOnly }) => readOnly === true)).toBe(true);
+		const changeable = [...configs.values()].filter(({ readOnly }) => readOnly === false);
+		const names = changeable.map(({ name }) => name);
+		expect(names).toEqual(
+			expect.arrayContaining(["log.retention.hours", "log.retention.ms", "max.connections"]),
+		);
+		expect(names).not.toContain("num.partitions");
+		expect(names).not.toContain("broker.id");
 		expect([...configs.keys()]).toEqual([...configs.keys()].sort());
 	});
 
@@ -186,8 +193,20 @@ describe("other resources", () => {
 		expect(await describeOne(GROUP, "")).toMatchObject({ errorCode: 42, configs: [] });
 	});
 
-	test("the broker has no loggers, and no other broker either", async () => {
-		expect(await describeOne(LOGGER, "1")).toMatchObject({ errorCode: 0, configs: [] });
+	test("the broker has a logger for each area, and one for the others", async () => {
+		const { errorCode, configs } = await describeOne(LOGGER, "1");
+		expect(errorCode).toBe(0);
+		expect((configs as Fields[]).map(({ name }) => name)).toEqual(["root", ...LOG_AREAS]);
+		expect(configs).toContainEqual({
+			name: "kafka",
+			value: "OFF",
+			readOnly: false,
+			configSource: 6,
+			isSensitive: false,
+			synonyms: [],
+			configType: 0,
+			documentation: null,
+		});
 		expect(await describeOne(LOGGER, "2")).toMatchObject({ errorCode: 42 });
 		expect(await describeOne(LOGGER, "")).toMatchObject({ errorCode: 42 });
 	});

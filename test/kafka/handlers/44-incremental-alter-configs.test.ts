@@ -43,6 +43,15 @@ async function alter(
 	return answer.responses as readonly Fields[];
 }
 
+/** The levels of loggers, by name. */
+async function describeLevels(): Promise<Record<string, unknown>[]> {
+	const resources = [{ resourceType: LOGGER, resourceName: "1" }];
+	const { results } = await used.ask("DescribeConfigs", 4, { resources });
+	return (results as Fields[]).map(({ configs }) =>
+		Object.fromEntries((configs as Fields[]).map(({ name, value }) => [name, value])),
+	);
+}
+
 /** The code of a change of one resource. */
 async function codeOf(
 	resourceType: number,
@@ -173,9 +182,12 @@ describe("settings of a topic", () => {
 });
 
 describe("other resources", () => {
-	test.each(["1", ""])("the options of broker %j are read-only", async (name) => {
+	test.each(["1", ""])("what needs a restart cannot be set for broker %j", async (name) => {
 		expect(await codeOf(BROKER, name, ["num.partitions", SET, "3"])).toBe(42);
-		expect(await codeOf(BROKER, name, ["log.retention.ms", SET, "3"])).toBe(42);
+		expect(await codeOf(BROKER, name, ["log.level", SET, "debug"])).toBe(42);
+		expect(await codeOf(BROKER, name, ["log.retention.ms", SET, "x"])).toBe(42);
+		expect(await codeOf(BROKER, name, ["max.connections", SET, "0"])).toBe(42);
+		expect(await codeOf(BROKER, name, ["max.connections", APPEND, "1"])).toBe(40);
 		expect(await codeOf(BROKER, name, ["nonsense", APPEND, "3"])).toBe(42);
 		expect(await codeOf(BROKER, name, ["num.partitions", DELETE, null])).toBe(0);
 		expect(await codeOf(BROKER, name)).toBe(0);
@@ -186,10 +198,29 @@ describe("other resources", () => {
 		expect(await codeOf(BROKER, "x")).toBe(42);
 	});
 
-	test("there are no loggers", async () => {
-		expect(await codeOf(LOGGER, "1", ["kafka", SET, "INFO"])).toBe(40);
+	test("loggers have levels, which go back to what the configuration says", async () => {
 		expect(await codeOf(LOGGER, "1")).toBe(0);
-		expect(await codeOf(LOGGER, "2", ["kafka", SET, "INFO"])).toBe(42);
+		expect(await codeOf(LOGGER, "1", ["kafka", SET, "FATAL"], ["root", SET, "ERROR"])).toBe(0);
+		const [levels] = await describeLevels();
+		expect(levels).toMatchObject({ root: "ERROR", kafka: "FATAL", groups: "ERROR" });
+		expect(await codeOf(LOGGER, "1", ["kafka", DELETE, null], ["root", DELETE, null])).toBe(0);
+		const [restored] = await describeLevels();
+		expect(restored).toMatchObject({ root: "OFF", kafka: "OFF", groups: "OFF" });
+	});
+
+	test.each<[string, string, Change, number]>([
+		["a logger that there is not", "1", ["nothing", SET, "INFO"], 40],
+		["taking it back", "1", ["nothing", DELETE, null], 40],
+		["a level in small letters", "1", ["kafka", SET, "info"], 40],
+		["OFF, which is only told", "1", ["kafka", SET, "OFF"], 40],
+		["no level", "1", ["kafka", SET, null], 42],
+		["a list", "1", ["kafka", APPEND, "INFO"], 42],
+		["another broker", "2", ["kafka", SET, "INFO"], 42],
+		["all brokers", "", ["kafka", SET, "INFO"], 42],
+	])("of loggers, %s is refused, and nothing changes", async (_, name, change, code) => {
+		const before = await describeLevels();
+		expect(await codeOf(LOGGER, name, ["groups", SET, "DEBUG"], change)).toBe(code);
+		expect(await describeLevels()).toEqual(before);
 	});
 
 	test("groups have values of their own, and go back to the broker's", async () => {

@@ -61,7 +61,7 @@ test("a partition tells who numbered its records, and how far", async () => {
 	]);
 	const [producer] = (answer as unknown as [{ partitions: [{ activeProducers: [Fields] }] }])[0]
 		.partitions[0].activeProducers;
-	expect(Math.abs((producer.lastTimestamp as number) - before)).toBeLessThan(60_000);
+	expect(Math.abs((producer.lastTimestamp as number) - before)).toBeLessThan(600_000);
 });
 
 test("what is asked for twice is told once", async () => {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
 import { temporaryDirectory } from "../../broker-process.ts";
-import { type Mount, mountImage, mountMemory, mountNewImage, run } from "../../mounts.ts";
+import { type Mount, mountImage, mountMemory, mountNewImage, run, runAlone } from "../../mounts.ts";
 
 const MEBIBYTE = 1_048_576;
 const PAGE_BYTES = 4_096;
@@ -77,8 +77,8 @@ export class FailingDisk {
 
 /** The loop device of a file that gets one, which it loses at the end of the test. */
 function attach(file: string): string {
-	const device = run("losetup", ["--find", "--show", file]).trim();
-	onTestFinished(() => void run("losetup", ["--detach", device]));
+	const device = runAlone("losetup", ["--find", "--show", file]).trim();
+	onTestFinished(() => void runAlone("losetup", ["--detach", device]));
 	return device;
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "../../../src/client/index.ts";
 import { type FinalLog, type History, recordName } from "./history.ts";
 
-const DRAIN_MS_MAX = 60_000;
+const DRAIN_MS_MAX = 180_000;
 
 /**
  * Resolves when these readers and groups have seen the last record of every partition, and notes

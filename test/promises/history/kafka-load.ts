@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import kafkajs, { type Kafka, type KafkaJSError } from "kafkajs";
 
+import { KAFKAJS_SETTINGS } from "../../kafkajs-settings.ts";
 import { type Commit, recordValue, type Session } from "./history.ts";
 import type { Load, ProduceLoad } from "./websocket-load.ts";
 
@@ -22,8 +23,8 @@ const RECORDS_PER_REQUEST_MAX = 12;
  */
 export function kafkaClient(bootstrap: string, retries = 200): Kafka {
 	return new kafkajs.Kafka({
+		...KAFKAJS_SETTINGS,
 		brokers: [bootstrap],
-		logLevel: kafkajs.logLevel.NOTHING,
 		connectionTimeout: 2_000,
 		requestTimeout: 5_000,
 		retry: { initialRetryTime: 30, maxRetryTime: 100, retries },

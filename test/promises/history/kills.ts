@@ -11,14 +11,9 @@ import type { History } from "./history.ts";
  * One test a broker, which is told how often to kill it; the first is for every run, the others are
  * for the long one.
  */
-export function testBrokers(
-	kills: readonly number[],
-	timeoutMs: number,
-	run: (kills: number) => Promise<void>,
-): void {
+export function testBrokers(kills: readonly number[], run: (kills: number) => Promise<void>): void {
 	test.for(kills.map((count, index) => ({ kills: count, number: index + 1 })))(
 		"broker $number, $kills kills",
-		{ timeout: timeoutMs },
 		async ({ kills, number }, context) => {
 			if (number > 1 && !RUNS_LONG_TESTS) context.skip(TOO_LONG);
 			await run(kills);

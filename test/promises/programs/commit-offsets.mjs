@@ -5,7 +5,7 @@
 import { writeSync } from "node:fs";
 
 import { systemClock } from "../../../dist/clock.js";
-import { loadConfig } from "../../../dist/config.js";
+import { loadConfig } from "../../../dist/config/load.js";
 import { GroupCoordinator } from "../../../dist/groups/coordinator.js";
 import { GroupConfigs } from "../../../dist/groups/group-configs.js";
 import { EmbeddedMetadataStore } from "../../../dist/metadata/embedded-store.js";
@@ -29,7 +29,7 @@ const catalogue = await TopicCatalogue.open(storage, opened, {
 const complain = (details, message) => {
 	throw new Error(message, { cause: details.err });
 };
-const { config } = loadConfig({ flags: { "offsets-topic-num-partitions": "3" } });
+const { config } = await loadConfig({ flags: { "offsets-topic-num-partitions": "3" } });
 const coordinator = new GroupCoordinator({
 	options: config,
 	configs: GroupConfigs.open(opened, config),

@@ -1,6 +1,6 @@
 /**
- * A deleted topic gives its blocks back within a second, without a garbage collection; views that
- * are lent out stay as they are until they come back.
+ * A deleted topic gives its blocks back at once, without a garbage collection; views that are lent
+ * out stay as they are until they come back.
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";

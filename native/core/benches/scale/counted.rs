@@ -11,8 +11,8 @@ use std::{
 };
 
 use millrace_core::env::{
-    DirectoryEntry, DiskFileSystem, File, FileSystem, FileSystemKind, Mapping, OpenMode, Space,
-    WritableMapping,
+    DirectoryEntry, DiskFileSystem, File, FileSystem, FileSystemKind, Mapping, OpenMode, Slot,
+    Space, WritableMapping,
 };
 
 /// How often each kind of call was made.
@@ -136,8 +136,8 @@ impl File for CountedFile {
     fn start_writeback(&self, position: u64, bytes: u64) -> io::Result<()> {
         if self.syncs { self.file.start_writeback(position, bytes) } else { Ok(()) }
     }
-    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping> {
-        self.file.map(position, bytes)
+    fn map(&self, position: u64, bytes: usize, slot: Option<Slot>) -> io::Result<Mapping> {
+        self.file.map(position, bytes, slot)
     }
     fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>> {
         self.file.map_writable(position, bytes)

@@ -85,6 +85,7 @@ fn env(syncs: bool) -> (Env, Arc<Calls>) {
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),
         limits: ProcessLimits::of_this_process(),
+        controls: None,
     };
     (env, calls)
 }

@@ -17,12 +17,20 @@ pub(super) struct Capacity {
 struct State {
     limit_bytes: Option<u64>,
     used_pages: u64,
+    /// Others have taken all that was free.
+    is_filled: bool,
 }
 
 impl Capacity {
     /// A file system of `limit_bytes`, rounded down to whole pages; without a limit when `None`.
     pub(super) fn new(limit_bytes: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { limit_bytes, used_pages: 0 }) })
+        Arc::new(Self { state: Mutex::new(State { limit_bytes, used_pages: 0, is_filled: false }) })
+    }
+
+    /// Has others take all that is free, or give it back. While they have it, what files give up is
+    /// theirs, too.
+    pub(super) fn set_filled(&self, is_filled: bool) {
+        self.state.lock().is_filled = is_filled;
     }
 
     /// Changes the limit, also to less than what is in use: then nothing fits until files go.
@@ -42,13 +50,16 @@ impl Capacity {
         let state = self.state.lock();
         let total_bytes = state.limit_bytes.unwrap_or(Space::UNLIMITED_BYTES);
         let used_bytes = state.used_pages.saturating_mul(PAGE_BYTES);
-        Space { total_bytes, available_bytes: total_bytes.saturating_sub(used_bytes) }
+        let available_bytes =
+            if state.is_filled { 0 } else { total_bytes.saturating_sub(used_bytes) };
+        Space { total_bytes, available_bytes }
     }
 
     fn take(&self, pages: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         let wanted = state.used_pages.saturating_add(pages);
-        if pages > 0 && state.limit_bytes.is_some_and(|limit| wanted > limit / PAGE_BYTES) {
+        let is_beyond = state.limit_bytes.is_some_and(|limit| wanted > limit / PAGE_BYTES);
+        if pages > 0 && (state.is_filled || is_beyond) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.used_pages = wanted;
@@ -152,6 +163,20 @@ mod tests {
         assert_eq!(used_bytes(&capacity), 2 * PAGE_BYTES);
         drop(charge);
         assert_eq!(used_bytes(&capacity), 0);
+    }
+
+    #[test]
+    fn what_others_fill_has_room_for_what_has_its_pages_already() {
+        let capacity = Capacity::new(None);
+        let charge = Charge::new(&capacity);
+        charge.cover(0, PAGE_BYTES).unwrap();
+        capacity.set_filled(true);
+        assert_eq!(capacity.space().available_bytes, 0);
+        charge.cover(0, PAGE_BYTES).unwrap();
+        let error = charge.cover(PAGE_BYTES, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        capacity.set_filled(false);
+        charge.cover(PAGE_BYTES, 1).unwrap();
     }
 
     #[test]

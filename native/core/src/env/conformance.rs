@@ -96,7 +96,7 @@ fn renames_and_removals_keep_open_files_usable(files: &dyn FileSystem, root: &Pa
     assert_eq!(files.rename(&first, &second).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(files.open(&second, OpenMode::Read).unwrap().len().unwrap(), 3);
     assert_eq!((kept.len().unwrap(), replaced.len().unwrap()), (3, 11));
-    let mapping = kept.map(0, 4096).unwrap();
+    let mapping = kept.map(0, 4096, None).unwrap();
     files.remove_file(&second).unwrap();
     assert_eq!(files.remove_file(&second).unwrap_err().kind(), ErrorKind::NotFound);
     kept.write_at(&[IoSlice::new(b"!")], 3).unwrap();
@@ -134,7 +134,7 @@ fn directories_nest_list_in_order_and_go_when_empty(files: &dyn FileSystem, root
 
 fn mappings_see_writes_and_stores_at_once(files: &dyn FileSystem, root: &Path) {
     let file = files.open(&root.join("file"), OpenMode::CreateNew).unwrap();
-    let mapping = file.map(0, 1 << 20).unwrap();
+    let mapping = file.map(0, 1 << 20, None).unwrap();
     assert_eq!(mapping.bytes(), 1 << 20);
     file.allocate(0, 256 << 10, true).unwrap();
     file.write_at(&[IoSlice::new(b"written")], 65_536).unwrap();
@@ -158,10 +158,10 @@ fn ranges_past_the_end_are_errors_and_never_signals(files: &dyn FileSystem, root
     let file = files.open(&root.join("file"), OpenMode::CreateNew).unwrap();
     file.allocate(0, 64 << 10, true).unwrap();
     for (position, bytes) in [(4096, 4096), (0, 0)] {
-        assert_eq!(file.map(position, bytes).unwrap_err().kind(), ErrorKind::InvalidInput);
+        assert_eq!(file.map(position, bytes, None).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(file.map_writable(position, bytes).is_err());
     }
-    let mapping = file.map(0, 128 << 10).unwrap();
+    let mapping = file.map(0, 128 << 10, None).unwrap();
     assert!(mapping.populate(0..64 << 10).is_ok());
     assert!(mapping.populate(0..(64 << 10) + 1).is_err());
     assert_eq!(mapping.resident(0..128 << 10).unwrap(), 64 << 10);

@@ -12,7 +12,7 @@ use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 use super::{
     File, WritableMapping,
     journal::Journal,
-    mapping::{MappedWindow, Mapping, POSITION_ALIGNMENT_BYTES},
+    mapping::{MappedWindow, Mapping, POSITION_ALIGNMENT_BYTES, slots::Slot},
 };
 
 /// Most slices that one pwritev takes on every supported system (IOV_MAX).
@@ -148,8 +148,8 @@ impl File for DescriptorFile {
         Ok(())
     }
 
-    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping> {
-        Mapping::new(&self.descriptor, position, bytes)
+    fn map(&self, position: u64, bytes: usize, slot: Option<Slot>) -> io::Result<Mapping> {
+        Mapping::new(&self.descriptor, position, bytes, slot)
     }
 
     fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>> {
@@ -202,7 +202,7 @@ fn is_resident(file: &Arc<OwnedFd>, position: u64, bytes: usize) -> io::Result<b
         return Ok(true);
     }
     let offset_of = |at: u64| usize::try_from(at - start).map_err(io::Error::other);
-    let mapping = Mapping::new(file, start, offset_of(end)?)?;
+    let mapping = Mapping::new(file, start, offset_of(end)?, None)?;
     let range = offset_of(position)?..offset_of(end)?;
     Ok(mapping.resident(range.clone())? == range.len())
 }

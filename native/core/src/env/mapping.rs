@@ -23,6 +23,8 @@ use std::{
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
+use self::slots::Slot;
+
 /// Positions of mappings are multiples of this: the largest page size of the supported machines.
 pub(super) const POSITION_ALIGNMENT_BYTES: u64 = 64 * 1024;
 
@@ -38,10 +40,11 @@ static PAGE_BYTES: LazyLock<usize> = LazyLock::new(rustix::param::page_size);
 /// Whether the kernel knows `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE` (Linux 5.14).
 static CAN_POPULATE: LazyLock<bool> = LazyLock::new(can_populate);
 
-/// Address space that maps part of a file, unmapped when dropped.
+/// Address space that maps part of a file, unmapped when dropped, or given back to its slot.
 struct Region {
     address: NonNull<c_void>,
     bytes: usize,
+    slot: Option<Slot>,
 }
 
 // SAFETY: a region is plain address space; nothing about it belongs to the thread that made it.
@@ -51,15 +54,25 @@ unsafe impl Sync for Region {}
 
 impl Region {
     fn new(file: &OwnedFd, position: u64, bytes: usize, access: ProtFlags) -> io::Result<Self> {
-        if bytes == 0 || !position.is_multiple_of(POSITION_ALIGNMENT_BYTES) {
-            return Err(invalid("a mapping starts at a multiple of 64 KiB and is not empty"));
-        }
+        check(position, bytes)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
         let address = unsafe {
             mmap(ptr::null_mut(), bytes, access, MapFlags::SHARED, file.as_fd(), position)?
         };
+        Self::at(address, bytes)
+    }
+
+    fn at(address: *mut c_void, bytes: usize) -> io::Result<Self> {
         let address = NonNull::new(address).ok_or_else(|| invalid("mapped at address zero"))?;
-        Ok(Self { address, bytes })
+        Ok(Self { address, bytes, slot: None })
+    }
+
+    /// A read-only one in a slot.
+    fn in_slot(file: &OwnedFd, position: u64, bytes: usize, slot: Slot) -> io::Result<Self> {
+        check(position, bytes)?;
+        slot.place(file, position, bytes)?;
+        let address = slot.addresses().region.address;
+        Ok(Self { address, bytes, slot: Some(slot) })
     }
 
     /// The address and length of the whole pages around `range`.
@@ -84,6 +97,9 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        if self.slot.is_some() {
+            return;
+        }
         // SAFETY: the region owns this mapping and every reference into it borrows the region.
         let unmapped = unsafe { munmap(self.address.as_ptr(), self.bytes) };
         // Fails only for a range that is no mapping, which would be a defect here.
@@ -101,8 +117,16 @@ pub struct Mapping {
 }
 
 impl Mapping {
-    pub(super) fn new(file: &Arc<OwnedFd>, position: u64, bytes: usize) -> io::Result<Self> {
-        let region = Region::new(file, position, bytes, ProtFlags::READ)?;
+    pub(super) fn new(
+        file: &Arc<OwnedFd>,
+        position: u64,
+        bytes: usize,
+        slot: Option<Slot>,
+    ) -> io::Result<Self> {
+        let region = match slot {
+            Some(slot) => Region::in_slot(file, position, bytes, slot)?,
+            None => Region::new(file, position, bytes, ProtFlags::READ)?,
+        };
         let source = (!*CAN_POPULATE).then(|| (Arc::clone(file), position));
         Ok(Self { region, source })
     }
@@ -116,6 +140,11 @@ impl Mapping {
     /// promises of [`Self::slice`].
     pub fn as_ptr(&self) -> *const u8 {
         self.region.address.as_ptr().cast_const().cast()
+    }
+
+    /// The slot that it is placed in, if it is.
+    pub fn slot(&self) -> Option<&Slot> {
+        self.region.slot.as_ref()
     }
 
     /// The bytes of `range`; `None` when it leaves the mapping.
@@ -275,9 +304,17 @@ fn can_populate() -> bool {
     false
 }
 
+fn check(position: u64, bytes: usize) -> io::Result<()> {
+    if bytes == 0 || !position.is_multiple_of(POSITION_ALIGNMENT_BYTES) {
+        return Err(invalid("a mapping starts at a multiple of 64 KiB and is not empty"));
+    }
+    Ok(())
+}
+
 fn invalid(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
+pub(super) mod slots;
 #[cfg(test)]
 mod tests;

@@ -12,27 +12,38 @@ use rustix::io::Errno;
 use super::{
     DirectoryEntry, File, FileSystem, FileSystemKind, OpenMode, Space, WritableMapping,
     capacity::{Capacity, Charge},
+    controls::{Controls, FlushDelay},
     descriptor::DescriptorFile,
     lock::FileLock,
-    mapping::{MappedWindow, Mapping},
+    mapping::{MappedWindow, Mapping, slots::Slot},
     namespace::{Namespace, Node},
 };
 
 /// A file system in memory. Names live in this object, contents in anonymous files, so that reads,
-/// writes, allocation and mappings are the system's own. Every sync succeeds at once, as for a
-/// machine that never fails; nothing outlives the object and what was opened through it.
+/// writes, allocation and mappings are the system's own. Every sync succeeds, at once unless
+/// [`Controls`] say otherwise; nothing outlives the object and what was opened through it.
 ///
 /// Paths lead from one root, whether absolute or not; `..` is `InvalidInput`.
 pub struct MemoryFileSystem {
     names: Mutex<Namespace<Arc<MemoryNode>>>,
     capacity: Arc<Capacity>,
+    flush_delay: Arc<FlushDelay>,
 }
 
 impl MemoryFileSystem {
     /// An empty file system. With `capacity_bytes` it is full once its files take that much, in
     /// pages of 4 KiB: writing, allocating and populating more is `StorageFull`.
     pub fn new(capacity_bytes: Option<u64>) -> Self {
-        Self { names: Mutex::new(Namespace::new()), capacity: Capacity::new(capacity_bytes) }
+        Self {
+            names: Mutex::new(Namespace::new()),
+            capacity: Capacity::new(capacity_bytes),
+            flush_delay: Arc::default(),
+        }
+    }
+
+    /// What a test may do to it.
+    pub fn controls(&self) -> Controls {
+        Controls::new(&self.capacity, &self.flush_delay)
     }
 
     fn node(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<MemoryNode>> {
@@ -43,7 +54,7 @@ impl MemoryFileSystem {
             (Err(error), OpenMode::CreateNew | OpenMode::OpenOrCreate)
                 if error.kind() == io::ErrorKind::NotFound =>
             {
-                let node = Arc::new(MemoryNode::new(&self.capacity)?);
+                let node = Arc::new(MemoryNode::new(self)?);
                 names.create_file(path, Arc::clone(&node))?;
                 Ok(node)
             }
@@ -122,14 +133,16 @@ struct MemoryNode {
     content: DescriptorFile,
     charge: Charge,
     lock: FileLock,
+    flush_delay: Arc<FlushDelay>,
 }
 
 impl MemoryNode {
-    fn new(capacity: &Arc<Capacity>) -> io::Result<Self> {
+    fn new(files: &MemoryFileSystem) -> io::Result<Self> {
         Ok(Self {
             content: DescriptorFile::anonymous()?,
-            charge: Charge::new(capacity),
+            charge: Charge::new(&files.capacity),
             lock: FileLock::default(),
+            flush_delay: Arc::clone(&files.flush_delay),
         })
     }
 }
@@ -178,6 +191,7 @@ impl File for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.node.flush_delay.wait();
         Ok(())
     }
 
@@ -185,8 +199,8 @@ impl File for MemoryFile {
         Ok(())
     }
 
-    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping> {
-        self.node.content.map(position, bytes)
+    fn map(&self, position: u64, bytes: usize, slot: Option<Slot>) -> io::Result<Mapping> {
+        self.node.content.map(position, bytes, slot)
     }
 
     fn map_writable(&self, position: u64, bytes: usize) -> io::Result<Box<dyn WritableMapping>> {

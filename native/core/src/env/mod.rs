@@ -7,6 +7,7 @@
 mod capacity;
 #[cfg(test)]
 mod conformance;
+mod controls;
 mod descriptor;
 mod disk;
 mod journal;
@@ -26,9 +27,13 @@ use std::{
     sync::Arc,
 };
 
+pub use controls::Controls;
 pub use disk::DiskFileSystem;
 pub use limits::ProcessLimits;
-pub use mapping::Mapping;
+pub use mapping::{
+    Mapping,
+    slots::{Addresses, Slot, Slots},
+};
 pub use memory::MemoryFileSystem;
 pub use system::{SystemClock, SystemRandom};
 
@@ -43,27 +48,30 @@ pub struct Env {
     pub random: Arc<dyn Random>,
     /// How many descriptors and maps there may be.
     pub limits: ProcessLimits,
+    /// Of a machine in memory, what tests may do to it.
+    pub controls: Option<Arc<Controls>>,
 }
 
 impl Env {
     /// The real machine.
     pub fn system() -> Self {
-        Self::with_files(Arc::new(DiskFileSystem))
-    }
-
-    /// The real machine's time and randomness over files in memory, of at most `capacity_bytes`
-    /// (see [`MemoryFileSystem::new`]).
-    pub fn memory(capacity_bytes: Option<u64>) -> Self {
-        Self::with_files(Arc::new(MemoryFileSystem::new(capacity_bytes)))
-    }
-
-    fn with_files(files: Arc<dyn FileSystem>) -> Self {
         Self {
-            files,
+            files: Arc::new(DiskFileSystem),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             limits: ProcessLimits::of_this_process(),
+            controls: None,
         }
+    }
+
+    /// The real machine's time and randomness over files in memory, of at most `capacity_bytes`
+    /// (see [`MemoryFileSystem::new`]); time can be advanced.
+    pub fn memory(capacity_bytes: Option<u64>) -> Self {
+        let files = MemoryFileSystem::new(capacity_bytes);
+        let controls = files.controls();
+        let clock = controls.clock();
+        let files = Arc::new(files);
+        Self { files, clock, controls: Some(Arc::new(controls)), ..Self::system() }
     }
 }
 
@@ -215,8 +223,9 @@ pub trait File: Send + Sync + 'static {
     /// Starts writing the range back without waiting (sync_file_range); a hint.
     fn start_writeback(&self, position: u64, bytes: u64) -> io::Result<()>;
     /// A shared read-only mapping of the range, which may reach past the end of the file;
-    /// only bytes below the end may be touched. `position` is a multiple of 64 KiB.
-    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping>;
+    /// only bytes below the end may be touched. `position` is a multiple of 64 KiB. It is placed in
+    /// `slot`, which has room for it, or wherever there are addresses.
+    fn map(&self, position: u64, bytes: usize, slot: Option<Slot>) -> io::Result<Mapping>;
     /// A shared writable mapping of the range; `position` is a multiple of 64 KiB. `Unsupported`
     /// where pages cannot be brought in with an error instead of a signal (Linux before 5.14, other
     /// systems): write by `write_at` there.

@@ -103,6 +103,11 @@ pub fn is_unreadable(error: &io::Error) -> bool {
     known.any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
+/// What a file is called while [`replace_durably`] writes it.
+pub(crate) fn temporary_name(name: &str) -> String {
+    format!("{name}.tmp")
+}
+
 /// Replaces `directory/name` durably: a temporary file, fdatasync, rename, fsync of the directory.
 /// After a crash the file is the old one or the new one, whole.
 ///
@@ -114,7 +119,7 @@ pub fn replace_durably(
     name: &str,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let temporary = directory.join(format!("{name}.tmp"));
+    let temporary = directory.join(temporary_name(name));
     let file = files.open(&temporary, OpenMode::OpenOrCreate)?;
     file.truncate(0)?;
     write_full(&*file, &[bytes], 0)?;

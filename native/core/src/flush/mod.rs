@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod fair;
+pub mod figures;
 mod queue;
 pub mod scheduler;
 pub mod work;

@@ -40,7 +40,7 @@ use crate::{
     batch::header::crc32c,
     env::{Clock, FileSystem, Random},
     error::{Error, Result},
-    flush::{budget::DirtyBudget, scheduler::Flush, work::WorkPool},
+    flush::{budget::DirtyBudget, figures::SyncFigures, scheduler::Flush, work::WorkPool},
     log::Position,
     recovery::checkpoint::Checkpoint,
     space::{SpaceWatch, watermarks::Level},
@@ -133,6 +133,7 @@ pub struct FlushJournal {
     log_flushes: AtomicU64,
     bytes: AtomicU64,
     failures: AtomicU64,
+    syncs: SyncFigures,
 }
 
 /// A log that is to be synced as far as a journal has made it durable.
@@ -153,7 +154,13 @@ impl FlushJournal {
             log_flushes: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            syncs: SyncFigures::default(),
         })
+    }
+
+    /// Writes of groups, each with its sync.
+    pub fn syncs(&self) -> &SyncFigures {
+        &self.syncs
     }
 
     /// When it is used.
@@ -411,7 +418,8 @@ impl Turn<'_> {
         let journal = self.journal;
         let bytes = self.group.finish();
         let byte_count = bytes.len() as u64;
-        let written = self.writer.write(self.slot, bytes);
+        let clock = &*journal.setting.clock;
+        let written = journal.syncs.time(clock, || self.writer.write(self.slot, bytes));
         let log_count = self.joined.len() as u64;
         self.writer.note_members(self.slot, &self.joined);
         self.writer.written_ns = journal.setting.clock.monotonic_ns();

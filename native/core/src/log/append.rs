@@ -19,14 +19,30 @@ use crate::{
     space::MaySayFull,
 };
 
-/// Rate from which a topic that does not flush before its acks is stored through a mapping, where
-/// it may be: a slow one would hold megabytes of page cache for it.
-const MAPPED_RATE_BYTES_PER_SECOND: u64 = 10_000_000;
+/// Rate from which blocks are allocated ahead of the tail, or a topic that does not flush before
+/// its acks is stored through a mapping, where it may be: a slow one would hold megabytes for it.
+const FAST_BYTES_PER_SECOND: u64 = 10_000_000;
 /// Log after which indexes and producer state are stored, and the log flushed whatever its
 /// configuration: bounds how much of a segment recovery has to read.
 pub(super) const SNAPSHOT_INTERVAL_BYTES: u64 = 64 << 20;
 /// Offsets and positions within a segment fit 31 bits, as in Kafka's index.
 const SEGMENT_SPAN_MAX: u64 = i32::MAX as u64;
+
+/// How appends get into the segment that is being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Pwrite,
+    /// By pwrite, too, with blocks allocated ahead.
+    PwriteAhead,
+    Mapped,
+}
+
+impl Way {
+    /// Whether there may be something to be given back behind the tail.
+    pub(super) fn allocates_ahead(self) -> bool {
+        self != Self::Pwrite
+    }
+}
 
 /// Where a batch went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +75,12 @@ impl RateMeter {
             self.window_bytes = 0;
             self.window_start_ns = now_ns;
         }
+    }
+
+    /// Whether as much as in a second of a fast topic came in the last window or in this one, which
+    /// is not over.
+    fn is_fast(&self) -> bool {
+        self.bytes_per_second.max(self.window_bytes) >= FAST_BYTES_PER_SECOND
     }
 }
 
@@ -297,18 +319,14 @@ impl Log {
         file.truncate(0)
             .map_err(|error| Error::io(format_args!("emptying {}", path.display()), &error))?;
         self.shared.files.insert(segment.id, Arc::clone(&file));
-        let is_mapped = self.wants_mapped(config, tail.rate.bytes_per_second);
-        let writer: Box<dyn SegmentWriter> = if is_mapped {
-            Box::new(self.mapped_writer(&file, 0))
-        } else {
-            Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), 0))
-        };
+        let way = self.wanted_way(config, tail.rate.is_fast());
+        let writer = self.writer(way, &file, 0);
         tail.end = Position { offset: base_offset, segment_base: base_offset, position: 0 };
         let active_segment = Arc::clone(&segment);
         tail.active = Some(Active {
             segment: active_segment,
             writer,
-            is_mapped,
+            way,
             created_ms: now_ms,
             jitter: self.shared.env.random.next_u64(),
         });
@@ -318,43 +336,47 @@ impl Log {
         Ok(())
     }
 
-    /// Whether appends go through a mapping, whose windows are allocated ahead of the tail.
-    fn wants_mapped(&self, config: &LogConfig, bytes_per_second: u64) -> bool {
-        let is_wanted = match config.writer {
-            WriterChoice::Pwrite => false,
-            WriterChoice::Mapped => true,
-            WriterChoice::Automatic => {
-                !config.is_flushed_before_ack() && bytes_per_second >= MAPPED_RATE_BYTES_PER_SECOND
-            }
-        };
-        is_wanted && !self.shared.space.is_short()
+    /// The way that fits the topic's promise and rate.
+    fn wanted_way(&self, config: &LogConfig, is_fast: bool) -> Way {
+        if self.shared.space.is_short() {
+            return Way::Pwrite;
+        }
+        match config.writer {
+            WriterChoice::Mapped => Way::Mapped,
+            WriterChoice::Automatic if is_fast && !config.is_flushed_before_ack() => Way::Mapped,
+            WriterChoice::Automatic | WriterChoice::Pwrite if is_fast => Way::PwriteAhead,
+            WriterChoice::Automatic | WriterChoice::Pwrite => Way::Pwrite,
+        }
     }
 
-    fn mapped_writer(&self, file: &Arc<dyn File>, position: u64) -> MappedWriter {
-        let ahead_bytes_max = self.shared.space.watermarks().ahead_max;
-        MappedWriter::new(file, Arc::clone(&self.shared.work), position, ahead_bytes_max)
+    fn writer(&self, way: Way, file: &Arc<dyn File>, position: u64) -> Box<dyn SegmentWriter> {
+        let work = Arc::clone(&self.shared.work);
+        let ahead_bytes = self.shared.space.watermarks().ahead_max;
+        match way {
+            Way::Pwrite => Box::new(PwriteWriter::new(work, position)),
+            Way::PwriteAhead => Box::new(PwriteWriter::ahead(work, position, ahead_bytes)),
+            Way::Mapped => Box::new(MappedWriter::new(file, work, position, ahead_bytes)),
+        }
     }
 
-    /// Takes the writer that fits the topic's promise and rate, and notes the file as unsynced.
+    /// Takes the writer that fits, and notes the file as unsynced.
     fn choose_writer(&self, tail: &mut Tail, config: &LogConfig) -> Result<Arc<dyn File>> {
-        let wants_mapped = self.wants_mapped(config, tail.rate.bytes_per_second);
+        let way = self.wanted_way(config, tail.rate.is_fast());
         let position = tail.end.position;
         let file = self.note_unsynced(tail)?;
         let (Some(file), Some(active)) = (file, &mut tail.active) else {
             return Err(Error::new(Code::UnknownServerError, "no segment to append to"));
         };
-        if wants_mapped != active.is_mapped {
-            active.writer = if wants_mapped {
-                Box::new(self.mapped_writer(&file, position))
-            } else {
-                // Gives back what was allocated ahead of the tail.
+        if way != active.way {
+            if active.way.allocates_ahead() {
+                // Gives back what lies behind the tail.
                 active
                     .writer
                     .cut(&*file, position)
                     .map_err(|error| Error::io(format_args!("trimming {}", self.label), &error))?;
-                Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), position))
-            };
-            active.is_mapped = wants_mapped;
+            }
+            active.writer = self.writer(way, &file, position);
+            active.way = way;
         }
         Ok(file)
     }

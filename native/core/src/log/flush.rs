@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Closing, Log, Position, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
+use super::{Closing, Log, LogShared, Position, Tail, Unsynced, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
     error::{Code, Error, Result},
     flush::{
@@ -112,7 +112,8 @@ impl Log {
                     Error::io(format_args!("trimming {}", segment.log_path().display()), &error)
                 })?;
             }
-            file.sync_data().map_err(|error| {
+            let LogShared { syncs, env, .. } = &*self.shared;
+            syncs.time(&*env.clock, || file.sync_data()).map_err(|error| {
                 Error::io(format_args!("fdatasync of {}", segment.log_path().display()), &error)
             })?;
         }
@@ -135,8 +136,7 @@ impl Log {
         let mut tail = self.tail.lock();
         // The end is read before any fdatasync: what is appended meanwhile is not covered.
         let end = tail.end;
-        tail.records_unflushed = 0;
-        tail.is_flush_timer_set = false;
+        self.note_flush_begun(&mut tail, end);
         let is_directory_dirty = std::mem::take(&mut tail.is_directory_dirty);
         let files = std::mem::take(&mut tail.unsynced);
         // Taken at the end that this flush makes durable: a snapshot that told of records which a
@@ -153,6 +153,13 @@ impl Log {
             tail.bytes_since_snapshot = 0;
         }
         Group { end, _dirty: tail.dirty.take(), files, is_directory_dirty, snapshot }
+    }
+
+    /// Has whoever waits for what lies before `end` told by the flush that takes it in now.
+    pub(super) fn note_flush_begun(&self, tail: &mut Tail, end: Position) {
+        tail.records_unflushed = 0;
+        tail.is_flush_timer_set = false;
+        self.flush_begun.store(end.offset, Ordering::Release);
     }
 
     /// Flushes come one at a time, and each gets further.

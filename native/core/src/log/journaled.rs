@@ -57,8 +57,7 @@ impl Log {
         }
         // The end is read before anything is synced: what is appended meanwhile is not covered.
         let file = self.file_to_join(&tail).ok_or(Joined::Alone)?;
-        tail.records_unflushed = 0;
-        tail.is_flush_timer_set = false;
+        self.note_flush_begun(&mut tail, to);
         Ok(Unflushed { file, from, to })
     }
 

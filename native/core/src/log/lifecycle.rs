@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{Log, Position, Vouched};
+use super::{Log, Position, Vouched, append::Way};
 use crate::{
     error::{Code, Error, Result},
     recovery::checkpoint::{ClosedSegments, LogMark},
@@ -58,7 +58,7 @@ impl Log {
         let Some(mut active) = tail.active.take() else {
             return Ok(end);
         };
-        if active.is_mapped {
+        if active.way.allocates_ahead() {
             let failed =
                 |error: std::io::Error| Error::io(format_args!("trimming {}", self.label), &error);
             let file = active.segment.file(&self.shared.files).map_err(failed)?;
@@ -87,7 +87,8 @@ impl Log {
     pub fn give_back_allocation(&self) -> Result<()> {
         let mut tail = self.tail.lock();
         let position = tail.end.position;
-        let Some(active) = tail.active.as_mut().filter(|active| active.is_mapped) else {
+        let Some(active) = tail.active.as_mut().filter(|active| active.way.allocates_ahead())
+        else {
             return Ok(());
         };
         let failed =
@@ -95,7 +96,7 @@ impl Log {
         let file = active.segment.file(&self.shared.files).map_err(failed)?;
         active.writer.cut(&*file, position).map_err(failed)?;
         active.writer = Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), position));
-        active.is_mapped = false;
+        active.way = Way::Pwrite;
         Ok(())
     }
 

@@ -47,6 +47,7 @@ use crate::{
     error::{Code, Error, Result},
     flush::{
         budget::{DirtyBudget, DirtyBytes, DirtyFile},
+        figures::SyncFigures,
         scheduler::{FlushScheduler, FlushState},
         work::WorkPool,
     },
@@ -78,6 +79,8 @@ pub struct LogShared {
     pub work: Arc<WorkPool>,
     /// Flushing.
     pub scheduler: Arc<FlushScheduler>,
+    /// Syncs of segments that somebody waits for.
+    pub syncs: SyncFigures,
     /// What is written and not synced yet.
     pub dirty: Arc<DirtyBudget>,
     /// What the disk has left, and who may have it.
@@ -129,6 +132,19 @@ pub struct LogOffsets {
     pub leader_epoch: u32,
 }
 
+/// What a log has on disk, and what is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogFigures {
+    /// Bytes of its segments.
+    pub bytes: u64,
+    /// How many there are.
+    pub segments: u64,
+    /// Ranges that readers are led past.
+    pub damaged_ranges: u64,
+    /// It takes no more records until it is opened again.
+    pub is_failed: bool,
+}
+
 /// A producer as it is known to one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActiveProducer {
@@ -176,6 +192,9 @@ pub struct Log {
     compaction: Mutex<compact::Compaction>,
     flush_lock: Mutex<()>,
     flush_state: FlushState,
+    /// Behind the last record that a flush has taken in, which may be under way: whoever waits for
+    /// no more is told by that one. Written under the tail's lock.
+    flush_begun: AtomicU64,
     poison: RwLock<Option<Error>>,
     lifecycle: AtomicU8,
     acks: AckQueue,
@@ -214,7 +233,7 @@ struct Vouched {
 struct Active {
     segment: Arc<Segment>,
     writer: Box<dyn SegmentWriter>,
-    is_mapped: bool,
+    way: append::Way,
     created_ms: i64,
     /// Drawn for this segment: the part of `segment.jitter.ms` that it gets.
     jitter: u64,
@@ -249,6 +268,18 @@ impl Log {
     /// is still there.
     pub fn bytes(&self) -> u64 {
         self.segments.read().iter().map(|segment| segment.end_position()).sum()
+    }
+
+    /// What it has on disk, and what is wrong with it.
+    pub fn figures(&self) -> LogFigures {
+        let segments = self.segments.read();
+        let damaged = segments.iter().filter(|segment| segment.is_damaged());
+        LogFigures {
+            bytes: segments.iter().map(|segment| segment.end_position()).sum(),
+            segments: segments.len() as u64,
+            damaged_ranges: damaged.map(|segment| segment.damaged_ranges().len() as u64).sum(),
+            is_failed: self.poison().is_some(),
+        }
     }
 
     /// What is known of the producers that numbered their records, in the order of their ids,
@@ -312,7 +343,10 @@ impl Log {
             }
             Ok(self.flushed.read().offset)
         });
-        if self.flushed.read().offset < offset {
+        // Usually the append has had a flush begun that covers this: to ask again would have it
+        // followed by one with nothing to do, whose thread takes a processor just when the acks of
+        // the first are on their way.
+        if self.flush_begun.load(Ordering::Acquire) < offset {
             self.mark_dirty();
         }
     }

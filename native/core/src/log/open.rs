@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     Active, Log, LogConfig, LogShared, OFFSET_MAX, Position, Tail,
-    append::RateMeter,
+    append::{RateMeter, Way},
     compact::Compaction,
     read::Hints,
     start,
@@ -114,6 +114,7 @@ impl Log {
             compaction: Mutex::new(compaction),
             flush_lock: Mutex::new(()),
             flush_state: FlushState::default(),
+            flush_begun: AtomicU64::new(end.offset),
             poison: RwLock::new(None),
             lifecycle: AtomicU8::new(0),
             acks: AckQueue::default(),
@@ -510,7 +511,7 @@ impl<'a> Opener<'a> {
         Some(Active {
             segment,
             writer: Box::new(PwriteWriter::new(Arc::clone(&self.shared.work), end.position)),
-            is_mapped: false,
+            way: Way::Pwrite,
             created_ms: first_ms.filter(|ms| (0..now_ms).contains(ms)).unwrap_or(now_ms),
             jitter: self.shared.env.random.next_u64(),
         })

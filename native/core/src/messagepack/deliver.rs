@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::writer::Writer;
+use super::writer::{ARRAY_LATER_BYTES, Writer};
 use crate::{
     batch::{BatchHeader, HEADER_BYTES, OpenBatch, Record, Records, TimestampType},
     compression::Codec,
@@ -20,6 +20,8 @@ use crate::{
 
 /// The operation number of a delivery.
 const OPERATION: i64 = 131;
+/// Array, operation, subscription and two offsets.
+const FRONT_BYTES_MAX: usize = 1 + 2 + 5 + 9 + 9;
 /// Batches that are not compressed are opened only when they have more bytes: getting anywhere in
 /// a smaller one costs little.
 const OPENED_BYTES_MIN: usize = 32 << 10;
@@ -50,6 +52,8 @@ pub struct Delivered {
     pub records: u32,
     /// Bytes of the encoded records, without the front of the frame.
     pub bytes: usize,
+    /// The offset of the first record; 0 where there is none.
+    pub base_offset: i64,
     /// Where the next delivery goes on: behind everything that was delivered or skipped. When it
     /// is still the offset asked for although that lies below the end, the batch that should hold
     /// it is cut off or claims a later offset.
@@ -368,11 +372,8 @@ impl<'r, 'o> Delivery<'r, 'o> {
 
     fn begin(&mut self, base_offset: i64) {
         self.base_offset = base_offset;
-        self.writer.array(5);
-        self.writer.integer(OPERATION);
-        self.writer.integer(i64::from(self.request.subscription));
-        self.writer.integer(base_offset);
-        self.writer.integer(self.request.high_watermark);
+        let DeliveryRequest { subscription, high_watermark, .. } = *self.request;
+        write_front(&mut self.writer, subscription, base_offset, high_watermark);
         self.array_position = self.writer.position();
         self.writer.array_later();
         self.body_position = self.writer.position();
@@ -384,6 +385,32 @@ impl<'r, 'o> Delivery<'r, 'o> {
             self.writer.set_array(self.array_position, self.records);
             bytes = self.writer.position() - self.body_position;
         }
-        Delivered { records: self.records, bytes, next_offset: self.next_offset }
+        let Self { records, base_offset, next_offset, .. } = self;
+        Delivered { records, bytes, base_offset, next_offset }
+    }
+}
+
+/// What comes before the array of records.
+fn write_front(writer: &mut Writer<'_>, subscription: u32, base_offset: i64, high_watermark: i64) {
+    writer.array(5);
+    writer.integer(OPERATION);
+    writer.integer(i64::from(subscription));
+    writer.integer(base_offset);
+    writer.integer(high_watermark);
+}
+
+/// Makes a frame of [`deliver`], with `body_bytes` of records in it, one for another subscription.
+pub fn replace_front(
+    frame: &mut Vec<u8>,
+    body_bytes: usize,
+    subscription: u32,
+    base_offset: i64,
+    high_watermark: i64,
+) {
+    let front_bytes = frame.len().saturating_sub(body_bytes + ARRAY_LATER_BYTES);
+    let mut front = Vec::with_capacity(FRONT_BYTES_MAX);
+    write_front(&mut Writer::new(&mut front), subscription, base_offset, high_watermark);
+    if frame.get(..front_bytes) != Some(&*front) {
+        frame.splice(..front_bytes, front);
     }
 }

@@ -8,7 +8,9 @@ pub mod produce;
 mod writer;
 
 pub use cursor::{Cursor, Fault};
-pub use deliver::{Damaged, Delivered, DeliveryRequest, OpenBatches, deliver, deliver_opened};
+pub use deliver::{
+    Damaged, Delivered, DeliveryRequest, OpenBatches, deliver, deliver_opened, replace_front,
+};
 pub use envelope::{Envelope, Format, ProduceEntry, TopicReference, decode_envelope};
 pub use produce::{BuildOptions, Part, Splitter, build_batch};
 

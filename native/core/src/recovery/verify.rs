@@ -17,7 +17,7 @@ use crate::{
     compression::{Codec, decompress},
     env::{
         DirectoryEntry, Env, File, OpenMode,
-        transfer::{is_unreadable, read_full},
+        transfer::{is_unreadable, read_full, temporary_name},
     },
     error::{Code, Error, Result},
     index::{file as index_file, file::Coverage},
@@ -107,6 +107,9 @@ pub fn verify_data_directory(env: &Env, path: &Path, topic: Option<&str>) -> Res
     };
     for partition in partitions(env, &directory)? {
         if topic.is_none() || topic == partition.name.as_deref() {
+            if partition.is_unfinished(env, Some(&checkpoint))? {
+                continue;
+            }
             if partition.key.is_some_and(|key| journaled.contains(&key)) {
                 report.log_count += 1;
                 report.journaled.push(Finding {
@@ -139,6 +142,22 @@ pub(crate) struct Partition {
     pub(crate) path: PathBuf,
     /// What the checkpoint knows it by; `None` where its name is no number.
     pub(crate) key: Option<LogKey>,
+}
+
+impl Partition {
+    /// Whether a creation that a stop came in between of has left it: nobody was told of it, and
+    /// the next attempt finds it.
+    ///
+    /// # Errors
+    /// An I/O error.
+    pub(crate) fn is_unfinished(&self, env: &Env, checkpoint: Option<&Checkpoint>) -> Result<bool> {
+        let (None, Some(key)) = (&self.name, self.key) else { return Ok(false) };
+        if checkpoint.is_some_and(|checkpoint| checkpoint.logs.contains_key(&key)) {
+            return Ok(false);
+        }
+        let temporary = temporary_name(PARTITION_FILE);
+        Ok(list(env, &self.path)?.iter().all(|entry| entry.name == temporary))
+    }
 }
 
 /// Every partition directory, in the order of names.

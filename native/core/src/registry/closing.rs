@@ -72,7 +72,7 @@ impl Store {
                 logs.push(((*topic.topic_id.as_bytes(), partition), log));
             }
         }
-        let closed = side_by_side(self.recovery_threads_max, &logs, |(_, log)| log.close());
+        let closed = side_by_side(self.threads_max, &logs, |(_, log)| log.close());
         for ((key, _), closed) in logs.iter().zip(closed) {
             match closed {
                 Ok(mark) => {

@@ -58,6 +58,8 @@ pub enum Outcome {
         records: u32,
         /// Bytes of their encoded form.
         bytes: u64,
+        /// Offset of the first of them.
+        base_offset: u64,
         /// Where to read on.
         next_offset: u64,
         /// Offset behind the last visible record.
@@ -245,6 +247,7 @@ fn records(delivered: &Delivered, high_watermark: u64) -> Outcome {
     Outcome::Records {
         records: delivered.records,
         bytes: delivered.bytes as u64,
+        base_offset: u64::try_from(delivered.base_offset).unwrap_or(0),
         next_offset: u64::try_from(delivered.next_offset).unwrap_or(0),
         high_watermark,
     }

@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn delivered(records: u32, bytes: usize) -> Delivered {
-        Delivered { records, bytes, next_offset: 0 }
+        Delivered { records, bytes, base_offset: 0, next_offset: 0 }
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! ```
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +19,10 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::format::{FORMAT_VERSION_NEWEST, Format};
+use super::{
+    format::{FORMAT_VERSION_NEWEST, Format},
+    side_by_side::try_side_by_side,
+};
 use crate::{
     env::{
         Env, FileSystemKind, OpenMode,
@@ -80,7 +84,7 @@ impl DataDirectory {
     /// - [`Code::DataDirectoryNewer`], [`Code::DataDamaged`] for its format file.
     pub fn open(env: &Env, path: &Path) -> Result<Self> {
         let failed =
-            |error: std::io::Error| Error::io(format_args!("opening {}", path.display()), &error);
+            |error: io::Error| Error::io(format_args!("opening {}", path.display()), &error);
         env.files.create_directory(path).map_err(failed)?;
         sync_ancestors(env, path).map_err(failed)?;
         if let FileSystemKind::Network(name) = env.files.kind(path).map_err(failed)? {
@@ -158,7 +162,8 @@ impl DataDirectory {
         self.topic(topic_id).join(partition.to_string())
     }
 
-    /// Creates the directories of partitions, durably. What exists already is left alone.
+    /// Creates the directories of partitions, durably, on up to `threads_max` threads. What exists
+    /// already is left alone.
     ///
     /// # Errors
     /// An I/O error; what was created until then is found again by the next attempt.
@@ -167,26 +172,24 @@ impl DataDirectory {
         env: &Env,
         topic: &str,
         topic_id: Uuid,
-        partitions: std::ops::Range<u32>,
+        partitions: Range<u32>,
+        threads_max: usize,
     ) -> Result<()> {
-        let failed = |error: std::io::Error| {
-            Error::io(format_args!("creating the partitions of {topic}"), &error)
-        };
         let files = &*env.files;
-        for partition in partitions {
+        let format_version = self.format_version();
+        let create = |&partition: &u32| {
             let directory = self.partition(topic_id, partition);
-            files.create_directory(&directory).map_err(failed)?;
-            let file = PartitionFile {
-                format_version: self.format_version(),
-                topic: topic.to_owned(),
-                topic_id,
-                partition,
-            };
-            let json = serde_json::to_vec(&file).map_err(|e| failed(std::io::Error::other(e)))?;
-            replace_durably(files, &directory, PARTITION_FILE, &json).map_err(failed)?;
-        }
-        files.sync_directory(&self.topic(topic_id)).map_err(failed)?;
-        files.sync_directory(&self.path.join(LOGS)).map_err(failed)
+            files.create_directory(&directory)?;
+            let topic = topic.to_owned();
+            let file = PartitionFile { format_version, topic, topic_id, partition };
+            let json = serde_json::to_vec(&file).map_err(io::Error::other)?;
+            replace_durably(files, &directory, PARTITION_FILE, &json)
+        };
+        let partitions: Vec<u32> = partitions.collect();
+        try_side_by_side(threads_max, &partitions, create)
+            .and_then(|()| files.sync_directory(&self.topic(topic_id)))
+            .and_then(|()| files.sync_directory(&self.path.join(LOGS)))
+            .map_err(|error| Error::io(format_args!("creating the partitions of {topic}"), &error))
     }
 
     /// The ids of all topics that have a directory.
@@ -226,13 +229,14 @@ impl DataDirectory {
         }
     }
 
-    /// Removes a topic's directory and everything in it. A missing one is fine.
+    /// Removes a topic's directory and everything in it, partitions on up to `threads_max` threads.
+    /// A missing one is fine.
     ///
     /// # Errors
     /// An I/O error; calling again goes on where it stopped.
-    pub fn remove_topic(&self, env: &Env, topic_id: Uuid) -> Result<()> {
+    pub fn remove_topic(&self, env: &Env, topic_id: Uuid, threads_max: usize) -> Result<()> {
         let topic = self.topic(topic_id);
-        remove_tree(env, &topic)
+        remove_tree(env, &topic, threads_max)
             .and_then(|()| env.files.sync_directory(&self.path.join(LOGS)))
             .map_err(|error| Error::io(format_args!("removing {}", topic.display()), &error))
     }
@@ -273,7 +277,7 @@ impl DataDirectory {
 /// Makes the name of the data directory, and of every directory that was made on the way to it,
 /// durable: without its name all that is in it is lost. Those above it that this process may not
 /// open, or that lie on something that cannot be synced, were not made by it.
-fn sync_ancestors(env: &Env, path: &Path) -> std::io::Result<()> {
+fn sync_ancestors(env: &Env, path: &Path) -> io::Result<()> {
     for ancestor in path.ancestors().skip(1) {
         let is_relative_root = ancestor.as_os_str().is_empty();
         let directory = if is_relative_root { Path::new(".") } else { ancestor };
@@ -292,19 +296,16 @@ fn sync_ancestors(env: &Env, path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn remove_tree(env: &Env, path: &Path) -> std::io::Result<()> {
+/// Removes a directory, if it is there, and what is in it, which up to `threads_max` threads do.
+fn remove_tree(env: &Env, path: &Path, threads_max: usize) -> io::Result<()> {
     let entries = match env.files.list(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    for entry in entries {
+    try_side_by_side(threads_max, &entries, |entry| {
         let child = path.join(&entry.name);
-        if entry.is_directory {
-            remove_tree(env, &child)?;
-        } else {
-            env.files.remove_file(&child)?;
-        }
-    }
+        if entry.is_directory { remove_tree(env, &child, 1) } else { env.files.remove_file(&child) }
+    })?;
     env.files.remove_directory(path)
 }

@@ -6,6 +6,7 @@
 pub mod channel;
 mod closing;
 pub mod compact;
+mod controls;
 pub mod deliver;
 pub mod deliveries;
 pub mod directory;
@@ -15,6 +16,7 @@ mod journal;
 pub mod produce;
 mod retention;
 pub mod scrub;
+pub mod shared_frames;
 pub(crate) mod side_by_side;
 mod space;
 pub mod statistics;
@@ -38,7 +40,7 @@ use uuid::Uuid;
 use crate::{
     env::{Env, Space},
     error::{Code, Error, Result},
-    flush::{budget::DirtyBudget, scheduler::FlushScheduler, work::WorkPool},
+    flush::{budget::DirtyBudget, figures::SyncFigures, scheduler::FlushScheduler, work::WorkPool},
     journal::JournalOptions,
     limits,
     log::{
@@ -61,10 +63,10 @@ use upkeep::{Stop, Upkeep, UpkeepReport};
 const CHECKPOINT_INTERVAL_MS: u64 = 1000;
 /// Threads that bring cold pages in, make windows ready and take large batches apart.
 const WORK_THREADS_MAX: usize = 4;
-/// Threads that open or close logs side by side, at least and at most: they wait for the disk more
-/// than they use a processor.
-const RECOVERY_THREADS: std::ops::RangeInclusive<usize> = 8..=32;
-const RECOVERY_THREADS_PER_PROCESSOR: usize = 4;
+/// Threads that create, open, close or remove logs side by side, at least and at most: they wait
+/// for the disk more than they use a processor.
+const SIDE_BY_SIDE_THREADS: std::ops::RangeInclusive<usize> = 8..=32;
+const SIDE_BY_SIDE_THREADS_PER_PROCESSOR: usize = 4;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -159,7 +161,8 @@ pub struct Store {
     /// Of the event loops that use the store.
     channels: Mutex<Vec<Weak<Channel>>>,
     checkpoint_failures: AtomicU64,
-    recovery_threads_max: usize,
+    /// Of those that work on many logs side by side.
+    threads_max: usize,
     upkeep: Mutex<Upkeep>,
     upkeep_report: Mutex<UpkeepReport>,
     scrubbing: Mutex<Scrubbing>,
@@ -209,7 +212,7 @@ impl Store {
         };
         let leader_epoch = u32::try_from(leader_epoch)
             .map_err(|_| Error::new(Code::DataDamaged, "the leader epoch is out of range"))?;
-        let threads_max = recovery_threads(&options);
+        let threads_max = side_by_side_threads(&options);
         let start = journal::Start { env: &env, directory: &directory, space: &space, threads_max };
         let mut report = Vec::new();
         let checkpointed = start.settle(&mut recovered, &mut report)?;
@@ -230,7 +233,7 @@ impl Store {
             changing_files: RwLock::default(),
             channels: Mutex::default(),
             checkpoint_failures: AtomicU64::new(0),
-            recovery_threads_max: threads_max,
+            threads_max,
             upkeep: Mutex::default(),
             upkeep_report: Mutex::default(),
             scrubbing: Mutex::default(),
@@ -403,7 +406,9 @@ impl Store {
         if !spec.is_existing {
             let env = &self.shared.env;
             let partitions = from..spec.partitions;
-            return self.directory.create_partitions(env, &spec.name, spec.topic_id, partitions);
+            let (name, topic_id) = (&spec.name, spec.topic_id);
+            let threads_max = self.threads_max;
+            return self.directory.create_partitions(env, name, topic_id, partitions, threads_max);
         }
         // Opening finds out whether they are there.
         Ok(())
@@ -420,7 +425,7 @@ impl Store {
             self.logs_opened.fetch_add(1, Ordering::AcqRel);
             Some(log)
         };
-        side_by_side(self.recovery_threads_max, jobs, open).into_iter().flatten().collect()
+        side_by_side(self.threads_max, jobs, open).into_iter().flatten().collect()
     }
 
     fn open_log(
@@ -577,7 +582,8 @@ impl Store {
 
     fn remove_files_of_topic(&self, topic_id: Uuid) -> Result<()> {
         let LogShared { space, env, .. } = &*self.shared;
-        let removed = space.with_reserve(|| self.directory.remove_topic(env, topic_id));
+        let removed =
+            space.with_reserve(|| self.directory.remove_topic(env, topic_id, self.threads_max));
         space.note_freed();
         removed
     }
@@ -731,14 +737,14 @@ impl Store {
     }
 }
 
-/// Threads that open logs, of which a simulation has none of its own.
-fn recovery_threads(options: &StoreOptions) -> usize {
+/// Threads that work on many logs, of which a simulation has none of its own.
+fn side_by_side_threads(options: &StoreOptions) -> usize {
     if options.flush_threads_max == 0 {
         return 1;
     }
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let wanted = processors.saturating_mul(RECOVERY_THREADS_PER_PROCESSOR);
-    wanted.clamp(*RECOVERY_THREADS.start(), *RECOVERY_THREADS.end())
+    let wanted = processors.saturating_mul(SIDE_BY_SIDE_THREADS_PER_PROCESSOR);
+    wanted.clamp(*SIDE_BY_SIDE_THREADS.start(), *SIDE_BY_SIDE_THREADS.end())
 }
 
 /// What the logs of a store share; without threads for a simulation.
@@ -768,6 +774,7 @@ fn shared(
         is_closing: AtomicBool::new(false),
         is_sealing_due: AtomicBool::new(false),
         warnings: Warnings::default(),
+        syncs: SyncFigures::default(),
         hint_failures: AtomicU64::new(0),
         damage_failures: AtomicU64::new(0),
         env,

@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::{Store, channel::Channel};
-use crate::{journal::JournalStatistics, space::watermarks::Level};
+use crate::{
+    error::Result, flush::figures::SyncCounts, journal::JournalStatistics, log::LogFigures,
+    space::watermarks::Level,
+};
 
 /// Figures of a store and of one event loop, each read at its own moment. Those called failures and
 /// expansions count from when the store was opened; the others are what is now.
@@ -45,7 +48,51 @@ pub struct StoreStatistics {
     pub journal: JournalStatistics,
 }
 
+/// What some partitions of a topic have on disk, and what is wrong with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicFigures {
+    /// Partitions of the topic.
+    pub partitions: u64,
+    /// Bytes of the segments.
+    pub bytes: u64,
+    /// How many there are.
+    pub segments: u64,
+    /// Ranges that readers are led past.
+    pub damaged_ranges: u64,
+    /// Partitions that take no more records until the store is opened again.
+    pub failed_partitions: u64,
+}
+
 impl Store {
+    /// Syncs that somebody waited for: of segments, and of the flush journal.
+    pub fn syncs(&self) -> SyncCounts {
+        let shared = self.shared();
+        let mut counts = SyncCounts::default();
+        shared.syncs.add_to(&mut counts);
+        if let Some(journal) = shared.scheduler.journal() {
+            journal.syncs().add_to(&mut counts);
+        }
+        counts
+    }
+
+    /// The figures of `count` partitions of a topic from a number on. Does not wait for the disk.
+    ///
+    /// # Errors
+    /// [`Code::UnknownTopicOrPartition`](crate::error::Code).
+    pub fn topic_figures(&self, topic: u32, from: u32, count: u32) -> Result<TopicFigures> {
+        let topic = self.topic(topic)?;
+        let logs = topic.logs.read();
+        let mut sum = TopicFigures { partitions: logs.len() as u64, ..TopicFigures::default() };
+        for log in logs.iter().skip(from as usize).take(count as usize) {
+            let LogFigures { bytes, segments, damaged_ranges, is_failed } = log.figures();
+            sum.bytes += bytes;
+            sum.segments += segments;
+            sum.damaged_ranges += damaged_ranges;
+            sum.failed_partitions += u64::from(is_failed);
+        }
+        Ok(sum)
+    }
+
     /// The figures of now; `channel` is that of the event loop. Does not wait for the disk.
     pub fn statistics(&self, channel: &Channel) -> StoreStatistics {
         let shared = self.shared();

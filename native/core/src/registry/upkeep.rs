@@ -28,6 +28,8 @@ const INTERVAL_HURRIED_MS: u64 = 100;
 const ENTRIES_MAX: usize = 1000;
 /// Stack of a thread: it runs shallow code only.
 const STACK_BYTES: usize = 512 << 10;
+/// Its turns take long, and hours may be between them.
+const SCRUB_THREAD_NAME: &str = "millrace-scrub";
 
 /// How a store keeps itself in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct Stop {
 struct Told {
     to_end: bool,
     to_wake: bool,
+    /// Turns that the thread has ended.
+    turns: u64,
 }
 
 impl Stop {
@@ -84,6 +88,23 @@ impl Stop {
     pub(super) fn wake(&self) {
         self.told.lock().to_wake = true;
         self.changed.notify_all();
+    }
+
+    fn end_turn(&self) {
+        self.told.lock().turns += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until the thread has made a turn that begins after the call, or ends.
+    pub(super) fn wait_for_turn(&self) {
+        let mut told = self.told.lock();
+        // The turn that it may be at, and the one that it is woken for.
+        for _ in 0..2 {
+            let before = told.turns;
+            told.to_wake = true;
+            self.changed.notify_all();
+            self.changed.wait_while(&mut told, |told| !told.to_end && told.turns == before);
+        }
     }
 }
 
@@ -138,6 +159,14 @@ impl UpkeepReport {
     }
 }
 
+struct SetWhenDropped(Arc<Stop>);
+
+impl Drop for SetWhenDropped {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
 /// The threads of a store.
 #[derive(Default)]
 pub(super) struct Upkeep {
@@ -145,6 +174,15 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
+    /// Those of the threads that look often whether there is something to do.
+    pub(super) fn hurried_stops(&self) -> Vec<Arc<Stop>> {
+        let hurried = self
+            .threads
+            .iter()
+            .filter(|(_, thread)| thread.thread().name() != Some(SCRUB_THREAD_NAME));
+        hurried.map(|(stop, _)| Arc::clone(stop)).collect()
+    }
+
     /// Ends the threads and waits for them.
     pub(super) fn close(&mut self) {
         for (stop, _) in &self.threads {
@@ -168,11 +206,14 @@ impl Upkeep {
         let store: Weak<Store> = Arc::downgrade(store);
         let waits = Arc::clone(&stop);
         let run = move || {
+            // Whatever it ends by, a panic too: nobody is to wait for its next turn.
+            let waits = SetWhenDropped(waits);
             loop {
                 let Some(store) = store.upgrade() else { return };
-                let Some(wait) = turn(&store, &waits) else { return };
+                let Some(wait) = turn(&store, &waits.0) else { return };
                 drop(store);
-                if waits.wait(wait) {
+                waits.0.end_turn();
+                if waits.0.wait(wait) {
                     return;
                 }
             }
@@ -220,7 +261,7 @@ impl Store {
         let mut round = scrub::Round::default();
         let scrubber =
             move |store: &Arc<Self>, _stop: &Stop| scrub::pace(store, bytes_per_second, &mut round);
-        upkeep.start("millrace-scrub", (self, Arc::default()), scrubber).map_err(failed)
+        upkeep.start(SCRUB_THREAD_NAME, (self, Arc::default()), scrubber).map_err(failed)
     }
 
     /// Time until somebody looks again at what changes by itself.

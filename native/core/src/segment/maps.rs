@@ -3,15 +3,25 @@
 //! A window covers up to 16 MiB and windows start at every 8 MiB, so that every batch (at most
 //! 8 MiB) lies whole in the window of its first byte. A window of a segment that is still growing
 //! is mapped as large as its content needs, in powers of two, and mapped anew when outgrown.
+//!
+//! Large windows are placed in slots, as far as there are any: what the event loops make of the
+//! address of one is used again for the next.
 
-use std::{io, num::NonZeroUsize, sync::Arc};
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{Segment, SegmentId, cache::FileCache};
 use crate::{
-    env::{Mapping, ProcessLimits},
+    env::{Mapping, ProcessLimits, Slots},
     limits,
 };
 
@@ -19,8 +29,13 @@ use crate::{
 pub const WINDOW_STEP_BYTES: u64 = limits::READ_WINDOW_BYTES / 2;
 /// The smallest window: what an idle partition costs in address space.
 const WINDOW_BYTES_MIN: u64 = 64 << 10;
+/// The smallest window that is placed in a slot; smaller ones cost an event loop little.
+const SLOTTED_BYTES_MIN: u64 = limits::READ_WINDOW_BYTES / 4;
 /// Windows kept at most; their number matters because the kernel bounds the maps of a process.
 const WINDOWS_MAX: usize = 4096;
+
+/// The id of the next window.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 const _: () = assert!(limits::BATCH_BYTES_MAX <= WINDOW_STEP_BYTES);
 const _: () = assert!(WINDOW_STEP_BYTES.is_multiple_of(64 << 10));
@@ -48,12 +63,12 @@ impl Window {
 pub struct WindowCache {
     inner: Mutex<Inner>,
     bytes_max: u64,
+    slots: Arc<Slots>,
 }
 
 struct Inner {
     windows: LruCache<(SegmentId, u64), Arc<Window>>,
     bytes: u64,
-    next_id: u64,
 }
 
 impl WindowCache {
@@ -62,8 +77,8 @@ impl WindowCache {
     pub fn new(bytes_max: u64, limits: ProcessLimits) -> Self {
         let windows_max = NonZeroUsize::new(limits.maps_for_windows(WINDOWS_MAX));
         let windows = LruCache::new(windows_max.unwrap_or(NonZeroUsize::MIN));
-        let inner = Inner { windows, bytes: 0, next_id: 1 };
-        Self { inner: Mutex::new(inner), bytes_max }
+        let slots = Slots::new(limits::READ_WINDOW_BYTES as usize, limits::READ_SLOTS_MAX);
+        Self { inner: Mutex::new(Inner { windows, bytes: 0 }), bytes_max, slots }
     }
 
     /// The window that holds the bytes `position..position + bytes` of a segment.
@@ -96,10 +111,10 @@ impl WindowCache {
             return Err(io::Error::other("a range larger than a read window was asked for"));
         }
         let length_in_memory = usize::try_from(length).map_err(io::Error::other)?;
-        let mapping = segment.file(files)?.map(start, length_in_memory)?;
+        let slot = if length < SLOTTED_BYTES_MIN { None } else { self.slots.take() };
+        let mapping = segment.file(files)?.map(start, length_in_memory, slot)?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.inner.lock();
-        let id = inner.next_id;
-        inner.next_id += 1;
         let window = Arc::new(Window { id, start, segment: segment.id, mapping });
         inner.bytes += length;
         let mut evicted = Vec::new();

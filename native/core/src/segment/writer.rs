@@ -1,8 +1,9 @@
 //! The two ways of putting bytes into a segment.
 //!
 //! Both write the same file through the same page cache and are coherent, so the choice can be
-//! made for every append. `pwrite` is the rule; stores into a mapping serve topics that ask for
-//! them while they are fast and do not sync before they ack (docs/ARCHITECTURE.md, "Two writers").
+//! made for every append. `pwrite` is the rule, with blocks allocated ahead while a topic is fast;
+//! stores into a mapping serve topics that ask for them while they are fast and do not sync before
+//! they ack (docs/ARCHITECTURE.md, "Two writers").
 
 use std::{
     io,
@@ -50,12 +51,35 @@ pub trait SegmentWriter: Send {
 pub struct PwriteWriter {
     work: Arc<WorkPool>,
     writeback_position: u64,
+    /// Blocks that are allocated at a time, before they are written to; 0 for none.
+    ahead_bytes: u64,
+    allocated_end: u64,
 }
 
 impl PwriteWriter {
     /// A writer whose tail is at `position`.
     pub fn new(work: Arc<WorkPool>, position: u64) -> Self {
-        Self { work, writeback_position: position }
+        Self::ahead(work, position, 0)
+    }
+
+    /// One that has `ahead_bytes` allocated at a time, behind the end of the file: a write into
+    /// allocated blocks takes a third less of a processor on ext4 than one that has to see to each
+    /// of its pages. The allocation is the writer's own: it waits for what a write waits for.
+    pub fn ahead(work: Arc<WorkPool>, position: u64, ahead_bytes: u64) -> Self {
+        Self { work, writeback_position: position, ahead_bytes, allocated_end: position }
+    }
+
+    fn allocate_ahead(&mut self, file: &dyn File, end: u64) {
+        if self.ahead_bytes == 0 || end <= self.allocated_end {
+            return;
+        }
+        let start = self.allocated_end;
+        let bytes = end.saturating_add(self.ahead_bytes) - start;
+        match file.allocate(start, bytes, false) {
+            Ok(true) => self.allocated_end = start + bytes,
+            // Appends go without, and report a full or failing disk.
+            Ok(false) | Err(_) => self.ahead_bytes = 0,
+        }
     }
 
     fn start_writeback(&mut self, file: &Arc<dyn File>, position: u64) {
@@ -72,14 +96,17 @@ impl PwriteWriter {
 
 impl SegmentWriter for PwriteWriter {
     fn append(&mut self, file: &Arc<dyn File>, slices: &[&[u8]], position: u64) -> io::Result<()> {
-        write_full(&**file, slices, position)?;
         let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
-        self.start_writeback(file, position + bytes as u64);
+        let end = position + bytes as u64;
+        self.allocate_ahead(&**file, end);
+        write_full(&**file, slices, position)?;
+        self.start_writeback(file, end);
         Ok(())
     }
 
     fn cut(&mut self, file: &dyn File, position: u64) -> io::Result<()> {
         self.writeback_position = self.writeback_position.min(position);
+        self.allocated_end = position;
         file.truncate(position)
     }
 }

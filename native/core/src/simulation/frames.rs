@@ -58,6 +58,7 @@ impl Run {
             clock: Arc::new(SimulatedClock::new(1_700_000_000_000)),
             random: Arc::new(SimulatedRandom::new(dice.next())),
             limits: ProcessLimits::UNBOUNDED,
+            controls: None,
         };
         let options = StoreOptions {
             data_directory: PathBuf::from("/var/lib/millrace"),

@@ -469,6 +469,7 @@ impl Simulation {
             clock: Arc::clone(&self.clock) as _,
             random: Arc::clone(&self.random) as _,
             limits: ProcessLimits::UNBOUNDED,
+            controls: None,
         }
     }
 

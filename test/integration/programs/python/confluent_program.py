@@ -90,7 +90,7 @@ def start_of(options, consumer, partition):
     if "offset" in start:
         return TopicPartition(topic, partition, start["offset"])
     asked = [TopicPartition(topic, partition, start["timestamp"])]
-    return consumer.offsets_for_times(asked, 10)[0]
+    return consumer.offsets_for_times(asked, 60)[0]
 
 
 def consume(options):
@@ -230,7 +230,7 @@ class Admin:
         return {"partitions": len(description.partitions)}
 
     def list_topics(self, _):
-        return {"topics": sorted(self.client.list_topics(timeout=10).topics)}
+        return {"topics": sorted(self.client.list_topics(timeout=60).topics)}
 
     def create_partitions(self, command):
         asked = NewPartitions(command["name"], command["count"])

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::env::{
     File, FileSystemKind, WritableMapping,
-    mapping::{MappedWindow, Mapping},
+    mapping::{MappedWindow, Mapping, slots::Slot},
 };
 
 /// An open file.
@@ -133,9 +133,9 @@ impl File for SimulatedFile {
         self.machine.call(Call::StartWriteback, &self.subject(position, bytes), |_| Ok(()))
     }
 
-    fn map(&self, position: u64, bytes: usize) -> io::Result<Mapping> {
+    fn map(&self, position: u64, bytes: usize, slot: Option<Slot>) -> io::Result<Mapping> {
         self.machine.call(Call::Map, &self.subject(position, bytes as u64), |_| {
-            self.node.content.lock().live().map(position, bytes)
+            self.node.content.lock().live().map(position, bytes, slot)
         })
     }
 

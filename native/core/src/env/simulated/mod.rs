@@ -163,6 +163,7 @@ impl SimulatedFileSystem {
             clock: Arc::new(SimulatedClock::new(1_700_000_000_000)),
             random: Arc::new(SimulatedRandom::new(1)),
             limits: ProcessLimits::UNBOUNDED,
+            controls: None,
         }
     }
 

@@ -44,6 +44,25 @@ fn a_flushed_ack_on_a_relaxed_topic_joins_a_flush() {
 }
 
 #[test]
+fn who_waits_for_what_a_flush_under_way_takes_in_has_no_other_begun() {
+    let machine = Simulated::new(&relaxed());
+    let log = machine.bench.log(0);
+    let told = Arc::new(Told::default());
+    let first = log.append(&batch(b"one", None), 7).unwrap();
+    // As a flush does before it syncs.
+    let end = log.tail.lock().end;
+    log.note_flush_begun(&mut log.tail.lock(), end);
+    log.when_flushed(first.next_offset, Arc::clone(&told) as _);
+    machine.bench.store.drive();
+    assert!(told.0.lock().is_empty());
+    // What comes behind it is for the next, which tells both here.
+    let second = log.append(&batch(b"two", None), 7).unwrap();
+    log.when_flushed(second.next_offset, Arc::clone(&told) as _);
+    machine.bench.store.drive();
+    assert_eq!(*told.0.lock(), [Code::None, Code::None]);
+}
+
+#[test]
 fn a_repeated_batch_is_acked_only_once_the_first_is_durable() {
     let machine = Simulated::new(&LogConfig::default());
     let log = machine.bench.log(0);

@@ -25,7 +25,13 @@ use std::{
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{Log, append::Appended, config::LogConfig, read::Read, waiters::Acknowledge};
+use super::{
+    Log,
+    append::Appended,
+    config::LogConfig,
+    read::{Batches, Read},
+    waiters::Acknowledge,
+};
 use crate::{
     batch::{BatchBuilder, BatchHeader, Finish, HEADER_BYTES, Producer, Records},
     compression::Codec,

@@ -112,3 +112,42 @@ fn a_batch_that_claims_another_offset_is_set_aside_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn what_a_reader_holds_stays_while_other_windows_are_placed_where_its_neighbours_were() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = LogConfig {
+        message_bytes_max: 8 << 20,
+        segment_bytes: 5 << 20,
+        file_delete_delay_ms: 0,
+        ..LogConfig::default()
+    };
+    let bench = Bench::open(Env::system(), directory.path(), &config, false);
+    for value in 0..5 {
+        bench.append(&vec![value; 4 << 20]);
+    }
+    bench.store.drive();
+    let log = bench.log(0);
+    let read = |offset| {
+        loop {
+            match log.read(offset, 1).unwrap() {
+                Read::Batches(batches) => return batches,
+                // The index of a segment that is closed.
+                Read::Cold(range) => range.load(bench.store.shared()).unwrap(),
+                _ => panic!("nothing at {offset}"),
+            }
+        }
+    };
+    let slot_of = |batches: &Batches| batches.window.mapping.slot().unwrap().number();
+    let held = read(0);
+    let bytes = held.bytes().to_vec();
+    let free = slot_of(&read(1));
+    assert_ne!(slot_of(&held), free);
+    bench.store.delete_records(bench.topic, 0, Some(2)).unwrap();
+    assert_eq!(slot_of(&read(2)), free);
+    assert_ne!(slot_of(&read(3)), slot_of(&held));
+    assert!(held.bytes() == bytes, "a mapping was placed over bytes that are in use");
+    let free = slot_of(&held);
+    drop(held);
+    assert_eq!(slot_of(&read(4)), free);
+}

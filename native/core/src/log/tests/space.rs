@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::{
-    env::{OpenMode, simulated::Call},
+    env::{
+        Clock, OpenMode,
+        simulated::{Call, SimulatedClock},
+    },
     space::watermarks::Level,
 };
 
@@ -121,6 +124,71 @@ fn segments_and_what_is_allocated_ahead_shrink_with_the_disk() {
     machine.bench.append(&[1; 700_000]);
     assert_eq!(file_bytes(&machine, 10), Some(log.segments.read()[2].end_position()));
     machine.bench.store.close().unwrap();
+}
+
+#[test]
+fn a_fast_log_has_blocks_ahead_of_its_tail_until_it_is_slow_or_space_is_short() {
+    let config = LogConfig {
+        flush_messages: u64::MAX,
+        writer: WriterChoice::Pwrite,
+        ..LogConfig::default()
+    };
+    let clock = Arc::new(SimulatedClock::new(1_000_000));
+    let files = SimulatedFileSystem::new(1);
+    files.set_capacity_bytes(Some(DISK_BYTES));
+    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..files.env() };
+    let bench = Bench::open(env, Path::new(DIRECTORY), &config, false);
+    let machine = Simulated { files, bench };
+    let log = machine.bench.log(0);
+    let ahead = || {
+        let used = |files: &SimulatedFileSystem| {
+            let space = files.space(Path::new("/")).unwrap();
+            space.total_bytes - space.available_bytes
+        };
+        let before = used(&machine.files);
+        let end = log.segments.read().last().unwrap().end_position();
+        log.give_back_allocation().unwrap();
+        let base = log.segments.read().last().unwrap().base_offset;
+        assert_eq!(file_bytes(&machine, base), Some(end));
+        before - used(&machine.files)
+    };
+    machine.bench.append(&[1; 700_000]);
+    assert_eq!(ahead(), 0);
+    for _ in 0..15 {
+        machine.bench.append(&[1; 700_000]);
+    }
+    assert!((1..=64 << 10).contains(&ahead()));
+    machine.bench.append(&[1; 700_000]);
+    assert!(ahead() > 0, "given back, it is taken again");
+    // The first of a second that nothing came in is the last that is taken for one of many.
+    clock.advance_ms(60_000);
+    machine.bench.append(b"slow");
+    machine.bench.append(b"slow");
+    assert_eq!(ahead(), 0);
+    let count = log.offsets().log_end;
+    drop(log);
+    let machine = machine.killed(|_| {});
+    assert_eq!(machine.bench.log(0).offsets().log_end, count);
+    machine.bench.store.close().unwrap();
+}
+
+#[test]
+fn a_fast_log_that_gets_no_blocks_ahead_goes_without() {
+    for effect in [Effect::NoSpace, Effect::InputOutput] {
+        let machine = Simulated::new(&LogConfig {
+            flush_messages: 8,
+            writer: WriterChoice::Pwrite,
+            ..LogConfig::default()
+        });
+        machine.files.inject(Fault::new(effect).on(Call::Allocate).with_path("/0/"));
+        for _ in 0..32 {
+            machine.bench.append(&[1; 700_000]);
+        }
+        let allocated = |line: &String| line.contains("Allocate") && line.contains("/0/");
+        assert!(machine.files.trace().iter().any(allocated));
+        let machine = machine.cut();
+        assert_eq!(offsets_of(&content(&machine.bench)), Vec::from_iter(0..32));
+    }
 }
 
 #[test]

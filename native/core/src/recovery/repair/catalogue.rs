@@ -191,7 +191,7 @@ impl Repair<'_> {
             for partition in partitions {
                 if self.is_for_real() {
                     let one = partition..partition.saturating_add(1);
-                    self.directory.create_partitions(self.env, topic, topic_id, one)?;
+                    self.directory.create_partitions(self.env, topic, topic_id, one, 1)?;
                 }
                 self.tell(RepairAction {
                     subject: format!("{topic}-{partition}"),

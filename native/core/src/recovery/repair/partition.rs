@@ -44,6 +44,9 @@ impl Place {
 impl Repair<'_> {
     pub(super) fn partition(&mut self, partition: &Partition) -> Result<()> {
         let path = &partition.path;
+        if partition.is_unfinished(self.env, self.checkpoint.as_ref())? {
+            return Ok(());
+        }
         self.partition_file(partition)?;
         let mut place = Place {
             label: partition.label.clone(),
@@ -173,7 +176,7 @@ impl Repair<'_> {
         };
         if self.is_for_real() {
             let one = number..number.saturating_add(1);
-            self.directory.create_partitions(self.env, &topic, topic_id, one)?;
+            self.directory.create_partitions(self.env, &topic, topic_id, one, 1)?;
         }
         self.tell(RepairAction {
             subject,

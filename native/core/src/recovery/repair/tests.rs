@@ -558,3 +558,17 @@ fn a_repaired_segment_may_have_holes_up_to_its_end() {
         assert_eq!(state, Stored::State(expected));
     }
 }
+
+#[test]
+fn a_partition_whose_creation_was_not_finished_is_no_damage() {
+    let files = directory();
+    let path = Path::new(DIRECTORY).join(format!("logs/{TOPIC_ID}/1"));
+    files.create_directory(&path).unwrap();
+    assert_eq!(findings(&files), Vec::<String>::new());
+    files.open(&path.join("partition.json.tmp"), OpenMode::OpenOrCreate).unwrap();
+    assert_eq!(findings(&files), Vec::<String>::new());
+    assert_eq!(run(&files).actions, []);
+    // One that has records has lost its file.
+    files.open(&path.join(Segment::file_name(0, "log")), OpenMode::OpenOrCreate).unwrap();
+    assert_eq!(findings(&files).len(), 1);
+}

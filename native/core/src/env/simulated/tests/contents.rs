@@ -147,7 +147,7 @@ fn every_sector_shows_a_moment_since_the_last_sync() {
 fn stores_into_a_mapping_are_lost_unless_synced() {
     let (files, file) = with_file(3, &[0; 4096]);
     let window = file.map_writable(0, 64 << 10).unwrap();
-    let mapping = file.map(0, 64 << 10).unwrap();
+    let mapping = file.map(0, 64 << 10, None).unwrap();
     window.populate(0, 4096).unwrap();
     window.store(0, &[b"syn", b"ced"]);
     file.sync_data().unwrap();

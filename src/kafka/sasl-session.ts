@@ -1,0 +1,174 @@
+/**
+ * How far a connection has come in saying who it is. Until it has, only the APIs that this takes
+ * are served, as in Kafka; and again when the time is up for which it was believed (KIP-368).
+ */
+
+import type { Clock } from "../clock.ts";
+import { CODES } from "../protocol/codes.ts";
+import type { FailedAttempts } from "../security/failed-attempts.ts";
+import type { Peer } from "../security/principal.ts";
+import { Refusal } from "../security/refusal.ts";
+import type { SaslExchange, SaslIdentity, SaslMechanism } from "../security/sasl/mechanism.ts";
+import type { SaslAuthenticateResponse } from "./generated/36-sasl-authenticate.ts";
+import { API_VERSIONS_KEY } from "./headers.ts";
+import { KafkaFrameError } from "./wire/frame-error.ts";
+
+export const SASL_HANDSHAKE_KEY = 17;
+export const SASL_AUTHENTICATE_KEY = 36;
+
+const NO_BYTES = new Uint8Array();
+
+/** Also where nobody is asked. */
+export const AUTHENTICATED_ALREADY: SaslAuthenticateResponse = {
+	errorCode: CODES.ILLEGAL_SASL_STATE.code,
+	errorMessage: "SaslAuthenticate request received after successful authentication",
+	authBytes: NO_BYTES,
+};
+
+/** What the connections of a listener have in common. */
+export interface SaslListener {
+	/** By name. */
+	readonly mechanisms: ReadonlyMap<string, SaslMechanism>;
+	/** How long a client is believed at most, in milliseconds; 0: for ever. */
+	readonly reauthMsMax: number;
+	readonly failures: FailedAttempts;
+	readonly clock: Clock;
+}
+
+/** How often a client may say again who it is at most, as in Kafka. */
+const AGAIN_MS_MIN = 1_000;
+
+export class SaslSession {
+	readonly #listener: SaslListener;
+	readonly #peer: Peer;
+	/** Chosen, and not done yet. */
+	#exchange: SaslExchange | undefined;
+	#mechanism = "";
+	#isAuthenticated = false;
+	#isRefused = false;
+	/** The last refusal, which is counted once however often it is told. */
+	#refusal: Refusal | undefined;
+	/** By the monotonic clock; a session that never runs out has none. */
+	#expiresMs: number | undefined;
+	/** When the client last began to say again who it is. */
+	#againMs = -Infinity;
+
+	constructor(listener: SaslListener, peer: Peer) {
+		this.#listener = listener;
+		this.#peer = peer;
+	}
+
+	/** Whether the client has said who it is. */
+	get isAuthenticated(): boolean {
+		return this.#isAuthenticated;
+	}
+
+	/** Whether the connection ends with the answer that is next. */
+	get isRefused(): boolean {
+		return this.#isRefused;
+	}
+
+	/** Throws KafkaFrameError, which ends the connection, for what may not be asked now. */
+	check(apiKey: number): void {
+		const isSasl = apiKey === SASL_HANDSHAKE_KEY || apiKey === SASL_AUTHENTICATE_KEY;
+		// In the middle of it nothing else makes sense.
+		if (this.#exchange !== undefined) {
+			if (isSasl) return;
+		} else if (this.#isAuthenticated) {
+			const isOver = this.#expiresMs !== undefined && this.#now() >= this.#expiresMs;
+			if (!isOver || (apiKey === SASL_HANDSHAKE_KEY && this.#mayBeginAgain())) return;
+		} else if (apiKey === API_VERSIONS_KEY || apiKey === SASL_HANDSHAKE_KEY) return;
+		const again = this.#isAuthenticated ? " again" : "";
+		throw new KafkaFrameError(`API ${apiKey} of a client before it is authenticated${again}`, 0);
+	}
+
+	/** Chooses a mechanism. */
+	handshake(mechanism: string): { errorCode: number; mechanisms: string[] } {
+		const { mechanisms } = this.#listener;
+		const illegal = { errorCode: CODES.ILLEGAL_SASL_STATE.code, mechanisms: [] };
+		if (this.#exchange !== undefined) {
+			this.#isRefused = true;
+			return illegal;
+		}
+		if (this.#isAuthenticated && !this.#mayBeginAgain()) return illegal;
+		const names = [...mechanisms.keys()];
+		const chosen = mechanisms.get(mechanism);
+		if (chosen === undefined) {
+			this.#isRefused = true;
+			const { host } = this.#peer;
+			this.#listener.failures.note({ host, mechanism: "other", reason: "mechanism" });
+			return { errorCode: CODES.UNSUPPORTED_SASL_MECHANISM.code, mechanisms: names };
+		}
+		// Answered as in Kafka, which ends the connection with the next request.
+		if (this.#isAuthenticated && mechanism !== this.#mechanism) this.#isRefused = true;
+		if (this.#isAuthenticated) this.#againMs = this.#now();
+		this.#mechanism = mechanism;
+		this.#exchange = chosen.start();
+		return { errorCode: CODES.NONE.code, mechanisms: names };
+	}
+
+	/** One round of the mechanism that was chosen. */
+	async authenticate(authBytes: Uint8Array): Promise<SaslAuthenticateResponse> {
+		if (this.#exchange === undefined) return AUTHENTICATED_ALREADY;
+		try {
+			const { reply, identity, refusal } = await this.#exchange.step(authBytes);
+			if (refusal !== undefined) await this.#refused(refusal);
+			const sessionLifetimeMs = identity === null ? 0 : this.#authenticated(identity);
+			return {
+				errorCode: CODES.NONE.code,
+				errorMessage: "",
+				authBytes: reply,
+				sessionLifetimeMs,
+			};
+		} catch (error) {
+			if (!(error instanceof Refusal)) throw error;
+			this.#isRefused = true;
+			await this.#refused(error);
+			return {
+				errorCode: CODES.SASL_AUTHENTICATION_FAILED.code,
+				errorMessage: error.kafkaText ?? this.#failureText(),
+				authBytes: NO_BYTES,
+			};
+		}
+	}
+
+	/** Resolves when it may be told. */
+	async #refused(refusal: Refusal): Promise<void> {
+		if (refusal === this.#refusal) return;
+		this.#refusal = refusal;
+		await this.#listener.failures.refused(this.#peer.host, this.#mechanism, refusal);
+	}
+
+	/** Resolves to how long the client is believed, in milliseconds; 0: for ever. */
+	#authenticated({ principal, expiresMs }: SaslIdentity): number {
+		if (this.#isAuthenticated && principal !== this.#peer.principal) {
+			const names = [this.#peer.principal, principal].map((name) => name.replace(":", "."));
+			const changed = `Cannot change principals during re-authentication from ${names.join(": ")}`;
+			throw new Refusal("identity", "a client stays who it is", { kafkaText: changed });
+		}
+		this.#exchange = undefined;
+		this.#isAuthenticated = true;
+		this.#peer.become(principal);
+		const { clock, reauthMsMax } = this.#listener;
+		const leftMs = expiresMs === undefined ? Infinity : Math.max(1, expiresMs - clock.wallMs());
+		const believedMs = Math.min(leftMs, reauthMsMax === 0 ? Infinity : reauthMsMax);
+		this.#expiresMs = believedMs === Infinity ? undefined : this.#now() + believedMs;
+		return believedMs === Infinity ? 0 : believedMs;
+	}
+
+	/** Only who is believed for a time may say again who it is, and not all the time. */
+	#mayBeginAgain(): boolean {
+		return this.#expiresMs !== undefined && this.#now() - this.#againMs >= AGAIN_MS_MIN;
+	}
+
+	/** In Kafka's words. */
+	#failureText(): string {
+		const what = this.#isAuthenticated ? "re-authentication" : "authentication";
+		const why = "due to invalid credentials with SASL mechanism";
+		return `Authentication failed during ${what} ${why} ${this.#mechanism}`;
+	}
+
+	#now(): number {
+		return this.#listener.clock.monotonicMs();
+	}
+}

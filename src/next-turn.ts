@@ -1,0 +1,4 @@
+/** Resolves on a later turn of the event loop, behind what sockets and timers had for it. */
+export function nextTurn(): Promise<void> {
+	return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,81 @@
+/**
+ * Slows down who guesses passwords: each failure of an address is told later than the one before,
+ * up to some seconds, and is forgotten after a while without one. Every login that is refused comes
+ * by here, whatever the protocol, and is counted.
+ */
+import type { Clock } from "../clock.ts";
+import type { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+import { Refusal, type RefusalReason } from "./refusal.ts";
+
+/** Kafka's connection.failed.authentication.delay.ms. */
+const DELAY_MS_FIRST = 100;
+const FORGOTTEN_AFTER_MS = 60_000;
+
+/** A login that was refused. Who it claimed to be is no part of it: people type passwords there. */
+export interface RefusedLogin {
+	readonly host: string;
+	/** A SASL mechanism that there is, or a scheme of WebSocket and HTTP. */
+	readonly mechanism: string;
+	readonly reason: RefusalReason;
+}
+
+interface Attempts {
+	count: number;
+	lastMs: number;
+}
+
+export class FailedAttempts {
+	readonly #clock: Clock;
+	/** By address, the one whose last failure is longest ago first. */
+	readonly #attempts = new Map<string, Attempts>();
+	/** How often which mechanism was refused for which reason. */
+	readonly #counts = new Map<string, Map<RefusalReason, number>>();
+	/** Told of every login that is refused. */
+	onRefused: (login: RefusedLogin) => void = () => undefined;
+
+	constructor(clock: Clock) {
+		this.#clock = clock;
+	}
+
+	/** Addresses that are remembered. */
+	get size(): number {
+		return this.#attempts.size;
+	}
+
+	/** An attempt failed: how long its answer is to wait, in milliseconds. */
+	delayMs(address: string): number {
+		const nowMs = this.#clock.monotonicMs();
+		const before = this.#attempts.get(address);
+		const isRecent = before !== undefined && nowMs - before.lastMs < FORGOTTEN_AFTER_MS;
+		const count = isRecent ? before.count + 1 : 1;
+		this.#attempts.delete(address);
+		this.#attempts.set(address, { count, lastMs: nowMs });
+		if (this.#attempts.size > LIMITS.failedAddressesMax) {
+			const [oldest] = this.#attempts.keys();
+			if (oldest !== undefined) this.#attempts.delete(oldest);
+		}
+		return Math.min(DELAY_MS_FIRST * 2 ** Math.min(count - 1, 30), LIMITS.failedDelayMsMax);
+	}
+
+	/** How often which mechanism was refused for which reason. */
+	get counts(): ReadonlyMap<string, ReadonlyMap<RefusalReason, number>> {
+		return this.#counts;
+	}
+
+	/** Notes a login that was refused; resolves when its answer may go out. */
+	async refused(host: string, mechanism: string, error: MillraceError): Promise<void> {
+		const reason = error instanceof Refusal ? error.reason : "credentials";
+		this.note({ host, mechanism, reason });
+		const delayMs = this.delayMs(host);
+		await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve));
+	}
+
+	/** Notes a login that was refused and tells nothing to who guesses. */
+	note(login: RefusedLogin): void {
+		const { mechanism, reason } = login;
+		const counts = this.#counts.get(mechanism) ?? new Map<RefusalReason, number>();
+		this.#counts.set(mechanism, counts.set(reason, (counts.get(reason) ?? 0) + 1));
+		this.onRefused(login);
+	}
+}

@@ -1,0 +1,36 @@
+/** A way to show who one is, in as many rounds as it takes. */
+import type { Principal } from "../principal.ts";
+import type { Refusal } from "../refusal.ts";
+
+/** Who a client turned out to be. */
+export interface SaslIdentity {
+	readonly principal: Principal;
+	/** When what it showed runs out, in milliseconds since 1970; absent: never. */
+	readonly expiresMs?: number;
+}
+
+/** What a client is sent; with an identity it was the last round. */
+export interface SaslStep {
+	readonly reply: Uint8Array;
+	readonly identity: SaslIdentity | null;
+	/** The reply tells the client that it is refused. */
+	readonly refusal?: Refusal;
+}
+
+/** One client on its way. */
+export interface SaslExchange {
+	/**
+	 * Takes what the client sent. Throws or rejects with Refusal, whose text is for the client: it
+	 * never tells whether the name or the password was wrong.
+	 */
+	step(bytes: Uint8Array): SaslStep | Promise<SaslStep>;
+}
+
+export interface SaslMechanism {
+	readonly name: string;
+	start(): SaslExchange;
+}
+
+/** What Kafka says to who wants to act for somebody else. */
+export const OTHER_USER =
+	"Authentication failed: Client requested an authorization id that is different from username";

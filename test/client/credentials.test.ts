@@ -1,0 +1,85 @@
+/** Credentials that run out, and that a client may have others for: at once, or a little later. */
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+
+import { connectWith } from "../../src/client/client.ts";
+import type { ConnectOptions } from "../../src/client/index.ts";
+import { ScriptedBroker } from "./scripted-broker.ts";
+import { SimulatedNetwork } from "./simulated-network.ts";
+import { running, simulateTime, wait } from "./simulated-time.ts";
+
+const NOT_AUTHENTICATED = 1003;
+
+let broker: ScriptedBroker;
+
+beforeEach(() => {
+	simulateTime();
+	broker = new ScriptedBroker();
+	broker.create("a", 1);
+});
+
+afterEach(() => vi.useRealTimers());
+
+function connected(auth: NonNullable<ConnectOptions["auth"]>) {
+	const network = new SimulatedNetwork(broker, () => 0.5, 0);
+	return connectWith(network.open, "ws://simulated", { auth, reconnectMsMax: 1_000 });
+}
+
+test("a cookie that is refused is tried again, until the site has renewed it", () =>
+	running(async () => {
+		const client = await connected({ cookie: true });
+		expect(broker.hellos[0]?.auth).toEqual({ scheme: "cookie" });
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "before" });
+		broker.helloCode = NOT_AUTHENTICATED;
+		broker.cut();
+		const sent = producer.send({ topic: "a", value: "after" });
+		await wait(30_000);
+		broker.helloCode = 0;
+		expect(await sent).toMatchObject({ offset: 1 });
+		expect(client.state).toBe("ready");
+		await client.close();
+	}));
+
+test.each([
+	[{ cookie: true as const }, 60_000],
+	[{ token: "t" }, 0],
+])("with %j a refusal is the end after %i ms", (auth, tried) =>
+	running(async () => {
+		const client = await connected(auth);
+		// However long ago it was let in.
+		await wait(3_600_000);
+		broker.helloCode = NOT_AUTHENTICATED;
+		const cutMs = performance.now();
+		broker.cut();
+		while (client.state !== "closed") await wait(100);
+		const tookMs = performance.now() - cutMs;
+		expect(tookMs).toBeGreaterThanOrEqual(tried);
+		expect(tookMs).toBeLessThan(tried + 10_000);
+		await expect(client.topics.list()).rejects.toMatchObject({ code: "NOT_AUTHENTICATED" });
+	}),
+);
+
+test("whose credentials ran out while it stood still comes back with those of now", () =>
+	running(async () => {
+		let asked = 0;
+		const client = await connected(() => ({ token: `token-${++asked}` }));
+		const producer = client.producer<string>({ codec: "string" });
+		broker.expire();
+		expect(await producer.send({ topic: "a", value: "one" })).toMatchObject({ offset: 0 });
+		expect(broker.hellos.map(({ auth }) => auth)).toEqual([
+			{ scheme: "token", token: "token-1" },
+			{ scheme: "token", token: "token-2" },
+		]);
+		broker.helloCode = NOT_AUTHENTICATED;
+		broker.expire();
+		while (client.state !== "closed") await wait(100);
+		expect(broker.hellos, "once more, and no more").toHaveLength(3);
+	}));
+
+test("a token that cannot be had anew is the end when it runs out", () =>
+	running(async () => {
+		const client = await connected({ token: "t" });
+		broker.expire();
+		while (client.state !== "closed") await wait(100);
+		expect(broker.hellos).toHaveLength(1);
+	}));

@@ -1,0 +1,127 @@
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+
+import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
+import { FailedAttempts } from "../../src/security/failed-attempts.ts";
+import type { ScramMechanism } from "../../src/security/scram-credential.ts";
+import { Users } from "../../src/security/users.ts";
+import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
+
+const openUsers = async (file: MemoryMetadataFile) =>
+	Users.open(await MetadataWriter.open(new EmbeddedMetadataStore(file)));
+
+describe("users", () => {
+	test("are there again after a restart, and their passwords are nowhere", async () => {
+		const file = new MemoryMetadataFile();
+		const users = await openUsers(file);
+		await users.setPassword("alice", "open sesame");
+		await users.setPassword("bob", "builder");
+		expect(await users.remove("bob")).toBe(true);
+		expect(await users.remove("bob")).toBe(false);
+		const again = await openUsers(file);
+		expect(again.list()).toEqual(["alice"]);
+		expect(await again.checkPassword("alice", "open sesame")).toBe("User:alice");
+		const stored = [...file.entries].map(([key, value]) => key + Buffer.from(value).toString());
+		expect(stored.join()).not.toContain("open sesame");
+	});
+
+	test("are deleted once, by whoever comes first, with all that was set before", async () => {
+		const users = await openUsers(new MemoryMetadataFile());
+		const credential = users.challenge("nobody", "SCRAM-SHA-512").credential;
+		const set = (mechanism: ScramMechanism) =>
+			users.alter(() => [{ name: "alice", mechanism, credential }]);
+		await set("SCRAM-SHA-256");
+		const [, ...removed] = await Promise.all([
+			set("SCRAM-SHA-512"),
+			users.remove("alice"),
+			users.remove("alice"),
+		]);
+		expect(removed).toEqual([true, false]);
+		expect(users.list()).toEqual([]);
+		expect(users.challenge("alice", "SCRAM-SHA-512").isDecoy).toBe(true);
+	});
+
+	test("are listed in order page by page, and sorted once however they come and go", async () => {
+		const file = new MemoryMetadataFile();
+		const users = await openUsers(file);
+		const { credential } = users.challenge("nobody", "SCRAM-SHA-256");
+		const add = (names: string[]) =>
+			users.alter(() => names.map((name) => ({ name, mechanism: "SCRAM-SHA-256", credential })));
+		const names = Array.from({ length: 2_000 }, (_, index) => `user ${(index * 7) % 2_000}`);
+		await add(names);
+		const expected = new Set(names);
+		const sort = vi.spyOn(Array.prototype, "sort");
+		onTestFinished(() => sort.mockRestore());
+		const listed: string[] = [];
+		let last = "";
+		for (let isMore = true; isMore; ) {
+			const page = users.page(last, 150);
+			listed.push(...page.names);
+			last = page.names.at(-1) ?? "";
+			isMore = page.isMore;
+			// Before what was listed and again, so that no page has them.
+			await add(["a", `b ${listed.length}`]);
+			expect(await users.remove("a")).toBe(true);
+			expected.add(`b ${listed.length}`);
+		}
+		const long = sort.mock.contexts.filter((sorted) => (sorted as unknown[]).length > 1_000);
+		expect(long).toHaveLength(1);
+		sort.mockRestore();
+		expect(listed).toEqual([...names].sort());
+		expect(users.list()).toEqual([...expected].sort());
+		expect((await openUsers(file)).list()).toEqual(users.list());
+		expect(users.page("b 150", 1)).toEqual({ names: ["b 1500"], isMore: true });
+		expect(users.page("b 1500a", 1)).toEqual({ names: ["b 1650"], isMore: true });
+		expect(users.page("user 999", 10)).toEqual({ names: [], isMore: false });
+	});
+
+	test("that are damaged are refused", async () => {
+		const file = new MemoryMetadataFile();
+		await (await openUsers(file)).setPassword("alice", "a");
+		const text = Buffer.from(file.entries.get("users/alice") as Uint8Array).toString();
+		file.entries.set("users/alice", Buffer.from(text.replace("stored_key", "stored")));
+		await expect(openUsers(file)).rejects.toMatchObject({ code: "DATA_DAMAGED" });
+	});
+
+	test("that fail to be stored are not there", async () => {
+		const file = new MemoryMetadataFile();
+		const users = await openUsers(file);
+		file.failNextCommit = "before";
+		await expect(users.setPassword("alice", "a")).rejects.toMatchObject({
+			code: "KAFKA_STORAGE_ERROR",
+		});
+		expect(users.list()).toEqual([]);
+	});
+
+	test("are told from strangers by nothing but the right password", async () => {
+		const users = await openUsers(new MemoryMetadataFile());
+		await users.setPassword("alice", "a");
+		const refusal = async (name: string) =>
+			users.checkPassword(name, "wrong").catch((error: Error) => error.message);
+		expect(await refusal("alice")).toBe(await refusal("nobody"));
+		for (const mechanism of ["SCRAM-SHA-256", "SCRAM-SHA-512"] as const) {
+			const [own, decoy] = ["alice", "nobody"].map((name) => users.challenge(name, mechanism));
+			expect(decoy?.isDecoy).toBe(true);
+			// As much is hashed for one as for the other.
+			expect(decoy?.credential.iterations).toBe(own?.credential.iterations);
+			for (const key of ["salt", "storedKey", "serverKey"] as const) {
+				expect(decoy?.credential[key].length).toBe(own?.credential[key].length);
+			}
+			expect(users.challenge("nobody", mechanism)).toEqual(decoy);
+			expect(users.challenge("somebody", mechanism)).not.toEqual(decoy);
+		}
+	});
+});
+
+test("who goes on guessing waits longer and longer, and is forgotten in time", () => {
+	let nowMs = 0;
+	const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs, after: () => () => undefined };
+	const failures = new FailedAttempts(clock);
+	const delays = Array.from({ length: 8 }, () => failures.delayMs("192.0.2.1"));
+	expect(delays).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+	expect(failures.delayMs("192.0.2.2")).toBe(100);
+	nowMs = 60_000;
+	expect(failures.delayMs("192.0.2.1")).toBe(100);
+	for (let count = 0; count < 20_000; count++) failures.delayMs(`address ${count}`);
+	expect(failures.size).toBe(10_000);
+});
