@@ -1,8 +1,9 @@
-/** What Millrace is to reach, held against measured results: a table of docs/benchmarks.md. */
+/** What Millrace is to reach, held against measured results: a part of docs/benchmarks.md. */
 import type { Table } from "./harness/report.ts";
 import type { BenchResults, ScenarioResult } from "./harness/results.ts";
 import { cpuOf, type PeerFigure, rateOf, ratioOf } from "./peers/report.ts";
 import type { ContenderName, PeerName, PeersResults } from "./peers/results.ts";
+import { REASONS, type Reason } from "./reasons.ts";
 
 /** The newest results of either kind; undefined where there are none. */
 export interface Measured {
@@ -15,7 +16,26 @@ interface Finding {
 	readonly isMet: boolean;
 }
 
+/** What kinds of targets there are; with its scenario each names one. */
+type TargetKind =
+	| "beside-kafka-cost"
+	| "beside-kafka-rate"
+	| "beside-nats"
+	| "beside-bare-loop"
+	| "beside-echo-p50"
+	| "beside-echo-p99"
+	| "beside-disk"
+	| "beside-without"
+	| "rate"
+	| "share"
+	| "figure"
+	| "memory";
+
+/** A target as reasons name it. */
+export type TargetName = `${TargetKind}:${string}`;
+
 interface Target {
+	readonly name: TargetName;
 	readonly what: string;
 	readonly target: string;
 	/** Null where it was not measured. */
@@ -52,10 +72,23 @@ const TARGETS: readonly Target[] = [
 	figure("start-after-kill", "the same after a kill, with data", 500, "ms"),
 	figure("start-partitions-10000", "the same with 10,000 partitions", 2_000, "ms"),
 	bytes("memory-connections-0", "anonymous memory of an idle broker", 40 * MEBIBYTE),
-	extra("memory-connections-1000", "memory an idle connection", 4 * KIBIBYTE),
+	extra("memory-connections-5000", "memory an idle connection", 4 * KIBIBYTE),
 	extra("websocket-produce-partitions-10000", "memory an idle partition", 2 * KIBIBYTE),
 	slowReaders(1.2),
 ];
+
+/** The reasons for what the results say is missed. */
+export function reasonsFor(measured: Measured): Reason[] {
+	const missed = new Set(
+		TARGETS.filter(({ find }) => find(measured)?.isMet === false).map(({ name }) => name),
+	);
+	return REASONS.filter(({ targets }) => targets.some((name) => missed.has(name)));
+}
+
+/** The names of all targets. */
+export function targetNames(): TargetName[] {
+	return TARGETS.map(({ name }) => name);
+}
 
 /** A row a target; null without any results. */
 export function targetsTable(measured: Measured): Table | null {
@@ -76,12 +109,14 @@ function scenarioOf({ bench }: Measured, scenario: string): ScenarioResult | und
 
 /** A target of one scenario. */
 function ofScenario(
+	kind: TargetKind,
 	scenario: string,
 	what: string,
 	target: string,
 	find: (result: ScenarioResult, bench: BenchResults) => Finding | null,
 ): Target {
 	return {
+		name: `${kind}:${scenario}`,
 		what: `${what} (\`${scenario}\`)`,
 		target,
 		find(measured) {
@@ -93,7 +128,7 @@ function ofScenario(
 }
 
 function rate(scenario: string, least: number): Target {
-	return ofScenario(scenario, "rate", `>= ${grouped(least)} records/s`, (result) => ({
+	return ofScenario("rate", scenario, "rate", `>= ${grouped(least)} records/s`, (result) => ({
 		figure: `${grouped(result.records_per_second)} records/s`,
 		isMet: result.records_per_second >= least,
 	}));
@@ -101,7 +136,7 @@ function rate(scenario: string, least: number): Target {
 
 /** A part of its limit in percent. */
 function share(scenario: string, least: number): Target {
-	return ofScenario(scenario, "part of its limit", `>= ${least} %`, ({ roofline }) =>
+	return ofScenario("share", scenario, "part of its limit", `>= ${least} %`, ({ roofline }) =>
 		roofline === null
 			? null
 			: {
@@ -112,21 +147,21 @@ function share(scenario: string, least: number): Target {
 }
 
 function figure(scenario: string, what: string, most: number, unit: "us" | "ms"): Target {
-	return ofScenario(scenario, what, `<= ${grouped(most)} ${unit}`, (result) => ({
+	return ofScenario("figure", scenario, what, `<= ${grouped(most)} ${unit}`, (result) => ({
 		figure: `${grouped(result.figure.value)} ${unit}`,
 		isMet: result.figure.unit === unit && result.figure.value <= most,
 	}));
 }
 
 function bytes(scenario: string, what: string, most: number): Target {
-	return ofScenario(scenario, what, `<= ${kibibytes(most)}`, ({ figure: { value } }) => ({
+	return ofScenario("memory", scenario, what, `<= ${kibibytes(most)}`, ({ figure: { value } }) => ({
 		figure: kibibytes(value),
 		isMet: value <= most,
 	}));
 }
 
 function extra(scenario: string, name: string, most: number): Target {
-	return ofScenario(scenario, name, `<= ${kibibytes(most)}`, ({ extras }) => {
+	return ofScenario("memory", scenario, name, `<= ${kibibytes(most)}`, ({ extras }) => {
 		const value = extras.find((each) => each.name === name)?.value;
 		return value === undefined ? null : { figure: kibibytes(value), isMet: value <= most };
 	});
@@ -139,7 +174,8 @@ function bareLoop(
 ): Target {
 	const most = 1.5;
 	const what = "broker CPU a GiB beside a bare loop in C++";
-	return ofScenario(scenario, what, `<= ${most}x`, ({ broker }, { roofline }) =>
+	const target = `<= ${most}x`;
+	return ofScenario("beside-bare-loop", scenario, what, target, ({ broker }, { roofline }) =>
 		broker === null || roofline === null
 			? null
 			: multiple(broker.cpu_seconds_per_gib / roofline[limit], (value) => value <= most),
@@ -147,8 +183,10 @@ function bareLoop(
 }
 
 function besideEcho(scenario: string, percentile: "p50_us" | "p99_us", most: number): Target {
-	const what = `${percentile.replace("_us", "")} beside a bare echo`;
-	return ofScenario(scenario, what, `<= ${most}x`, ({ latency, beside: echo }) =>
+	const short = percentile === "p50_us" ? "p50" : "p99";
+	const what = `${short} beside a bare echo`;
+	const kind = `beside-echo-${short}` as const;
+	return ofScenario(kind, scenario, what, `<= ${most}x`, ({ latency, beside: echo }) =>
 		latency === null || echo === null
 			? null
 			: multiple(latency[percentile] / echo.latency[percentile], (value) => value <= most),
@@ -156,11 +194,12 @@ function besideEcho(scenario: string, percentile: "p50_us" | "p99_us", most: num
 }
 
 function flushedAck(moreUs: number): Target {
-	const target = `<= fdatasync of its bytes + ${moreUs} us`;
+	const target = `<= fdatasync of its bytes, paced alike, + ${moreUs} us`;
 	const what = "p50 of an ack";
-	return ofScenario("websocket-ack-latency-flushed", what, target, ({ latency }, { roofline }) => {
-		if (latency === null || roofline === null) return null;
-		const [ack, sync] = [latency.p50_us, roofline.sync_us];
+	const scenario = "websocket-ack-latency-flushed";
+	return ofScenario("beside-disk", scenario, what, target, ({ latency }, { roofline }) => {
+		if (latency === null || roofline?.sync_paced_us === undefined) return null;
+		const [ack, sync] = [latency.p50_us, roofline.sync_paced_us];
 		return {
 			figure: `${ack.toFixed(0)} us; fdatasync ${sync.toFixed(0)} us`,
 			isMet: ack <= sync + moreUs,
@@ -170,7 +209,8 @@ function flushedAck(moreUs: number): Target {
 
 function slowReaders(most: number): Target {
 	const what = "p99 of others beside 1 % slow readers, as a multiple of without";
-	return ofScenario("websocket-slow-readers-1000", what, `<= ${most}x`, (result) => {
+	const scenario = "websocket-slow-readers-1000";
+	return ofScenario("beside-without", scenario, what, `<= ${most}x`, (result) => {
 		const { latency, beside: without } = result;
 		if (latency === null || without === null) return null;
 		return multiple(latency.p99_us / without.latency.p99_us, (value) => value <= most);
@@ -179,6 +219,7 @@ function slowReaders(most: number): Target {
 
 function kafkaCost(what: string, scenario: string): Target {
 	return ofPeer({
+		kind: "beside-kafka-cost",
 		...{ what: `broker CPU a GiB ${what}, as a multiple of Apache Kafka's`, scenario },
 		...{ peer: "kafka", contender: "kafka", target: "<= 0.5x", figure: cpuOf },
 		isMet: (value) => value <= 0.5,
@@ -187,6 +228,7 @@ function kafkaCost(what: string, scenario: string): Target {
 
 function kafkaRate(what: string, scenario: string): Target {
 	return ofPeer({
+		kind: "beside-kafka-rate",
 		...{ what: `rate ${what}, as a multiple of Apache Kafka's`, scenario },
 		...{ peer: "kafka", contender: "kafka", target: ">= 1x", figure: rateOf },
 		isMet: (value) => value >= 1,
@@ -195,6 +237,7 @@ function kafkaRate(what: string, scenario: string): Target {
 
 function beside(peer: PeerName, contender: ContenderName, scenario: string, least: number): Target {
 	return ofPeer({
+		kind: "beside-nats",
 		...{ what: `rate as a multiple of ${contender}'s`, scenario, peer, contender },
 		...{ target: `>= ${least}x`, figure: rateOf },
 		isMet: (value) => value >= least,
@@ -202,6 +245,7 @@ function beside(peer: PeerName, contender: ContenderName, scenario: string, leas
 }
 
 interface PeerTarget {
+	readonly kind: TargetKind;
 	readonly what: string;
 	readonly peer: PeerName;
 	readonly contender: ContenderName;
@@ -211,8 +255,10 @@ interface PeerTarget {
 	isMet(value: number): boolean;
 }
 
-function ofPeer({ what, peer, contender, scenario, target, figure, isMet }: PeerTarget): Target {
+function ofPeer(of: PeerTarget): Target {
+	const { kind, what, peer, contender, scenario, target, figure, isMet } = of;
 	return {
+		name: `${kind}:${scenario}`,
 		what: `${what} (\`${scenario}\`)`,
 		target,
 		find({ peers }) {

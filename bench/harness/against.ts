@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { endWithRun } from "./interruption.ts";
 import { type BenchResults, parseResults, type ScenarioResult } from "./results.ts";
 import { median, medianRoofline } from "./roofline.ts";
 import { summarize } from "./run.ts";
@@ -82,9 +83,11 @@ async function commandOf(checkout: string): Promise<string> {
 
 /** `millrace bench` of one build; resolves with what it printed. Rejects when it fails. */
 async function runBenchProcess(program: string, options: readonly string[]): Promise<string> {
-	const child = spawn(process.execPath, [program, "bench", ...options], {
-		stdio: ["ignore", "pipe", "pipe"],
-	});
+	// It has brokers and directories of its own to take away.
+	const child = endWithRun(
+		spawn(process.execPath, [program, "bench", ...options], { stdio: ["ignore", "pipe", "pipe"] }),
+		"SIGTERM",
+	);
 	let stdout = "";
 	let stderr = "";
 	child.stdout.setEncoding("utf8").on("data", (text: string) => {

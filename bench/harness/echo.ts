@@ -15,7 +15,7 @@ const ANSWERS_MS_MAX = 60_000;
 /** Messages of one size at a fixed pace to a server that sends them back. */
 export async function measureEcho(
 	{ perSecond, seconds }: Pace,
-	warmUpSeconds: number,
+	warmUp: Pace,
 	messageBytes: number,
 ): Promise<Latency> {
 	const server = await startEchoProcess();
@@ -26,7 +26,7 @@ export async function measureEcho(
 	try {
 		await once(socket, "open");
 		const message = new Uint8Array(messageBytes);
-		await echo(socket, message, { perSecond, seconds: warmUpSeconds });
+		await echo(socket, message, warmUp);
 		return (await echo(socket, message, { perSecond, seconds })).summary();
 	} finally {
 		socket.terminate();

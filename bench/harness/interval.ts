@@ -1,6 +1,6 @@
 /**
- * How sure a ratio of two builds is. Both intervals hold whatever the distribution of the rounds
- * looks like: they are made of ranks alone, so that one disturbed round moves neither far.
+ * How sure a ratio of two builds is, or a slope. The intervals hold whatever the distribution of
+ * the rounds looks like: they are made of ranks alone, so that one disturbed round moves none far.
  */
 
 /** The interval contains the true ratio with at least this probability. */
@@ -33,6 +33,30 @@ export function pairedInterval(ratios: readonly number[]): Interval {
 export function unpairedInterval(here: readonly number[], there: readonly number[]): Interval {
 	const ratios = sortedNumbers(here.flatMap((mine) => there.map((other) => mine / other)));
 	return between(ratios, ranksWithin(rankSumCounts(here.length, there.length)));
+}
+
+/** A slope and the interval around it; unbounded where there are too few points for one. */
+export interface Slope {
+	readonly slope: number;
+	readonly low: number;
+	readonly high: number;
+}
+
+/**
+ * Of points in the order of `at`, no two at the same: the median of the slopes between any two
+ * (Theil and Sen), and the part of them that Kendall's rank test cannot rule out. Five points are
+ * the fewest that have an interval.
+ */
+export function slopeInterval(points: readonly (readonly [at: number, value: number])[]): Slope {
+	const slopes = points.flatMap(([at, value], index) =>
+		points.slice(index + 1).map(([later, other]) => (other - value) / (later - at)),
+	);
+	const { ratio, low, high } = between(
+		sortedNumbers(slopes),
+		ranksWithin(inversionCounts(points.length)),
+	);
+	// A ratio is never below 0, a slope may be.
+	return { slope: ratio, low: high === Number.POSITIVE_INFINITY ? -high : low, high };
 }
 
 /** From the first to the last but `outside` on either end. */
@@ -82,6 +106,21 @@ function rankSumCounts(first: number, second: number): number[] {
 				(product[index - factor] ?? 0);
 		}
 		counts = product;
+	}
+	return counts;
+}
+
+/** In how many orders of `count` values exactly so many pairs are the wrong way round. */
+function inversionCounts(count: number): number[] {
+	let counts = [1];
+	for (let values = 2; values <= count; values += 1) {
+		const sums = new Array<number>(counts.length + values - 1).fill(0);
+		for (const [inversions, ways] of counts.entries()) {
+			for (let more = 0; more < values; more += 1) {
+				sums[inversions + more] = (sums[inversions + more] as number) + ways;
+			}
+		}
+		counts = sums;
 	}
 	return counts;
 }

@@ -36,10 +36,12 @@ export class Payload {
 		return this.#values[number % DISTINCT_VALUES] as Uint8Array;
 	}
 
-	/** The hash of the first `count` records of a partition. */
-	hash(count: number): string {
+	/** The hash of `count` records of a partition, from `first` on. */
+	hash(count: number, first = 0): string {
 		const hash = new RecordHash();
-		for (let number = 0; number < count; number += 1) hash.add(number, this.value(number));
+		for (let number = first; number < first + count; number += 1) {
+			hash.add(number, this.value(number));
+		}
 		return hash.digest();
 	}
 }

@@ -7,6 +7,8 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import WebSocket from "ws";
+import { OPERATION } from "#dist/protocol/operations.js";
+import { FrameWriter } from "#dist/protocol/writer.js";
 
 import { LatencyRecorder } from "./latency.ts";
 
@@ -27,6 +29,8 @@ socket.on("pong", (data) => {
 	recorder.record(performance.now() - data.readDoubleBE(0));
 });
 socket.on("open", () => {
+	// Who says nothing for long is closed.
+	socket.send(new FrameWriter().value([OPERATION.hello, 1, { client: "pings" }]).finish());
 	const timer = setInterval(() => {
 		payload.writeDoubleBE(performance.now());
 		sent += 1;

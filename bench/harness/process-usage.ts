@@ -1,5 +1,5 @@
 /** What another process has used, from /proc. Elsewhere than on Linux nothing is known. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 export interface ProcessUsage {
 	/** User and system time since the process began, with that of its children that have ended. */
@@ -37,4 +37,14 @@ export function processUsage(pid: number): ProcessUsage | null {
 		cpuSeconds: ticks / TICKS_PER_SECOND,
 		anonymousBytes: Number(anonymous?.[1] ?? 0) * 1_024,
 	};
+}
+
+/** Files and sockets that a process has open. Null where there is no /proc, or no such process. */
+export function openFiles(pid: number): number | null {
+	try {
+		return readdirSync(`/proc/${pid}/fd`).length;
+	} catch {
+		// As above.
+		return null;
+	}
 }

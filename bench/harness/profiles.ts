@@ -24,6 +24,7 @@ export interface Profile {
 	readonly countMax: number;
 	/** Page cache that is touched before anything is measured. */
 	readonly warmedBytesMax: number;
+	/** What a limit of moving bytes is measured with: where there is time, as much as is stored. */
 	readonly rooflineBytes: number;
 	readonly rooflineSyncs: number;
 }
@@ -39,7 +40,7 @@ export const PROFILES = {
 	/** Seconds for everything: shows that it works, measures nothing worth keeping. */
 	quick: {
 		name: "quick",
-		tiers: ["ci", "standard", "full"],
+		tiers: ["ci", "standard", "full", "soak"],
 		seconds: 0.1,
 		warmUpSeconds: 0.05,
 		rounds: 1,
@@ -93,7 +94,7 @@ export const PROFILES = {
 		starts: 3,
 		countMax: 10_000,
 		warmedBytesMax: 4 * GIBIBYTE,
-		rooflineBytes: 512 * MEBIBYTE,
+		rooflineBytes: GIBIBYTE,
 		rooflineSyncs: 500,
 	},
 	/** Everything, for figures to be quoted. */
@@ -110,6 +111,21 @@ export const PROFILES = {
 		warmedBytesMax: Number.POSITIVE_INFINITY,
 		rooflineBytes: GIBIBYTE,
 		rooflineSyncs: 500,
+	},
+	/** One load for twenty minutes: whether anything grows. */
+	soak: {
+		name: "soak",
+		tiers: ["soak"],
+		seconds: 1_200,
+		warmUpSeconds: 10,
+		rounds: 1,
+		storedBytesMax: GIBIBYTE,
+		startBytes: GIBIBYTE,
+		starts: 1,
+		countMax: 10_000,
+		warmedBytesMax: 4 * GIBIBYTE,
+		rooflineBytes: 256 * MEBIBYTE,
+		rooflineSyncs: 200,
 	},
 } as const satisfies Record<string, Profile>;
 

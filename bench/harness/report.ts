@@ -1,6 +1,6 @@
 /** Results for people: absolute, and as a part of what the hardware can do. */
 
-import type { BenchResults, Figure, RooflineFigures, ScenarioResult } from "./results.ts";
+import type { BenchResults, Figure, RooflineFigures, ScenarioResult, Trend } from "./results.ts";
 import { LIMIT } from "./roofline.ts";
 
 const KILO = 1e3;
@@ -126,16 +126,41 @@ function extrasTable({ results }: BenchResults): Table {
 	};
 }
 
+/** What grew over a long run, in which every figure is of windows. */
+function soakTable({ results }: BenchResults): Table {
+	return {
+		heads: ["over a long run", "median", "growth", "from", "to", "verdict"],
+		rows: results.flatMap(({ scenario, soak }) =>
+			(soak?.trends ?? []).map(({ what, median, change, verdict }) => [
+				`${scenario}: ${what}`,
+				median === null ? "-" : quantity({ value: median, unit: UNITS[what] }),
+				...[change?.median, change?.low, change?.high].map((part) =>
+					Number.isFinite(part) ? `${((part as number) * 100).toFixed(1)} %` : "?",
+				),
+				verdict,
+			]),
+		),
+	};
+}
+
+const UNITS = {
+	p50: "us",
+	p99: "us",
+	"p99.9": "us",
+	memory: "bytes",
+	"open files": "files",
+} as const satisfies Record<Trend["what"], string>;
+
 /** Every table of results that has rows, in the order in which they are shown. */
 export function resultTables(results: BenchResults): Table[] {
-	const tables = [throughputTable, latencyTable, otherTable, extrasTable].map((table) =>
+	const tables = [throughputTable, latencyTable, otherTable, soakTable, extrasTable].map((table) =>
 		table(results),
 	);
 	if (results.roofline !== null) tables.push(rooflineTable(results.roofline));
 	return tables.filter(({ rows }) => rows.length > 0);
 }
 
-function quantity({ value, unit }: Pick<Figure, "value" | "unit">): string {
+function quantity({ value, unit }: { value: number; unit: Figure["unit"] | "files" }): string {
 	if (unit === "bytes" && value >= MEGA) return `${(value / MEGA).toFixed(1)} MB`;
 	if (unit === "bytes" && value >= KILO) return `${(value / KILO).toFixed(1)} KB`;
 	return `${value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
@@ -160,9 +185,21 @@ function rooflineTable(figures: RooflineFigures): Table {
 			["  CPU s/GiB of the receiver", cost(figures.loopback_receive_cpu_seconds_per_gib)],
 			[LIMIT.send, rate(figures.loopback_send)],
 			["  CPU s/GiB of the sender", cost(figures.loopback_send_cpu_seconds_per_gib)],
+			...limitRow(LIMIT.sendfile, figures.loopback_sendfile, rate),
+			...limitRow("  CPU s/GiB of the sender", figures.loopback_sendfile_cpu_seconds_per_gib, cost),
 			[LIMIT.sync, `${figures.sync_us.toFixed(0)} us`],
+			...limitRow(LIMIT.syncPaced, figures.sync_paced_us, (us) => `${us.toFixed(0)} us`),
 		],
 	};
+}
+
+/** None for what this system, or an older file, does not have. */
+function limitRow(
+	name: string,
+	value: number | undefined,
+	text: (value: number) => string,
+): string[][] {
+	return value === undefined ? [] : [[name, text(value)]];
 }
 
 /** Which limit each scenario is compared with: what the columns of per cents mean. */

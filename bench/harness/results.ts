@@ -41,18 +41,23 @@ export interface RooflineFigures {
 	readonly crc32c: number;
 	/** Fresh pages of a mapping, checksum included. */
 	readonly mapped_store: number;
-	/** The same through pwrite. */
+	/** The same through pwrite, into a file that grows. */
 	readonly pwrite_store: number;
 	/** One stream of 1 MiB writes, each followed by fdatasync. */
 	readonly sync_stream: number;
-	/** From loopback TCP through CRC32C into a file, by a bare loop, and what that costs. */
+	/** Acked requests from loopback TCP through CRC32C into a file, by a bare loop, and its cost. */
 	readonly loopback_receive: number;
 	readonly loopback_receive_cpu_seconds_per_gib: number;
 	/** From a mapped file to loopback TCP. */
 	readonly loopback_send: number;
 	readonly loopback_send_cpu_seconds_per_gib: number;
-	/** Median of an append of a small record with fdatasync, in microseconds. */
+	/** The same by sendfile: on Linux, and not in files of before it was measured. */
+	readonly loopback_sendfile?: number;
+	readonly loopback_sendfile_cpu_seconds_per_gib?: number;
+	/** Median of an append of a small record with fdatasync, in microseconds, back to back. */
 	readonly sync_us: number;
+	/** The same at the pace of flushed acks; not in files of before it was measured. */
+	readonly sync_paced_us?: number;
 }
 
 export interface ScenarioResult {
@@ -83,12 +88,14 @@ export interface ScenarioResult {
 	readonly extras: readonly Extra[];
 	/** Records moved by when, in seconds from the start of the timed part; empty for latencies. */
 	readonly timeline: readonly (readonly [seconds: number, records: number])[];
+	/** Of a load that went on for long. */
+	readonly soak?: Soak;
 	readonly verified: Verified;
 	readonly rounds: readonly RoundFigure[];
 }
 
 export interface Figure {
-	readonly name: "records/s" | "p50" | "p99" | "p99.9" | "time" | "memory";
+	readonly name: "records/s" | "p50" | "p99" | "p99.9" | "time" | "memory" | "CPU";
 	readonly unit: "records/s" | "us" | "ms" | "bytes";
 	readonly value: number;
 	/** Which way is better. */
@@ -134,6 +141,36 @@ export interface Extra {
 	readonly value: number;
 }
 
+/** A long run, cut into windows. */
+export interface Soak {
+	/** What the machine did before, as fast as it could: the load is a part of it. */
+	readonly full_speed_records_per_second: number;
+	readonly window_seconds: number;
+	readonly windows: readonly SoakWindow[];
+	readonly trends: readonly Trend[];
+}
+
+/** Null: no record was due in it, or the system does not tell. */
+export interface SoakWindow {
+	readonly ends_at_seconds: number;
+	readonly p50_us: number | null;
+	readonly p99_us: number | null;
+	readonly p999_us: number | null;
+	/** Of the broker, as the mean of some moments. */
+	readonly anonymous_bytes: number | null;
+	readonly open_files: number | null;
+}
+
+/** Whether something grew from the first window to the last. */
+export interface Trend {
+	readonly what: "p50" | "p99" | "p99.9" | "memory" | "open files";
+	/** In the unit of the windows. */
+	readonly median: number | null;
+	/** Over the whole run, as a part of the median, with its 95 % interval. */
+	readonly change: { readonly median: number; readonly low: number; readonly high: number } | null;
+	readonly verdict: "steady" | "grows" | "inconclusive";
+}
+
 /** 100 per cent is the limit: throughput as a part of it, or the limit as a part of a latency. */
 export interface RooflineShare {
 	readonly limit: string;
@@ -160,16 +197,25 @@ export interface Verified {
 
 /** Parses a file of results. Throws Error for anything else, and for another schema's. */
 export function parseResults(text: string, name: string): BenchResults {
-	let results: Partial<BenchResults> | null;
+	return parseOfSchema(text, name, RESULTS_SCHEMA);
+}
+
+/** Parses a file that says of which schema it is. Throws Error for any other. */
+export function parseOfSchema<Results extends { readonly schema: string }>(
+	text: string,
+	name: string,
+	wanted: Results["schema"],
+): Results {
+	let results: Partial<Results> | null;
 	try {
-		results = JSON.parse(text) as Partial<BenchResults> | null;
+		results = JSON.parse(text) as Partial<Results> | null;
 	} catch (error) {
 		throw new Error(`${name} is not JSON`, { cause: error });
 	}
 	const schema: unknown = results?.schema;
-	if (schema !== RESULTS_SCHEMA) {
+	if (schema !== wanted) {
 		const found = typeof schema === "string" ? `has schema ${schema}` : "has no schema";
-		throw new Error(`${name} ${found}, and only ${RESULTS_SCHEMA} is read here: measure it anew`);
+		throw new Error(`${name} ${found}, and only ${wanted} is read here: measure it anew`);
 	}
-	return results as BenchResults;
+	return results as Results;
 }

@@ -14,8 +14,13 @@ export const LIMIT = {
 	syncStream: "1 MiB writes with fdatasync",
 	receive: "loopback TCP to file",
 	send: "mapped file to loopback TCP",
+	sendfile: "file to loopback TCP by sendfile",
 	sync: "fdatasync of a small append",
+	syncPaced: "fdatasync of a small append, paced alike",
 } as const;
+
+/** Small records a second whose acks wait for the disk: of the scenario, and so of its limit. */
+export const FLUSHED_PER_SECOND = 200;
 
 /** About what one record of 100 bytes is as a batch on disk. */
 const SMALL_APPEND_BYTES = 180;
@@ -30,6 +35,9 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 	const streamUs = roofline.syncLatency(path, MEBIBYTE, Math.max(4, Math.floor(syncs / 4)));
 	const receive = roofline.loopbackReceive(path, bytes);
 	const send = roofline.loopbackSend(path, bytes);
+	const sendfile = roofline.loopbackSendfile(path, bytes);
+	const pauseMs = 1_000 / FLUSHED_PER_SECOND;
+	const paced = Math.max(4, Math.floor(syncs / 4));
 	return {
 		copy: roofline.copyRate(MEBIBYTE, rounds),
 		crc32c: roofline.crc32cRate(MEBIBYTE, rounds),
@@ -40,7 +48,12 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 		loopback_receive_cpu_seconds_per_gib: receive.cpuSecondsPerGib,
 		loopback_send: send.bytesPerSecond,
 		loopback_send_cpu_seconds_per_gib: send.cpuSecondsPerGib,
+		...(sendfile && {
+			loopback_sendfile: sendfile.bytesPerSecond,
+			loopback_sendfile_cpu_seconds_per_gib: sendfile.cpuSecondsPerGib,
+		}),
 		sync_us: median(roofline.syncLatency(path, SMALL_APPEND_BYTES, syncs)),
+		sync_paced_us: median(roofline.syncLatency(path, SMALL_APPEND_BYTES, paced, pauseMs)),
 	};
 }
 
@@ -74,7 +87,7 @@ export function medianRoofline(all: readonly RooflineFigures[]): RooflineFigures
 	if (first === undefined) return null;
 	const medians = Object.keys(first).map((name) => [
 		name,
-		median(all.map((figures) => figures[name as keyof RooflineFigures])),
+		median(all.flatMap((figures) => figures[name as keyof RooflineFigures] ?? [])),
 	]);
 	return Object.fromEntries(medians) as RooflineFigures;
 }

@@ -1,8 +1,9 @@
 /** A whole run: machine, page cache, roofline, then every scenario, round after round. */
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { VERSION } from "#dist/version.js";
 
+import { withTemporaryDirectory } from "./interruption.ts";
 import { describeMachine } from "./machine.ts";
 import { warmPageCache } from "./page-cache.ts";
 import type { Profile } from "./profiles.ts";
@@ -31,8 +32,7 @@ export async function runBench(options: RunOptions): Promise<BenchResults> {
 	const { profile, scenarios, command, onProgress } = options;
 	const startedAt = new Date().toISOString();
 	const machine = await describeMachine(options.directory);
-	const directory = await mkdtemp(join(options.directory, "millrace-bench-"));
-	try {
+	return withTemporaryDirectory(options.directory, "millrace-bench-", async (directory) => {
 		onProgress("filling the page cache");
 		const warmedBytes = await warmPageCache(directory, profile.warmedBytesMax);
 		const { rooflines, results } = await runRounds(options, directory);
@@ -49,9 +49,7 @@ export async function runBench(options: RunOptions): Promise<BenchResults> {
 			roofline: medianRoofline(rooflines),
 			results: scenarios.map(({ name }) => summarize(name, results.get(name) ?? [])),
 		};
-	} finally {
-		await rm(directory, { recursive: true });
-	}
+	});
 }
 
 interface Rounds {

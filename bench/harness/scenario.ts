@@ -28,7 +28,7 @@ const READ_PARTITIONS_MAX = 1_000;
 export type Durability = "written" | "flushed";
 
 /** The smallest profile that a scenario is part of; the larger ones have it, too. */
-export type Tier = "ci" | "standard" | "full";
+export type Tier = "ci" | "standard" | "full" | "soak";
 
 /** What one round of one scenario has to work with. */
 export interface ScenarioContext {
@@ -78,19 +78,28 @@ export interface TestBed {
 	readonly topic: string;
 }
 
+interface TestBedOptions {
+	readonly durability: Durability;
+	readonly partitions?: number;
+	/** Of the topic, beside its durability. */
+	readonly configs?: Readonly<Record<string, string>>;
+	/** As `millrace start` takes them. */
+	readonly brokerOptions?: readonly string[];
+}
+
 /** Sets a broker up, runs `work` and takes everything down again, whatever comes. */
 export async function withTestBed<Result>(
 	{ directory }: ScenarioContext,
-	{ durability, partitions = 1 }: { durability: Durability; partitions?: number },
+	{ durability, partitions = 1, configs = {}, brokerOptions = [] }: TestBedOptions,
 	work: (bed: TestBed) => Promise<Result>,
 ): Promise<Result> {
 	const dataDir = join(directory, "data");
 	await mkdir(dataDir);
-	const broker = await startBrokerProcess(dataDir);
+	const broker = await startBrokerProcess(dataDir, brokerOptions);
 	try {
 		const client = await connect(broker.url);
 		try {
-			const topic = await createTopic(client, durability, partitions);
+			const topic = await createTopic(client, durability, partitions, { configs });
 			return await work({ broker, client, topic });
 		} finally {
 			await client.close();
@@ -105,10 +114,16 @@ export async function createTopic(
 	client: Client,
 	durability: Durability,
 	partitions: number,
-	name = TOPIC,
+	{
+		name = TOPIC,
+		configs = {},
+	}: { name?: string; configs?: Readonly<Record<string, string>> } = {},
 ): Promise<string> {
-	const configs = { "flush.messages": durability === "written" ? NEVER : "1" };
-	await client.topics.create(name, { partitions, configs });
+	const flushMessages = durability === "written" ? NEVER : "1";
+	await client.topics.create(name, {
+		partitions,
+		configs: { ...configs, "flush.messages": flushMessages },
+	});
 	return name;
 }
 
@@ -132,10 +147,10 @@ export async function verifyTopic(
 	return checkHash(hash, payload, count);
 }
 
-/** Rejects records that came back unless they are the first `count` ones of the payload. */
-export function checkHash(hash: RecordHash, payload: Payload, count: number): Verified {
+/** Rejects records that came back unless they are `count` ones of the payload from `first` on. */
+export function checkHash(hash: RecordHash, payload: Payload, count: number, first = 0): Verified {
 	const sha256 = hash.digest();
-	if (hash.count !== count || sha256 !== payload.hash(count)) {
+	if (hash.count !== count || sha256 !== payload.hash(count, first)) {
 		throw new Error(
 			`${count} records were sent and ${hash.count} came back; their hashes differ or their ` +
 				"counts do: nothing of this run can be relied on",

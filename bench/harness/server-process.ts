@@ -8,7 +8,8 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { type ProcessUsage, processUsage } from "./process-usage.ts";
+import { endWithRun } from "./interruption.ts";
+import { openFiles, type ProcessUsage, processUsage } from "./process-usage.ts";
 
 /** How often memory is looked at. */
 const SAMPLE_MS = 100;
@@ -23,6 +24,8 @@ export interface ServerProcess {
 	readonly kafka: string;
 	/** What it uses at the moment; null where the system does not tell. */
 	usage(): ProcessUsage | null;
+	/** How many files and sockets it has open; null where the system does not tell. */
+	openFiles(): number | null;
 	/** Begins a measurement; calling what it returns ends it. */
 	measure(): () => MeasuredUsage;
 	stop(): Promise<void>;
@@ -33,8 +36,11 @@ export interface ServerProcess {
 /** Between the two ends of a measurement; null where the system does not tell. */
 export type MeasuredUsage = { cpuSeconds: number; anonymousBytesMax: number } | null;
 
-/** A broker with its data in `dataDir`, on a free port. */
-export function startBrokerProcess(dataDir: string): Promise<ServerProcess> {
+/** A broker with its data in `dataDir`, on a free port; `options` are as `millrace start` has. */
+export function startBrokerProcess(
+	dataDir: string,
+	options: readonly string[] = [],
+): Promise<ServerProcess> {
 	const program = fileURLToPath(import.meta.resolve("#bundle/millrace.js"));
 	return startServer([
 		program,
@@ -43,6 +49,7 @@ export function startBrokerProcess(dataDir: string): Promise<ServerProcess> {
 		"--websocket=127.0.0.1:0",
 		"--kafka=127.0.0.1:0",
 		"--log-level=info",
+		...options,
 	]);
 }
 
@@ -56,10 +63,12 @@ export function startEchoProcess(): Promise<ServerProcess> {
 async function startServer(programArguments: readonly string[]): Promise<ServerProcess> {
 	const { MILLRACE_TOKEN: _, ...environment } = process.env;
 	// What Node was told here holds there, too: `node --cpu-prof` makes a profile of every process.
-	const child = spawn(process.execPath, [...process.execArgv, ...programArguments], {
-		stdio: ["ignore", "ignore", "pipe"],
-		env: environment,
-	});
+	const child = endWithRun(
+		spawn(process.execPath, [...process.execArgv, ...programArguments], {
+			stdio: ["ignore", "ignore", "pipe"],
+			env: environment,
+		}),
+	);
 	const ended = once(child, "close");
 	const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS_MAX);
 	let ready: ReadyLine;
@@ -74,6 +83,7 @@ async function startServer(programArguments: readonly string[]): Promise<ServerP
 		transport: ready.transport,
 		kafka: ready.kafka,
 		usage: () => processUsage(pid),
+		openFiles: () => openFiles(pid),
 		measure: () => measureProcess(pid),
 		async stop() {
 			child.kill("SIGTERM");
@@ -119,7 +129,8 @@ export function measureProcess(pid: number): () => MeasuredUsage {
 		anonymousBytesMax = Math.max(anonymousBytesMax, usage?.anonymousBytes ?? 0);
 		return usage;
 	};
-	const timer = setInterval(sample, SAMPLE_MS);
+	// Whoever fails before the end has nothing that waits for it.
+	const timer = setInterval(sample, SAMPLE_MS).unref();
 	return () => {
 		clearInterval(timer);
 		const after = sample();

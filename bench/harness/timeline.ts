@@ -4,9 +4,15 @@
 const INTERVAL_MS = 50;
 
 export class Timeline {
-	readonly #startMs = performance.now();
+	readonly #startMs: number;
 	readonly #points: [seconds: number, records: number][] = [];
-	#nextMs = this.#startMs + INTERVAL_MS;
+	#nextMs: number;
+
+	/** `startMs`: when the load begins. */
+	constructor(startMs = performance.now()) {
+		this.#startMs = startMs;
+		this.#nextMs = startMs + INTERVAL_MS;
+	}
 
 	/** `records`: how many were moved since the timeline was begun. */
 	note(records: number, nowMs = performance.now()): void {

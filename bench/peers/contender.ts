@@ -71,8 +71,11 @@ export interface Extent {
 	readonly storedBytesMax: number;
 }
 
-/** Values of a log that is read again and again: a part of what may be stored. */
-export function logRecords({ storedBytesMax }: Extent, { recordBytes }: Payload): number {
+/** Values of a log that is read again and again, at most: a part of what may be stored. */
+export function logRecords(
+	{ storedBytesMax }: Extent,
+	{ recordBytes }: Pick<Payload, "recordBytes">,
+): number {
 	return Math.floor(storedBytesMax / 4 / recordBytes);
 }
 

@@ -1,5 +1,6 @@
 /** The part of docs/benchmarks.md about peers. */
 import { markdownTable } from "../harness/report.ts";
+import { unfinished } from "./growing-results.ts";
 import { loadsOf, peersTable, peersWins, settingsTable } from "./report.ts";
 import type { GroupResults, PeersResults } from "./results.ts";
 
@@ -11,9 +12,14 @@ clone:
 
 \`\`\`sh
 bench/peers/install.sh                # Kafka from Maven, NATS from Go, Redis from Debian
-npm run bench:peers                   # an hour; a table; --json FILE for programs
+npm run bench:peers -- --json FILE    # half an hour; a table, and FILE for programs
 npm run bench:peers -- --peers nats --rounds 1 --seconds 1 --scenario nats-produce
 \`\`\`
+
+FILE is written after every round. Where it is there already, the run goes on with it: what has all
+its rounds is not measured again, so a run may be interrupted, and scenarios and peers may be
+measured one by one into the same FILE. It has to be of the same machine, versions, \`--rounds\`,
+\`--seconds\` and \`--mebibytes\`.
 
 - Beside Kafka the client is the same for both: a program around librdkafka, with its defaults but
   for a longer queue of the consumer (\`bench/peers/load/kafka-load.c\`), and Kafka's own
@@ -27,6 +33,8 @@ npm run bench:peers -- --peers nats --rounds 1 --seconds 1 --scenario nats-produ
 - Both brokers run all the time, and only one of them has a load. Contenders take turns within each
   scenario, and scenarios within each round; a shorter round that is not counted comes first.
   Between two of them the topic is removed and the system's buffers are written out.
+- A log that is read is what the contender can store in the seconds of a timed part, at most a
+  quarter of what may be stored.
 - All that is sent is read back, and compared by count and by a SHA-256 of offsets and values; what
   Kafka's tools send is counted, and hashed to be the same for both.
 - Figures are medians of the rounds. The columns on the right tell Millrace's figure as a multiple
@@ -39,31 +47,30 @@ export function renderPeers(all: readonly PeersResults[]): string {
 	return `${INTRODUCTION}${all.map(renderRun).join("")}`;
 }
 
-function renderRun({
-	machine,
-	started_at,
-	command,
-	seconds,
-	rounds,
-	groups,
-}: PeersResults): string {
+function renderRun(results: PeersResults): string {
+	const { machine, started_at, command, seconds, rounds, groups } = results;
+	const missing = unfinished(results);
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
 	return [
 		`\n### ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
 		`${machine.operating_system}, Node ${machine.node}; load average ${machine.load_average} ` +
 			`before the run.\n\`${command}\`: ${rounds} x ${seconds} s.`,
 		...groups.flatMap(renderGroup),
+		...(missing.length === 0 ? [] : [`Not finished:\n\n${list(missing)}`]),
 		"",
 	].join("\n\n");
 }
 
 function renderGroup(group: GroupResults): string[] {
 	const wins = peersWins(group);
-	const list = (lines: readonly string[]) => lines.map((line) => `- ${line}`).join("\n");
 	return [
 		markdownTable(settingsTable(group)),
 		`Loads:\n\n${list(loadsOf(group))}`,
 		markdownTable(peersTable(group)),
 		`Where the peer is better:\n\n${list(wins.length === 0 ? ["nowhere"] : wins)}`,
 	];
+}
+
+function list(lines: readonly string[]): string {
+	return lines.map((line) => `- ${line}`).join("\n");
 }

@@ -18,7 +18,7 @@ import {
 	sizeName,
 } from "./contender.ts";
 import { KAFKA_LOAD, kafkaJava, kafkaVersion, librdkafkaVersion } from "./installed.ts";
-import { checkRead, ratesOf, roundOf, runLoad, runToEnd } from "./load-process.ts";
+import { ratesOf, roundOf, runLoad, runToEnd } from "./load-process.ts";
 import { startMillrace } from "./millrace-contender.ts";
 import type { PeerRound } from "./results.ts";
 import { startKafka } from "./servers.ts";
@@ -27,9 +27,6 @@ import { startKafka } from "./servers.ts";
 const TOOL_HEAP = "512m";
 
 const FLUSH_MESSAGES = { written: NEVER, flushed: "1" } as const;
-
-/** Producing has no end in time where it fills a log. */
-const UNTIL_FULL_SECONDS = "3600";
 
 /** Runs `work` with a topic that is there only meanwhile. */
 async function withTopic<Result>(
@@ -69,20 +66,19 @@ const librdkafka = (): string => `librdkafka ${librdkafkaVersion()}`;
 
 const javaTools = (): string => `Kafka ${kafkaVersion()}'s tools in Java`;
 
-/** Fills a topic with `records` records of a payload, and rejects unless they can be read. */
+/** Fills a topic with a log, rejects unless it can be read, and resolves with its records. */
 async function fill(
 	address: string,
 	topic: string,
 	payload: Payload,
-	records: number,
+	extent: Extent,
 	directory: string,
-): Promise<void> {
+): Promise<number> {
 	const values = await writeValues(payload, directory);
-	const extent = [`${payload.recordBytes}`, "0", UNTIL_FULL_SECONDS, `${records}`];
-	const command = [KAFKA_LOAD, "produce", address, topic, values, ...extent];
+	const most = [payload.recordBytes, 0, extent.seconds, logRecords(extent, payload)];
+	const command = [KAFKA_LOAD, "produce", address, topic, values, ...most.map(String)];
 	const unmeasured = { address, measure: () => () => null };
-	const round = roundOf(await runLoad(command, unmeasured), payload);
-	checkRead(round.verified, records, payload);
+	return roundOf(await runLoad(command, unmeasured), payload).verified.records;
 }
 
 function produceScenario(
@@ -126,9 +122,8 @@ function consumeScenario(recordBytes: number): PeerScenario {
 			const endpoint = contender.endpoint("written");
 			const { address } = endpoint;
 			const payload = new Payload(recordBytes);
-			const records = logRecords(extent, payload);
 			return withTopic(address, "written", async (topic) => {
-				await fill(address, topic, payload, records, directory);
+				const records = await fill(address, topic, payload, extent, directory);
 				const command = [KAFKA_LOAD, "consume", address, topic];
 				const load = [...command, ...[recordBytes, records, extent.seconds].map(String)];
 				return roundOf(await runLoad(load, endpoint), payload);
@@ -151,18 +146,18 @@ function javaProduceScenario(recordBytes: number): PeerScenario {
 /** As many records in every round, whose values are the tool's own, the same in every run. */
 async function javaProduce(
 	contender: Contender,
-	{ storedBytesMax }: Extent,
+	extent: Extent,
 	recordBytes: number,
 ): Promise<PeerRound> {
 	const endpoint = contender.endpoint("written");
 	const { address } = endpoint;
-	const records = Math.floor(storedBytesMax / 2 / recordBytes);
+	const records = logRecords(extent, { recordBytes });
 	return withTopic(address, "written", async (topic) => {
 		const tool = [...kafkaJava(TOOL_HEAP), "org.apache.kafka.tools.ProducerPerformance"];
 		const options = ["--bootstrap-server", address, "--topic", topic, "--throughput", "-1"];
-		const extent = ["--num-records", `${records}`, "--record-size", `${recordBytes}`];
+		const size = ["--num-records", `${records}`, "--record-size", `${recordBytes}`];
 		const endMeasure = endpoint.measure();
-		const output = await runToEnd([...tool, ...options, ...extent]);
+		const output = await runToEnd([...tool, ...options, ...size]);
 		const usage = endMeasure();
 		const lines = [...output.matchAll(/^(\d+) records sent, ([\d.]+) records\/sec/gm)];
 		const [, sent, rate] = lines.at(-1) ?? [];
@@ -194,9 +189,8 @@ async function javaConsume(
 	const endpoint = contender.endpoint("written");
 	const { address } = endpoint;
 	const payload = new Payload(recordBytes);
-	const records = logRecords(extent, payload);
 	return withTopic(address, "written", async (topic) => {
-		await fill(address, topic, payload, records, directory);
+		const records = await fill(address, topic, payload, extent, directory);
 		const tool = [...kafkaJava(TOOL_HEAP), "org.apache.kafka.tools.ConsumerPerformance"];
 		const options = ["--bootstrap-server", address, "--topic", topic, "--hide-header"];
 		const endMeasure = endpoint.measure();

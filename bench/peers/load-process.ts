@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
+import { endWithRun } from "../harness/interruption.ts";
 import type { Payload } from "../harness/payload.ts";
 import type { Verified } from "../harness/results.ts";
 import { processCost } from "../harness/scenario.ts";
@@ -69,19 +70,14 @@ export async function runLoad(
 /** The round that a load's figures are; throws unless what it read is what `payload` has. */
 export function roundOf({ end, usage, read }: LoadFigures, payload: Payload): PeerRound {
 	if (end === null || read === null) throw new Error("a load ended without all its figures");
-	checkRead(read, end.stored, payload);
+	if (read.records !== end.stored || read.sha256 !== payload.hash(end.stored)) {
+		throw new Error(`${end.stored} records were acknowledged and ${read.records} read, or others`);
+	}
 	return {
 		...ratesOf(end.records, end.seconds, payload.recordBytes, usage),
 		client_cpu_seconds: end.cpu_seconds,
 		verified: read,
 	};
-}
-
-/** Throws unless exactly the first `records` records of `payload` were read. */
-export function checkRead(read: Verified, records: number, payload: Payload): void {
-	if (read.records !== records || read.sha256 !== payload.hash(records)) {
-		throw new Error(`${records} records were acknowledged and ${read.records} read, or others`);
-	}
 }
 
 /** What every round tells of its timed part. */
@@ -115,7 +111,9 @@ export async function runToEnd(commandLine: readonly string[]): Promise<string> 
 type Tool = ChildProcessByStdio<null, Readable, Readable> & { complaints: string };
 
 function spawnTool([command, ...parameters]: readonly string[]): Tool {
-	const child = spawn(command as string, parameters, { stdio: ["ignore", "pipe", "pipe"] });
+	const child = endWithRun(
+		spawn(command as string, parameters, { stdio: ["ignore", "pipe", "pipe"] }),
+	);
 	const tool = Object.assign(child, { complaints: "" });
 	child.stderr.setEncoding("utf8").on("data", (text: string) => {
 		tool.complaints = `${tool.complaints}${text}`.slice(-10_000);

@@ -2,11 +2,12 @@
  * The same load beside Apache Kafka, NATS JetStream and Redis Streams, which bench/peers/install.sh
  * installs: `npm run bench:peers`, with `-- --help` for its options.
  */
-import { writeFile } from "node:fs/promises";
 import { Command, InvalidArgumentError, Option } from "commander";
 
+import { endingOnSignals } from "../harness/interruption.ts";
 import { formatTable } from "../harness/report.ts";
 import type { PeerGroup } from "./contender.ts";
+import { unfinished } from "./growing-results.ts";
 import { missingPeer } from "./installed.ts";
 import { KAFKA_GROUP } from "./kafka-group.ts";
 import { NATS_GROUP } from "./nats-group.ts";
@@ -44,12 +45,15 @@ const program = new Command("bench:peers")
 			.default(PEERS, PEERS.join(",")),
 	)
 	.option("--rounds <n>", "of every scenario; the median counts", parseRounds, 3)
-	.option("--seconds <n>", "length of each timed part", parseAmount, 5)
-	.option("--mebibytes <n>", "values that are stored at most", parseAmount, 2_048)
+	.option("--seconds <n>", "length of each timed part", parseAmount, 2)
+	.option("--mebibytes <n>", "values that are stored at most", parseAmount, 1_024)
 	.option("--scenario <names...>", "only those whose names begin so")
 	.option("--directory <dir>", "where data is written and removed again", ".")
-	.option("--json <file>", "where results are written to, for programs")
-	.action(main);
+	.option(
+		"--json <file>",
+		"where results are kept after every round; one that is there is gone on with",
+	)
+	.action((options: Options) => endingOnSignals(() => main(options)));
 
 async function main(options: Options): Promise<void> {
 	for (const peer of options.peers) {
@@ -70,18 +74,21 @@ async function main(options: Options): Promise<void> {
 		storedBytesMax,
 		warmedBytesMax: storedBytesMax * WARMED_PER_STORED,
 		directory: options.directory,
+		file: options.json ?? null,
 		command: ["npm run bench:peers --", ...process.argv.slice(2)].join(" "),
 		onProgress: (step) => process.stderr.write(`${step}\n`),
 	});
-	if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(results)}\n`);
 	process.stdout.write(describePeers(results));
 }
 
 /** What a terminal shows. */
-function describePeers({ machine, rounds, seconds, groups }: PeersResults): string {
+function describePeers(results: PeersResults): string {
+	const { machine, rounds, seconds, groups } = results;
+	const missing = unfinished(results);
 	return [
 		`${rounds} x ${seconds} s, ${machine.cpus} x ${machine.cpu}, load ${machine.load_average}`,
 		...groups.flatMap(describeGroup),
+		...(missing.length === 0 ? [] : [["not finished:", ...missing].join("\n  ")]),
 		"",
 	].join("\n\n");
 }

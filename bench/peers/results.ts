@@ -15,11 +15,14 @@ export interface PeersResults {
 	readonly schema: typeof PEERS_SCHEMA;
 	/** ISO 8601, UTC. */
 	readonly started_at: string;
+	/** Several, with && between them, where runs have gone on with each other. */
 	readonly command: string;
 	/** Length of each timed part, which ends earlier where `stored_bytes_max` were produced. */
 	readonly seconds: number;
 	readonly stored_bytes_max: number;
+	/** That every scenario is to have: an interrupted run's have fewer. */
 	readonly rounds: number;
+	/** Its load average is the highest before any run. */
 	readonly machine: Machine;
 	readonly groups: readonly GroupResults[];
 }

@@ -1,9 +1,13 @@
-/** A whole comparison: peer after peer, each beside Millrace, round after round. */
+/**
+ * A whole comparison: peer after peer, each beside Millrace, round after round. What was measured
+ * is kept after each, and a run goes on where an earlier one has ended.
+ */
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
+import { withTemporaryDirectory } from "../harness/interruption.ts";
 import { describeMachine } from "../harness/machine.ts";
 import { warmPageCache } from "../harness/page-cache.ts";
 import {
@@ -13,13 +17,9 @@ import {
 	type PeerGroup,
 	type PeerScenario,
 } from "./contender.ts";
-import {
-	type ContenderRounds,
-	type GroupResults,
-	PEERS_SCHEMA,
-	type PeerRound,
-	type PeersResults,
-} from "./results.ts";
+import { checkAlike, GrowingResults, type RoundOf } from "./growing-results.ts";
+import type { ContenderRounds, PeerRound, PeersResults } from "./results.ts";
+import { describeLeft, type Turn, turnsOf } from "./turns.ts";
 
 /** The same load before the timed part, at most: compilers and buffers settle. */
 const WARM_UP_SECONDS_MAX = 1;
@@ -38,117 +38,116 @@ export interface PeersRunOptions {
 	readonly warmedBytesMax: number;
 	/** An existing directory on the disk to measure; nothing is left there. */
 	readonly directory: string;
+	/** Where results are kept after each round, and an earlier run's are gone on with. */
+	readonly file: string | null;
 	/** How the run was asked for, to be repeated. */
 	readonly command: string;
 	/** Told what is done next. */
 	readonly onProgress: (step: string) => void;
 }
 
-/** Rejects when a broker does not start, or when records that came back are not those sent. */
+/** What a run has done so far, and has to do. */
+interface Progress {
+	readonly results: GrowingResults;
+	/** The next one is the first. */
+	readonly turns: Turn[];
+	/** By scenario, of its last counted turn. */
+	readonly took: Map<string, number>;
+}
+
+/**
+ * Rejects when a broker does not start, when records that came back are not those sent, and when
+ * the file of results is another run's.
+ */
 export async function runPeers(options: PeersRunOptions): Promise<PeersResults> {
-	const startedAt = new Date().toISOString();
-	const machine = await describeMachine(options.directory);
-	const groups: GroupResults[] = [];
-	for (const group of options.groups) {
-		const directory = await mkdtemp(join(options.directory, "millrace-peers-"));
-		try {
-			groups.push(await runGroup(group, directory, options));
-		} finally {
-			await rm(directory, { recursive: true });
-		}
-	}
-	return {
-		schema: PEERS_SCHEMA,
-		started_at: startedAt,
-		command: options.command,
-		seconds: options.seconds,
-		stored_bytes_max: options.storedBytesMax,
-		rounds: options.rounds,
-		machine,
-		groups,
+	const { groups, directory, command, seconds, rounds, storedBytesMax, file } = options;
+	const asked = {
+		started_at: new Date().toISOString(),
+		command,
+		seconds,
+		stored_bytes_max: storedBytesMax,
+		rounds,
+		machine: await describeMachine(directory),
 	};
+	const results = await GrowingResults.open(asked, file);
+	const turns = groups.flatMap((group) => turnsOf(group, options, results));
+	const progress: Progress = { results, turns, took: new Map() };
+	for (const group of groups) {
+		if (!turns.some(({ peer }) => peer === group.peer)) continue;
+		await withTemporaryDirectory(directory, "millrace-peers-", (own) =>
+			runGroup(group, own, options, progress),
+		);
+	}
+	return results.results;
 }
 
 async function runGroup(
 	group: PeerGroup,
 	directory: string,
 	options: PeersRunOptions,
-): Promise<GroupResults> {
-	const { isChosen, warmedBytesMax, onProgress } = options;
-	onProgress(`${group.peer}: filling the page cache`);
-	const warmedBytes = await warmPageCache(directory, warmedBytesMax);
-	onProgress(`${group.peer}: starting the brokers`);
+	progress: Progress,
+): Promise<void> {
+	const { peer } = group;
+	options.onProgress(`${peer}: filling the page cache`);
+	const warmedBytes = await warmPageCache(directory, options.warmedBytesMax);
+	options.onProgress(`${peer}: starting the brokers`);
 	const { contenders, close } = await openGroup(group, directory);
+	const ofGroup = {
+		peer,
+		page_cache_warmed_bytes: warmedBytes,
+		contenders: contenders.map(({ contender, title, version, written, flushed }) => ({
+			contender,
+			title,
+			version,
+			written,
+			flushed,
+		})),
+	};
 	try {
-		const scenarios = group.scenarios.filter(({ name }) => isChosen(name));
-		const rounds = await runRounds(scenarios, contenders, directory, options);
-		return {
-			peer: group.peer,
-			page_cache_warmed_bytes: warmedBytes,
-			contenders: contenders.map(({ contender, title, version, written, flushed }) => ({
-				contender,
-				title,
-				version,
-				written,
-				flushed,
-			})),
-			scenarios: scenarios.map(({ name, about, load, durability, recordBytes }) => ({
-				scenario: name,
-				about,
-				load: load(),
-				durability,
-				record_bytes: recordBytes,
-				contenders: rounds.get(name) ?? [],
-			})),
-		};
+		for (let [turn] = progress.turns; turn?.peer === peer; [turn] = progress.turns) {
+			await runTurn(turn, { group: ofGroup, contenders }, directory, options, progress);
+			progress.turns.shift();
+		}
 	} finally {
 		await close();
 	}
 }
 
-/**
- * All scenarios once, then all again, and each with one contender after the other: what disturbs
- * the machine for a while disturbs all alike. Where there are several rounds, a shorter one that is
- * not counted comes before them: a virtual machine compiles what is often called.
- */
-async function runRounds(
-	scenarios: readonly PeerScenario[],
-	contenders: readonly Contender[],
-	directory: string,
-	options: PeersRunOptions,
-): Promise<Map<string, ContenderRounds[]>> {
-	const { rounds } = options;
-	const results = new Map<string, ContenderRounds[]>();
-	for (let round = rounds === 1 ? 1 : 0; round <= rounds; round += 1) {
-		for (const scenario of scenarios) {
-			const isCounted = round > 0;
-			const name = isCounted ? `round ${round} of ${rounds}` : "a round that is not counted";
-			const before = results.get(scenario.name) ?? [];
-			const after: ContenderRounds[] = [];
-			for (const [index, contender] of contenders.entries()) {
-				options.onProgress(`${scenario.name}, ${name}: ${contender.title}`);
-				const result = await runRound(scenario, contender, directory, extentOf(options, isCounted));
-				const earlier = before[index]?.rounds ?? [];
-				after.push({ contender: contender.contender, rounds: [...earlier, result] });
-			}
-			checkAlike(scenario.name, after);
-			if (isCounted) results.set(scenario.name, after);
-		}
-	}
-	return results;
+interface RunningGroup {
+	readonly group: RoundOf["group"];
+	readonly contenders: readonly Contender[];
 }
 
-/** As many records are the same records, whoever stored them. */
-function checkAlike(scenario: string, contenders: readonly ContenderRounds[]): void {
-	const hashes = new Map<number, string>();
-	for (const { records, sha256 } of contenders.flatMap(({ rounds }) =>
-		rounds.map(({ verified }) => verified),
-	)) {
-		if ((hashes.get(records) ?? sha256) !== sha256) {
-			throw new Error(`${scenario}: two contenders have ${records} records, but not the same`);
-		}
-		hashes.set(records, sha256);
+/** One contender after the other: what disturbs the machine for a while disturbs all alike. */
+async function runTurn(
+	turn: Turn,
+	{ group, contenders }: RunningGroup,
+	directory: string,
+	options: PeersRunOptions,
+	{ results, turns, took }: Progress,
+): Promise<void> {
+	const { scenario, round } = turn;
+	const { name, about, durability, recordBytes } = scenario;
+	const left = describeLeft(turns, took, options.seconds);
+	const which = round > 0 ? `round ${round} of ${options.rounds}` : "a round that is not counted";
+	const startMs = performance.now();
+	const all: ContenderRounds[] = [];
+	for (const contender of contenders) {
+		options.onProgress(`${name}, ${which}: ${contender.title}; ${left}`);
+		const result = await runRound(scenario, contender, directory, extentOf(options, round > 0));
+		all.push({ contender: contender.contender, rounds: [result] });
 	}
+	checkAlike({ scenario: name, contenders: all });
+	if (round === 0) return;
+	took.set(name, (performance.now() - startMs) / 1_000);
+	const ofScenario = {
+		scenario: name,
+		about,
+		load: scenario.load(),
+		durability,
+		record_bytes: recordBytes,
+	};
+	await results.add({ group, scenario: ofScenario }, all);
 }
 
 function extentOf({ seconds, storedBytesMax }: PeersRunOptions, isCounted: boolean): Extent {

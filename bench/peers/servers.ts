@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Kafka, logLevel } from "kafkajs";
 
+import { endWithRun } from "../harness/interruption.ts";
 import type { Durability } from "../harness/scenario.ts";
 import { measureProcess } from "../harness/server-process.ts";
 import type { Endpoint } from "./contender.ts";
@@ -15,6 +16,7 @@ import { kafkaJava, NATS_SERVER, REDIS_SERVER } from "./installed.ts";
 import { runToEnd } from "./load-process.ts";
 
 const START_MS_MAX = 120_000;
+const START_ATTEMPTS = 2;
 const STOP_MS_MAX = 15_000;
 const RETRY_MS = 100;
 
@@ -25,9 +27,19 @@ export interface PeerServer extends Endpoint {
 	stop(): Promise<void>;
 }
 
+export interface NatsServer extends PeerServer {
+	readonly websocket: string;
+}
+
 /** One node that is broker and controller, with its defaults but for what is named here. */
-export async function startKafka(directory: string): Promise<PeerServer> {
-	const [port, controllerPort] = await freePorts(2);
+export function startKafka(directory: string): Promise<PeerServer> {
+	return onFreePorts(2, (ports) => startKafkaOn(directory, ports));
+}
+
+async function startKafkaOn(
+	directory: string,
+	[port, controllerPort]: readonly number[],
+): Promise<PeerServer> {
 	const address = `127.0.0.1:${port}`;
 	const configuration = join(directory, "server.properties");
 	const lines = [
@@ -48,7 +60,8 @@ export async function startKafka(directory: string): Promise<PeerServer> {
 	const clusterId = randomBytes(16).toString("base64url");
 	const tool = [...kafkaJava("256m"), "kafka.tools.StorageTool", "format"];
 	// In one word: one id in 64 begins with a dash.
-	await runToEnd([...tool, `--cluster-id=${clusterId}`, "--config", configuration]);
+	const formatted = [`--cluster-id=${clusterId}`, "--ignore-formatted"];
+	await runToEnd([...tool, ...formatted, "--config", configuration]);
 	// 1 GiB is what Kafka's script gives its broker.
 	return startPeer([...kafkaJava("1g"), "kafka.Kafka", configuration], address, async () => {
 		const kafka = new Kafka({
@@ -70,11 +83,15 @@ export async function startKafka(directory: string): Promise<PeerServer> {
 export const NATS_SYNC_INTERVALS = { written: "2m", flushed: "always" } as const;
 
 /** A server with JetStream. Its address is for native clients; `websocket` is for the others. */
-export async function startNats(
+export function startNats(directory: string, durability: Durability): Promise<NatsServer> {
+	return onFreePorts(2, (ports) => startNatsOn(directory, durability, ports));
+}
+
+async function startNatsOn(
 	directory: string,
 	durability: Durability,
-): Promise<PeerServer & { readonly websocket: string }> {
-	const [port, websocketPort] = await freePorts(2);
+	[port, websocketPort]: readonly number[],
+): Promise<NatsServer> {
 	const address = `127.0.0.1:${port}`;
 	const configuration = join(directory, "nats.conf");
 	const store = JSON.stringify(join(directory, "data"));
@@ -94,10 +111,13 @@ export async function startNats(
  * A server with an append-only file and no snapshots. The file is not rewritten while it is
  * measured: that would cost Redis alone.
  */
-export async function startRedis(directory: string): Promise<PeerServer> {
-	const [port] = await freePorts(1);
+export function startRedis(directory: string): Promise<PeerServer> {
+	return onFreePorts(1, (ports) => startRedisOn(directory, ports));
+}
+
+async function startRedisOn(directory: string, [port]: readonly number[]): Promise<PeerServer> {
 	const data = join(directory, "data");
-	await mkdir(data);
+	await mkdir(data, { recursive: true });
 	const options = {
 		port,
 		bind: "127.0.0.1",
@@ -116,7 +136,9 @@ async function startPeer(
 	address: string,
 	serves: () => Promise<boolean>,
 ): Promise<PeerServer> {
-	const child = spawn(command as string, parameters, { stdio: ["ignore", "pipe", "pipe"] });
+	const child = endWithRun(
+		spawn(command as string, parameters, { stdio: ["ignore", "pipe", "pipe"] }),
+	);
 	let output = "";
 	for (const stream of [child.stdout, child.stderr]) {
 		stream.setEncoding("utf8").on("data", (text: string) => {
@@ -156,6 +178,22 @@ function accepts(port: number): Promise<boolean> {
 		});
 		socket.once("error", () => resolve(false));
 	});
+}
+
+/** Starts a server, on other ports where it fails: somebody may have taken one before it did. */
+async function onFreePorts<Server>(
+	count: number,
+	start: (ports: readonly number[]) => Promise<Server>,
+): Promise<Server> {
+	const errors: unknown[] = [];
+	for (let attempt = 1; attempt <= START_ATTEMPTS; attempt++) {
+		try {
+			return await start(await freePorts(count));
+		} catch (error) {
+			errors.push(error);
+		}
+	}
+	throw new AggregateError(errors, `it did not start, ${START_ATTEMPTS} times: ${errors[0]}`);
 }
 
 /** Ports that nobody listens on now. */

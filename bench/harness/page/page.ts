@@ -1,8 +1,8 @@
 /** Results as one HTML page that needs nothing else: what `millrace bench --html` writes. */
 import type { Comparison } from "../compare.ts";
 import { bareLoopCost, resultTables, type Table } from "../report.ts";
-import type { BenchResults, ScenarioResult } from "../results.ts";
-import { linearAxis, logarithmicAxis, percentileAxis } from "./axis.ts";
+import type { BenchResults, ScenarioResult, SoakWindow } from "../results.ts";
+import { type Axis, linearAxis, logarithmicAxis, percentileAxis } from "./axis.ts";
 import { type Bar, barChart, intervalChart, lineChart, type Series } from "./charts.ts";
 import { element, escapeText } from "./markup.ts";
 import { STYLE } from "./style.ts";
@@ -23,6 +23,7 @@ export function renderPage({ results, comparison, regressionMax }: PageOptions):
 		limitSection(results),
 		latencySection(results),
 		throughputSection(results),
+		soakSection(results),
 		costSection(results),
 		curveSection(results),
 		section("All figures", "", resultTables(results).map(table).join("")),
@@ -167,6 +168,60 @@ function rateOverTime(timeline: ScenarioResult["timeline"]): [seconds: number, r
 		const [secondsBefore, recordsBefore] = timeline[index - 1] ?? [0, 0];
 		return [seconds, (records - recordsBefore) / (seconds - secondsBefore)];
 	});
+}
+
+/** Each figure of a long run over time: latencies together, what the broker held by itself. */
+function soakSection({ results }: BenchResults): string {
+	const drawings = results.flatMap(({ scenario, soak }) => {
+		if (soak === undefined) return [];
+		const { windows } = soak;
+		const x = linearAxis("seconds", windows.at(-1)?.ends_at_seconds ?? 0, (value) =>
+			String(Number(value.toFixed(2))),
+		);
+		const series = (name: string, value: (window: SoakWindow) => number | null): Series => ({
+			name,
+			points: windows.flatMap((window) => {
+				const found = value(window);
+				return found === null ? [] : [[window.ends_at_seconds, found] as const];
+			}),
+		});
+		const latencies = [
+			series("p50", ({ p50_us }) => p50_us),
+			series("p99", ({ p99_us }) => p99_us),
+			series("p99.9", ({ p999_us }) => p999_us),
+		];
+		const megabytes = series("memory", ({ anonymous_bytes: bytes }) => bytes && bytes / MEGA);
+		const files = series("open files", ({ open_files }) => open_files);
+		return [
+			soakChart(`${scenario}: latency`, x, latencies, (values) =>
+				logarithmicAxis("", [Math.min(...values), Math.max(...values)], duration),
+			),
+			...[
+				{ title: "anonymous memory of the broker", unit: "MB", one: megabytes },
+				{ title: "open files of the broker", unit: "", one: files },
+			].map(({ title, unit, one }) =>
+				soakChart(`${scenario}: ${title}`, x, [one], (values) =>
+					linearAxis(unit, Math.max(...values), (value) => value.toLocaleString("en")),
+				),
+			),
+		];
+	});
+	return section(
+		"Over a long run",
+		"A load that the machine does easily, in windows: nothing should grow.",
+		charts(drawings),
+	);
+}
+
+/** Nothing where the system told nothing. */
+function soakChart(
+	title: string,
+	x: Axis,
+	series: readonly Series[],
+	axisOf: (values: readonly number[]) => Axis,
+): string {
+	const values = series.flatMap(({ points }) => points.map(([, value]) => value));
+	return values.length === 0 ? "" : lineChart({ title, x, y: axisOf(values), series });
 }
 
 function costSection({ results, roofline }: BenchResults): string {

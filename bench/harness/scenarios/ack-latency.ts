@@ -1,8 +1,8 @@
 /** How long an ack takes when there is little to do, beside a bare echo over the same transport. */
 import { ECHO, measureEcho } from "../echo.ts";
-import { LatencyRecorder, type Pace, sendPaced } from "../latency.ts";
+import { LatencyRecorder, type Pace, sendPaced, warmUpPace } from "../latency.ts";
 import { Payload } from "../payload.ts";
-import { LIMIT, shareOfLatency } from "../roofline.ts";
+import { FLUSHED_PER_SECOND, LIMIT, shareOfLatency } from "../roofline.ts";
 import {
 	type Durability,
 	latencyFigure,
@@ -22,7 +22,10 @@ const RECORD_BYTES = 100;
 const FRAME_EXTRA_BYTES = 16;
 
 /** Far below what saturates anything: a tenth of a disk that syncs in half a millisecond. */
-const PER_SECOND: Record<Durability, number> = { written: 1_000, flushed: 200 };
+const PER_SECOND: Record<Durability, number> = {
+	written: 1_000,
+	flushed: FLUSHED_PER_SECOND,
+};
 
 export function ackLatencyScenario(durability: Durability): Scenario {
 	return {
@@ -40,10 +43,11 @@ async function measureAcks(
 	durability: Durability,
 ): Promise<RoundResult> {
 	const payload = new Payload(RECORD_BYTES);
-	const { seconds, warmUpSeconds } = profile;
+	const { seconds } = profile;
+	const warmUp = warmUpPace(profile);
 	const perSecond = PER_SECOND[durability];
 	const acks = new Acks(bed, payload, durability);
-	await acks.measure({ perSecond, seconds: warmUpSeconds }, new LatencyRecorder());
+	await acks.measure(warmUp, new LatencyRecorder());
 
 	const recorder = new LatencyRecorder();
 	const figures = await timed(bed.broker, RECORD_BYTES, async () => {
@@ -54,10 +58,10 @@ async function measureAcks(
 	const verified = await verifyTopic(bed, payload, acks.records);
 
 	const messageBytes = RECORD_BYTES + FRAME_EXTRA_BYTES;
-	const echo = await measureEcho({ perSecond, seconds }, warmUpSeconds, messageBytes);
+	const echo = await measureEcho({ perSecond, seconds }, warmUp, messageBytes);
 	const limit =
-		durability === "flushed" && roofline !== null
-			? shareOfLatency(LIMIT.sync, roofline.sync_us, latency.p50_us)
+		durability === "flushed" && roofline?.sync_paced_us !== undefined
+			? shareOfLatency(LIMIT.syncPaced, roofline.sync_paced_us, latency.p50_us)
 			: shareOfLatency(ECHO, echo.p50_us, latency.p50_us);
 	return {
 		...NOTHING_ELSE,

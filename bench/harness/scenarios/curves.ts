@@ -38,7 +38,7 @@ export function partitionsScenario(wanted: number): Scenario {
 				const before = await settledBytes(bed.broker, context.profile.seconds);
 				const topic = `${bed.topic}-many`;
 				const startMs = performance.now();
-				await createTopic(bed.client, "written", partitions, topic);
+				await createTopic(bed.client, "written", partitions, { name: topic });
 				const creatingMs = performance.now() - startMs;
 				const after = await settledBytes(bed.broker, context.profile.seconds);
 				const bytes = Math.max(0, after - before) / partitions;

@@ -2,7 +2,7 @@
 import { connect } from "millrace/client";
 
 import { ECHO, measureEcho } from "../echo.ts";
-import { LatencyRecorder, type Pace, sendPaced } from "../latency.ts";
+import { LatencyRecorder, type Pace, sendPaced, warmUpPace } from "../latency.ts";
 import { Payload, RecordHash } from "../payload.ts";
 import { shareOfLatency } from "../roofline.ts";
 import {
@@ -29,10 +29,9 @@ export const deliveryLatencyScenario: Scenario = {
 		withTestBed(context, { durability: "written" }, (bed) => measureDeliveries(bed, context)),
 };
 
-async function measureDeliveries(
-	bed: TestBed,
-	{ profile: { seconds, warmUpSeconds } }: ScenarioContext,
-): Promise<RoundResult> {
+async function measureDeliveries(bed: TestBed, { profile }: ScenarioContext): Promise<RoundResult> {
+	const { seconds } = profile;
+	const warmUp = warmUpPace(profile);
 	const payload = new Payload(RECORD_BYTES);
 	const subscriber = await connect(bed.broker.url);
 	try {
@@ -40,7 +39,7 @@ async function measureDeliveries(
 		const consumer = subscriber.consumer<Uint8Array>({ topics: bed.topic, codec: "bytes" });
 		await consumer.ready();
 		const reading = deliveries.read(consumer.batches());
-		await deliveries.measure({ perSecond: PER_SECOND, seconds: warmUpSeconds }, reading);
+		await deliveries.measure(warmUp, reading);
 
 		deliveries.recorder = new LatencyRecorder();
 		const figures = await timed(bed.broker, RECORD_BYTES, async () => {
@@ -53,7 +52,7 @@ async function measureDeliveries(
 		const verified = checkHash(deliveries.hash, payload, deliveries.sent);
 
 		const messageBytes = RECORD_BYTES + FRAME_EXTRA_BYTES;
-		const echo = await measureEcho({ perSecond: PER_SECOND, seconds }, warmUpSeconds, messageBytes);
+		const echo = await measureEcho({ perSecond: PER_SECOND, seconds }, warmUp, messageBytes);
 		return {
 			...NOTHING_ELSE,
 			...figures,

@@ -10,7 +10,9 @@ import { kafkaScenario } from "./kafka.ts";
 import { loopDelayScenario } from "./loop-delay.ts";
 import { memoryScenario } from "./memory.ts";
 import { produceScenario } from "./produce.ts";
+import { scrapeScenario } from "./scrape.ts";
 import { slowReadersScenario } from "./slow-readers.ts";
+import { soakScenario } from "./soak.ts";
 import { startScenarios } from "./start.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -34,5 +36,7 @@ export const SCENARIOS: readonly Scenario[] = [
 	...[1, 10, 100, 1_000].map(connectionsScenario),
 	...[1, 10, 1_000, 10_000].map(partitionsScenario),
 	...startScenarios,
-	...[0, 100, 1_000].map(memoryScenario),
+	...[0, 100, 1_000, 5_000].map(memoryScenario),
+	scrapeScenario(100),
+	soakScenario,
 ];

@@ -91,7 +91,7 @@ async function measure(
 }
 
 async function fillLongTopic({ client }: TestBed, payload: Payload, bytes: number): Promise<void> {
-	await createTopic(client, "written", 1, LONG_TOPIC);
+	await createTopic(client, "written", 1, { name: LONG_TOPIC });
 	const producer = client.producer<Uint8Array>({ codec: "bytes" });
 	const pump = new Pump(producer, LONG_TOPIC, payload);
 	await pump.run(Number.POSITIVE_INFINITY, bytes / RECORD_BYTES);

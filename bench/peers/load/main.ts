@@ -77,9 +77,12 @@ async function produce(client: LoadClient, order: LoadOrder, sender: Sender): Pr
 
 async function consume(
 	client: LoadClient,
-	{ read, warmUpSeconds, seconds, records, recordBytes }: LoadOrder,
+	{ read, warmUpSeconds, seconds, records: recordsMax, recordBytes }: LoadOrder,
 	sender: Sender,
 ): Promise<void> {
+	// A slow contender has a shorter log, which it reads as long: what is not timed has an end, too.
+	await sender.run(seconds, recordsMax);
+	const { records } = sender;
 	/** Reads the log as often as fits into the time, at least once. */
 	const repeat = async (forSeconds: number) => {
 		const endMs = performance.now() + forSeconds * 1_000;
@@ -93,7 +96,6 @@ async function consume(
 		} while (performance.now() < endMs);
 		return { records: total, stored: records };
 	};
-	await sender.run(Number.POSITIVE_INFINITY, records);
 	await readBack(client, records);
 	await repeat(warmUpSeconds);
 	await timed(() => repeat(seconds));

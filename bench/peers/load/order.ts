@@ -22,6 +22,6 @@ export interface LoadOrder {
 	readonly read: ReadStyle | null;
 	readonly warmUpSeconds: number;
 	readonly seconds: number;
-	/** That are produced, at most where producing is what is timed. */
+	/** That are produced, at most. */
 	readonly records: number;
 }

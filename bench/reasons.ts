@@ -1,0 +1,116 @@
+/**
+ * Why Millrace misses targets: what was measured and what was tried, kept by hand. The page of
+ * benchmarks shows a reason for as long as the newest results miss one of its targets.
+ */
+import type { TargetName } from "./targets.ts";
+
+export interface Reason {
+	/** What it is the reason for. */
+	readonly targets: readonly TargetName[];
+	readonly title: string;
+	/** One paragraph of Markdown. */
+	readonly text: string;
+}
+
+export const REASONS: readonly Reason[] = [
+	{
+		targets: ["beside-bare-loop:kafka-produce-written-1kib"],
+		title: "CPU to produce beside the bare loop",
+		text: `
+The loop reads up to 1 MiB at a time and stores what it has read at once; it needs 0.27 s/GiB,
+half of it the kernel's for storing. How much is read and stored at a time decides most of it: a
+loop that does 64 KiB at a time needs 0.5-0.7 s/GiB, one with 128 KiB 0.4-0.6, and that is what
+the broker has: a client sends requests of 128 KiB, each a batch that gets an offset and an answer
+of its own. Beyond that the broker copies what came in pieces into
+one request. Tried: blocks allocated ahead of the tail (kept: 0.60 s/GiB where it had been 0.70,
+and a sixth more records a second, the same in six pairs of six); several batches
+with one write (nothing to gain with clients that send a megabyte a request); stores into a
+mapping (twice the CPU).
+`,
+	},
+	{
+		targets: ["share:core-append-1mib"],
+		title: "Append in the core",
+		text: `
+The limit writes one buffer of 1 MiB again and again, which stays in the processor's cache, and
+leaves the disk alone; the core reads batches that have left it, and has write-back begun every 8
+MiB, as nobody may find gigabytes unwritten at the next flush: to a loop that needs 0.13 s/GiB
+that adds 0.06. Tried: blocks allocated ahead of the tail (kept: a third less for writing);
+write-back every 32 or 64 MiB (no difference).
+`,
+	},
+	{
+		targets: ["beside-disk:websocket-ack-latency-flushed"],
+		title: "An ack that waits for the disk",
+		text: `
+Between two records the machine is idle, and an fdatasync of an idle one takes 160-230 us where
+one behind another takes 70-110: processors and the disk's queue have to wake. A trace of single
+acks, the tracer's own time included: 0.25-0.4 ms from the socket to the beginning of fdatasync,
+as the flush thread begins when the event loop gives up the processor (the other is the client's),
+0.28-0.35 ms fdatasync, and 0.2 ms until the event loop runs again and the answer is sent. Nothing
+waits on purpose: a lone record is flushed at once, by the thread that is woken for it, and
+whoever ends an fdatasync wakes the loop itself. Tried: no second flush for an ack that the one
+under way covers (kept: it woke a thread in front of the ack's); blocks that are allocated, or
+written, before (no difference at this pace).
+`,
+	},
+	{
+		targets: ["share:websocket-produce-flushed-1kib"],
+		title: "Streaming with flushed acks over WebSocket",
+		text: `
+The limit is a thread that does nothing but write and sync. Here client and broker need 1.5 s of
+CPU a GiB between them, so two processors end at 1.3 GiB/s, two thirds of the limit, before the
+kernel's own threads have had any; without any flush the same load reaches 57 % of it. Flush and
+append do overlap: a write of 128 KiB takes 24 us (median) while an fdatasync of 4 ms is under
+way, and without one. Groups are larger than the limit's 1 MiB, and that gains little: 2.1 GB/s
+with 4 MiB, 2.2 with 8. Tried: blocks allocated ahead (no slower to sync, less to write).
+`,
+	},
+	{
+		targets: [
+			"beside-kafka-cost:kafka-consume-1kib",
+			"beside-kafka-cost:kafka-consume-100b",
+			"beside-kafka-rate:kafka-consume-100b",
+		],
+		title: "To consume beside Apache Kafka",
+		text: `
+To bring a GiB to a socket over loopback costs the sender 0.20-0.26 s, whatever does it: a C++
+loop that sends from a mapping or by sendfile, 64 KiB to 1 MiB at a time, with a reader that looks
+at the bytes, and the reader pays more for sendfile (0.30-0.37 s against 0.23). Kafka needs
+0.31-0.43 s, so half of that is less than the copy itself. Beyond it the broker maps windows and
+their pages, and answers requests. Tried: windows whose buffers are used again (kept: V8 collected
+158 times a GiB, and 9 times now); pages brought in with madvise (no gain); sendfile (no gain).
+With records of 100 bytes the client is what ends the rate: it needs 4 s of CPU a GiB, the brokers
+0.3 and 0.6.
+`,
+	},
+	{
+		targets: [
+			"beside-echo-p99:websocket-ack-latency-written",
+			"beside-echo-p50:websocket-ack-latency-written",
+			"beside-echo-p50:websocket-delivery-latency-written",
+		],
+		title: "Latencies beside an echo",
+		text: `
+An ack takes 15-20 us more than an echo: the frame is decoded, a batch built, checked and written
+to the page cache, and the answer encoded, in one turn of the loop. Of the slow ones a trace of
+the scheduler shows that the broker was ready and waited 0.4-6 ms for a processor, five times a
+second, behind the kernel's threads and those of V8 in client and broker; an echo, which needs a
+fourth of the CPU time, waits less often. Tried: a load that sleeps between records (kept: p99
+was 0.7-1.0 ms with one that spins, 0.2-0.6 since).
+`,
+	},
+	{
+		targets: ["figure:websocket-ping-under-produce"],
+		title: "A ping under full load",
+		text: `
+The two processors are full, and a ping waits for one of them before it waits for the loop. A
+trace of the scheduler over two seconds of the load, on a machine a third as fast as that of the
+figures: the producer's thread runs 1.4 s, the broker's loop 1.2 s, V8's other threads of the
+client 0.4 s, the thread that pings 0.3 s, write-back and the kernel 0.15 s. Of p99 12 ms and
+p99.9 28 ms, the thread that pings had waited for a processor up to 26 ms (p99 4 ms), and the
+broker's loop up to 7 ms (p99 2.4 ms). The same pings without the load have a p99.9 of 5 ms there.
+What is left for the loop itself only a machine with a third processor tells.
+`,
+	},
+];
