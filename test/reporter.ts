@@ -6,12 +6,18 @@ import { writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { Reporter, SerializedError, TestModule } from "vitest/node";
 
+interface Failure {
+	/** Which failed, where, and the first line of why. */
+	told: string;
+	/** How vitest runs it again; null for what belongs to no test. */
+	again: { file: string; name: string } | null;
+}
+
 /** What test/run.mjs reads. */
 interface Summary {
 	passed: number;
 	failed: number;
-	/** Which failed, where, and the first line of why. */
-	failures: string[];
+	failures: Failure[];
 	/** Reason to number of tests. */
 	skipped: Record<string, number>;
 }
@@ -21,12 +27,17 @@ export default class SummaryReporter implements Reporter {
 		const file = process.env.MILLRACE_TEST_SUMMARY;
 		if (file === undefined) return;
 		const summary: Summary = { passed: 0, failed: 0, failures: [], skipped: {} };
-		const fail = (name: string, errors: readonly SerializedError[]): void => {
+		const fail = (
+			name: string,
+			errors: readonly SerializedError[],
+			again: Failure["again"] = null,
+		): void => {
 			summary.failed += 1;
 			const [error] = errors;
 			const place = (error?.stacks ?? []).map(({ file, line }) => `${basename(file)}:${line}`);
 			const where = place.length === 0 ? "" : ` (${place.reverse().join(" > ")})`;
-			summary.failures.push(`${name}${where}: ${error?.message.split("\n", 1)[0] ?? "no error"}`);
+			const why = error?.message.split("\n", 1)[0] ?? "no error";
+			summary.failures.push({ told: `${name}${where}: ${why}`, again });
 		};
 		for (const error of unhandled) fail("outside of any test", [error]);
 		for (const module of modules) {
@@ -36,7 +47,8 @@ export default class SummaryReporter implements Reporter {
 				const result = test.result();
 				if (result.state === "passed") summary.passed += 1;
 				if (result.state === "failed") {
-					fail(`${module.relativeModuleId} > ${test.fullName}`, result.errors);
+					const file = module.relativeModuleId;
+					fail(`${file} > ${test.fullName}`, result.errors, { file, name: test.fullName });
 				}
 				if (result.state !== "skipped") continue;
 				const reason = result.note ?? `${module.relativeModuleId}: skipped without a reason`;
