@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Backoff } from "../../src/client/connection/backoff.ts";
 import { masksWithZero } from "../../src/client/connection/node-socket.ts";
@@ -39,7 +40,7 @@ describe("backoff", () => {
 });
 
 describe("credit", () => {
-	test("is given back in portions, and whole when nothing is outstanding", () => {
+	test("is given back in portions", () => {
 		const credit = new Credit(1_000, 1_000);
 		expect(credit.remaining()).toEqual([1_000, 1_000]);
 		for (let index = 0; index < 5; index++) credit.delivered(10, 100);
@@ -51,7 +52,34 @@ describe("credit", () => {
 		expect(credit.due()).toBeUndefined();
 		credit.taken(10, 100);
 		credit.taken(10, 100);
-		expect(credit.due()).toEqual([20, 200]);
+		expect(credit.due()).toBeUndefined();
+		credit.delivered(10, 100);
+		credit.taken(10, 100);
+		expect(credit.due()).toEqual([30, 300]);
+	});
+
+	test("comes in time whatever is delivered, and however shares change", () => {
+		fc.assert(
+			fc.property(
+				fc.array(
+					fc.record({ bytes: fc.nat(400), share: fc.option(fc.integer({ min: 1, max: 900 })) }),
+				),
+				(deliveries) => {
+					const credit = new Credit(50, 500);
+					let [leftRecords, leftBytes] = credit.remaining();
+					for (const { bytes, share } of deliveries) {
+						if (share !== null) credit.resize(share);
+						// A broker without credit would wait for ever: everything was taken.
+						expect(Math.min(leftRecords, leftBytes)).toBeGreaterThan(0);
+						credit.delivered(1, bytes);
+						credit.taken(1, bytes);
+						const [records, givenBytes] = credit.due() ?? [0, 0];
+						leftRecords += records - 1;
+						leftBytes += givenBytes - bytes;
+					}
+				},
+			),
+		);
 	});
 
 	test("of a subscription that begins anew is what is not waiting here", () => {

@@ -50,16 +50,22 @@ export class Credit {
 	/** What to give back now, if it is worth a frame. */
 	due(): [records: number, bytes: number] | undefined {
 		if (this.#takenRecords === 0) return undefined;
-		const enough =
-			this.#takenBytes * 4 >= this.bytes ||
-			this.#takenRecords * 4 >= this.records ||
-			this.#takenRecords === this.#outstandingRecords;
-		if (!enough) return undefined;
+		const isPortion = this.#takenBytes * 4 >= this.bytes || this.#takenRecords * 4 >= this.records;
+		if (!isPortion && !this.#isStarved()) return undefined;
 		const bytes = Math.max(0, this.#takenBytes - this.#surplusBytes);
 		this.#surplusBytes -= this.#takenBytes - bytes;
 		const due: [number, number] = [this.#takenRecords, bytes];
 		this.#settle();
 		return due;
+	}
+
+	/**
+	 * Whether all that came is taken and the broker has little left, as its share has grown since: it
+	 * may not send enough for a portion of that.
+	 */
+	#isStarved(): boolean {
+		const leftBytes = this.bytes + this.#surplusBytes - this.#outstandingBytes;
+		return this.#takenRecords === this.#outstandingRecords && leftBytes * 4 < this.bytes * 3;
 	}
 
 	#settle(): void {
