@@ -100,7 +100,7 @@ export const CODES = {
 	MISMATCHED_ENDPOINT_TYPE: entry(114, false, "the request belongs to another kind of endpoint"),
 	UNSUPPORTED_ENDPOINT_TYPE: entry(115, false, "this kind of endpoint is not served"),
 	INVALID_REGULAR_EXPRESSION: entry(128, false, "the regular expression is not valid (RE2 syntax)"),
-	MALFORMED_FRAME: entry(1000, false, "the frame is not MessagePack of the expected shape"),
+	MALFORMED_FRAME: entry(1000, false, "what was sent cannot be read, or is not of the expected shape"),
 	UNSUPPORTED_OPERATION: entry(1001, false, "the operation is not known to this version of the broker"),
 	LIMIT_EXCEEDED: entry(1002, false, "a limit announced at hello was exceeded"),
 	NOT_AUTHENTICATED: entry(1003, false, "credentials are missing, wrong or expired"),

@@ -169,7 +169,7 @@ pub enum Code {
     UnsupportedEndpointType = 115,
     /// the regular expression is not valid (RE2 syntax).
     InvalidRegularExpression = 128,
-    /// the frame is not MessagePack of the expected shape.
+    /// what was sent cannot be read, or is not of the expected shape.
     MalformedFrame = 1000,
     /// the operation is not known to this version of the broker.
     UnsupportedOperation = 1001,
@@ -468,7 +468,7 @@ impl Code {
             Self::MismatchedEndpointType => "the request belongs to another kind of endpoint",
             Self::UnsupportedEndpointType => "this kind of endpoint is not served",
             Self::InvalidRegularExpression => "the regular expression is not valid (RE2 syntax)",
-            Self::MalformedFrame => "the frame is not MessagePack of the expected shape",
+            Self::MalformedFrame => "what was sent cannot be read, or is not of the expected shape",
             Self::UnsupportedOperation => {
                 "the operation is not known to this version of the broker"
             }
