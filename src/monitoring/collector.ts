@@ -78,8 +78,8 @@ const OF_STORE = {
 	millrace_read_window_bytes: "mappedBytes",
 	millrace_open_batches_bytes: "openBatchesBytes",
 	millrace_expansions_total: "expansions",
-	millrace_elsewhere_frames: "elsewhereFrames",
-	millrace_elsewhere_bytes: "elsewhereBytes",
+	millrace_offloaded_produce_requests: "elsewhereFrames",
+	millrace_offloaded_produce_bytes: "elsewhereBytes",
 } as const satisfies Partial<Record<MetricName, keyof StoreStatistics>>;
 
 /** What is told of the logs of one topic, or of several together. */
