@@ -126,7 +126,9 @@ export const OPTIONS: Options = {
 		name: "allow.anonymous.remote",
 		placeholder: "true|false",
 		default: "false",
-		doc: "Whether a listener that asks nobody may be at an address that others can reach.",
+		doc:
+			"Whether a listener without authentication may bind to a non-loopback address; if false, " +
+			"the broker refuses to start with one.",
 		schema: boolean,
 	},
 	advertise: {
@@ -140,21 +142,27 @@ export const OPTIONS: Options = {
 		name: "kafka.security.protocol",
 		placeholder: SECURITY_PROTOCOLS.join("|"),
 		default: "PLAINTEXT",
-		doc: "How Kafka clients are talked to: SSL is TLS, SASL asks them who they are.",
+		doc:
+			"The security protocol of the Kafka listener: PLAINTEXT, SSL (TLS), SASL_PLAINTEXT or " +
+			"SASL_SSL (clients must authenticate).",
 		schema: choice(SECURITY_PROTOCOLS, { anyCase: true }),
 	},
 	websocketSecurityProtocol: {
 		name: "websocket.security.protocol",
 		placeholder: SECURITY_PROTOCOLS.join("|"),
 		default: "PLAINTEXT",
-		doc: "How WebSocket and HTTP clients are talked to, likewise.",
+		doc:
+			"The security protocol of the WebSocket and HTTP listener: PLAINTEXT, SSL (TLS), " +
+			"SASL_PLAINTEXT or SASL_SSL (clients must authenticate).",
 		schema: choice(SECURITY_PROTOCOLS, { anyCase: true }),
 	},
 	saslEnabledMechanisms: {
 		name: "sasl.enabled.mechanisms",
 		placeholder: "NAME,...",
 		default: SASL_MECHANISMS_DEFAULT.join(","),
-		doc: "How Kafka clients may say who they are.",
+		doc:
+			"SASL mechanisms that Kafka clients may authenticate by; WebSocket and HTTP clients may " +
+			"always use passwords.",
 		schema: choices(SASL_MECHANISMS),
 	},
 	connectionsMaxReauthMs: {
@@ -480,21 +488,21 @@ export const OPTIONS: Options = {
 		name: "authorization.enable",
 		placeholder: "true|false",
 		default: "false",
-		doc: "Whether access rules are kept and followed; without, everybody may do everything.",
+		doc: "Whether ACLs are enforced; if not, every client may do everything.",
 		schema: boolean,
 	},
 	superUsers: {
 		name: "super.users",
 		placeholder: "PRINCIPAL;...",
 		default: "",
-		doc: "Principals that may do everything, whatever access rules say.",
+		doc: "Principals that may do everything, whatever ACLs say.",
 		schema: principals,
 	},
 	allowEveryoneIfNoAclFound: {
 		name: "allow.everyone.if.no.acl.found",
 		placeholder: "true|false",
 		default: "false",
-		doc: "Whether everybody may do what no access rule of the resource speaks of.",
+		doc: "Whether every client may do everything with a resource that has no ACLs.",
 		schema: boolean,
 	},
 	metricsAuthenticationEnable: {
