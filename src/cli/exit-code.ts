@@ -88,6 +88,9 @@ export function exitCodeOf(thrown: unknown): number {
 		case "CONNECTION_LOST":
 		case "NOT_AUTHENTICATED":
 		case "TOPIC_AUTHORIZATION_FAILED":
+		case "GROUP_AUTHORIZATION_FAILED":
+		case "CLUSTER_AUTHORIZATION_FAILED":
+		case "TRANSACTIONAL_ID_AUTHORIZATION_FAILED":
 			return EXIT.unreachable;
 		case "DATA_DAMAGED":
 			return EXIT.damaged;

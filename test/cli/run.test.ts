@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { describeFailure, exitCodeOf, RecordsFailedError } from "../../src/cli/exit-code.ts";
 import { run } from "../../src/cli/run.ts";
 import { MillraceError } from "../../src/errors.ts";
+import { CODES, type CodeName } from "../../src/protocol/codes.ts";
 
 let stdout: string;
 let stderr: string;
@@ -86,9 +87,12 @@ describe("exit codes", () => {
 	});
 
 	test("errors of the table have theirs", () => {
-		const codeOf = (code: ConstructorParameters<typeof MillraceError>[0]) =>
-			exitCodeOf(new MillraceError(code));
+		const codeOf = (code: CodeName) => exitCodeOf(new MillraceError(code));
 		expect(codeOf("NOT_AUTHENTICATED")).toBe(3);
+		const names = Object.keys(CODES) as CodeName[];
+		const refusals = names.filter((name) => name.endsWith("_AUTHORIZATION_FAILED"));
+		expect(refusals).toContain("GROUP_AUTHORIZATION_FAILED");
+		expect(refusals.map(codeOf)).toEqual(refusals.map(() => 3));
 		expect(codeOf("DATA_DAMAGED")).toBe(4);
 		expect(codeOf("DATA_DIRECTORY_IN_USE")).toBe(5);
 		expect(codeOf("DATA_DIRECTORY_NEWER")).toBe(5);
