@@ -2,7 +2,7 @@
 // which optional parts were skipped and why and which tests failed, and ends with one plain line:
 // "N passed, N failed".
 // Arguments go to vitest, and the Rust tests are then left out: `npm test -- test/topics`.
-// With MILLRACE_TEST_NOTHING_SKIPPED=1 a skipped test is a failure. With MILLRACE_TEST_AGAIN=1 a few
+// With MILLRACE_TEST_NOTHING_SKIPPED=1 a skipped test is a failure. With MILLRACE_TEST_AGAIN=1 some
 // TypeScript tests that failed are run again, each by itself: who passes then is no failure, but is
 // named as unsteady. That is for machines that others use, too.
 import { spawn } from "node:child_process";
