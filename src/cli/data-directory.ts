@@ -1,5 +1,5 @@
 /** Finding the data directory that a command is about. */
-import { access } from "node:fs/promises";
+import { access, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { loadConfig } from "../config/load.ts";
@@ -23,4 +23,29 @@ export async function checkIsDataDirectory(directory: string): Promise<void> {
 	} catch (cause) {
 		throw new UsageError(`${directory} is not a data directory of Millrace`, { cause });
 	}
+}
+
+/**
+ * For commands that write to a data directory: root may write everywhere, but the broker could not
+ * read what root has left there. Rejects with UsageError, also where there is no data directory.
+ */
+export async function checkMayWrite(directory: string): Promise<void> {
+	await checkIsDataDirectory(directory);
+	if (process.getuid?.() !== 0) return;
+	// Whom the file belongs to is who the broker runs as, also where a volume is somebody else's.
+	const { uid } = await stat(join(directory, "format.json"));
+	if (uid === 0) return;
+	const owner = await userName(uid);
+	throw new UsageError(
+		`${directory} is used by a broker that runs as ${owner ?? `user ${uid}`}, who could not read ` +
+			"what root writes there; run this as that user: " +
+			`sudo -u ${owner ?? `'#${uid}'`} millrace ...`,
+	);
+}
+
+/** The name of a user; undefined where the system's own file has none. */
+async function userName(uid: number): Promise<string | undefined> {
+	const text = await readFile("/etc/passwd", "utf8").catch(() => "");
+	const users = text.split("\n").map((line) => line.split(":"));
+	return users.find(([, , id]) => id === `${uid}`)?.[0];
 }

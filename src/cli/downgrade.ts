@@ -12,7 +12,7 @@ import { renewPartition } from "../groups/consumer/renewal.ts";
 import { OffsetsLog } from "../groups/log/offsets-log.ts";
 import { partitionsOf, unlessGone } from "../storage/data-files.ts";
 import { OFFSETS_TOPIC } from "../topics/internal-topics.ts";
-import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
+import { checkMayWrite, directoryOf } from "./data-directory.ts";
 import { type OpenDirectory, whileOpen } from "./open-directory.ts";
 
 /** What there is a way back to: logs without holes, and no flush journal. */
@@ -38,7 +38,7 @@ export function downgradeCommand(): Command {
 		.option(`--${flagName(OPTIONS.dataDir)} <dir>`, "the data directory (default: the broker's)")
 		.action(async ({ config, dataDir, to }: DowngradeOptions) => {
 			const directory = await directoryOf(config, dataDir);
-			await checkIsDataDirectory(directory);
+			await checkMayWrite(directory);
 			let before = to;
 			await whileOpen(directory, async (opened) => {
 				before = await lowerFormat(directory, to, opened);

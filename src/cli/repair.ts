@@ -10,7 +10,7 @@ import {
 } from "../storage/repair.ts";
 import { planCatalogue } from "../topics/lost-catalogue.ts";
 import { confirm } from "./confirm.ts";
-import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
+import { checkIsDataDirectory, checkMayWrite, directoryOf } from "./data-directory.ts";
 import { DamageFoundError, UsageError } from "./exit-code.ts";
 import { jsonOption } from "./options.ts";
 import { formatBytes } from "./sizes.ts";
@@ -46,7 +46,7 @@ export function repairCommand(): Command {
 async function runRepair(options: RepairCommandOptions): Promise<void> {
 	const { config, dataDir, dryRun = false, yes = false, bringBack = [], json } = options;
 	const directory = await directoryOf(config, dataDir);
-	await checkIsDataDirectory(directory);
+	await (dryRun ? checkIsDataDirectory : checkMayWrite)(directory);
 	if (!dryRun && !yes && !(await confirm(`Repair ${directory}?`))) {
 		throw new UsageError(
 			`${directory} was not repaired: see what would be done with --dry-run, confirm with --yes`,

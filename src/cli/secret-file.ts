@@ -1,10 +1,12 @@
 import { readFile } from "node:fs/promises";
+import { text as textOf } from "node:stream/consumers";
 
 import { UsageError } from "./exit-code.ts";
 
 /** The first line of a file: editors end it with a line break. Rejects with UsageError. */
 export async function readSecret(option: string, file: string): Promise<string> {
-	const text = await readText(option, file === "-" ? "/dev/stdin" : file);
+	// Not as /dev/stdin: a pipe or terminal of somebody else, as under sudo, opens to nobody.
+	const text = file === "-" ? await textOf(process.stdin) : await readText(option, file);
 	const secret = text.split(/\r?\n/, 1)[0] ?? "";
 	if (secret === "") throw new UsageError(`${option}: there is nothing in it`);
 	return secret;

@@ -11,7 +11,7 @@ import { EmbeddedMetadataStore } from "../metadata/embedded-store.ts";
 import { MetadataWriter } from "../metadata/metadata-writer.ts";
 import { isUserName, Users } from "../security/users.ts";
 import { Storage } from "../storage/storage.ts";
-import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
+import { checkMayWrite, directoryOf } from "./data-directory.ts";
 import { UsageError } from "./exit-code.ts";
 import { jsonOption } from "./options.ts";
 import { readSecret } from "./secret-file.ts";
@@ -81,7 +81,7 @@ async function withUsers(
 	work: (users: Users) => Promise<void>,
 ): Promise<void> {
 	const dataDir = await directoryOf(config, given);
-	await checkIsDataDirectory(dataDir);
+	await checkMayWrite(dataDir);
 	const storage = await Storage.open({ dataDir, owner: true });
 	try {
 		await work(Users.open(await MetadataWriter.open(new EmbeddedMetadataStore(storage))));

@@ -1,0 +1,66 @@
+/** Who may write to a data directory without a broker, and how a password comes there. */
+import { spawnSync } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+import { BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+
+const NOBODY = 65_534;
+/** A user that no machine has a name for. */
+const NAMELESS = 54_321;
+
+async function newDataDirectory(): Promise<string> {
+	const dataDir = join(temporaryDirectory(), "data");
+	await (await BrokerProcess.start({ dataDir })).stop();
+	return dataDir;
+}
+
+const setUser = (dataDir: string) =>
+	runCommand(["user", "set", "alice", "--data-dir", dataDir, "--password-file", "-"], {
+		input: Buffer.from("correct horse\n"),
+	});
+
+const ownersOf = (directory: string) => {
+	const names = readdirSync(directory, { recursive: true, encoding: "utf8" });
+	return [...new Set(names.map((name) => statSync(join(directory, name)).uid))];
+};
+
+test("root writes nothing that the broker of another user could not read", async (context) => {
+	if (process.getuid?.() !== 0) context.skip("giving files to another user needs root");
+	const dataDir = await newDataDirectory();
+	const give = (uid: number) => spawnSync("chown", ["-R", `${uid}`, dataDir]);
+	give(NOBODY);
+	const refused = { code: 2, stderr: expect.stringContaining("sudo -u nobody millrace") };
+	expect(await setUser(dataDir)).toMatchObject(refused);
+	for (const command of [
+		["user", "list"],
+		["user", "remove", "alice"],
+		["downgrade", "--to", "1"],
+		["repair", "--yes"],
+	]) {
+		const ending = await runCommand([...command, "--data-dir", dataDir]);
+		expect(ending, command.join(" ")).toMatchObject(refused);
+	}
+	// What only reads may be anybody's.
+	for (const command of [["repair", "--dry-run"], ["verify"], ["disk"]]) {
+		const ending = await runCommand([...command, "--data-dir", dataDir]);
+		expect(ending, command.join(" ")).toMatchObject({ code: 0 });
+	}
+	expect(ownersOf(dataDir)).toEqual([NOBODY]);
+
+	give(NAMELESS);
+	const { stderr } = await setUser(dataDir);
+	expect(stderr).toContain(`runs as user ${NAMELESS}`);
+	expect(stderr).toContain(`sudo -u '#${NAMELESS}' millrace`);
+	give(0);
+	expect(await setUser(dataDir)).toMatchObject({ code: 0 });
+});
+
+test("a password comes from stdin, also where nobody may open that anew", async () => {
+	const dataDir = await newDataDirectory();
+	// A socket, which /dev/stdin does not open.
+	expect(await setUser(dataDir)).toMatchObject({ code: 0, stderr: "" });
+	const { stdout } = await runCommand(["user", "list", "--data-dir", dataDir]);
+	expect(stdout.toString()).toBe("alice\n");
+});
