@@ -255,7 +255,7 @@ async function startAudit(
 	catalogue: TopicCatalogue,
 ): Promise<AuditLog> {
 	const audit = new AuditLog(await AuditTopic.open(storage, catalogue), clock);
-	security.failures.onRefused = (login) => audit.loginRefused(login);
+	security.failures.onRefused((login) => audit.loginRefused(login));
 	return audit;
 }
 

@@ -31,11 +31,15 @@ export class FailedAttempts {
 	readonly #attempts = new Map<string, Attempts>();
 	/** How often which mechanism was refused for which reason. */
 	readonly #counts = new Map<string, Map<RefusalReason, number>>();
-	/** Told of every login that is refused. */
-	onRefused: (login: RefusedLogin) => void = () => undefined;
+	readonly #listeners: ((login: RefusedLogin) => void)[] = [];
 
 	constructor(clock: Clock) {
 		this.#clock = clock;
+	}
+
+	/** Has `listener` told of every login that is refused, beside those before it. */
+	onRefused(listener: (login: RefusedLogin) => void): void {
+		this.#listeners.push(listener);
 	}
 
 	/** Addresses that are remembered. */
@@ -76,6 +80,6 @@ export class FailedAttempts {
 		const { mechanism, reason } = login;
 		const counts = this.#counts.get(mechanism) ?? new Map<RefusalReason, number>();
 		this.#counts.set(mechanism, counts.set(reason, (counts.get(reason) ?? 0) + 1));
-		this.onRefused(login);
+		for (const listener of this.#listeners) listener(login);
 	}
 }

@@ -64,7 +64,7 @@ export class Security {
 			tls: needsTls ? await openTls(config, log) : null,
 			tokens: needsTokens ? await openTokens(config, log) : null,
 		});
-		security.failures.onRefused = (login) => log.info(login, "a login was refused");
+		security.failures.onRefused((login) => log.info(login, "a login was refused"));
 		return security;
 	}
 

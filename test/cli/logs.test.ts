@@ -73,6 +73,33 @@ test("areas have levels of their own, which the file and Kafka clients change", 
 	expect(lines.filter(({ area, level }) => area === "websocket" && level === "debug")).toEqual([]);
 });
 
+test("a login that is refused is in the log, also where there is an audit log", async () => {
+	const flags = ["--audit-log-enable", "true"];
+	const broker = await BrokerProcess.start({ flags });
+	const authorization = `Basic ${Buffer.from("alice:wrong").toString("base64")}`;
+	const { status } = await fetch(`${broker.http}/v1/topics`, { headers: { authorization } });
+	expect(status).toBe(401);
+	const refusal = { mechanism: "password" };
+	expect(linesOf((await broker.stop()).stderr)).toContainEqual(
+		expect.objectContaining({ area: "security", msg: "a login was refused", ...refusal }),
+	);
+	const again = await BrokerProcess.start({ dataDir: broker.dataDir });
+	const client = await connect(again.url);
+	const consumer = client.consumer<Uint8Array>({
+		topics: "__audit",
+		from: "earliest",
+		codec: "bytes",
+	});
+	for await (const { value } of consumer) {
+		expect(JSON.parse(Buffer.from(value ?? []).toString())).toMatchObject({
+			operation: "login",
+			...refusal,
+		});
+		break;
+	}
+	await client.close();
+});
+
 test.runIf(hasOpenssl())("nothing secret is ever logged", async () => {
 	const directory = temporaryDirectory();
 	const dataDir = join(directory, "data");
