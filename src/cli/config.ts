@@ -4,6 +4,8 @@ import { Command } from "commander";
 import { ConfigError } from "../config/errors.ts";
 import { configFileOf, describeConfig, type LoadedConfig, loadConfig } from "../config/load.ts";
 import { checkOptionNames } from "../config/option-names.ts";
+import type { BrokerConfig } from "../config/options.ts";
+import { isTlsUsed, OptionFileError } from "../security/options.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
 import { LoggedError } from "./exit-code.ts";
 import { jsonOption } from "./options.ts";
@@ -25,16 +27,31 @@ function checkCommand(): Command {
 	return command.action(async ({ json }: { json?: boolean }) => {
 		const file = configFileOf(sourcesOf(command)) ?? null;
 		try {
-			const { unknownEnvironment } = await loadConfig(sourcesOf(command));
+			const { config, unknownEnvironment } = await loadConfig(sourcesOf(command));
+			await checkFiles(config);
 			if (json === true) return printJson({ valid: true, file, problems: [], unknownEnvironment });
 			for (const name of unknownEnvironment) print(`no option has this variable: ${name}`);
 			print(`${file ?? "the configuration"} is valid`);
 		} catch (error) {
-			if (json !== true || !(error instanceof ConfigError)) throw error;
-			printJson({ valid: false, file, problems: error.problems });
+			const problems = problemsOf(error);
+			if (json !== true || problems === undefined) throw error;
+			printJson({ valid: false, file, problems });
 			throw new LoggedError("see the answer", { cause: error });
 		}
 	});
+}
+
+/** Reads the files that options name as a start does. Rejects with OptionFileError. */
+async function checkFiles(config: BrokerConfig): Promise<void> {
+	if (!isTlsUsed(config)) return;
+	const { checkTlsFiles } = await import("../security/tls.ts");
+	await checkTlsFiles(config);
+}
+
+/** What is wrong with a configuration; undefined: something else went wrong. */
+function problemsOf(error: unknown): readonly string[] | undefined {
+	if (error instanceof ConfigError) return error.problems;
+	return error instanceof OptionFileError ? [error.message] : undefined;
 }
 
 function listCommand(): Command {

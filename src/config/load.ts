@@ -1,5 +1,5 @@
 /** Puts the configuration together of its sources: flags, environment, file, defaults. */
-import { type SecurityProtocol, usesSasl, usesTls } from "../security/options.ts";
+import { isTlsUsed, type SecurityProtocol, usesSasl, usesTls } from "../security/options.ts";
 import { type Address, formatAddress, isLoopback } from "./address.ts";
 import { ConfigError } from "./errors.ts";
 import type { ConfigFile } from "./file.ts";
@@ -166,6 +166,7 @@ function unknownVariables({ environment = {} }: ConfigSources): string[] {
 /** Throws ConfigError where options that are valid by themselves do not go together. */
 export function checkRelations(config: BrokerConfig): void {
 	checkExposure(config);
+	checkCertificates(config);
 	checkTokenCookie(config);
 	const within = (
 		key: keyof BrokerConfig & `group${string}`,
@@ -237,6 +238,27 @@ function checkExposure(config: BrokerConfig): void {
 			`Have ${name}.security.protocol ask (SASL_SSL, or SSL with ssl.client.auth=required), ` +
 			"listen on 127.0.0.1, or set allow.anonymous.remote=true where you trust the network",
 	);
+	if (problems.length > 0) throw new ConfigError(problems);
+}
+
+/** Throws ConfigError where TLS has no certificate, or anybody could get one to log in with. */
+function checkCertificates(config: BrokerConfig): void {
+	if (!isTlsUsed(config)) return;
+	const { sslKeystoreLocation, sslTruststoreLocation, sslClientAuth } = config;
+	const problems: string[] = [];
+	if (sslKeystoreLocation === "") {
+		problems.push(
+			"kafka.security.protocol or websocket.security.protocol has SSL, which needs " +
+				"ssl.keystore.location: a PEM file with the private key and its certificate",
+		);
+	}
+	if (sslClientAuth !== "none" && sslTruststoreLocation === "") {
+		problems.push(
+			`ssl.client.auth=${sslClientAuth} needs ssl.truststore.location: without it a certificate ` +
+				"of any public CA would do. Name a PEM file with the CAs that your clients' certificates " +
+				"come from, or set ssl.client.auth=none",
+		);
+	}
 	if (problems.length > 0) throw new ConfigError(problems);
 }
 

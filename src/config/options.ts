@@ -232,7 +232,9 @@ export const OPTIONS: Options = {
 		name: "ssl.keystore.location",
 		placeholder: "FILE",
 		default: "",
-		doc: "A PEM file: the private key, its certificate, and those between it and its CA.",
+		doc:
+			"A PEM file: the private key, its certificate, and those between it and its CA. A listener " +
+			"with TLS needs it.",
 		schema: optionalText,
 	},
 	sslKeyPasswordFile: {
@@ -253,7 +255,9 @@ export const OPTIONS: Options = {
 		name: "ssl.client.auth",
 		placeholder: CLIENT_AUTHS.join("|"),
 		default: "none",
-		doc: "Whether clients show certificates, which then name them.",
+		doc:
+			"Whether clients show certificates, which then name them. A listener with TLS that asks " +
+			"for them needs ssl.truststore.location.",
 		schema: choice(CLIENT_AUTHS, { anyCase: true }),
 	},
 	maxConnections: {

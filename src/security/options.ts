@@ -10,6 +10,13 @@ export const usesTls = (protocol: SecurityProtocol): boolean => protocol.endsWit
 /** Whether clients are asked who they are. */
 export const usesSasl = (protocol: SecurityProtocol): boolean => protocol.startsWith("SASL");
 
+/** Whether any listener encrypts. */
+export const isTlsUsed = (listeners: {
+	readonly kafkaSecurityProtocol: SecurityProtocol;
+	readonly websocketSecurityProtocol: SecurityProtocol;
+}): boolean =>
+	usesTls(listeners.kafkaSecurityProtocol) || usesTls(listeners.websocketSecurityProtocol);
+
 /** Ways for Kafka clients to say who they are, by Kafka's names. */
 export const SASL_MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] as const;
 export type SaslMechanismName = (typeof SASL_MECHANISMS)[number];

@@ -7,7 +7,7 @@ import type { BrokerConfig } from "../config/options.ts";
 import type { OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { Authentication } from "./authentication.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
-import { type SaslMechanismName, usesTls } from "./options.ts";
+import { isTlsUsed, type SaslMechanismName } from "./options.ts";
 import type { SaslMechanism } from "./sasl/mechanism.ts";
 import { oauthbearerMechanism } from "./sasl/oauthbearer.ts";
 import { plainMechanism } from "./sasl/plain.ts";
@@ -55,13 +55,11 @@ export class Security {
 		log: TlsLog & TokenKeysLog & LoginLog,
 	): Promise<Security> {
 		const users = Users.open(opened);
-		const { kafkaSecurityProtocol, websocketSecurityProtocol } = config;
-		const needsTls = [kafkaSecurityProtocol, websocketSecurityProtocol].some(usesTls);
 		const needsTokens = config.saslOauthbearerJwksEndpointUrl !== "";
 		const security = new Security(config, {
 			users,
 			failures: new FailedAttempts(clock),
-			tls: needsTls ? await openTls(config, log) : null,
+			tls: isTlsUsed(config) ? await openTls(config, log) : null,
 			tokens: needsTokens ? await openTokens(config, log) : null,
 		});
 		security.failures.onRefused((login) => log.info(login, "a login was refused"));

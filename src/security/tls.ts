@@ -25,6 +25,11 @@ const POLL_MS = 10_000;
 
 const VERSION_MIN = "TLSv1.2";
 
+/** Rejects with OptionFileError for files that no server can use. */
+export async function checkTlsFiles(options: TlsOptions): Promise<void> {
+	await readContext(options);
+}
+
 export class TlsFiles {
 	readonly #options: TlsOptions;
 	readonly #log: TlsLog;

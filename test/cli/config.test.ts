@@ -6,6 +6,8 @@ import { run } from "../../src/cli/run.ts";
 import { ALL_OPTIONS } from "../../src/config/options.ts";
 import { LOG_LEVELS } from "../../src/log-levels.ts";
 import { temporaryDirectory } from "../broker-process.ts";
+import { CertificateAuthority } from "../certificates.ts";
+import { hasOpenssl } from "../optional-parts.ts";
 
 let stdout: string;
 let stderr: string;
@@ -53,6 +55,27 @@ test("config check tells all that is wrong and ends with 2, for people and machi
 	expect(stderr.split("\n").slice(0, 2)).toEqual([`millrace: ${problems[0]}`, problems[1]]);
 	expect(await run(["config", "check", "--json"])).toBe(2);
 	expect(JSON.parse(stdout)).toEqual({ valid: false, file: config, problems });
+});
+
+test("config check reads the files of TLS as a start does", async () => {
+	const flags = ["--kafka-security-protocol", "SSL"];
+	expect(await run(["config", "check", ...flags])).toBe(2);
+	expect(stderr).toContain("needs ssl.keystore.location");
+	const keystore = file("no key\n");
+	flags.push("--ssl-keystore-location", keystore);
+	expect(await run(["config", "check", ...flags])).toBe(2);
+	expect(stderr).toContain(`ssl.keystore.location: ${keystore}: `);
+	expect(await run(["config", "check", ...flags, "--json"])).toBe(2);
+	expect(JSON.parse(stdout)).toMatchObject({
+		valid: false,
+		problems: [expect.stringContaining(`ssl.keystore.location: ${keystore}: `)],
+	});
+});
+
+test.runIf(hasOpenssl())("config check accepts files that TLS can be spoken with", async () => {
+	const { keystore } = new CertificateAuthority().issue("/CN=broker");
+	const flags = ["--kafka-security-protocol", "SSL", "--ssl-keystore-location", keystore];
+	expect(await run(["config", "check", ...flags])).toBe(0);
 });
 
 test("config list tells each option's value and where it comes from", async () => {

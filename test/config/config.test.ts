@@ -380,10 +380,30 @@ describe("listeners at addresses that others reach", () => {
 		expect(() => load(at, [protocol, "SSL"])).toThrow(ConfigError);
 		expect(() => load(at, [protocol, "SSL"], ["ssl-client-auth", "requested"])).toThrow();
 		load(at, [protocol, "SASL_PLAINTEXT"]);
-		load(at, [protocol, "SASL_SSL"]);
-		load(at, [protocol, "SSL"], ["ssl-client-auth", "required"]);
+		const keystore: [string, string] = ["ssl-keystore-location", "keystore.pem"];
+		load(at, [protocol, "SASL_SSL"], keystore);
+		const truststore: [string, string] = ["ssl-truststore-location", "clients-ca.pem"];
+		load(at, [protocol, "SSL"], keystore, truststore, ["ssl-client-auth", "required"]);
 		load(at, ["allow-anonymous-remote", "true"]);
 	});
+
+	test.each(["kafka", "websocket"])("%s with TLS has a certificate", (name) => {
+		const secure: [string, string] = [`${name}-security-protocol`, "SASL_SSL"];
+		expect(() => load(secure)).toThrow(/websocket\.security\.protocol .*ssl\.keystore\.location/);
+		load(["ssl-client-auth", "required"]);
+	});
+
+	test.each(["requested", "required"])(
+		"certificates of clients that are %s come from CAs that are named",
+		(clientAuth) => {
+			const load = (more: Record<string, string> = {}) => {
+				const secure = { "kafka-security-protocol": "SSL", "ssl-keystore-location": "key.pem" };
+				resolveConfig({ flags: { ...secure, "ssl-client-auth": clientAuth, ...more } });
+			};
+			expect(load).toThrow(`ssl.client.auth=${clientAuth} needs ssl.truststore.location`);
+			load({ "ssl-truststore-location": "clients-ca.pem" });
+		},
+	);
 
 	test("are told of together", () => {
 		const both = () => load(["kafka", "0.0.0.0:1"], ["websocket", "0.0.0.0:2"]);

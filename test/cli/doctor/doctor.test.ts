@@ -154,7 +154,8 @@ test("who can reach the broker is told, and what they can do there", () => {
 	expect(open).toMatchObject({ status: "warn", found: expect.stringContaining("kafka 0.0.0.0") });
 	const asked = { websocket: "0.0.0.0:4600", "websocket-security-protocol": "SASL_PLAINTEXT" };
 	expect(check(asked).found).toContain("can be read on the way to websocket 0.0.0.0:4600");
-	const secured = { ...asked, "websocket-security-protocol": "SASL_SSL" };
+	const certified = { ...asked, "ssl-keystore-location": "keystore.pem" };
+	const secured = { ...certified, "websocket-security-protocol": "SASL_SSL" };
 	expect(check(secured)).toMatchObject({ status: "ok" });
 });
 
