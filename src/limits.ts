@@ -90,8 +90,12 @@ export const LIMITS = {
 	expiryNoticeMs: 60_000,
 	/** Events of the audit log that wait for the disk: beyond they are dropped, and counted. */
 	auditEventsMax: 1_000,
-	/** Refusals that the audit log tells apart in ten seconds: some 30 KiB of its topic. */
+	/** Refusals that the audit log tells apart in ten seconds, without those of logins: some 30 KiB of its topic. */
 	auditRefusalsMax: 100,
+	/** Those of one principal at one address: what they name is their own text, and others' refusals are to be told, too. */
+	auditRefusalsOfOneMax: 20,
+	/** Failed logins that the audit log tells apart in ten seconds: whoever reaches the broker makes them. */
+	auditLoginsMax: 50,
 	/** Silence of a connection in milliseconds after which it is pinged. */
 	idleMsMax: 20_000,
 	/** Silence after that ping in milliseconds that ends the connection. */

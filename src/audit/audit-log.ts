@@ -3,7 +3,8 @@
  *
  * Changes are events of their own. What failed or was refused is counted for some seconds, by who
  * tried what, and told as one event then: whoever may do nothing cannot fill the disk with being
- * told so. Nobody waits for the log: what it cannot take is dropped and counted.
+ * told so, nor keep the refusals of others out of the log, since each has a share of it. Nobody
+ * waits for the log: what it cannot take is dropped and counted.
  */
 import type { Clock } from "../clock.ts";
 import { LIMITS } from "../limits.ts";
@@ -39,12 +40,48 @@ const RESOURCE_CHARACTERS_MAX = 500;
 
 type Event = Readonly<Record<string, string | number>>;
 
+/** Events that are counted, by what those have in common that are told as one. */
+class Refusals {
+	readonly #kindsMax: number;
+	readonly #kinds = new Map<string, { readonly event: Event; count: number }>();
+	/** How many kinds are somebody's. */
+	readonly #shares = new Map<string, number>();
+
+	constructor(kindsMax: number) {
+		this.#kindsMax = kindsMax;
+	}
+
+	/** Counts an event of somebody's; false: there is no room for its kind. */
+	count(who: string, event: Event, time: string): boolean {
+		const key = JSON.stringify(event);
+		const known = this.#kinds.get(key);
+		if (known !== undefined) {
+			known.count++;
+			return true;
+		}
+		const share = this.#shares.get(who) ?? 0;
+		if (this.#kinds.size >= this.#kindsMax || share >= LIMITS.auditRefusalsOfOneMax) return false;
+		this.#kinds.set(key, { event: { time, ...event }, count: 1 });
+		this.#shares.set(who, share + 1);
+		return true;
+	}
+
+	/** What was counted, which is forgotten. */
+	take(): Event[] {
+		const events = [...this.#kinds.values()].map(({ event, count }) => ({ ...event, count }));
+		this.#kinds.clear();
+		this.#shares.clear();
+		return events;
+	}
+}
+
 export class AuditLog {
 	readonly #sink: AuditSink;
 	readonly #clock: Clock;
 	#events: string[] = [];
-	/** By what they have in common. */
-	#refusals = new Map<string, { readonly event: Event; count: number }>();
+	/** Of those who are known; anybody makes the others, from many addresses if need be. */
+	readonly #refusals = new Refusals(LIMITS.auditRefusalsMax);
+	readonly #logins = new Refusals(LIMITS.auditLoginsMax);
 	#droppedCount = 0;
 	/** Of what is being appended; never rejects. */
 	#appending: Promise<void> | undefined;
@@ -68,16 +105,17 @@ export class AuditLog {
 
 	/** Something was not done, or not allowed; `outcome` is the name of the error. */
 	refused(actor: Actor, action: AuditedAction, outcome: string): void {
-		this.#count({ ...eventOf(actor, action), outcome });
+		this.#count(this.#refusals, actor, { ...eventOf(actor, action), outcome });
 	}
 
 	/** What some clients do all the time: counted as refusals are. */
 	changedAgain(actor: Actor, action: AuditedAction): void {
-		this.#count({ ...eventOf(actor, action), outcome: "done" });
+		this.#count(this.#refusals, actor, { ...eventOf(actor, action), outcome: "done" });
 	}
 
 	loginRefused({ host, mechanism, reason }: RefusedLogin): void {
-		this.#count({ address: host, operation: "login", mechanism, outcome: reason });
+		const event = { address: host, operation: "login", mechanism, outcome: reason };
+		this.#count(this.#logins, { host }, event);
 	}
 
 	/** Appends what there is; resolves when that is done or has failed. */
@@ -91,23 +129,16 @@ export class AuditLog {
 		return new Date(this.#clock.wallMs()).toISOString();
 	}
 
-	#count(event: Event): void {
-		const key = JSON.stringify(event);
-		const known = this.#refusals.get(key);
-		if (known !== undefined) known.count++;
-		else if (this.#refusals.size >= LIMITS.auditRefusalsMax) this.#droppedCount++;
-		else {
-			this.#refusals.set(key, { event: { time: this.#time(), ...event }, count: 1 });
-			this.#cancelRefusals ??= this.#clock.after(REFUSALS_MS, () => this.#tellRefusals());
-		}
+	#count(refusals: Refusals, { principal, host }: Partial<Actor>, event: Event): void {
+		const isCounted = refusals.count(JSON.stringify([principal, host]), event, this.#time());
+		if (!isCounted) this.#droppedCount++;
+		this.#cancelRefusals ??= this.#clock.after(REFUSALS_MS, () => this.#tellRefusals());
 	}
 
 	#tellRefusals(): void {
 		this.#cancelRefusals?.();
 		this.#cancelRefusals = undefined;
-		const refusals = this.#refusals;
-		this.#refusals = new Map();
-		for (const { event, count } of refusals.values()) this.#add({ ...event, count });
+		for (const event of [...this.#refusals.take(), ...this.#logins.take()]) this.#add(event);
 	}
 
 	#add(event: Event): void {

@@ -56,12 +56,38 @@ test("refusals of the same kind are told once, with their number", async () => {
 
 test("many kinds of refusals fill nothing", async () => {
 	const { log, appended } = started();
-	for (let count = 0; count < 10 * LIMITS.auditRefusalsMax; count++) {
-		log.refused(alice, { ...creation, resource: `topic ${count}` }, "INVALID_REQUEST");
+	const { auditRefusalsMax: most, auditRefusalsOfOneMax: ofOne } = LIMITS;
+	const resources = Array.from({ length: ofOne }, (_, index) => `topic ${index}`);
+	const addresses = Array.from({ length: (10 * most) / ofOne }, (_, index) => `10.0.1.${index}`);
+	for (const host of addresses) {
+		for (const resource of resources) {
+			log.refused({ ...alice, host }, { ...creation, resource }, "INVALID_REQUEST");
+		}
 	}
 	await log.close();
-	expect(appended).toHaveLength(LIMITS.auditRefusalsMax);
-	expect(log.droppedCount).toBe(9 * LIMITS.auditRefusalsMax);
+	expect(appended).toHaveLength(most);
+	expect(log.droppedCount).toBe(9 * most);
+});
+
+test("nobody's refusals keep those of others out, nor failed logins", async () => {
+	const { log, appended } = started();
+	for (let count = 0; count < 1_000; count++) {
+		log.refused(alice, { ...creation, resource: `topic ${count}` }, "INVALID_REQUEST");
+	}
+	const bob = { principal: userPrincipal("bob"), host: alice.host };
+	log.refused(bob, creation, "TOPIC_AUTHORIZATION_FAILED");
+	for (let count = 0; count < 1_000; count++) {
+		log.loginRefused({ host: `10.1.0.${count}`, mechanism: "PLAIN", reason: "credentials" });
+	}
+	log.refused({ ...bob, host: "10.0.0.2" }, creation, "TOPIC_AUTHORIZATION_FAILED");
+	await log.close();
+	const { auditRefusalsOfOneMax, auditLoginsMax } = LIMITS;
+	const counted = (part: object) =>
+		appended.filter((event) => JSON.stringify({ ...event, ...part }) === JSON.stringify(event));
+	expect(counted({ principal: "User:alice" })).toHaveLength(auditRefusalsOfOneMax);
+	expect(counted({ principal: "User:bob" })).toHaveLength(2);
+	expect(counted({ operation: "login" })).toHaveLength(auditLoginsMax);
+	expect(log.droppedCount).toBe(2_000 - auditRefusalsOfOneMax - auditLoginsMax);
 });
 
 test("long names are cut", async () => {

@@ -637,8 +637,14 @@ pub const EXPIRY_NOTICE_MS: u64 = 60_000;
 /// Events of the audit log that wait for the disk: beyond they are dropped, and counted.
 pub const AUDIT_EVENTS_MAX: u64 = 1_000;
 
-/// Refusals that the audit log tells apart in ten seconds: some 30 KiB of its topic.
+/// Refusals that the audit log tells apart in ten seconds, without those of logins: some 30 KiB of its topic.
 pub const AUDIT_REFUSALS_MAX: u64 = 100;
+
+/// Those of one principal at one address: what they name is their own text, and others' refusals are to be told, too.
+pub const AUDIT_REFUSALS_OF_ONE_MAX: u64 = 20;
+
+/// Failed logins that the audit log tells apart in ten seconds: whoever reaches the broker makes them.
+pub const AUDIT_LOGINS_MAX: u64 = 50;
 
 /// Silence of a connection in milliseconds after which it is pinged.
 pub const IDLE_MS_MAX: u64 = 20_000;
