@@ -5,10 +5,11 @@
  *
  * with iterations, salt, stored_key and server_key by mechanism.
  *
- * Who asks for a user that is not there gets a decoy instead: the same work is done and the same
- * answers come, so that nobody finds out by asking which users there are.
+ * Who asks for a user that is not there gets a decoy instead, hashed as one of those who are there:
+ * the same work is done and the same answers come, so that nobody finds out by asking which users
+ * there are.
  */
-import { createHmac, randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 
 import { MillraceError } from "../errors.ts";
 import { InOrder } from "../in-order.ts";
@@ -32,8 +33,17 @@ const PREFIX = "users/";
 const FORMAT = 1;
 const SALT_BYTES = 24;
 const DECOY_KEY_BYTES = 32;
+/** Kinds of credentials that decoys are chosen from: each costs a hash. */
+const KINDS_MAX = 64;
 
 type Credentials = ReadonlyMap<ScramMechanism, ScramCredential>;
+
+/** What can be told of a user by asking: how often, and with how long a salt which hash is made. */
+interface Kind {
+	readonly credentials: Credentials;
+	/** Users whose credentials are like these. */
+	count: number;
+}
 
 /** One credential to set, or to remove where it is null. */
 export interface CredentialChange {
@@ -64,6 +74,7 @@ export function isUserName(name: string): boolean {
 export class Users {
 	readonly #metadata: MetadataWriter;
 	readonly #users = new Map<string, Credentials>();
+	readonly #kinds = new Map<string, Kind>();
 	/** Sorted, since somebody first asked for it: to sort 100,000 for each page holds up all. */
 	#names: string[] | undefined;
 	/** Makes decoys that stay the same while the broker runs. */
@@ -106,15 +117,17 @@ export class Users {
 
 	/** What a client that calls itself so is challenged with. */
 	challenge(name: string, mechanism: ScramMechanism): Challenge {
+		// Made in any case: who measures finds out nothing, either.
+		const decoy = this.#decoy(name, mechanism);
 		const credential = this.#users.get(name)?.get(mechanism);
-		if (credential !== undefined) return { credential, isDecoy: false };
-		return { credential: this.#decoy(name, mechanism), isDecoy: true };
+		const isDecoy = credential === undefined;
+		return { credential: isDecoy ? decoy : credential, isDecoy };
 	}
 
 	/** The principal of the user whose password this is. Rejects with NOT_AUTHENTICATED. */
 	async checkPassword(name: string, password: string): Promise<Principal> {
-		const own = this.#users.get(name);
-		const mechanism = own?.has("SCRAM-SHA-512") === false ? "SCRAM-SHA-256" : "SCRAM-SHA-512";
+		const has512 = this.#like(name)?.has("SCRAM-SHA-512") ?? true;
+		const mechanism = has512 ? "SCRAM-SHA-512" : "SCRAM-SHA-256";
 		const { credential, isDecoy } = this.challenge(name, mechanism);
 		const isRight = await isPasswordOf(mechanism, credential, password);
 		if (!isRight || isDecoy) throw new Refusal("credentials", "name or password");
@@ -177,8 +190,11 @@ export class Users {
 	}
 
 	#put(name: string, credentials: Credentials): void {
-		const wasThere = this.#users.has(name);
+		const before = this.#users.get(name);
+		const wasThere = before !== undefined;
 		const isThere = credentials.size > 0;
+		if (wasThere) this.#countKind(before, -1);
+		if (isThere) this.#countKind(credentials, 1);
 		if (isThere) this.#users.set(name, credentials);
 		else this.#users.delete(name);
 		const names = this.#names;
@@ -193,17 +209,60 @@ export class Users {
 		return this.#names;
 	}
 
-	/** The same for the same name, and hashed as often as Kafka's tools have it. */
+	#countKind(credentials: Credentials, change: 1 | -1): void {
+		const name = SCRAM_MECHANISMS.map((mechanism) => {
+			const own = credentials.get(mechanism);
+			return own === undefined ? "none" : `${own.iterations} ${own.salt.length}`;
+		}).join();
+		const kind = this.#kinds.get(name) ?? { credentials, count: 0 };
+		kind.count += change;
+		if (kind.count === 0) this.#kinds.delete(name);
+		else this.#kinds.set(name, kind);
+	}
+
+	/**
+	 * The credentials of a user, or such as somebody who is not there could have: each kind as
+	 * probably as users have it, and the same for a name while users come and go, but for the share
+	 * that they change.
+	 */
+	#like(name: string): Credentials | undefined {
+		let like: Credentials | undefined;
+		let least = Infinity;
+		let left = KINDS_MAX;
+		for (const [kindName, { credentials, count }] of this.#kinds) {
+			if (left-- === 0) break;
+			const random = (this.#derive(`kind ${kindName} ${name}`).readUInt32BE() + 1) / 2 ** 32;
+			// Weighted rendezvous: the least of exponential variables, whose rates are the counts.
+			const score = -Math.log(random) / count;
+			if (score < least) [like, least] = [credentials, score];
+		}
+		return this.#users.get(name) ?? like;
+	}
+
+	/** The same for the same name, and made like the credentials of users. */
 	#decoy(name: string, mechanism: ScramMechanism): ScramCredential {
-		const derived = (what: string) =>
-			createHmac("sha512", this.#decoyKey).update(`${what} ${mechanism} ${name}`).digest();
+		const like = this.#like(name);
+		const [other] = like?.values() ?? [];
+		const { iterations = SCRAM_ITERATIONS.default, salt } = like?.get(mechanism) ?? other ?? {};
+		const saltBytes = salt?.length ?? SALT_BYTES;
+		const derived = (what: string) => this.#derive(`${what} ${mechanism} ${name}`);
 		return {
-			iterations: SCRAM_ITERATIONS.default,
-			salt: derived("salt").subarray(0, SALT_BYTES),
+			iterations,
+			salt: saltOf(derived(`salt ${saltBytes}`), saltBytes),
 			storedKey: derived("stored key").subarray(0, keyBytesOf(mechanism)),
 			serverKey: derived("server key").subarray(0, keyBytesOf(mechanism)),
 		};
 	}
+
+	#derive(what: string): Buffer {
+		return createHmac("sha512", this.#decoyKey).update(what).digest();
+	}
+}
+
+/** As many bytes as asked for; salts that Kafka's tools send may be longer than a hash. */
+function saltOf(seed: Buffer, bytes: number): Buffer {
+	const hash = createHash("shake256", { outputLength: bytes });
+	return hash.update(seed).digest();
 }
 
 /** Index of the first of the sorted names that comes after `name`. */

@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { FailedAttempts } from "../../src/security/failed-attempts.ts";
-import type { ScramMechanism } from "../../src/security/scram-credential.ts";
+import { credentialOf, type ScramMechanism } from "../../src/security/scram-credential.ts";
 import { Users } from "../../src/security/users.ts";
 import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
 
@@ -110,6 +110,64 @@ describe("users", () => {
 			expect(users.challenge("nobody", mechanism)).toEqual(decoy);
 			expect(users.challenge("somebody", mechanism)).not.toEqual(decoy);
 		}
+	});
+});
+
+describe("strangers", () => {
+	const MECHANISM = "SCRAM-SHA-256";
+
+	/** Users of two kinds, as two tools make them. */
+	async function twoKinds() {
+		const users = await openUsers(new MemoryMetadataFile());
+		const add = (name: string, iterations: number, saltBytes: number) => {
+			const salted = Buffer.alloc(32, name);
+			const salt = Buffer.alloc(saltBytes, name);
+			const credential = credentialOf(MECHANISM, salt, iterations, salted);
+			return users.alter(() => [{ name, mechanism: MECHANISM, credential }]);
+		};
+		for (let index = 0; index < 50; index++) {
+			await add(`user ${index}`, 8_192, 16);
+			await add(`other ${index}`, 4_096, 100);
+		}
+		const kindsOf = (mechanism: ScramMechanism) =>
+			Array.from({ length: 1_000 }, (_, index) => {
+				const { credential } = users.challenge(`stranger ${index}`, mechanism);
+				return `${credential.iterations} ${credential.salt.length}`;
+			});
+		return { users, add, kindsOf };
+	}
+
+	test("are hashed as users are, in the same proportion", async () => {
+		const { kindsOf } = await twoKinds();
+		for (const mechanism of [MECHANISM, "SCRAM-SHA-512"] as const) {
+			const kinds = kindsOf(mechanism);
+			expect(new Set(kinds)).toEqual(new Set(["8192 16", "4096 100"]));
+			const share = kinds.filter((kind) => kind === "8192 16").length / kinds.length;
+			expect(Math.abs(share - 0.5)).toBeLessThan(0.12);
+		}
+	});
+
+	test("stay as they are while users come and go", async () => {
+		const { users, add, kindsOf } = await twoKinds();
+		const before = kindsOf(MECHANISM);
+		await add("one more", 8_192, 16);
+		await users.remove("user 1");
+		await users.remove("other 1");
+		const changed = kindsOf(MECHANISM).filter((kind, index) => kind !== before[index]);
+		expect(changed.length).toBeLessThan(100);
+	});
+
+	test("are no more like users who are gone", async () => {
+		const { users, kindsOf } = await twoKinds();
+		for (let index = 0; index < 50; index++) await users.remove(`user ${index}`);
+		expect(new Set(kindsOf(MECHANISM))).toEqual(new Set(["4096 100"]));
+	});
+
+	test("are like a user who has another mechanism's credential", async () => {
+		const { users } = await twoKinds();
+		const { credential, isDecoy } = users.challenge("user 1", "SCRAM-SHA-512");
+		expect(isDecoy).toBe(true);
+		expect([credential.iterations, credential.salt.length]).toEqual([8_192, 16]);
 	});
 });
 
