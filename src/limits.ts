@@ -86,6 +86,14 @@ export const LIMITS = {
 	failedAddressesMax: 10_000,
 	/** How long an address that goes on guessing passwords waits for an answer, in milliseconds. */
 	failedDelayMsMax: 5_000,
+	/** Logins of one address that are looked at, or whose refusal is not told yet: one client with an old password holds up no others behind a NAT. */
+	loginsOfAddressMax: 4,
+	/** Passwords that are hashed at a time: storage needs the threads that do it, too. */
+	passwordsHashedMax: 2,
+	/** Logins that wait for their turn, of one address or for a password to be hashed: a service whose clients all come back at once. */
+	loginsWaitingMax: 256,
+	/** How long a login waits for its turn, in milliseconds: with the delay of a refusal less than saslMsMax. */
+	loginWaitMsMax: 10_000,
 	/** How long before credentials run out the client is told, in milliseconds. */
 	expiryNoticeMs: 60_000,
 	/** Events of the audit log that wait for the disk: beyond they are dropped, and counted. */

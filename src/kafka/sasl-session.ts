@@ -107,11 +107,21 @@ export class SaslSession {
 		return { errorCode: CODES.NONE.code, mechanisms: names };
 	}
 
-	/** One round of the mechanism that was chosen. */
+	/**
+	 * One round of the mechanism that was chosen. Rejects where it is not looked at: that ends the
+	 * connection without an answer, after which clients try again. An answer would be final to them.
+	 */
 	async authenticate(authBytes: Uint8Array): Promise<SaslAuthenticateResponse> {
-		if (this.#exchange === undefined) return AUTHENTICATED_ALREADY;
+		const exchange = this.#exchange;
+		if (exchange === undefined) return AUTHENTICATED_ALREADY;
+		const { failures } = this.#listener;
+		const look = () => this.#look(exchange, authBytes);
+		return failures.inTurn(this.#peer.host, this.#mechanism, look);
+	}
+
+	async #look(exchange: SaslExchange, authBytes: Uint8Array): Promise<SaslAuthenticateResponse> {
 		try {
-			const { reply, identity, refusal } = await this.#exchange.step(authBytes);
+			const { reply, identity, refusal } = await exchange.step(authBytes);
 			if (refusal !== undefined) await this.#refused(refusal);
 			const sessionLifetimeMs = identity === null ? 0 : this.#authenticated(identity);
 			return {

@@ -1,6 +1,7 @@
 /**
  * Finds out who a client is by what it presents, over WebSocket and HTTP. Whoever guesses waits:
- * each failure of an address is answered later than the one before, and none says what was wrong.
+ * each failure of an address is answered later than the one before, holds up its further logins,
+ * and does not say what was wrong.
  */
 import type { Clock } from "../clock.ts";
 import { asMillraceError } from "../errors.ts";
@@ -42,9 +43,15 @@ export class Authentication {
 
 	/**
 	 * Who a client at an address is. Rejects with NOT_AUTHENTICATED, after a while; also where it is
-	 * not `stays`, who it was before.
+	 * not `stays`, who it was before. Rejects as `FailedAttempts.inTurn` where it is not looked at.
 	 */
-	async identify(credentials: Credentials, host: string, stays?: Principal): Promise<SaslIdentity> {
+	identify(credentials: Credentials, host: string, stays?: Principal): Promise<SaslIdentity> {
+		const { failures } = this.#options;
+		const look = () => this.#look(credentials, host, stays);
+		return failures.inTurn(host, credentials.scheme, look);
+	}
+
+	async #look(credentials: Credentials, host: string, stays?: Principal): Promise<SaslIdentity> {
 		const { failures, clock, reauthMsMax } = this.#options;
 		try {
 			const { principal, expiresMs = Infinity } = await this.#check(credentials);

@@ -1,12 +1,15 @@
 /**
  * Slows down who guesses passwords: each failure of an address is told later than the one before,
- * up to some seconds, and is forgotten after a while without one. Every login that is refused comes
- * by here, whatever the protocol, and is counted.
+ * up to some seconds, and is forgotten after a while without one. Until it is told it takes one of
+ * the few places that an address has for its logins, so that a guesser gains nothing by many
+ * connections, and by leaving before the answer. Every login that is refused comes by here,
+ * whatever the protocol, and is counted.
  */
 import type { Clock } from "../clock.ts";
-import type { MillraceError } from "../errors.ts";
+import { asMillraceError, type MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
+import { Turns } from "./turns.ts";
 
 /** Kafka's connection.failed.authentication.delay.ms. */
 const DELAY_MS_FIRST = 100;
@@ -29,6 +32,8 @@ export class FailedAttempts {
 	readonly #clock: Clock;
 	/** By address, the one whose last failure is longest ago first. */
 	readonly #attempts = new Map<string, Attempts>();
+	/** Of addresses with logins that are looked at: no more than there are connections. */
+	readonly #turns = new Map<string, Turns>();
 	/** How often which mechanism was refused for which reason. */
 	readonly #counts = new Map<string, Map<RefusalReason, number>>();
 	readonly #listeners: ((login: RefusedLogin) => void)[] = [];
@@ -65,6 +70,35 @@ export class FailedAttempts {
 	/** How often which mechanism was refused for which reason. */
 	get counts(): ReadonlyMap<string, ReadonlyMap<RefusalReason, number>> {
 		return this.#counts;
+	}
+
+	/**
+	 * Looks at what somebody at an address shows when it is the address's turn: until `look` settles,
+	 * which waits for `refused`, it has one place less for others. Settles as `look` does; rejects as
+	 * `Turns.run` where it is not looked at, which tells nothing of what was shown.
+	 */
+	async inTurn<Result>(
+		host: string,
+		mechanism: string,
+		look: () => Promise<Result>,
+	): Promise<Result> {
+		const turns = this.#turns.get(host) ?? new Turns(LIMITS.loginsOfAddressMax, this.#clock);
+		this.#turns.set(host, turns);
+		try {
+			return await turns.run(look);
+		} catch (thrown) {
+			// Also of those that wait for a password to be hashed.
+			const isTooMuch = asMillraceError(thrown).code === "THROTTLING_QUOTA_EXCEEDED";
+			if (isTooMuch) this.note({ host, mechanism, reason: "busy" });
+			throw thrown;
+		} finally {
+			if (turns.isIdle) this.#turns.delete(host);
+		}
+	}
+
+	/** Drops the logins that wait for their turn. */
+	close(): void {
+		for (const turns of this.#turns.values()) turns.close();
 	}
 
 	/** Notes a login that was refused; resolves when its answer may go out. */

@@ -10,6 +10,7 @@ import { MillraceError } from "../errors.ts";
  * - `keys`: the keys of tokens could not be had
  * - `mechanism`: a mechanism that is not offered
  * - `identity`: somebody else than before on the same connection
+ * - `busy`: not looked at, since too many logins wait; a counted reason, which no Refusal has
  */
 export const REFUSAL_REASONS = [
 	"credentials",
@@ -20,6 +21,7 @@ export const REFUSAL_REASONS = [
 	"keys",
 	"mechanism",
 	"identity",
+	"busy",
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 

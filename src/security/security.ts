@@ -98,8 +98,10 @@ export class Security {
 		}
 	}
 
-	/** Watches nothing any more. */
+	/** Watches nothing any more, and drops the logins that wait. */
 	close(): void {
+		this.failures.close();
+		this.users.close();
 		this.tls?.close();
 		this.tokens?.close();
 	}

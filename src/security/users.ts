@@ -28,6 +28,7 @@ import {
 	type ScramMechanism,
 	saltPassword,
 } from "./scram-credential.ts";
+import { Turns } from "./turns.ts";
 
 const PREFIX = "users/";
 const FORMAT = 1;
@@ -80,6 +81,7 @@ export class Users {
 	/** Makes decoys that stay the same while the broker runs. */
 	readonly #decoyKey = randomBytes(DECOY_KEY_BYTES);
 	readonly #changes = new InOrder();
+	readonly #hashing = new Turns(LIMITS.passwordsHashedMax);
 
 	private constructor(metadata: MetadataWriter) {
 		this.#metadata = metadata;
@@ -124,26 +126,39 @@ export class Users {
 		return { credential: isDecoy ? decoy : credential, isDecoy };
 	}
 
-	/** The principal of the user whose password this is. Rejects with NOT_AUTHENTICATED. */
+	/**
+	 * The principal of the user whose password this is. Rejects with NOT_AUTHENTICATED, or as
+	 * `Turns.run` where too many passwords wait to be hashed.
+	 */
 	async checkPassword(name: string, password: string): Promise<Principal> {
 		const has512 = this.#like(name)?.has("SCRAM-SHA-512") ?? true;
 		const mechanism = has512 ? "SCRAM-SHA-512" : "SCRAM-SHA-256";
 		const { credential, isDecoy } = this.challenge(name, mechanism);
-		const isRight = await isPasswordOf(mechanism, credential, password);
+		const check = () => isPasswordOf(mechanism, credential, password);
+		const isRight = await this.#hashing.run(check);
 		if (!isRight || isDecoy) throw new Refusal("credentials", "name or password");
 		return userPrincipal(name);
 	}
 
-	/** Gives a user a password, for all mechanisms; resolves once durable and in force. */
+	/**
+	 * Gives a user a password, for all mechanisms; resolves once durable and in force. Rejects as
+	 * `alter`, or as `Turns.run` where too many passwords wait to be hashed.
+	 */
 	async setPassword(name: string, password: string): Promise<void> {
 		const { default: iterations } = SCRAM_ITERATIONS;
 		const changes = SCRAM_MECHANISMS.map(async (mechanism): Promise<CredentialChange> => {
 			const salt = randomBytes(SALT_BYTES);
-			const salted = await saltPassword(mechanism, password, salt, iterations);
+			const hash = () => saltPassword(mechanism, password, salt, iterations);
+			const salted = await this.#hashing.run(hash);
 			return { name, mechanism, credential: credentialOf(mechanism, salt, iterations, salted) };
 		});
 		const made = await Promise.all(changes);
 		await this.alter(() => made);
+	}
+
+	/** Drops the passwords that wait to be hashed, and hashes no more. */
+	close(): void {
+		this.#hashing.close();
 	}
 
 	/** Removes a user; false: there was none. */

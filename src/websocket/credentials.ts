@@ -8,8 +8,9 @@
  */
 
 import { Arguments, invalid } from "../calls/arguments.ts";
-import { MillraceError } from "../errors.ts";
+import { asMillraceError, MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
+import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import type { DecodedMap } from "../protocol/reader.ts";
 import type { Authentication, Credentials } from "../security/authentication.ts";
 import type { Authenticate } from "./session-host.ts";
@@ -18,6 +19,20 @@ import type { Authenticate } from "./session-host.ts";
 export function authenticateWith(authentication: Authentication): Authenticate {
 	return (credentials, peer, { stays, cookieToken } = {}) =>
 		authentication.identify(credentialsOf(credentials, cookieToken), peer.host, stays);
+}
+
+/** How a connection ends whose client was not let in: one that was not looked at may come again. */
+export function closeOfRefused(thrown: unknown, otherwise: CloseEntry): CloseEntry {
+	switch (asMillraceError(thrown).code) {
+		case "NOT_AUTHENTICATED":
+			return CLOSE_CODES.NOT_AUTHENTICATED;
+		case "THROTTLING_QUOTA_EXCEEDED":
+			return CLOSE_CODES.QUOTA;
+		case "SHUTTING_DOWN":
+			return CLOSE_CODES.GOING_AWAY;
+		default:
+			return otherwise;
+	}
 }
 
 /** Throws NOT_AUTHENTICATED where there are none, INVALID_ARGUMENT for what are none. */

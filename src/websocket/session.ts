@@ -17,6 +17,7 @@ import { ACL_OPERATION } from "../security/acl.ts";
 import { ANONYMOUS, Peer } from "../security/principal.ts";
 import type { SaslIdentity } from "../security/sasl/mechanism.ts";
 import type { LiveTopic } from "../topics/live-topics.ts";
+import { closeOfRefused } from "./credentials.ts";
 import { DELIVERY_OVERHEAD_BYTES, type DeliveringSession } from "./deliveries.ts";
 import { Fields } from "./fields.ts";
 import { credit } from "./handlers/credit.ts";
@@ -545,9 +546,7 @@ export class Session
 
 	/** A hello that failed leaves nothing to go on with. */
 	#closeUnlessGreeted(error: unknown): void {
-		if (this.#state !== "greeting") return;
-		const isRefused = asMillraceError(error).code === "NOT_AUTHENTICATED";
-		this.close(isRefused ? CLOSE_CODES.NOT_AUTHENTICATED : CLOSE_CODES.MALFORMED);
+		if (this.#state === "greeting") this.close(closeOfRefused(error, CLOSE_CODES.MALFORMED));
 	}
 
 	#refuseFrame(error: unknown): void {

@@ -1,11 +1,13 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
 import { MillraceError } from "../../src/errors.ts";
+import { LIMITS } from "../../src/limits.ts";
 import { Authentication } from "../../src/security/authentication.ts";
 import { FailedAttempts } from "../../src/security/failed-attempts.ts";
 import { ANONYMOUS, userPrincipal } from "../../src/security/principal.ts";
 import { Tickets } from "../../src/security/tickets.ts";
+import { FakeClock } from "../groups/fake-clock.ts";
 
 const NOW_MS = 1_000_000;
 
@@ -100,4 +102,76 @@ test("who was somebody else before is refused as if the password were wrong", as
 		});
 	}
 	expect(delays).toEqual([100, 200]);
+});
+
+describe("many connections", () => {
+	const nextTurn = () => new Promise(setImmediate);
+
+	/** As above, with a clock that stands still. */
+	function guessed() {
+		const clock = new FakeClock();
+		const failures = new FailedAttempts(clock);
+		const checked: string[] = [];
+		const authentication = new Authentication({
+			users: {
+				async checkPassword(name, password) {
+					checked.push(password);
+					if (password === "right") return userPrincipal(name);
+					throw new MillraceError("NOT_AUTHENTICATED", "name or password");
+				},
+			},
+			verifyToken: null,
+			tickets: new Tickets(clock),
+			failures,
+			clock,
+			reauthMsMax: 0,
+		});
+		const logIn = (password: string, host = "192.0.2.1") =>
+			authentication.identify({ scheme: "password", user: "alice", password }, host);
+		return { clock, failures, checked, logIn };
+	}
+
+	test("give who guesses few guesses, also when none waits for its answer", async () => {
+		const { clock, failures, checked, logIn } = guessed();
+		const codes: string[] = [];
+		const guess = () => logIn("wrong").catch(({ code }) => void codes.push(code));
+		for (let passedMs = 0; passedMs < 60_000; passedMs += 50) {
+			for (let connection = 0; connection < 10; connection++) void guess();
+			await nextTurn();
+			clock.advance(50);
+		}
+		const { loginsOfAddressMax: places, failedDelayMsMax } = LIMITS;
+		// The first ones are told sooner.
+		const most = (places * 60_000) / failedDelayMsMax + 4 * places;
+		expect(checked.length).toBeGreaterThan(places);
+		expect(checked.length).toBeLessThan(most);
+		expect(failures.counts.get("password")?.get("busy")).toBeGreaterThan(10_000);
+		expect(new Set(codes)).toEqual(new Set(["NOT_AUTHENTICATED", "THROTTLING_QUOTA_EXCEEDED"]));
+	});
+
+	test("do not have a right password told before wrong ones", async () => {
+		const { clock, checked, logIn } = guessed();
+		const wrong = Array.from({ length: LIMITS.loginsOfAddressMax }, () =>
+			expect(logIn("wrong")).rejects.toMatchObject({ code: "NOT_AUTHENTICATED" }),
+		);
+		const right = logIn("right");
+		await nextTurn();
+		expect(checked).not.toContain("right");
+		clock.advance(100);
+		expect(await right).toEqual({ principal: "User:alice" });
+		clock.advance(LIMITS.failedDelayMsMax);
+		await Promise.all(wrong);
+	});
+
+	test("of other addresses, and beside one old password, wait for nothing", async () => {
+		const { clock, logIn } = guessed();
+		const later = expect(logIn("wrong")).rejects.toMatchObject({ code: "NOT_AUTHENTICATED" });
+		await Promise.all(Array.from({ length: 100 }, () => logIn("right")));
+		for (let place = 0; place < LIMITS.loginsOfAddressMax; place++) {
+			logIn("wrong").catch(() => undefined);
+		}
+		await logIn("right", "192.0.2.2");
+		clock.advance(100);
+		await later;
+	});
 });

@@ -1,5 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 
+import type { MillraceError } from "../../src/errors.ts";
+import { LIMITS } from "../../src/limits.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { FailedAttempts } from "../../src/security/failed-attempts.ts";
@@ -110,6 +112,36 @@ describe("users", () => {
 			expect(users.challenge("nobody", mechanism)).toEqual(decoy);
 			expect(users.challenge("somebody", mechanism)).not.toEqual(decoy);
 		}
+	});
+});
+
+describe("many passwords at once", () => {
+	test("wait for their turn, and what is too much is refused for now", async () => {
+		const users = await openUsers(new MemoryMetadataFile());
+		await users.setPassword("alice", "a");
+		const most = LIMITS.passwordsHashedMax + LIMITS.loginsWaitingMax;
+		const told = await Promise.all(
+			Array.from({ length: most + 10 }, () =>
+				users.checkPassword("alice", "a").catch(({ code }: MillraceError) => code),
+			),
+		);
+		const [served, refused] = [told.slice(0, most), told.slice(most)];
+		expect(new Set(served)).toEqual(new Set(["User:alice"]));
+		expect(new Set(refused)).toEqual(new Set(["THROTTLING_QUOTA_EXCEEDED"]));
+	});
+
+	test("are dropped when the broker stops", async () => {
+		const users = await openUsers(new MemoryMetadataFile());
+		await users.setPassword("alice", "a");
+		const logins = Array.from({ length: 10 }, () =>
+			users.checkPassword("alice", "a").catch(({ code }: MillraceError) => code),
+		);
+		users.close();
+		const told = await Promise.all(logins);
+		const served = told.filter((each) => each === "User:alice");
+		expect(served).toHaveLength(LIMITS.passwordsHashedMax);
+		expect(new Set(told)).toEqual(new Set(["User:alice", "SHUTTING_DOWN"]));
+		await expect(users.setPassword("bob", "b")).rejects.toMatchObject({ code: "SHUTTING_DOWN" });
 	});
 });
 

@@ -121,6 +121,8 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 		authenticate: async (credentials, _peer, { stays } = {}) => {
 			asked.push(stays);
 			await decided;
+			if (credentials?.token === "later") throw new MillraceError("THROTTLING_QUOTA_EXCEEDED");
+			if (credentials?.token === "elsewhere") throw new MillraceError("SHUTTING_DOWN");
 			if (credentials?.token !== "secret") throw new MillraceError("NOT_AUTHENTICATED");
 			return { principal: "User:tester", expiresMs };
 		},
@@ -151,6 +153,20 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 			expect(await client.error(1, 1, { client: "test", auth })).toBe(1003);
 			expect(await client.closed()).toBe(4401);
 		}
+	});
+
+	test.each([
+		["later", 89, 4429],
+		["elsewhere", 1009, 1001],
+	])("who was not looked at may try again %s", async (token, error, closeCode) => {
+		const auth = { scheme: "token", token };
+		const client = await RawClient.open(at.url);
+		expect(await client.error(1, 1, { client: "test", auth })).toBe(error);
+		expect(await client.closed()).toBe(closeCode);
+		const renewing = await RawClient.open(at.url);
+		await renewing.answer(1, 1, { client: "test", auth: good });
+		expect(await renewing.error(8, 2, auth)).toBe(error);
+		expect(await renewing.closed()).toBe(closeCode);
 	});
 
 	test("credentials that run out are announced, can be renewed, and end it", async () => {

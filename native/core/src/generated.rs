@@ -631,6 +631,18 @@ pub const FAILED_ADDRESSES_MAX: u64 = 10_000;
 /// How long an address that goes on guessing passwords waits for an answer, in milliseconds.
 pub const FAILED_DELAY_MS_MAX: u64 = 5_000;
 
+/// Logins of one address that are looked at, or whose refusal is not told yet: one client with an old password holds up no others behind a NAT.
+pub const LOGINS_OF_ADDRESS_MAX: u64 = 4;
+
+/// Passwords that are hashed at a time: storage needs the threads that do it, too.
+pub const PASSWORDS_HASHED_MAX: u64 = 2;
+
+/// Logins that wait for their turn, of one address or for a password to be hashed: a service whose clients all come back at once.
+pub const LOGINS_WAITING_MAX: u64 = 256;
+
+/// How long a login waits for its turn, in milliseconds: with the delay of a refusal less than saslMsMax.
+pub const LOGIN_WAIT_MS_MAX: u64 = 10_000;
+
 /// How long before credentials run out the client is told, in milliseconds.
 pub const EXPIRY_NOTICE_MS: u64 = 60_000;
 

@@ -8,6 +8,7 @@ import type { AnswerMap } from "../../calls/caller.ts";
 import { asMillraceError } from "../../errors.ts";
 import { CLOSE_CODES } from "../../protocol/close-codes.ts";
 import type { DecodedMap } from "../../protocol/reader.ts";
+import { closeOfRefused } from "../credentials.ts";
 import type { Fields } from "../fields.ts";
 import type { Session } from "../session.ts";
 
@@ -26,7 +27,8 @@ async function renew(session: Session, credentials: DecodedMap | undefined): Pro
 		session.renew(authenticated);
 		return { auth_expires_ms: authenticated.expiresMs };
 	} catch (error) {
-		setImmediate(() => session.close(CLOSE_CODES.NOT_AUTHENTICATED));
+		const reason = closeOfRefused(error, CLOSE_CODES.NOT_AUTHENTICATED);
+		setImmediate(() => session.close(reason));
 		throw asMillraceError(error);
 	} finally {
 		session.endRenewal();

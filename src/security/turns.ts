@@ -1,0 +1,87 @@
+/**
+ * Work of which only so much is done at a time. The rest waits in order, only so much of it and not
+ * for long: whoever is refused can come again, and a queue of those who have left holds up nobody.
+ */
+import { type Clock, systemClock } from "../clock.ts";
+import { MillraceError } from "../errors.ts";
+import { LIMITS } from "../limits.ts";
+
+interface Waiting {
+	readonly begin: () => void;
+	readonly refuse: (error: MillraceError) => void;
+}
+
+export class Turns {
+	readonly #workingMax: number;
+	readonly #clock: Clock;
+	readonly #waiting = new Set<Waiting>();
+	#workingCount = 0;
+	#isClosed = false;
+
+	/** `workingMax`: how much is done at a time. */
+	constructor(workingMax: number, clock: Clock = systemClock) {
+		this.#workingMax = workingMax;
+		this.#clock = clock;
+	}
+
+	/** Whether nothing is being done; then nothing waits, either. */
+	get isIdle(): boolean {
+		return this.#workingCount === 0;
+	}
+
+	/**
+	 * Does `work` when its turn comes; settles as it does. Work that is not begun rejects: with
+	 * THROTTLING_QUOTA_EXCEEDED where too much waits or it has waited for too long, with
+	 * SHUTTING_DOWN once it is closed.
+	 */
+	async run<Result>(work: () => Result | Promise<Result>): Promise<Result> {
+		await this.#turn();
+		try {
+			return await work();
+		} finally {
+			this.#pass();
+		}
+	}
+
+	/** Drops what waits, and begins nothing more. */
+	close(): void {
+		this.#isClosed = true;
+		for (const waiting of this.#waiting) waiting.refuse(new MillraceError("SHUTTING_DOWN"));
+	}
+
+	#turn(): Promise<void> | undefined {
+		if (this.#isClosed) throw new MillraceError("SHUTTING_DOWN");
+		if (this.#workingCount < this.#workingMax) {
+			this.#workingCount++;
+			return undefined;
+		}
+		if (this.#waiting.size >= LIMITS.loginsWaitingMax) throw tooMany();
+		return new Promise((resolve, reject) => {
+			const leave = () => {
+				cancel();
+				this.#waiting.delete(waiting);
+			};
+			const waiting: Waiting = {
+				begin: () => {
+					leave();
+					resolve();
+				},
+				refuse: (error) => {
+					leave();
+					reject(error);
+				},
+			};
+			const cancel = this.#clock.after(LIMITS.loginWaitMsMax, () => waiting.refuse(tooMany()));
+			this.#waiting.add(waiting);
+		});
+	}
+
+	/** A turn is over: the next one takes its place. */
+	#pass(): void {
+		const [next] = this.#waiting;
+		if (next === undefined) this.#workingCount--;
+		else next.begin();
+	}
+}
+
+const tooMany = () => new MillraceError("THROTTLING_QUOTA_EXCEEDED", "too many logins wait");
