@@ -3,6 +3,7 @@ import { markdownTable } from "../harness/report.ts";
 import { unfinished } from "./growing-results.ts";
 import { loadsOf, peersTable, peersWins, settingsTable } from "./report.ts";
 import type { GroupResults, PeersResults } from "./results.ts";
+import { FALL_MAX, UNCOUNTED_ROUNDS_MAX, UNCOUNTED_ROUNDS_MIN } from "./settling.ts";
 
 const INTRODUCTION = `
 ## Beside Apache Kafka, NATS JetStream and Redis Streams
@@ -31,8 +32,12 @@ measured one by one into the same FILE. It has to be of the same machine, versio
 - \`written\` and \`flushed\` are the settings in the tables. Where a peer flushes what is written
   after a while, Millrace's topics do so after the same while (\`flush.ms\`).
 - Both brokers run all the time, and only one of them has a load. Contenders take turns within each
-  scenario, and scenarios within each round; a shorter round that is not counted comes first.
-  Between two of them the topic is removed and the system's buffers are written out.
+  scenario, and scenarios within each round. Between two of them the topic is removed and the
+  system's buffers are written out.
+- A virtual machine compiles what is often called, and needs less from round to round until it has.
+  Rounds at full length that are not counted come first, at least ${UNCOUNTED_ROUNDS_MIN} and at most
+  ${UNCOUNTED_ROUNDS_MAX}, until no contender's CPU per GiB is more than ${FALL_MAX * 100} % below its least before. All
+  contenders have the same number of them; it stands in the tables. A run of one round has none.
 - A log that is read is what the contender can store in the seconds of a timed part, at most a
   quarter of what may be stored.
 - All that is sent is read back, and compared by count and by a SHA-256 of offsets and values; what

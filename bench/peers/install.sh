@@ -43,6 +43,7 @@ install_kafka() {
 	fi
 	cc -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -o "$installed/kafka-load" \
 		load/kafka-load.c -lrdkafka -lcrypto
+	sha256sum <load/kafka-load.c | cut -d " " -f 1 >"$installed/kafka-load.sha256"
 }
 
 install_nats() {

@@ -1,5 +1,6 @@
 /** What bench/peers/install.sh has installed, and where. */
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -53,12 +54,21 @@ export function serverVersion(command: string): string {
 /** Why a peer cannot be measured here; null where it can. */
 export function missingPeer(peer: PeerName): string | null {
 	const needed: Record<PeerName, readonly boolean[]> = {
-		kafka: [existsSync(KAFKA_LOAD), existsSync(installed("kafka/lib/.complete")), runs("java")],
+		kafka: [isLoadFresh(), existsSync(installed("kafka/lib/.complete")), runs("java")],
 		nats: [existsSync(NATS_SERVER), hasPackage("@nats-io/jetstream")],
 		redis: [runs(REDIS_SERVER), hasPackage("redis")],
 	};
 	if (needed[peer].every(Boolean)) return null;
-	return `${peer} is not installed (bench/peers/install.sh ${peer} installs it)`;
+	return `${peer} is not installed as it is needed (bench/peers/install.sh ${peer} does that)`;
+}
+
+/** Whether KAFKA_LOAD was built from the source that is there: others take other arguments. */
+function isLoadFresh(): boolean {
+	const builtFrom = installed("kafka-load.sha256");
+	if (!existsSync(KAFKA_LOAD) || !existsSync(builtFrom)) return false;
+	const source = readFileSync(join(root, "bench/peers/load/kafka-load.c"));
+	const hash = createHash("sha256").update(source).digest("hex");
+	return readFileSync(builtFrom, "utf8").trim() === hash;
 }
 
 /**

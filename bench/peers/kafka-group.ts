@@ -125,7 +125,8 @@ function consumeScenario(recordBytes: number): PeerScenario {
 			return withTopic(address, "written", async (topic) => {
 				const records = await fill(address, topic, payload, extent, directory);
 				const command = [KAFKA_LOAD, "consume", address, topic];
-				const load = [...command, ...[recordBytes, records, extent.seconds].map(String)];
+				const { warmUpSeconds, seconds } = extent;
+				const load = [...command, ...[recordBytes, records, warmUpSeconds, seconds].map(String)];
 				return roundOf(await runLoad(load, endpoint), payload);
 			});
 		},

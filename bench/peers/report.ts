@@ -63,12 +63,13 @@ export function peersTable({ peer, scenarios, contenders }: GroupResults): Table
 			"broker CPU s/GiB",
 			"memory MB",
 			"client CPU s/GiB",
+			"uncounted",
 			"Millrace: rate",
 			"CPU",
 			"memory",
 		],
 		rows: scenarios.flatMap((scenario) => [
-			[scenario.scenario, ...Array.from({ length: 8 }, () => "")],
+			[scenario.scenario, ...Array.from({ length: 9 }, () => "")],
 			...scenario.contenders.map((own) => row(scenario, own, titleOf(contenders, own))),
 		]),
 	};
@@ -98,8 +99,17 @@ function row(scenario: PeerScenarioResults, own: ContenderRounds, title: string)
 		medianOf(own, cpuOf)?.toFixed(2) ?? "-",
 		memory === null ? "-" : (memory / MEGA).toFixed(0),
 		clientCost?.toFixed(2) ?? "-",
+		describeUncounted(own),
 		...ratios,
 	];
+}
+
+/** A run that was gone on with has started its brokers anew, and had other numbers of them. */
+function describeUncounted({ rounds }: ContenderRounds): string {
+	const known = rounds.flatMap(({ uncounted_rounds: uncounted }) => uncounted ?? []);
+	if (known.length === 0) return "-";
+	const [fewest, most] = [Math.min(...known), Math.max(...known)];
+	return fewest === most ? `${most}` : `${fewest}-${most}`;
 }
 
 function describeRatio(ratio: Ratio | null): string {

@@ -75,5 +75,10 @@ export interface PeerRound {
 	readonly broker: ProcessCost | null;
 	/** Null where the load is a program that starts a virtual machine first. */
 	readonly client_cpu_seconds: number | null;
+	/**
+	 * Rounds of the scenario that the same process of the broker had behind it when it was counted
+	 * first; not in files of before they were told.
+	 */
+	readonly uncounted_rounds?: number;
 	readonly verified: Verified;
 }

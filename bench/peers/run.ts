@@ -19,13 +19,11 @@ import {
 } from "./contender.ts";
 import { checkAlike, GrowingResults, type RoundOf } from "./growing-results.ts";
 import type { ContenderRounds, PeerRound, PeersResults } from "./results.ts";
-import { describeLeft, type Turn, turnsOf } from "./turns.ts";
+import { Settling } from "./settling.ts";
+import { addUncounted, describeLeft, type Turn, turnsOf } from "./turns.ts";
 
 /** The same load before the timed part, at most: compilers and buffers settle. */
 const WARM_UP_SECONDS_MAX = 1;
-
-/** What the round before the first is of the others, in time and in bytes. */
-const UNCOUNTED_PART = 1 / 4;
 
 export interface PeersRunOptions {
 	readonly groups: readonly PeerGroup[];
@@ -51,8 +49,9 @@ interface Progress {
 	readonly results: GrowingResults;
 	/** The next one is the first. */
 	readonly turns: Turn[];
-	/** By scenario, of its last counted turn. */
+	/** By scenario, of its last turn. */
 	readonly took: Map<string, number>;
+	readonly settling: Settling;
 }
 
 /**
@@ -71,7 +70,7 @@ export async function runPeers(options: PeersRunOptions): Promise<PeersResults> 
 	};
 	const results = await GrowingResults.open(asked, file);
 	const turns = groups.flatMap((group) => turnsOf(group, options, results));
-	const progress: Progress = { results, turns, took: new Map() };
+	const progress: Progress = { results, turns, took: new Map(), settling: new Settling() };
 	for (const group of groups) {
 		if (!turns.some(({ peer }) => peer === group.peer)) continue;
 		await withTemporaryDirectory(directory, "millrace-peers-", (own) =>
@@ -107,6 +106,7 @@ async function runGroup(
 		for (let [turn] = progress.turns; turn?.peer === peer; [turn] = progress.turns) {
 			await runTurn(turn, { group: ofGroup, contenders }, directory, options, progress);
 			progress.turns.shift();
+			if (!turn.isCounted) addUncounted(progress.turns, turn, progress.settling);
 		}
 	} finally {
 		await close();
@@ -124,22 +124,23 @@ async function runTurn(
 	{ group, contenders }: RunningGroup,
 	directory: string,
 	options: PeersRunOptions,
-	{ results, turns, took }: Progress,
+	{ results, turns, took, settling }: Progress,
 ): Promise<void> {
-	const { scenario, round } = turn;
+	const { scenario, round, isCounted } = turn;
 	const { name, about, durability, recordBytes } = scenario;
 	const left = describeLeft(turns, took, options.seconds);
-	const which = round > 0 ? `round ${round} of ${options.rounds}` : "a round that is not counted";
+	const which = isCounted ? `round ${round} of ${options.rounds}` : `uncounted round ${round}`;
 	const startMs = performance.now();
 	const all: ContenderRounds[] = [];
 	for (const contender of contenders) {
 		options.onProgress(`${name}, ${which}: ${contender.title}; ${left}`);
-		const result = await runRound(scenario, contender, directory, extentOf(options, round > 0));
-		all.push({ contender: contender.contender, rounds: [result] });
+		const result = await runRound(scenario, contender, directory, extentOf(options));
+		const counted = { ...result, uncounted_rounds: settling.roundsOf(name) };
+		all.push({ contender: contender.contender, rounds: [counted] });
 	}
 	checkAlike({ scenario: name, contenders: all });
-	if (round === 0) return;
 	took.set(name, (performance.now() - startMs) / 1_000);
+	if (!isCounted) return settling.add(name, all);
 	const ofScenario = {
 		scenario: name,
 		about,
@@ -150,13 +151,9 @@ async function runTurn(
 	await results.add({ group, scenario: ofScenario }, all);
 }
 
-function extentOf({ seconds, storedBytesMax }: PeersRunOptions, isCounted: boolean): Extent {
-	const part = isCounted ? 1 : UNCOUNTED_PART;
-	return {
-		seconds: seconds * part,
-		warmUpSeconds: Math.min(seconds / 4, WARM_UP_SECONDS_MAX) * part,
-		storedBytesMax: storedBytesMax * part,
-	};
+function extentOf({ seconds, storedBytesMax }: PeersRunOptions): Extent {
+	const warmUpSeconds = Math.min(seconds / 4, WARM_UP_SECONDS_MAX);
+	return { seconds, warmUpSeconds, storedBytesMax };
 }
 
 async function runRound(

@@ -72,6 +72,7 @@ describe("npm run bench:peers", () => {
 			expect(scenario.contenders.map(({ contender }) => contender)).toEqual(contenders);
 			for (const { rounds } of scenario.contenders) {
 				expect(rounds).toHaveLength(1);
+				expect(rounds[0]?.uncounted_rounds).toBe(0);
 				expect(rounds[0]?.records_per_second).toBeGreaterThan(0);
 				expect(rounds[0]?.verified.records).toBeGreaterThan(0);
 				expect(rounds[0]?.verified.sha256).toMatch(/^[0-9a-f]{64}$/);
@@ -104,11 +105,14 @@ describe("npm run bench:peers", () => {
 				scenario,
 				contenders.map((contender) => contender.rounds.length),
 			]);
-			return { rounds: Object.fromEntries(rounds), command };
+			const uncounted = found.flatMap(({ contenders }) =>
+				contenders.flatMap((contender) => contender.rounds.map((each) => each.uncounted_rounds)),
+			);
+			return { rounds: Object.fromEntries(rounds), uncounted, command };
 		};
 
 		const child = spawn(process.execPath, [
-			...[program, ...scenario("redis-produce"), ...extent, ...places],
+			...[program, ...scenario("redis-produce-written"), ...extent, ...places],
 		]);
 		let told = "";
 		child.stderr.on("data", (text) => {
@@ -120,6 +124,8 @@ describe("npm run bench:peers", () => {
 		expect(readdirSync(data)).toEqual([]);
 		expect(processesNaming(data)).toEqual([]);
 		expect(roundsIn().rounds["redis-produce-written-100b"]).toEqual([1, 1]);
+
+		expect(Math.min(...(roundsIn().uncounted as number[]))).toBeGreaterThanOrEqual(2);
 
 		const wanted = scenario("redis-produce-written-100b");
 		const ended = await runPeers(...wanted, ...extent, ...places);
@@ -220,6 +226,22 @@ describe("the report", () => {
 			"0.50x (0.25-0.50)",
 			"1.25x (0.50-2.50)",
 		]);
+	});
+
+	test("tells how many rounds were not counted, where that is known", () => {
+		const uncounted = (...counts: number[]): string => {
+			const rounds = counts.map((uncounted_rounds) => ({ ...round(1, 1), uncounted_rounds }));
+			const scenarios = group.scenarios.map((scenario) => ({
+				...scenario,
+				contenders: [{ ...millrace, rounds }],
+			}));
+			const { heads, rows } = peersTable({ ...group, scenarios });
+			return rows[1]?.[heads.indexOf("uncounted")] as string;
+		};
+		expect(uncounted(3, 3)).toBe("3");
+		expect(uncounted(2, 5, 2)).toBe("2-5");
+		const { heads, rows } = peersTable(group);
+		expect(rows[1]?.[heads.indexOf("uncounted")]).toBe("-");
 	});
 
 	test("is a part of the page, with the peer's wins", () => {

@@ -1,7 +1,7 @@
 // A load over the Kafka protocol with librdkafka, the same for every broker that speaks it:
 //
 //     kafka-load produce BROKER TOPIC VALUES RECORD_BYTES WARM_UP_S SECONDS RECORDS_MAX [NAME=VALUE...]
-//     kafka-load consume BROKER TOPIC RECORD_BYTES RECORDS SECONDS [NAME=VALUE...]
+//     kafka-load consume BROKER TOPIC RECORD_BYTES RECORDS WARM_UP_S SECONDS [NAME=VALUE...]
 //     kafka-load read BROKER TOPIC
 //
 // `produce` sends the values in the file VALUES, RECORD_BYTES each, over and over to partition 0 of
@@ -296,27 +296,42 @@ static void run_produce(const char *broker, const char *topic, int count, char *
 	close_consumer(consumer);
 }
 
-static void run_consume(const char *broker, const char *topic, int count, char **arguments) {
-	if (count < 3) fail("consume needs RECORD_BYTES RECORDS SECONDS");
-	uint64_t record_bytes = strtoull(arguments[0], NULL, 10);
-	uint64_t records = strtoull(arguments[1], NULL, 10);
-	double seconds = strtod(arguments[2], NULL);
-	struct consumer consumer = new_consumer(broker, topic, count - 3, arguments + 3);
-	read_and_hash(consumer);
+// What a topic is to have.
+struct stored {
+	uint64_t records;
+	uint64_t record_bytes;
+};
 
+// For so long, but at least once; returns how many records were read.
+static uint64_t read_for(struct consumer consumer, double seconds, struct stored stored) {
+	uint64_t records = stored.records;
 	uint64_t total = 0;
-	struct timed_part part = begin_timed_part();
 	double end = seconds_now() + seconds;
 	do {
 		struct sums sums = read_once(consumer, NULL);
 		if (sums.records != records || sums.offsets != records * (records - 1) / 2 ||
-			sums.bytes != records * record_bytes) {
+			sums.bytes != records * stored.record_bytes) {
 			fail("%" PRIu64 " records are stored and %" PRIu64 " were read, or others", records,
 				 sums.records);
 		}
 		total += records;
 	} while (seconds_now() < end);
-	end_timed_part(part, total, records);
+	return total;
+}
+
+static void run_consume(const char *broker, const char *topic, int count, char **arguments) {
+	if (count < 4) fail("consume needs RECORD_BYTES RECORDS WARM_UP_S SECONDS");
+	struct stored stored = {.record_bytes = strtoull(arguments[0], NULL, 10),
+							.records = strtoull(arguments[1], NULL, 10)};
+	double warm_up_seconds = strtod(arguments[2], NULL);
+	double seconds = strtod(arguments[3], NULL);
+	struct consumer consumer = new_consumer(broker, topic, count - 4, arguments + 4);
+	read_and_hash(consumer);
+
+	read_for(consumer, warm_up_seconds, stored);
+	struct timed_part part = begin_timed_part();
+	uint64_t total = read_for(consumer, seconds, stored);
+	end_timed_part(part, total, stored.records);
 	close_consumer(consumer);
 }
 
