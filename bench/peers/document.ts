@@ -32,8 +32,8 @@ measured one by one into the same FILE. It has to be of the same machine, versio
 - \`written\` and \`flushed\` are the settings in the tables. Where a peer flushes what is written
   after a while, Millrace's topics do so after the same while (\`flush.ms\`).
 - Both brokers run all the time, and only one of them has a load. Contenders take turns within each
-  scenario, and scenarios within each round. Between two of them the topic is removed and the
-  system's buffers are written out.
+  scenario, in every other round from the last to the first, and scenarios within each round.
+  Between two of them the topic is removed and the system's buffers are written out.
 - A virtual machine compiles what is often called, and needs less from round to round until it has.
   Rounds at full length that are not counted come first, at least ${UNCOUNTED_ROUNDS_MIN} and at most
   ${UNCOUNTED_ROUNDS_MAX}, until no contender's CPU per GiB is more than ${FALL_MAX * 100} % below its least before. All

@@ -20,7 +20,7 @@ import {
 import { checkAlike, GrowingResults, type RoundOf } from "./growing-results.ts";
 import type { ContenderRounds, PeerRound, PeersResults } from "./results.ts";
 import { Settling } from "./settling.ts";
-import { addUncounted, describeLeft, type Turn, turnsOf } from "./turns.ts";
+import { addUncounted, describeLeft, inTurns, type Turn, turnsOf } from "./turns.ts";
 
 /** The same load before the timed part, at most: compilers and buffers settle. */
 const WARM_UP_SECONDS_MAX = 1;
@@ -118,7 +118,10 @@ interface RunningGroup {
 	readonly contenders: readonly Contender[];
 }
 
-/** One contender after the other: what disturbs the machine for a while disturbs all alike. */
+/**
+ * One contender after the other: what disturbs the machine for a while disturbs all alike. Whoever
+ * comes second finds the machine warmer: they take turns in that, too.
+ */
 async function runTurn(
 	turn: Turn,
 	{ group, contenders }: RunningGroup,
@@ -132,15 +135,17 @@ async function runTurn(
 	const which = isCounted ? `round ${round} of ${options.rounds}` : `uncounted round ${round}`;
 	const startMs = performance.now();
 	const all: ContenderRounds[] = [];
-	for (const contender of contenders) {
+	for (const contender of inTurns(contenders, round)) {
 		options.onProgress(`${name}, ${which}: ${contender.title}; ${left}`);
 		const result = await runRound(scenario, contender, directory, extentOf(options));
 		const counted = { ...result, uncounted_rounds: settling.roundsOf(name) };
 		all.push({ contender: contender.contender, rounds: [counted] });
 	}
-	checkAlike({ scenario: name, contenders: all });
+	// Among results Millrace is the first.
+	const inOrder = inTurns(all, round);
+	checkAlike({ scenario: name, contenders: inOrder });
 	took.set(name, (performance.now() - startMs) / 1_000);
-	if (!isCounted) return settling.add(name, all);
+	if (!isCounted) return settling.add(name, inOrder);
 	const ofScenario = {
 		scenario: name,
 		about,
@@ -148,7 +153,7 @@ async function runTurn(
 		durability,
 		record_bytes: recordBytes,
 	};
-	await results.add({ group, scenario: ofScenario }, all);
+	await results.add({ group, scenario: ofScenario }, inOrder);
 }
 
 function extentOf({ seconds, storedBytesMax }: PeersRunOptions): Extent {

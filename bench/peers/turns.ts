@@ -49,6 +49,11 @@ export function addUncounted(left: Turn[], done: Turn, settling: Settling): void
 	left.splice(firstCounted, 0, { ...done, round: round + 1 });
 }
 
+/** In every other round from the last to the first; of the same round once more: as they were. */
+export function inTurns<Each>(contenders: readonly Each[], round: number): readonly Each[] {
+	return round % 2 === 1 ? contenders : contenders.toReversed();
+}
+
 /** For a turn that nothing is known of: with what is not timed, for two contenders or three. */
 const TIMES_SECONDS = 4;
 const SECONDS_BESIDE = 2;

@@ -3,7 +3,13 @@ import { expect, test } from "vitest";
 import type { PeerGroup, PeerScenario } from "../../bench/peers/contender.ts";
 import type { ContenderRounds, PeerRound } from "../../bench/peers/results.ts";
 import { Settling } from "../../bench/peers/settling.ts";
-import { addUncounted, describeLeft, type Turn, turnsOf } from "../../bench/peers/turns.ts";
+import {
+	addUncounted,
+	describeLeft,
+	inTurns,
+	type Turn,
+	turnsOf,
+} from "../../bench/peers/turns.ts";
 
 const NEVER_RUN = { roundsOf: () => 0 };
 const EVERY = { isChosen: () => true, rounds: 2 };
@@ -83,6 +89,12 @@ test("what has its rounds is left out, and a single round has none before it", (
 	const results = { roundsOf: (name: string) => (name === "a" ? 2 : 1) };
 	expect(told(turnsOf(groupOf("a", "b"), EVERY, results))).toEqual(["(b1)", "(b2)", "b2"]);
 	expect(told(turnsOf(groupOf("a"), { ...EVERY, rounds: 1 }, NEVER_RUN))).toEqual(["a1"]);
+});
+
+test("nobody is first in every round", () => {
+	expect([1, 2, 3].map((round) => inTurns(["m", "k", "n"], round).join(""))).toEqual([
+		...["mkn", "nkm", "mkn"],
+	]);
 });
 
 test("what is left is told by what the same scenarios took, or guessed", () => {

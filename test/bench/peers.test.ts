@@ -110,6 +110,10 @@ describe("npm run bench:peers", () => {
 			);
 			return { rounds: Object.fromEntries(rounds), uncounted, command };
 		};
+		const contendersIn = () => {
+			const { groups } = JSON.parse(readFileSync(json, "utf8")) as PeersResults;
+			return groups[0]?.scenarios[0]?.contenders.map(({ contender }) => contender);
+		};
 
 		const child = spawn(process.execPath, [
 			...[program, ...scenario("redis-produce-written"), ...extent, ...places],
@@ -131,6 +135,9 @@ describe("npm run bench:peers", () => {
 		const ended = await runPeers(...wanted, ...extent, ...places);
 		expect(ended.status, ended.stderr).toBe(0);
 		expect(ended.stderr).not.toContain("round 1 of 2");
+		const inSecond = [...ended.stderr.matchAll(/round 2 of 2: (.+); about/g)];
+		expect(inSecond.map(([, title]) => title)).toEqual(["Redis Streams", "Millrace"]);
+		expect(contendersIn()).toEqual(["millrace", "redis"]);
 		expect(roundsIn().rounds["redis-produce-written-100b"]).toEqual([2, 2]);
 		expect(roundsIn().command).toMatch(/ && npm run bench:peers -- --peers=redis/);
 
