@@ -1,5 +1,6 @@
 /** The part of docs/benchmarks.md about peers. */
 import { markdownTable } from "../harness/report.ts";
+import { GROUPS, scenarioNames } from "./groups.ts";
 import { unfinished } from "./growing-results.ts";
 import { loadsOf, peersTable, peersWins, settingsTable } from "./report.ts";
 import type { GroupResults, PeersResults } from "./results.ts";
@@ -54,14 +55,14 @@ export function renderPeers(all: readonly PeersResults[]): string {
 
 function renderRun(results: PeersResults): string {
 	const { machine, started_at, command, seconds, rounds, groups } = results;
-	const missing = unfinished(results);
+	const lacking = unfinished(results, scenarioNames(Object.values(GROUPS)));
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
 	return [
 		`\n### ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
 		`${machine.operating_system}, Node ${machine.node}; load average ${machine.load_average} ` +
 			`before the run.\n\`${command}\`: ${rounds} x ${seconds} s.`,
+		...(lacking.length === 0 ? [] : [`Not the whole comparison:\n\n${list(lacking)}`]),
 		...groups.flatMap(renderGroup),
-		...(missing.length === 0 ? [] : [`Not finished:\n\n${list(missing)}`]),
 		"",
 	].join("\n\n");
 }

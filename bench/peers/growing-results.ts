@@ -164,12 +164,17 @@ export function checkAlike({
 	}
 }
 
-/** The scenarios that do not have all their rounds. */
-export function unfinished({ rounds: wanted, groups }: PeersResults): string[] {
-	return groups.flatMap(({ scenarios }) =>
-		scenarios.flatMap(({ scenario, contenders }) => {
-			const rounds = contenders[0]?.rounds.length ?? 0;
-			return rounds < wanted ? [`${scenario}: ${rounds} of ${wanted} rounds`] : [];
-		}),
-	);
+/** The scenarios that do not have all their rounds; of the planned ones also those without any. */
+export function unfinished(
+	{ rounds: wanted, groups }: PeersResults,
+	planned: readonly string[],
+): string[] {
+	const begun = groups.flatMap(({ scenarios }) => scenarios);
+	const names = begun.map(({ scenario }) => scenario);
+	const shorter = begun.flatMap(({ scenario, contenders }) => {
+		const rounds = contenders[0]?.rounds.length ?? 0;
+		return rounds < wanted ? [`${scenario}: ${rounds} of ${wanted} rounds`] : [];
+	});
+	const missing = planned.filter((name) => !names.includes(name));
+	return [...shorter, ...missing.map((name) => `${name}: never run`)];
 }

@@ -6,12 +6,9 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { endingOnSignals } from "../harness/interruption.ts";
 import { formatTable } from "../harness/report.ts";
-import type { PeerGroup } from "./contender.ts";
+import { GROUPS, scenarioNames } from "./groups.ts";
 import { unfinished } from "./growing-results.ts";
 import { missingPeer } from "./installed.ts";
-import { KAFKA_GROUP } from "./kafka-group.ts";
-import { NATS_GROUP } from "./nats-group.ts";
-import { REDIS_GROUP } from "./redis-group.ts";
 import { loadsOf, peersTable, peersWins, settingsTable } from "./report.ts";
 import { type GroupResults, PEERS, type PeerName, type PeersResults } from "./results.ts";
 import { runPeers } from "./run.ts";
@@ -20,12 +17,6 @@ const MEBIBYTE = 1_048_576;
 
 /** A run that is not to take long does not fill the whole memory either. */
 const WARMED_PER_STORED = 16;
-
-const GROUPS: Record<PeerName, PeerGroup> = {
-	kafka: KAFKA_GROUP,
-	nats: NATS_GROUP,
-	redis: REDIS_GROUP,
-};
 
 interface Options {
 	readonly peers: readonly PeerName[];
@@ -63,8 +54,9 @@ async function main(options: Options): Promise<void> {
 	const isChosen = (name: string): boolean =>
 		options.scenario?.some((beginning) => name.startsWith(beginning)) ?? true;
 	const groups = options.peers.map((peer) => GROUPS[peer]);
-	const chosen = groups.flatMap(({ scenarios }) => scenarios.map(({ name }) => name));
-	if (!chosen.some(isChosen)) program.error(`Scenarios are ${chosen.join(", ")}.`);
+	const names = scenarioNames(groups);
+	const chosen = names.filter(isChosen);
+	if (chosen.length === 0) program.error(`Scenarios are ${names.join(", ")}.`);
 	const storedBytesMax = options.mebibytes * MEBIBYTE;
 	const results = await runPeers({
 		groups: groups.filter(({ scenarios }) => scenarios.some(({ name }) => isChosen(name))),
@@ -78,13 +70,13 @@ async function main(options: Options): Promise<void> {
 		command: ["npm run bench:peers --", ...process.argv.slice(2)].join(" "),
 		onProgress: (step) => process.stderr.write(`${step}\n`),
 	});
-	process.stdout.write(describePeers(results));
+	process.stdout.write(describePeers(results, chosen));
 }
 
 /** What a terminal shows. */
-function describePeers(results: PeersResults): string {
+function describePeers(results: PeersResults, chosen: readonly string[]): string {
 	const { machine, rounds, seconds, groups } = results;
-	const missing = unfinished(results);
+	const missing = unfinished(results, chosen);
 	return [
 		`${rounds} x ${seconds} s, ${machine.cpus} x ${machine.cpu}, load ${machine.load_average}`,
 		...groups.flatMap(describeGroup),

@@ -251,7 +251,7 @@ describe("the report", () => {
 		expect(rows[1]?.[heads.indexOf("uncounted")]).toBe("-");
 	});
 
-	test("is a part of the page, with the peer's wins", () => {
+	test("is a part of the page, with the peer's wins and what was never run", () => {
 		const machine = {
 			cpu: "CPU",
 			cpus: 2,
@@ -276,5 +276,8 @@ describe("the report", () => {
 		expect(page).toContain("### 2 x CPU, 8 GiB, 2026-01-02");
 		expect(page).toContain("| Redis Streams | 7 | w | f |");
 		expect(page).toContain("- redis-produce-written-100b: Redis Streams is faster");
+		expect(page).toContain("- redis-produce-written-1kib: never run");
+		expect(page).toContain("- kafka-consume-1kib: never run");
+		expect(page).not.toContain("redis-produce-written-100b: never run");
 	});
 });
