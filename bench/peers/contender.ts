@@ -71,12 +71,12 @@ export interface Extent {
 	readonly storedBytesMax: number;
 }
 
-/** Values of a log that is read again and again, at most: a part of what may be stored. */
-export function logRecords(
-	{ storedBytesMax }: Extent,
-	{ recordBytes }: Pick<Payload, "recordBytes">,
-): number {
-	return Math.floor(storedBytesMax / 4 / recordBytes);
+/** A log that is read again and again has this part of what may be stored, at most. */
+const LOG_PART = 1 / 8;
+
+/** So many records that log has at most. */
+export function logRecords({ storedBytesMax }: Extent, { recordBytes }: Payload): number {
+	return Math.floor((storedBytesMax * LOG_PART) / recordBytes);
 }
 
 /** The end of a scenario's name. */

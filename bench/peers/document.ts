@@ -14,7 +14,7 @@ clone:
 
 \`\`\`sh
 bench/peers/install.sh                # Kafka from Maven, NATS from Go, Redis from Debian
-npm run bench:peers -- --json FILE    # half an hour; a table, and FILE for programs
+npm run bench:peers -- --json FILE    # an hour or two; a table, and FILE for programs
 npm run bench:peers -- --peers nats --rounds 1 --seconds 1 --scenario nats-produce
 \`\`\`
 
@@ -35,12 +35,17 @@ measured one by one into the same FILE. It has to be of the same machine, versio
 - Both brokers run all the time, and only one of them has a load. Contenders take turns within each
   scenario, in every other round from the last to the first, and scenarios within each round.
   Between two of them the topic is removed and the system's buffers are written out.
-- A virtual machine compiles what is often called, and needs less from round to round until it has.
-  Rounds at full length that are not counted come first, at least ${UNCOUNTED_ROUNDS_MIN} and at most
-  ${UNCOUNTED_ROUNDS_MAX}, until no contender's CPU per GiB is more than ${FALL_MAX * 100} % below its least before. All
-  contenders have the same number of them; it stands in the tables. A run of one round has none.
-- A log that is read is what the contender can store in the seconds of a timed part, at most a
-  quarter of what may be stored.
+- A virtual machine compiles what is often called, and needs less from round to round until it
+  has. Rounds at full length that are not counted come first, at least ${UNCOUNTED_ROUNDS_MIN}
+  and at most ${UNCOUNTED_ROUNDS_MAX}, until no contender's CPU per GiB is more than
+  ${FALL_MAX * 100} % below its least before. All contenders have the same number of them; it
+  stands in the tables. A run of one round has none.
+- A timed part takes \`--seconds\`, whoever is faster: the system tells CPU time in ticks of 10 ms,
+  which is nothing to measure a few tenths of a second with. \`--mebibytes\` end it earlier only
+  where a contender stores that much in the time; how long it was stands in the tables.
+- A log that is read is what the contender can store in the seconds of a timed part, at most an
+  eighth of \`--mebibytes\`. It is read again and again, always to its end. Kafka's tools read one
+  once, of at most a quarter, and write a sixteenth.
 - All that is sent is read back, and compared by count and by a SHA-256 of offsets and values; what
   Kafka's tools send is counted, and hashed to be the same for both.
 - Figures are medians of the rounds. The columns on the right tell Millrace's figure as a multiple

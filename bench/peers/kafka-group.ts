@@ -66,16 +66,29 @@ const librdkafka = (): string => `librdkafka ${librdkafkaVersion()}`;
 
 const javaTools = (): string => `Kafka ${kafkaVersion()}'s tools in Java`;
 
+/**
+ * What Kafka's tools move once has these parts of what may be stored: it takes them more than a
+ * second, and their producer is the slower one.
+ */
+const TOOL_PARTS = { produce: 1 / 16, consume: 1 / 4 };
+
+function toolRecords(
+	what: keyof typeof TOOL_PARTS,
+	{ storedBytesMax }: Extent,
+	recordBytes: number,
+): number {
+	return Math.floor((storedBytesMax * TOOL_PARTS[what]) / recordBytes);
+}
+
 /** Fills a topic with a log, rejects unless it can be read, and resolves with its records. */
 async function fill(
-	address: string,
-	topic: string,
+	{ address, topic }: { address: string; topic: string },
 	payload: Payload,
-	extent: Extent,
+	{ seconds, records }: { seconds: number; records: number },
 	directory: string,
 ): Promise<number> {
 	const values = await writeValues(payload, directory);
-	const most = [payload.recordBytes, 0, extent.seconds, logRecords(extent, payload)];
+	const most = [payload.recordBytes, 0, seconds, records];
 	const command = [KAFKA_LOAD, "produce", address, topic, values, ...most.map(String)];
 	const unmeasured = { address, measure: () => () => null };
 	return roundOf(await runLoad(command, unmeasured), payload).verified.records;
@@ -123,9 +136,10 @@ function consumeScenario(recordBytes: number): PeerScenario {
 			const { address } = endpoint;
 			const payload = new Payload(recordBytes);
 			return withTopic(address, "written", async (topic) => {
-				const records = await fill(address, topic, payload, extent, directory);
-				const command = [KAFKA_LOAD, "consume", address, topic];
 				const { warmUpSeconds, seconds } = extent;
+				const most = { seconds, records: logRecords(extent, payload) };
+				const records = await fill({ address, topic }, payload, most, directory);
+				const command = [KAFKA_LOAD, "consume", address, topic];
 				const load = [...command, ...[recordBytes, records, warmUpSeconds, seconds].map(String)];
 				return roundOf(await runLoad(load, endpoint), payload);
 			});
@@ -152,7 +166,7 @@ async function javaProduce(
 ): Promise<PeerRound> {
 	const endpoint = contender.endpoint("written");
 	const { address } = endpoint;
-	const records = logRecords(extent, { recordBytes });
+	const records = toolRecords("produce", extent, recordBytes);
 	return withTopic(address, "written", async (topic) => {
 		const tool = [...kafkaJava(TOOL_HEAP), "org.apache.kafka.tools.ProducerPerformance"];
 		const options = ["--bootstrap-server", address, "--topic", topic, "--throughput", "-1"];
@@ -191,17 +205,19 @@ async function javaConsume(
 	const { address } = endpoint;
 	const payload = new Payload(recordBytes);
 	return withTopic(address, "written", async (topic) => {
-		const records = await fill(address, topic, payload, extent, directory);
+		const { seconds } = extent;
+		const most = { seconds, records: toolRecords("consume", extent, recordBytes) };
+		const records = await fill({ address, topic }, payload, most, directory);
 		const tool = [...kafkaJava(TOOL_HEAP), "org.apache.kafka.tools.ConsumerPerformance"];
 		const options = ["--bootstrap-server", address, "--topic", topic, "--hide-header"];
 		const endMeasure = endpoint.measure();
 		const output = await runToEnd([...tool, ...options, "--num-records", `${records}`]);
 		const usage = endMeasure();
-		const { count, seconds } = consumedOf(output);
+		const { count, ...took } = consumedOf(output);
 		if (count !== records) throw new Error(`${records} are stored, the tool read ${count}`);
 		// What was read was hashed when the log was filled; the tool only counts.
 		const verified: Verified = { records, sha256: payload.hash(records) };
-		const rates = ratesOf(records, seconds, recordBytes, usage);
+		const rates = ratesOf(records, took.seconds, recordBytes, usage);
 		return { ...rates, client_cpu_seconds: null, verified };
 	});
 }

@@ -63,13 +63,14 @@ export function peersTable({ peer, scenarios, contenders }: GroupResults): Table
 			"broker CPU s/GiB",
 			"memory MB",
 			"client CPU s/GiB",
+			"timed s",
 			"uncounted",
 			"Millrace: rate",
 			"CPU",
 			"memory",
 		],
 		rows: scenarios.flatMap((scenario) => [
-			[scenario.scenario, ...Array.from({ length: 9 }, () => "")],
+			[scenario.scenario, ...Array.from({ length: 10 }, () => "")],
 			...scenario.contenders.map((own) => row(scenario, own, titleOf(contenders, own))),
 		]),
 	};
@@ -99,6 +100,7 @@ function row(scenario: PeerScenarioResults, own: ContenderRounds, title: string)
 		medianOf(own, cpuOf)?.toFixed(2) ?? "-",
 		memory === null ? "-" : (memory / MEGA).toFixed(0),
 		clientCost?.toFixed(2) ?? "-",
+		medianOf(own, ({ seconds }) => seconds)?.toFixed(2) ?? "-",
 		describeUncounted(own),
 		...ratios,
 	];

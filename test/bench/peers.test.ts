@@ -235,6 +235,11 @@ describe("the report", () => {
 		]);
 	});
 
+	test("tells how long the timed parts were", () => {
+		const { heads, rows } = peersTable(group);
+		expect(rows.slice(1).map((row) => row[heads.indexOf("timed s")])).toEqual(["1.11", "1.00"]);
+	});
+
 	test("tells how many rounds were not counted, where that is known", () => {
 		const uncounted = (...counts: number[]): string => {
 			const rounds = counts.map((uncounted_rounds) => ({ ...round(1, 1), uncounted_rounds }));
