@@ -16,12 +16,14 @@ clone:
 bench/peers/install.sh                # Kafka from Maven, NATS from Go, Redis from Debian
 npm run bench:peers -- --json FILE    # an hour or two; a table, and FILE for programs
 npm run bench:peers -- --peers nats --rounds 1 --seconds 1 --scenario nats-produce
+npm run bench:all                     # this, \`millrace bench --profile full\` and then this page
 \`\`\`
 
 FILE is written after every round. Where it is there already, the run goes on with it: what has all
 its rounds is not measured again, so a run may be interrupted, and scenarios and peers may be
 measured one by one into the same FILE. It has to be of the same machine, versions, \`--rounds\`,
-\`--seconds\` and \`--mebibytes\`.
+\`--seconds\` and \`--mebibytes\`. \`bench:all\` goes on in the same way, with files below
+bench/results that \`--name\` names.
 
 - Beside Kafka the client is the same for both: a program around librdkafka, with its defaults but
   for a longer queue of the consumer (\`bench/peers/load/kafka-load.c\`), and Kafka's own
