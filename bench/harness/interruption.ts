@@ -1,12 +1,13 @@
 /**
- * What a run has started and made, so that a signal ends it without leaving anything behind:
- * processes still running, directories full of data.
+ * What a run has started and made, so that a signal, or an error that nobody caught, ends it and
+ * leaves nothing behind: no processes still running, no directories full of data.
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { constants } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -53,36 +54,49 @@ export async function withTemporaryDirectory<Result>(
 	}
 }
 
+/** Why a run ends before its work has. */
+type Ending = { readonly signal: (typeof SIGNALS)[number] } | { readonly error: unknown };
+
 /**
  * Resolves or rejects as `work` does. When a signal comes first, ends what was started, removes
  * what was made, and ends this process with what a shell reports for it; a second signal ends it at
- * once.
+ * once. An error that nobody has caught, and a rejection that nobody waits for yet, such as that of
+ * an ack in mid-run, end it alike: said on standard error, exit code 1.
  */
 export async function endingOnSignals<Result>(work: () => Promise<Result>): Promise<Result> {
-	let onSignal: (signal: (typeof SIGNALS)[number]) => void = () => undefined;
-	const interrupted = new Promise<(typeof SIGNALS)[number]>((resolve) => {
-		onSignal = (signal) => {
+	let end: (ending: Ending) => void = () => undefined;
+	const interrupted = new Promise<Ending>((resolve) => {
+		end = (ending) => {
 			takeBack();
-			resolve(signal);
+			// The work goes on meanwhile, and fails in many places: its brokers are gone.
+			process.on("uncaughtException", () => undefined);
+			resolve(ending);
 		};
 	});
+	const onSignal = (signal: (typeof SIGNALS)[number]) => end({ signal });
+	// Node hands over rejections that nobody handles, too.
+	const onError = (error: unknown) => end({ error });
 	const takeBack = () => {
 		for (const signal of SIGNALS) process.off(signal, onSignal);
+		process.off("uncaughtException", onError);
 	};
 	for (const signal of SIGNALS) process.on(signal, onSignal);
+	process.on("uncaughtException", onError);
 	const ended = await Promise.race([
 		work().then((result) => ({ result })),
-		interrupted.then((signal) => ({ signal })),
+		interrupted.then((ending) => ({ ending })),
 	]).finally(takeBack);
 	if ("result" in ended) return ended.result;
+	const { ending } = ended;
+	if ("error" in ending) {
+		process.stderr.write(`millrace: the run failed: ${inspect(ending.error)}\n`);
+	}
 	await leaveNothing();
-	process.exit(SIGNAL_EXIT_BASE + constants.signals[ended.signal]);
+	process.exit("error" in ending ? 1 : SIGNAL_EXIT_BASE + constants.signals[ending.signal]);
 }
 
 async function leaveNothing(): Promise<void> {
 	isInterrupted = true;
-	// The work goes on meanwhile, and fails in many places: its brokers are gone.
-	process.on("unhandledRejection", () => undefined).on("uncaughtException", () => undefined);
 	await Promise.all(
 		[...processes].map(async ([child, signal]) => {
 			const closed = once(child, "close");
