@@ -43,7 +43,7 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 		crc32c: roofline.crc32cRate(MEBIBYTE, rounds),
 		mapped_store: roofline.mappedStore(path, bytes, true).firstBytesPerSecond,
 		pwrite_store: roofline.pwriteStore(path, bytes, true).firstBytesPerSecond,
-		sync_stream: MEBIBYTE / (median(streamUs) / 1e6),
+		sync_stream: streamRate(MEBIBYTE, streamUs),
 		loopback_receive: receive.bytesPerSecond,
 		loopback_receive_cpu_seconds_per_gib: receive.cpuSecondsPerGib,
 		loopback_send: send.bytesPerSecond,
@@ -58,6 +58,12 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 }
 
 /** `achieved` bytes per second as a part of the faster way to get checked bytes into a file. */
+/** Bytes a second of writes of one size; the slow ones count: who streams waits for them, too. */
+export function streamRate(bytes: number, us: ArrayLike<number>): number {
+	const total = Array.from(us).reduce((sum, one) => sum + one, 0);
+	return (bytes * us.length) / (total / 1e6);
+}
+
 export function shareOfStore(
 	figures: RooflineFigures | null,
 	achieved: number,

@@ -7,6 +7,7 @@ import { LatencyRecorder, sendPaced } from "../../bench/harness/latency.ts";
 import { warmPageCache } from "../../bench/harness/page-cache.ts";
 import { Payload, RecordHash } from "../../bench/harness/payload.ts";
 import { processUsage } from "../../bench/harness/process-usage.ts";
+import { streamRate } from "../../bench/harness/roofline.ts";
 import { summarize } from "../../bench/harness/run.ts";
 import { checkHash, type RoundResult } from "../../bench/harness/scenario.ts";
 import { Timeline } from "../../bench/harness/timeline.ts";
@@ -120,6 +121,10 @@ describe("the median of the rounds is reported, and the figures of all", () => {
 		expect(summarize("name", [round(2, "more"), round(1, "more")]).figure.value).toBe(1);
 		expect(summarize("name", [round(2, "less"), round(1, "less")]).figure.value).toBe(2);
 	});
+});
+
+test("the rate of a stream of writes counts the slow ones", () => {
+	expect(streamRate(1_000, [100, 100, 800])).toBe(3e6);
 });
 
 test("a timeline keeps points apart", async () => {
