@@ -113,6 +113,22 @@ describe("millrace bench --profile quick --json", () => {
 		if (process.platform === "linux") expect(files?.median).toBeGreaterThan(10);
 	});
 
+	test("pings until there are as many as its percentiles need", () => {
+		const found = results.results.find(({ scenario }) => scenario.startsWith("websocket-ping"));
+		expect(found?.latency?.p90_us).not.toBeNull();
+		expect(found?.beside?.latency.p90_us).not.toBeNull();
+		// Seven hundred, a millisecond apart: no cap of what is stored has ended the load before.
+		expect(found?.seconds).toBeGreaterThan(0.6);
+		expect(found?.roofline).toBeNull();
+	});
+
+	test("reads slowly by turns", () => {
+		const found = results.results.find(({ scenario }) => scenario.includes("slow-readers"));
+		// Two parts without slow readers and two with them: one record to warm up and two that count.
+		expect(found?.verified.records).toBe(12);
+		expect(found?.records).toBe(12 * (found?.curve?.count ?? 0));
+	});
+
 	test("leaves nothing behind", () => {
 		expect(readdirSync(directory)).toEqual([]);
 	});

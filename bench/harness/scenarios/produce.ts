@@ -80,6 +80,7 @@ export class Pump {
 	readonly #producer: Producer<Uint8Array>;
 	readonly #topic: string;
 	readonly #payload: Payload;
+	#isStopped = false;
 	/** Records written so far, in all runs. */
 	records = 0;
 
@@ -99,7 +100,8 @@ export class Pump {
 		onBurst: (records: number) => void = () => undefined,
 	): Promise<void> {
 		const endMs = performance.now() + seconds * 1_000;
-		while (performance.now() < endMs && this.records < recordsMax) {
+		this.#isStopped = false;
+		while (performance.now() < endMs && this.records < recordsMax && !this.#isStopped) {
 			for (let left = BURST_RECORDS; left > 0; left -= 1) {
 				const value = this.#payload.value(this.records);
 				this.records += 1;
@@ -108,5 +110,10 @@ export class Pump {
 			onBurst(this.records);
 		}
 		await this.#producer.flush();
+	}
+
+	/** Has the run that is under way come to its end. */
+	stop(): void {
+		this.#isStopped = true;
 	}
 }

@@ -2,14 +2,13 @@
  * A load that the machine does easily, for long: whether latencies, memory or open files grow.
  * Retention deletes what is old all the time, and a consumer reads along.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, connect } from "millrace/client";
 
 import { LatencyRecorder, type Pace, sendPaced } from "../latency.ts";
-import { Payload, RecordHash } from "../payload.ts";
-import type { Soak, SoakWindow, Trend, Verified } from "../results.ts";
+import { Payload } from "../payload.ts";
+import type { Soak, SoakWindow, Trend } from "../results.ts";
+import { RETAINED, verifyLeft } from "../retained-log.ts";
 import {
-	checkHash,
 	latencyFigure,
 	NOTHING_ELSE,
 	type RoundResult,
@@ -34,15 +33,6 @@ const WINDOWS = 40;
 const SAMPLES = 10;
 const SAMPLE_MS_MIN = 10;
 
-/** Several times what the consumer may be behind: it always finds its records. */
-const CONFIGS = {
-	"retention.bytes": "1073741824",
-	"segment.bytes": "67108864",
-	"file.delete.delay.ms": "0",
-};
-const RETENTION_CHECK_MS = 1_000;
-const RETENTION = [`--log-retention-check-interval-ms=${RETENTION_CHECK_MS}`];
-
 /** Records that the consumer may be behind: at full speed, and before the paced load waits. */
 const BEHIND_RECORDS_MAX = { fast: 16_384, paced: 262_144 };
 const BURST_RECORDS = 256;
@@ -57,18 +47,14 @@ export const soakScenario: Scenario = {
 		"memory and open files over time (profile soak: 20 minutes)",
 	tier: "soak",
 	run: (context) =>
-		withTestBed(
-			context,
-			{ durability: "written", configs: CONFIGS, brokerOptions: RETENTION },
-			async (bed) => {
-				const subscriber = await connect(bed.broker.url);
-				try {
-					return await measure(bed, subscriber, context);
-				} finally {
-					await subscriber.close();
-				}
-			},
-		),
+		withTestBed(context, { durability: "written", ...RETAINED }, async (bed) => {
+			const subscriber = await connect(bed.broker.url);
+			try {
+				return await measure(bed, subscriber, context);
+			} finally {
+				await subscriber.close();
+			}
+		}),
 };
 
 async function measure(
@@ -96,27 +82,8 @@ async function measure(
 		figure: latencyFigure(latency, "p99"),
 		latency,
 		soak: windows.soak(fullSpeed),
-		verified: await verifyLeft(bed, load),
+		verified: await verifyLeft(bed, load.payload, load.sent),
 	};
-}
-
-/** Rejects unless what retention has left is the last that was sent. */
-async function verifyLeft({ client, topic }: TestBed, load: Load): Promise<Verified> {
-	// Nothing is to go while it is read, and a check that has begun comes to its end.
-	await client.topics.alter(topic, { "retention.bytes": "-1" });
-	await sleep(RETENTION_CHECK_MS);
-	const hash = new RecordHash();
-	let first = load.sent;
-	const options = { topics: topic, from: "earliest", until: "end", codec: "bytes" } as const;
-	const consumer = client.consumer<Uint8Array>(options);
-	for await (const batch of consumer.batches()) {
-		for (const { offset, value } of batch) {
-			first = Math.min(first, offset);
-			hash.add(offset, value ?? new Uint8Array());
-		}
-	}
-	await consumer.close();
-	return checkHash(hash, load.payload, load.sent - first, first);
 }
 
 /** One producer, and one consumer that holds every record against what was sent. */
