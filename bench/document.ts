@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { limitsOf, markdownTable, resultTables } from "./harness/report.ts";
+import { limitsOf, markdownTable, resultTables, timedParts } from "./harness/report.ts";
 import { type BenchResults, parseResults, RESULTS_SCHEMA } from "./harness/results.ts";
 import { SCENARIOS } from "./harness/scenarios/index.ts";
 import { GROWTH_MAX } from "./harness/trend.ts";
@@ -61,7 +61,9 @@ How it is measured:
 - A long run is cut into 40 windows. What it grew by is the median of all slopes between two
   of them, with an interval by Kendall's rank test; \`steady\` is what surely grew by no more than
   ${GROWTH_MAX * 100} % from the first to the last.
-- What is reported is the median of the rounds. The limits are measured anew in each of them.
+- What is reported is the median of the rounds: of each latency, of each part of a limit and of the
+  broker's CPU time by itself. The limits are measured anew in each of them.
+- A percentile is told where ten samples lie beyond it, and is \`-\` elsewhere.
 - The limits are measured in the same run by C++ code that shares nothing with the storage
   core. A rate is given as a part of its limit; for a latency, the limit is given as a
   part of it: 100 % is as good as the hardware.
@@ -102,7 +104,7 @@ function renderRun(results: BenchResults): string {
 		`\n## ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
 		`Millrace ${millrace} on ${machine.operating_system}, Node ${machine.node}; ` +
 			`load average ${machine.load_average} before the run.\n` +
-			`\`${command}\`: ${rounds} x ${seconds} s a scenario.`,
+			`\`${command}\`: ${rounds} rounds, ${timedParts(seconds)}.`,
 		...resultTables(results).map(markdownTable),
 		"Limits compared with:",
 		`${limitsOf(results)

@@ -1,6 +1,7 @@
 /** What Millrace is to reach, held against measured results: a part of docs/benchmarks.md. */
-import { bareLoopCost, type Table } from "./harness/report.ts";
+import { besideBareLoop, type Table } from "./harness/report.ts";
 import type { BenchResults, ScenarioResult } from "./harness/results.ts";
+import { median } from "./harness/roofline.ts";
 import { cpuOf, type PeerFigure, rateOf, ratioOf } from "./peers/report.ts";
 import type { ContenderName, PeerName, PeersResults } from "./peers/results.ts";
 import { REASONS, type Reason } from "./reasons.ts";
@@ -286,9 +287,8 @@ function bareLoop(scenario: string): Target {
 	const what = "broker CPU a GiB beside a bare loop in C++";
 	const of = { kind: "beside-bare-loop", scenario, what, target: `<= ${most}x` } as const;
 	return ofScenario(of, (result, { roofline }) => {
-		const bare = roofline && bareLoopCost(result, roofline);
-		if (bare === null || result.broker === null) return null;
-		return multiple(result.broker.cpu_seconds_per_gib / bare, (value) => value <= most);
+		const ratio = besideBareLoop(result, roofline);
+		return ratio === null ? null : multiple(ratio, (value) => value <= most);
 	});
 }
 
@@ -301,14 +301,31 @@ function besideEcho(scenario: string, percentile: "p50_us" | "p99_us", most: num
 	);
 }
 
-/** A percentile as a multiple of what it is measured beside; null where either does not tell. */
+/**
+ * A percentile as a multiple of what it is measured beside, the median of the rounds' multiples;
+ * null where a round does not tell. Files of before rounds told have only the medians of both.
+ */
 function besideOther(
-	{ latency, beside }: ScenarioResult,
+	{ latency, beside, rounds }: ScenarioResult,
 	percentile: "p50_us" | "p99_us",
 	most: number,
 ): Finding | null {
-	if (latency === null || beside === null) return null;
-	return multiple(latency[percentile] / beside.latency[percentile], (value) => value <= most);
+	const ofRounds = rounds.map((round) =>
+		ratioOrNull(round[percentile], round[`beside_${percentile}` as const]),
+	);
+	const known = ofRounds.filter((ratio) => ratio !== null);
+	const ratio =
+		known.length === rounds.length && known.length > 0
+			? median(known)
+			: ratioOrNull(latency?.[percentile], beside?.latency[percentile]);
+	return ratio === null ? null : multiple(ratio, (value) => value <= most);
+}
+
+function ratioOrNull(
+	one: number | null | undefined,
+	other: number | null | undefined,
+): number | null {
+	return typeof one === "number" && typeof other === "number" ? one / other : null;
 }
 
 function flushedAck(moreUs: number): Target {

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { endWithRun } from "./interruption.ts";
 import { type BenchResults, parseResults, type ScenarioResult } from "./results.ts";
 import { median, medianRoofline } from "./roofline.ts";
-import { summarize } from "./run.ts";
+import { summarize } from "./summary.ts";
 
 export interface AgainstOptions {
 	/** A checkout that was built: its `dist` is run. */

@@ -59,7 +59,7 @@ function compareScenario(
 	options: CompareOptions,
 ): Comparison[] {
 	const isMore = now.figure.better === "more";
-	const figures: Score = ({ value }) => (isMore ? value : 1 / value);
+	const figures: Score = ({ value }) => (isMore || value === null ? value : 1 / value);
 	const cost: Score = ({ cpu_us_per_record: us }) => (us === null || us === 0 ? null : 1 / us);
 	const compare = (compared: Comparison["compared"], score: Score): Comparison[] => {
 		const there = scores(before, score);

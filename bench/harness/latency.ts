@@ -9,6 +9,9 @@ const NANOSECONDS_PER_MILLISECOND = 1_000_000;
 /** An answer that takes longer counts as this: a minute. */
 const LATENCY_NS_MAX = 60_000 * NANOSECONDS_PER_MILLISECOND;
 
+/** With fewer samples beyond it a percentile is what a few of them happened to be. */
+const SAMPLES_BEYOND_MIN = 10;
+
 /** Points of a distribution for each factor of ten that is left beyond them. */
 const TAILS_PER_DECADE = 8;
 
@@ -30,25 +33,29 @@ export class LatencyRecorder {
 	}
 
 	summary(): Latency {
+		const { count } = this.#histogram;
 		const at = (percentile: number) =>
 			this.#histogram.percentile(percentile) / NANOSECONDS_PER_MICROSECOND;
+		/** `oneIn`: of so many samples one lies beyond it. */
+		const carried = (percentile: number, oneIn: number) =>
+			count >= SAMPLES_BEYOND_MIN * oneIn ? at(percentile) : null;
 		return {
-			p50_us: at(50),
-			p90_us: at(90),
-			p99_us: at(99),
-			p999_us: at(99.9),
-			p9999_us: at(99.99),
+			p50_us: carried(50, 2),
+			p90_us: carried(90, 10),
+			p99_us: carried(99, 100),
+			p999_us: carried(99.9, 1_000),
+			p9999_us: carried(99.99, 10_000),
 			max_us: this.#histogram.max / NANOSECONDS_PER_MICROSECOND,
-			distribution: tails(this.#histogram.count).map((percentile) => [percentile, at(percentile)]),
+			distribution: tails(count).map((percentile) => [percentile, at(percentile)]),
 		};
 	}
 }
 
-/** Percentiles at equal steps of a logarithmic axis, the last with one sample beyond it. */
+/** Percentiles at equal steps of a logarithmic axis, as far as the samples carry them. */
 function tails(count: number): number[] {
-	const last = Math.floor(Math.log10(Math.max(count, 1)) * TAILS_PER_DECADE);
+	const decades = Math.log10(Math.max(count / SAMPLES_BEYOND_MIN, 1));
 	return Array.from(
-		{ length: last },
+		{ length: Math.floor(decades * TAILS_PER_DECADE) },
 		(_, step) => 100 * (1 - 10 ** (-(step + 1) / TAILS_PER_DECADE)),
 	);
 }

@@ -1,7 +1,7 @@
 /** Results for people: absolute, and as a part of what the hardware can do. */
 
 import type { BenchResults, Figure, RooflineFigures, ScenarioResult, Trend } from "./results.ts";
-import { LIMIT } from "./roofline.ts";
+import { bareLoopCost, LIMIT, median } from "./roofline.ts";
 
 const KILO = 1e3;
 const MEGA = 1e6;
@@ -45,6 +45,7 @@ function throughputTable({ results, roofline }: BenchResults): Table {
 			"broker CPU s/GiB",
 			"x bare loop's",
 			"client CPU s/GiB",
+			"seconds",
 		],
 		rows: results
 			.filter(({ figure }) => figure.unit === "records/s")
@@ -54,54 +55,59 @@ function throughputTable({ results, roofline }: BenchResults): Table {
 
 function throughputRow(result: ScenarioResult, roofline: RooflineFigures | null): string[] {
 	const bytes = result.records * result.record_bytes;
-	const cost = result.broker?.cpu_seconds_per_gib;
-	const bare = roofline && bareLoopCost(result, roofline);
 	return [
 		result.scenario,
 		Math.round(result.records_per_second).toLocaleString("en"),
 		(result.bytes_per_second / MEGA).toFixed(1),
 		percent(result),
-		cost?.toFixed(2) ?? "-",
-		cost === undefined || bare === null ? "-" : (cost / bare).toFixed(1),
+		result.broker?.cpu_seconds_per_gib.toFixed(2) ?? "-",
+		besideBareLoop(result, roofline)?.toFixed(1) ?? "-",
 		((result.client_cpu_seconds / bytes) * GIBIBYTE).toFixed(2),
+		timedSeconds(result),
 	];
 }
 
-/** What the same bytes cost a loop that does nothing else; null where none does the same. */
-export function bareLoopCost(
-	{ roofline }: ScenarioResult,
-	figures: RooflineFigures,
+/** Of the timed part, which may end early, in the median round. */
+function timedSeconds({ rounds, seconds }: ScenarioResult): string {
+	const all = rounds.map((round) => round.seconds ?? seconds);
+	return (all.length === 0 ? seconds : median(all)).toFixed(1);
+}
+
+/**
+ * The broker's CPU time as a multiple of a bare loop's; null where none does the same. Files of
+ * before it was kept have only what both were over all rounds.
+ */
+export function besideBareLoop(
+	{ cpu_beside_bare_loop: kept, broker, roofline: share }: ScenarioResult,
+	figures: RooflineFigures | null,
 ): number | null {
-	switch (roofline?.limit) {
-		case LIMIT.receive:
-			return figures.loopback_receive_cpu_seconds_per_gib;
-		case LIMIT.send:
-			return figures.loopback_send_cpu_seconds_per_gib;
-		default:
-			return null;
-	}
+	if (kept !== undefined) return kept;
+	const bare = bareLoopCost(share, figures);
+	return broker === null || bare === null ? null : broker.cpu_seconds_per_gib / bare;
 }
 
 function latencyTable({ results }: BenchResults): Table {
-	const rows = results.flatMap(({ scenario, figure, latency, beside, ...result }) => {
+	const rows = results.flatMap((result) => {
+		const { scenario, figure, latency, beside, broker } = result;
 		if (latency === null) return [];
 		const cells = (of: typeof latency) =>
-			[of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.p9999_us, of.max_us].map((us) =>
-				us.toFixed(0),
+			[of.p50_us, of.p90_us, of.p99_us, of.p999_us, of.p9999_us, of.max_us].map(
+				(us) => us?.toFixed(0) ?? "-",
 			);
 		const own = [
 			scenario,
 			...cells(latency),
 			percent(result, ` of ${figure.name}`),
-			result.broker?.cpu_us_per_record.toFixed(1) ?? "-",
+			broker?.cpu_us_per_record.toFixed(1) ?? "-",
+			timedSeconds(result),
 		];
-		const beneath = beside && [`  ${beside.name}`, ...cells(beside.latency), "", ""];
+		const beneath = beside && [`  ${beside.name}`, ...cells(beside.latency), "", "", ""];
 		return beneath === null ? [own] : [own, beneath];
 	});
 	return {
 		heads: [
 			...["latency in us", "p50", "p90", "p99", "p99.9", "p99.99", "max", "% of limit"],
-			"broker CPU us/record",
+			...["broker CPU us/record", "seconds"],
 		],
 		rows,
 	};
@@ -133,7 +139,7 @@ function soakTable({ results }: BenchResults): Table {
 		rows: results.flatMap(({ scenario, soak }) =>
 			(soak?.trends ?? []).map(({ what, median, change, verdict }) => [
 				`${scenario}: ${what}`,
-				median === null ? "-" : quantity({ value: median, unit: UNITS[what] }),
+				quantity({ value: median, unit: UNITS[what] }),
 				...[change?.median, change?.low, change?.high].map((part) =>
 					Number.isFinite(part) ? `${((part as number) * 100).toFixed(1)} %` : "?",
 				),
@@ -160,7 +166,13 @@ export function resultTables(results: BenchResults): Table[] {
 	return tables.filter(({ rows }) => rows.length > 0);
 }
 
-function quantity({ value, unit }: { value: number; unit: Figure["unit"] | "files" }): string {
+interface Quantity {
+	readonly value: number | null;
+	readonly unit: Figure["unit"] | "files";
+}
+
+function quantity({ value, unit }: Quantity): string {
+	if (value === null) return "-";
 	if (unit === "bytes" && value >= MEGA) return `${(value / MEGA).toFixed(1)} MB`;
 	if (unit === "bytes" && value >= KILO) return `${(value / KILO).toFixed(1)} KB`;
 	return `${value.toFixed(value < 10 ? 1 : 0)} ${unit}`;
@@ -202,6 +214,11 @@ function limitRow(
 	return value === undefined ? [] : [[name, text(value)]];
 }
 
+/** How long scenarios are timed; the tables have what became of it. */
+export function timedParts(seconds: number): string {
+	return `${seconds} s a scenario, or until as much is stored as the profile allows`;
+}
+
 /** Which limit each scenario is compared with: what the columns of per cents mean. */
 export function limitsOf({ results }: BenchResults): string[] {
 	return results.flatMap(({ scenario, roofline }) =>
@@ -214,7 +231,7 @@ export function describeResults(results: BenchResults): string {
 	const { machine, millrace, profile, seconds, rounds } = results;
 	const limits = limitsOf(results).map((line) => `  ${line}`);
 	return [
-		`millrace ${millrace}, profile ${profile}: ${rounds} x ${seconds} s, ` +
+		`millrace ${millrace}, profile ${profile}: ${rounds} rounds, ${timedParts(seconds)}; ` +
 			`${machine.cpus} x ${machine.cpu}, node ${machine.node}, load ${machine.load_average}`,
 		...resultTables(results).map(formatTable),
 		["limits compared with:", ...limits].join("\n"),

@@ -2,10 +2,13 @@
  * What a run of the benchmarks found, as it is written to JSON. Readers check `schema`: a field is
  * added without changing it, and one that changes its meaning or goes changes the number.
  */
-export const RESULTS_SCHEMA = "millrace-bench/2";
+export const RESULTS_SCHEMA = "millrace-bench/3";
+
+/** What it was while every percentile was a number, and rounds told less: it can still be read. */
+const SCHEMA_BEFORE = "millrace-bench/2";
 
 export interface BenchResults {
-	readonly schema: typeof RESULTS_SCHEMA;
+	readonly schema: typeof RESULTS_SCHEMA | typeof SCHEMA_BEFORE;
 	readonly millrace: string;
 	/** ISO 8601, UTC. */
 	readonly started_at: string;
@@ -19,7 +22,10 @@ export interface BenchResults {
 	readonly page_cache_warmed_bytes: number;
 	/** The median of the rounds' limits; null where the roofline addon is not built. */
 	readonly roofline: RooflineFigures | null;
-	/** One a scenario: its median round. */
+	/**
+	 * One a scenario: its median round; but latencies, parts of a limit, and what the broker used are
+	 * each the median of all rounds.
+	 */
 	readonly results: readonly ScenarioResult[];
 }
 
@@ -69,6 +75,7 @@ export interface ScenarioResult {
 	readonly record_bytes: number;
 	/** Records of the timed part. */
 	readonly records: number;
+	/** How long it was: it ends early where so much was stored as the profile allows. */
 	readonly seconds: number;
 	readonly records_per_second: number;
 	/** Values only, without what the protocol adds. */
@@ -81,6 +88,11 @@ export interface ScenarioResult {
 	/** Null where no limit applies, or it was not measured. */
 	readonly roofline: RooflineShare | null;
 	readonly broker: ProcessCost | null;
+	/**
+	 * The broker's CPU time as a multiple of that of a bare loop that moves the same bytes; null
+	 * where none does the same, undefined in files of before it was kept.
+	 */
+	readonly cpu_beside_bare_loop?: number | null;
 	readonly client_cpu_seconds: number;
 	/** Its place among scenarios that differ only in how many things there are. */
 	readonly curve: CurvePoint | null;
@@ -97,29 +109,47 @@ export interface ScenarioResult {
 export interface Figure {
 	readonly name: "records/s" | "p50" | "p99" | "p99.9" | "time" | "memory" | "CPU";
 	readonly unit: "records/s" | "us" | "ms" | "bytes";
-	readonly value: number;
+	/** Null where it is a percentile that the samples do not carry. */
+	readonly value: number | null;
 	/** Which way is better. */
 	readonly better: "more" | "less";
 }
 
-/** What one round is compared by. */
+/**
+ * What one round found. What is optional is not in files of before it was kept; null is what was
+ * not measured, or what does not apply.
+ */
 export interface RoundFigure {
-	readonly value: number;
+	/** That of the scenario's figure. */
+	readonly value: number | null;
 	/** The part of its own round's limit that it is. */
 	readonly percent: number | null;
-	/** Of the broker; null where it was not measured, or the load is too light to tell. */
+	/** Of the broker; null also where the load is too light to tell. */
 	readonly cpu_us_per_record: number | null;
+	readonly cpu_seconds_per_gib?: number | null;
+	/** The same as a multiple of what the bare loop needed in this round. */
+	readonly cpu_beside_bare_loop?: number | null;
+	/** Length of the timed part. */
+	readonly seconds?: number;
+	readonly p50_us?: number | null;
+	readonly p99_us?: number | null;
+	/** Of what was measured beside. */
+	readonly beside_p50_us?: number | null;
+	readonly beside_p99_us?: number | null;
 }
 
-/** In microseconds, from when a message was due to when its answer was there. */
+/**
+ * In microseconds, from when a message was due to when its answer was there. Null: fewer than ten
+ * samples lie beyond the percentile.
+ */
 export interface Latency {
-	readonly p50_us: number;
-	readonly p90_us: number;
-	readonly p99_us: number;
-	readonly p999_us: number;
-	readonly p9999_us: number;
+	readonly p50_us: number | null;
+	readonly p90_us: number | null;
+	readonly p99_us: number | null;
+	readonly p999_us: number | null;
+	readonly p9999_us: number | null;
 	readonly max_us: number;
-	/** Percentiles, ever closer to 100, as far as there are samples beyond them. */
+	/** Percentiles, ever closer to 100, as far as ten samples lie beyond them; of one round. */
 	readonly distribution: readonly (readonly [percentile: number, us: number])[];
 }
 
@@ -150,7 +180,7 @@ export interface Soak {
 	readonly trends: readonly Trend[];
 }
 
-/** Null: no record was due in it, or the system does not tell. */
+/** Null: too few records were due in it, or the system does not tell. */
 export interface SoakWindow {
 	readonly ends_at_seconds: number;
 	readonly p50_us: number | null;
@@ -195,16 +225,16 @@ export interface Verified {
 	readonly sha256: string;
 }
 
-/** Parses a file of results. Throws Error for anything else, and for another schema's. */
+/** Parses a file of results. Throws Error for anything else, and for a schema not read here. */
 export function parseResults(text: string, name: string): BenchResults {
-	return parseOfSchema(text, name, RESULTS_SCHEMA);
+	return parseOfSchema(text, name, RESULTS_SCHEMA, SCHEMA_BEFORE);
 }
 
-/** Parses a file that says of which schema it is. Throws Error for any other. */
+/** Parses a file that says of which schema it is. Throws Error for any but those wanted. */
 export function parseOfSchema<Results extends { readonly schema: string }>(
 	text: string,
 	name: string,
-	wanted: Results["schema"],
+	...wanted: readonly Results["schema"][]
 ): Results {
 	let results: Partial<Results> | null;
 	try {
@@ -213,9 +243,9 @@ export function parseOfSchema<Results extends { readonly schema: string }>(
 		throw new Error(`${name} is not JSON`, { cause: error });
 	}
 	const schema: unknown = results?.schema;
-	if (schema !== wanted) {
+	if (!wanted.some((each) => each === schema)) {
 		const found = typeof schema === "string" ? `has schema ${schema}` : "has no schema";
-		throw new Error(`${name} ${found}, and only ${wanted} is read here: measure it anew`);
+		throw new Error(`${name} ${found}, and only ${wanted[0]} is read here: measure it anew`);
 	}
 	return results as Results;
 }

@@ -11,6 +11,7 @@ const MEBIBYTE = 1_048_576;
 export const LIMIT = {
 	mapped: "mapped store with CRC32C",
 	pwrite: "pwrite with CRC32C",
+	store: "mapped store or pwrite with CRC32C, the faster",
 	syncStream: "1 MiB writes with fdatasync",
 	receive: "loopback TCP to file",
 	send: "mapped file to loopback TCP",
@@ -57,34 +58,51 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 	};
 }
 
-/** `achieved` bytes per second as a part of the faster way to get checked bytes into a file. */
 /** Bytes a second of writes of one size; the slow ones count: who streams waits for them, too. */
 export function streamRate(bytes: number, us: ArrayLike<number>): number {
 	const total = Array.from(us).reduce((sum, one) => sum + one, 0);
 	return (bytes * us.length) / (total / 1e6);
 }
 
+/** `achieved` bytes per second as a part of the faster way to get checked bytes into a file. */
 export function shareOfStore(
 	figures: RooflineFigures | null,
 	achieved: number,
 ): RooflineShare | null {
 	if (figures === null) return null;
 	const { mapped_store: mapped, pwrite_store: pwrite } = figures;
-	const limit = mapped > pwrite ? LIMIT.mapped : LIMIT.pwrite;
-	return shareOfRate(limit, Math.max(mapped, pwrite), achieved);
+	// One name for both: which is faster may change from round to round.
+	return shareOfRate(LIMIT.store, Math.max(mapped, pwrite), achieved);
 }
 
 export function shareOfRate(limit: string, value: number, achieved: number): RooflineShare {
 	return { limit, value, unit: "bytes/s", percent: (achieved / value) * 100 };
 }
 
+/** Null where either is a percentile that its samples do not carry. */
 export function shareOfLatency(
 	limit: string,
-	value: number,
-	achieved: number,
+	value: number | null,
+	achieved: number | null,
 	unit: "us" | "ms" = "us",
-): RooflineShare {
+): RooflineShare | null {
+	if (value === null || achieved === null) return null;
 	return { limit, value, unit, percent: (value / achieved) * 100 };
+}
+
+/** What the same bytes cost a loop that does nothing else; null where none does the same. */
+export function bareLoopCost(
+	share: RooflineShare | null,
+	figures: RooflineFigures | null,
+): number | null {
+	switch (share?.limit) {
+		case LIMIT.receive:
+			return figures?.loopback_receive_cpu_seconds_per_gib ?? null;
+		case LIMIT.send:
+			return figures?.loopback_send_cpu_seconds_per_gib ?? null;
+		default:
+			return null;
+	}
 }
 
 /** Figure by figure; null without any. */

@@ -7,14 +7,10 @@ import { withTemporaryDirectory } from "./interruption.ts";
 import { describeMachine } from "./machine.ts";
 import { warmPageCache } from "./page-cache.ts";
 import type { Profile } from "./profiles.ts";
-import {
-	type BenchResults,
-	RESULTS_SCHEMA,
-	type RooflineFigures,
-	type ScenarioResult,
-} from "./results.ts";
-import { measureRoofline, medianRoofline } from "./roofline.ts";
+import { type BenchResults, RESULTS_SCHEMA, type RooflineFigures } from "./results.ts";
+import { bareLoopCost, measureRoofline, medianRoofline } from "./roofline.ts";
 import type { RoundResult, Scenario } from "./scenario.ts";
+import { summarize } from "./summary.ts";
 
 export interface RunOptions {
 	readonly profile: Profile;
@@ -78,7 +74,8 @@ async function runRounds(
 			await mkdir(own);
 			try {
 				const result = await run({ directory: own, profile, roofline });
-				results.set(name, [...(results.get(name) ?? []), result]);
+				const round = { ...result, cpu_beside_bare_loop: besideBareLoop(result, roofline) };
+				results.set(name, [...(results.get(name) ?? []), round]);
 			} finally {
 				await rm(own, { recursive: true });
 			}
@@ -87,21 +84,10 @@ async function runRounds(
 	return { rooflines, results };
 }
 
-/** The median round; of an even number, the worse one of the two in the middle. */
-export function summarize(scenario: string, rounds: readonly RoundResult[]): ScenarioResult {
-	const bestFirst = [...rounds].sort((a, b) =>
-		a.figure.better === "more" ? b.figure.value - a.figure.value : a.figure.value - b.figure.value,
-	);
-	const middle = bestFirst[bestFirst.length >> 1];
-	if (middle === undefined) throw new RangeError(`${scenario} has no rounds`);
-	return {
-		scenario,
-		...middle,
-		rounds: rounds.map(({ figure, roofline, broker }) => ({
-			value: figure.value,
-			percent: roofline?.percent ?? null,
-			// At a light load it is a few ticks of the system's clock.
-			cpu_us_per_record: figure.unit === "records/s" ? (broker?.cpu_us_per_record ?? null) : null,
-		})),
-	};
+function besideBareLoop(
+	{ broker, roofline: share }: RoundResult,
+	figures: RooflineFigures | null,
+): number | null {
+	const bare = bareLoopCost(share, figures);
+	return broker === null || bare === null ? null : broker.cpu_seconds_per_gib / bare;
 }

@@ -38,6 +38,7 @@ export interface ScenarioContext {
 	readonly roofline: RooflineFigures | null;
 }
 
+/** What it costs beside a bare loop is for whoever has the limits of the round. */
 export type RoundResult = Omit<ScenarioResult, "scenario" | "rounds">;
 
 /** One thing that is measured. Its name is part of the results' schema. */

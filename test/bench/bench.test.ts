@@ -59,7 +59,7 @@ describe("millrace bench --profile quick --json", () => {
 	test("runs every kind of scenario, and says nothing beside its JSON", () => {
 		expect(ended.stderr).toBe("");
 		expect(ended.status).toBe(0);
-		expect(results.schema).toBe("millrace-bench/2");
+		expect(results.schema).toBe("millrace-bench/3");
 		expect(results.results.map(({ scenario }) => scenario)).toEqual(DISTINCT);
 	});
 
@@ -70,7 +70,10 @@ describe("millrace bench --profile quick --json", () => {
 			expect(result.verified.records, result.scenario).toBeGreaterThan(0);
 			expect(result.record_bytes, result.scenario).toBeGreaterThan(0);
 			expect(["written", "flushed"]).toContain(result.durability);
-			expect(result.figure.value, result.scenario).toBeGreaterThan(0);
+			// Of some latencies there are too few here to tell more than a median.
+			const { name, value } = result.figure;
+			if (/^p9/.test(name)) expect(value === null || value > 0, result.scenario).toBe(true);
+			else expect(value, result.scenario).toBeGreaterThan(0);
 			expect(result.verified.sha256).toMatch(/^[0-9a-f]{64}$/);
 			expect(result.rounds).toHaveLength(1);
 		}
@@ -93,9 +96,12 @@ describe("millrace bench --profile quick --json", () => {
 		const measured = latencies.filter((latency) => latency !== null);
 		expect(measured.length).toBeGreaterThanOrEqual(4);
 		for (const { p50_us, p90_us, p99_us, p999_us, p9999_us, max_us } of measured) {
-			const inOrder = [p50_us, p90_us, p99_us, p999_us, p9999_us, max_us];
-			expect([...inOrder].sort((a, b) => a - b)).toEqual(inOrder);
-			expect(p50_us).toBeGreaterThan(1);
+			const all = [p50_us, p90_us, p99_us, p999_us, p9999_us];
+			const known = [...all.filter((us) => us !== null), max_us];
+			expect([...known].sort((a, b) => a - b)).toEqual(known);
+			// What is not carried lies behind what is.
+			expect(all.slice(known.length - 1).every((us) => us === null)).toBe(true);
+			expect(max_us).toBeGreaterThan(1);
 		}
 	});
 
@@ -105,8 +111,8 @@ describe("millrace bench --profile quick --json", () => {
 		expect(soak?.windows).toHaveLength(40);
 		expect(soak?.windows.at(-1)?.ends_at_seconds).toBeCloseTo(results.seconds);
 		// Where the machine stalled while its full speed was measured, a tenth of a second has few.
-		const filled = soak?.windows.filter(({ p99_us }) => p99_us !== null);
-		expect(filled?.length).toBeGreaterThanOrEqual(Math.min(21, records as number));
+		const filled = soak?.windows.filter(({ p50_us }) => p50_us !== null);
+		expect(filled?.length).toBeGreaterThanOrEqual(Math.min(21, (records as number) >> 10));
 		const named = soak?.trends.map(({ what }) => what);
 		expect(named).toEqual(["p50", "p99", "p99.9", "memory", "open files"]);
 		const files = soak?.trends.at(-1);
@@ -163,7 +169,7 @@ describe("against a baseline", { timeout: HANGS_MS }, () => {
 		const results = baseline.results.map((result) => ({
 			...result,
 			rounds: result.rounds.map(({ value, percent }) => ({
-				value: value * times,
+				value: (value as number) * times,
 				percent: (percent ?? Number.NaN) * times,
 			})),
 		}));

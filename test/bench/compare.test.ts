@@ -138,7 +138,8 @@ test("runs of one round each become one run of many", () => {
 		const results = resultsOf({ one: value });
 		const [only] = results.results as [ScenarioResult];
 		const roofline = { limit: "any", value: 1, unit: "us", percent: value } as const;
-		return { ...results, roofline: null, results: [{ ...only, roofline }] };
+		const nothing = { latency: null, beside: null, broker: null };
+		return { ...results, roofline: null, results: [{ ...only, ...nothing, roofline }] };
 	};
 	const merged = mergeRuns([run(5), run(1), run(3)], "a command");
 	expect(merged.rounds).toBe(3);
@@ -151,6 +152,7 @@ test("runs of one round each become one run of many", () => {
 test("results of another schema, and what are no results, are refused by name", () => {
 	expect(() => parseResults("{", "a.json")).toThrow("a.json is not JSON");
 	expect(() => parseResults("null", "a.json")).toThrow("a.json has no schema");
+	expect(parseResults('{"schema":"millrace-bench/2"}', "a.json").schema).toBe("millrace-bench/2");
 	expect(() => parseResults('{"schema":"millrace-bench/1"}', "a.json")).toThrow(
 		`a.json has schema millrace-bench/1, and only ${RESULTS_SCHEMA} is read here`,
 	);

@@ -7,9 +7,10 @@ import { LatencyRecorder, sendPaced } from "../../bench/harness/latency.ts";
 import { warmPageCache } from "../../bench/harness/page-cache.ts";
 import { Payload, RecordHash } from "../../bench/harness/payload.ts";
 import { processUsage } from "../../bench/harness/process-usage.ts";
+import type { Latency } from "../../bench/harness/results.ts";
 import { streamRate } from "../../bench/harness/roofline.ts";
-import { summarize } from "../../bench/harness/run.ts";
 import { checkHash, type RoundResult } from "../../bench/harness/scenario.ts";
+import { summarize } from "../../bench/harness/summary.ts";
 import { Timeline } from "../../bench/harness/timeline.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "millrace-harness-test-"));
@@ -21,7 +22,7 @@ describe("latencies", () => {
 		for (let microseconds = 1; microseconds <= 10_000; microseconds++) {
 			recorder.record(microseconds / 1_000);
 		}
-		const { p50_us, p99_us, p999_us, max_us, distribution } = recorder.summary();
+		const { p50_us, p99_us, p999_us, p9999_us, max_us, distribution } = recorder.summary();
 		expect(recorder.count).toBe(10_000);
 		for (const [found, expected] of [
 			[p50_us, 5_000],
@@ -29,12 +30,30 @@ describe("latencies", () => {
 			[p999_us, 9_990],
 			[max_us, 10_000],
 		] as const) {
-			expect(Math.abs(found / expected - 1)).toBeLessThan(0.002);
+			expect(Math.abs((found as number) / expected - 1)).toBeLessThan(0.002);
 		}
+		expect(p9999_us).toBeNull();
 		for (const [percentile, us] of distribution) {
 			expect(Math.abs(us / (percentile * 100) - 1)).toBeLessThan(0.002);
 		}
-		expect(distribution.at(-1)?.[0]).toBeCloseTo(99.99);
+		expect(distribution.at(-1)?.[0]).toBeCloseTo(99.9);
+	});
+
+	test.for([
+		[0, [false, false, false]],
+		[19, [false, false, false]],
+		[20, [true, false, false]],
+		[999, [true, true, false]],
+		[1_000, [true, true, true]],
+	] as const)("of %d samples have the percentiles that ten lie beyond", ([count, carried]) => {
+		const recorder = new LatencyRecorder();
+		for (let sample = 0; sample < count; sample++) recorder.record(1);
+		const { p50_us, p90_us, p99_us, p999_us, distribution } = recorder.summary();
+		expect([p50_us, p90_us, p99_us].map((us) => us !== null)).toEqual(carried);
+		expect(p999_us).toBeNull();
+		for (const [percentile] of distribution) {
+			expect(count * (1 - percentile / 100)).toBeGreaterThan(9.999);
+		}
 	});
 
 	test("of messages that a stall held up count from when they were due", async () => {
@@ -101,8 +120,13 @@ describe("the proof of what came back", () => {
 });
 
 describe("the median of the rounds is reported, and the figures of all", () => {
-	const round = (value: number, better: "more" | "less") =>
-		({ figure: { value, better }, roofline: { percent: value * 2 } }) as RoundResult;
+	const round = (value: number, better: "more" | "less", changes: Partial<RoundResult> = {}) =>
+		({
+			figure: { value, better, unit: "records/s" },
+			...{ latency: null, beside: null, broker: null, seconds: value },
+			roofline: { percent: value * 2, value: 1 },
+			...changes,
+		}) as RoundResult;
 
 	test.for(["more", "less"] as const)("where %s is better", (better) => {
 		const summary = summarize(
@@ -110,16 +134,48 @@ describe("the median of the rounds is reported, and the figures of all", () => {
 			[5, 1, 3].map((value) => round(value, better)),
 		);
 		expect(summary.figure.value).toBe(3);
-		expect(summary.rounds.map(({ value, percent }) => [value, percent])).toEqual([
-			[5, 10],
-			[1, 2],
-			[3, 6],
+		expect(summary.rounds.map(({ value, percent, seconds }) => [value, percent, seconds])).toEqual([
+			[5, 10, 5],
+			[1, 2, 1],
+			[3, 6, 3],
 		]);
 	});
 
 	test("of an even number the worse one in the middle", () => {
-		expect(summarize("name", [round(2, "more"), round(1, "more")]).figure.value).toBe(1);
+		const more = summarize("name", [round(2, "more"), round(1, "more")]);
+		expect(more.figure.value).toBe(1);
+		expect(more.roofline?.percent).toBe(2);
 		expect(summarize("name", [round(2, "less"), round(1, "less")]).figure.value).toBe(2);
+	});
+
+	test("of each latency, each part and the broker's CPU by itself", () => {
+		const latencyOf = (p50_us: number | null, p99_us: number | null) =>
+			({ p50_us, p99_us, max_us: 99 }) as Latency;
+		const of = (p50: number, p99: number | null, cpu: number) =>
+			round(p50, "less", {
+				latency: latencyOf(p50, p99),
+				beside: { name: "echo", latency: latencyOf(10 * p50, 10) },
+				broker: { cpu_seconds: 1, cpu_seconds_per_gib: cpu } as RoundResult["broker"],
+				cpu_beside_bare_loop: cpu / 2,
+			});
+		const summary = summarize("name", [of(1, 300, 7), of(2, 900, 8), of(3, 200, 1)]);
+		expect(summary.latency).toMatchObject({ p50_us: 2, p99_us: 300 });
+		expect(summary.beside?.latency).toMatchObject({ p50_us: 20, p99_us: 10 });
+		expect(summary.broker?.cpu_seconds_per_gib).toBe(7);
+		expect(summary.cpu_beside_bare_loop).toBe(3.5);
+		expect(summary.rounds[1]).toMatchObject({
+			...{ p50_us: 2, p99_us: 900, beside_p50_us: 20, beside_p99_us: 10 },
+			...{ cpu_seconds_per_gib: 8, cpu_beside_bare_loop: 4 },
+		});
+		const unknown = summarize("name", [of(1, 300, 7), of(2, null, 8), of(3, 200, 1)]);
+		expect(unknown.latency?.p99_us).toBeNull();
+	});
+
+	test("and one that is not known is the worst", () => {
+		const unknown = { ...round(0, "less"), figure: { value: null, better: "less" } } as RoundResult;
+		const rounds = [unknown, round(1, "less"), round(2, "less")];
+		expect(summarize("name", rounds).figure.value).toBe(2);
+		expect(summarize("name", [unknown]).figure.value).toBeNull();
 	});
 });
 

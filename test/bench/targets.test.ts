@@ -159,6 +159,26 @@ describe("a target is held against a result that is what it asks for", () => {
 		const row = rowOf({ bench: [bench, newer] }, /bare loop.*kafka-produce.*1kib/);
 		expect(row?.slice(1)).toEqual(["1.50x", "yes"]);
 	});
+
+	test("and a percentile that the samples do not carry measures nothing", () => {
+		const ping = (value: number | null) =>
+			runOf({ scenario: "websocket-ping-under-produce", figure: { unit: "us", value } });
+		expect(rowOf({ bench: [ping(null)] }, /ping/)?.slice(1)).toEqual(NOT_MEASURED);
+		expect(rowOf({ bench: [ping(1_999)] }, /ping/)?.slice(1)).toEqual(["1,999 us", "yes"]);
+	});
+});
+
+test("a ratio is the median of the rounds' ratios", () => {
+	const latency = { p50_us: 100, p99_us: 100 };
+	const round = (p99_us: number, beside_p99_us: number) => ({ p99_us, beside_p99_us });
+	const result = {
+		scenario: "websocket-ack-latency-written",
+		...{ latency, beside: { latency } },
+		rounds: [round(100, 10), round(40, 20), round(30, 30)],
+	};
+	const p99 = /^p99 beside.*ack/;
+	expect(rowOf({ bench: [runOf(result)] }, p99)?.[1]).toBe("2.00x");
+	expect(rowOf({ bench: [runOf({ ...result, rounds: [] })] }, p99)?.[1]).toBe("1.00x");
 });
 
 test("every target that the committed results miss has a reason", () => {

@@ -1,7 +1,8 @@
 /** Results as one HTML page that needs nothing else: what `millrace bench --html` writes. */
 import type { Comparison } from "../compare.ts";
-import { bareLoopCost, resultTables, type Table } from "../report.ts";
+import { besideBareLoop, resultTables, type Table, timedParts } from "../report.ts";
 import type { BenchResults, ScenarioResult, SoakWindow } from "../results.ts";
+import { bareLoopCost } from "../roofline.ts";
 import { type Axis, linearAxis, logarithmicAxis, percentileAxis } from "./axis.ts";
 import { type Bar, barChart, intervalChart, lineChart, type Series } from "./charts.ts";
 import { element, escapeText } from "./markup.ts";
@@ -47,7 +48,7 @@ function head({ machine, profile, seconds, rounds, command }: BenchResults): str
 	const where =
 		`${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${machine.operating_system}, ` +
 		`Node ${machine.node}; load average ${machine.load_average} before the run. ` +
-		`Profile ${profile}: ${rounds} x ${seconds} s a scenario; shown is the median round.`;
+		`Profile ${profile}: ${rounds} rounds, ${timedParts(seconds)}; shown are their medians.`;
 	return element("p", {}, `${escapeText(where)}<br>${element("code", {}, escapeText(command))}`);
 }
 
@@ -119,7 +120,9 @@ function latencySection({ results }: BenchResults): string {
 	);
 }
 
-function latencyChart(title: string, series: readonly Series[]): string {
+function latencyChart(title: string, all: readonly Series[]): string {
+	// Of so few samples no percentile tells anything.
+	const series = all.filter((one) => one.points.length > 0);
 	const points = series.flatMap((one) => one.points);
 	if (points.length === 0) return "";
 	const times = points.map(([, us]) => us);
@@ -228,10 +231,11 @@ function costSection({ results, roofline }: BenchResults): string {
 	const bars = results.flatMap((result): Bar[] => {
 		const cost = result.broker?.cpu_seconds_per_gib;
 		if (cost === undefined || result.figure.unit !== "records/s") return [];
-		const bare = roofline && bareLoopCost(result, roofline);
+		const bare = bareLoopCost(result.roofline, roofline);
+		const ratio = besideBareLoop(result, roofline);
 		const name = result.scenario;
-		if (bare === null) return [{ name, value: cost, text: cost.toFixed(2) }];
-		const text = `${cost.toFixed(2)}, ${(cost / bare).toFixed(1)} x the bare loop's`;
+		if (bare === null || ratio === null) return [{ name, value: cost, text: cost.toFixed(2) }];
+		const text = `${cost.toFixed(2)}, ${ratio.toFixed(1)} x the bare loop's`;
 		return [{ name, value: cost, text, limit: { name: "bare loop", value: bare } }];
 	});
 	if (bars.length === 0) return "";

@@ -251,7 +251,7 @@ class Windows {
 			const { p50_us, p99_us, p999_us } = recorder.summary();
 			return {
 				ends_at_seconds: ((index + 1) * this.#windowMs) / 1_000,
-				...(recorder.count === 0 ? NO_LATENCY : { p50_us, p99_us, p999_us }),
+				...{ p50_us, p99_us, p999_us },
 				...(this.#samples[index] as Samples).means(),
 			};
 		});
@@ -275,8 +275,6 @@ class Windows {
 		return Math.min(WINDOWS - 1, Math.floor(ms / this.#windowMs));
 	}
 }
-
-const NO_LATENCY = { p50_us: null, p99_us: null, p999_us: null };
 
 /** What a broker had at some moments; where the system does not tell, there are none. */
 class Samples {
