@@ -7,9 +7,12 @@ export type Verdict = "ok" | "regression" | "inconclusive";
 
 export interface Comparison extends Interval {
 	readonly scenario: string;
-	/** Parts of a limit; figures where none applies; the broker's CPU time a record. */
-	readonly compared: "% of limit" | "figures" | "broker CPU";
-	readonly verdict: Verdict;
+	/**
+	 * Parts of a limit; figures where none applies, or not the same one; the 99th percentile of
+	 * latencies; the broker's CPU time a record; or why nothing was compared.
+	 */
+	readonly compared: "% of limit" | "figures" | "p99" | "broker CPU" | `transport ${string}`;
+	readonly verdict: Verdict | "not compared";
 }
 
 /** A baseline that says nothing about this run. */
@@ -27,6 +30,25 @@ export interface CompareOptions {
 	readonly isPaired: boolean;
 }
 
+/** What a run measures, or is to measure. */
+export interface MeasuredAs {
+	readonly profile: string;
+	readonly seconds: number;
+	readonly scenarios: readonly string[];
+}
+
+/** Throws BaselineError for a baseline that has none of the scenarios, or measured differently. */
+export function checkBaseline(baseline: BenchResults, run: MeasuredAs): void {
+	for (const what of ["profile", "seconds"] as const) {
+		if (baseline[what] === run[what]) continue;
+		throw new BaselineError(
+			`the baseline was measured with ${what} ${baseline[what]}, this run with ${run[what]}`,
+		);
+	}
+	if (baseline.results.some(({ scenario }) => run.scenarios.includes(scenario))) return;
+	throw new BaselineError("the baseline has none of these scenarios");
+}
+
 /**
  * Scenarios that both have. A ratio above 1 is better than the baseline, whatever is measured.
  * Throws BaselineError where they have none in common, or were measured differently.
@@ -36,18 +58,13 @@ export function compareResults(
 	current: BenchResults,
 	options: CompareOptions,
 ): Comparison[] {
-	for (const what of ["profile", "seconds"] as const) {
-		if (baseline[what] === current[what]) continue;
-		throw new BaselineError(
-			`the baseline was measured with ${what} ${baseline[what]}, this run with ${current[what]}`,
-		);
-	}
-	const comparisons = current.results.flatMap((result) => {
+	const { profile, seconds, results } = current;
+	const scenarios = results.map(({ scenario }) => scenario);
+	checkBaseline(baseline, { profile, seconds, scenarios });
+	return results.flatMap((result) => {
 		const before = baseline.results.find(({ scenario }) => scenario === result.scenario);
 		return before === undefined ? [] : compareScenario(before, result, options);
 	});
-	if (comparisons.length === 0) throw new BaselineError("the baseline has none of these scenarios");
-	return comparisons;
 }
 
 /** What rounds are worth, more being better; null where one of them does not say. */
@@ -58,18 +75,34 @@ function compareScenario(
 	now: ScenarioResult,
 	options: CompareOptions,
 ): Comparison[] {
-	const isMore = now.figure.better === "more";
-	const figures: Score = ({ value }) => (isMore || value === null ? value : 1 / value);
-	const cost: Score = ({ cpu_us_per_record: us }) => (us === null || us === 0 ? null : 1 / us);
+	const { scenario } = now;
+	if (before.transport !== now.transport) {
+		const compared = `transport ${before.transport} against ${now.transport}` as const;
+		return [{ scenario, compared, ...NO_INTERVAL, verdict: "not compared" }];
+	}
 	const compare = (compared: Comparison["compared"], score: Score): Comparison[] => {
 		const there = scores(before, score);
 		const here = scores(now, score);
 		if (there === null || here === null) return [];
-		return [{ scenario: now.scenario, compared, ...compareRounds(here, there, options) }];
+		return [{ scenario, compared, ...compareRounds(here, there, options) }];
 	};
-	const normalized = compare("% of limit", ({ percent }) => percent);
+	const isMore = now.figure.better === "more";
+	const figures: Score = ({ value }) => (isMore ? value : inverse(value));
+	// A part of something else says nothing of this part.
+	const hasSameLimit = before.roofline?.limit === now.roofline?.limit;
+	const normalized = hasSameLimit ? compare("% of limit", ({ percent }) => percent) : [];
 	const speed = normalized.length > 0 ? normalized : compare("figures", figures);
-	return [...speed, ...compare("broker CPU", cost)];
+	const tail =
+		now.figure.name === "p99" ? [] : compare("p99", ({ p99_us: us }) => inverse(us ?? null));
+	const cost = compare("broker CPU", ({ cpu_us_per_record: us }) => inverse(us));
+	return [...speed, ...tail, ...cost];
+}
+
+const NO_INTERVAL: Interval = { ratio: Number.NaN, low: 0, high: Number.POSITIVE_INFINITY };
+
+/** Of what is better the less there is; null where it is not known, or nothing. */
+function inverse(value: number | null): number | null {
+	return value === null || value === 0 ? null : 1 / value;
 }
 
 function scores({ rounds }: ScenarioResult, score: Score): number[] | null {
@@ -94,16 +127,19 @@ function judge({ low, high }: Interval, ratioMin: number): Verdict {
 	return low >= ratioMin ? "ok" : "inconclusive";
 }
 
-/** A regression anywhere is one; without any, what is not sure makes the whole not sure. */
+/**
+ * A regression anywhere is one; without any, what is not sure makes the whole not sure, and so does
+ * it where nothing was compared.
+ */
 export function overallVerdict(comparisons: readonly Comparison[]): Verdict {
 	const verdicts = comparisons.map(({ verdict }) => verdict);
 	if (verdicts.includes("regression")) return "regression";
-	return verdicts.includes("inconclusive") ? "inconclusive" : "ok";
+	return verdicts.includes("inconclusive") || !verdicts.includes("ok") ? "inconclusive" : "ok";
 }
 
-/** In what two machines differ so that their figures cannot be compared; null: in nothing. */
+/** In what two machines or their Node differ so that figures cannot be compared; null: nothing. */
 export function machineDifference(one: Machine, other: Machine): string | null {
-	for (const what of ["cpu", "cpus", "file_system"] as const) {
+	for (const what of ["cpu", "cpus", "file_system", "node"] as const) {
 		if (one[what] !== other[what]) return `${what} ${one[what]} against ${other[what]}`;
 	}
 	// A kernel update takes a little more or less of the same memory for itself.

@@ -5,6 +5,7 @@ import { runAgainst } from "#dist/bench/harness/against.js";
 import {
 	BaselineError,
 	type Comparison,
+	checkBaseline,
 	compareResults,
 	comparisonTable,
 	machineDifference,
@@ -97,7 +98,7 @@ export function benchCommand(): Command {
 				.argParser(parsePercent)
 				.default(0.1, "10%"),
 		)
-		.option("--other-machine", "compare, although the baseline is of another machine")
+		.option("--other-machine", "compare, although the baseline is of another machine or Node")
 		.addOption(jsonOption())
 		.action((options: BenchOptions) => endingOnSignals(() => bench(options)));
 }
@@ -133,7 +134,8 @@ async function bench(options: BenchOptions): Promise<void> {
 		report(current, compare(baseline, current, options), options);
 		return;
 	}
-	const baseline = options.compare === undefined ? null : await readBaseline(options);
+	const baseline =
+		options.compare === undefined ? null : await readBaseline(options, profile, names);
 	const { directory } = options;
 	const results = await runBench({ profile, scenarios, directory, command, onProgress: showStep });
 	report(results, baseline && compare(baseline, results, options), options);
@@ -154,18 +156,23 @@ function profileOf({ profile: name, seconds, rounds, compare, against }: BenchOp
 }
 
 /** Before anything is measured: a minute's work is not thrown away for a wrong file. */
-async function readBaseline(options: BenchOptions): Promise<BenchResults> {
+async function readBaseline(
+	options: BenchOptions,
+	profile: Profile,
+	scenarios: readonly string[],
+): Promise<BenchResults> {
 	const name = options.compare as string;
 	let baseline: BenchResults;
 	try {
 		baseline = parseResults(readFileSync(name, "utf8"), name);
+		checkBaseline(baseline, { profile: profile.name, seconds: profile.seconds, scenarios });
 	} catch (error) {
 		throw new UsageError((error as Error).message, { cause: error });
 	}
 	const difference = machineDifference(baseline.machine, await describeMachine(options.directory));
 	if (difference !== null && options.otherMachine !== true) {
 		throw new UsageError(
-			`${name} is of another machine (${difference}): its figures say little about this one; ` +
+			`${name} is of another machine or Node (${difference}): it says little about this one; ` +
 				"--other-machine compares all the same",
 		);
 	}
@@ -193,7 +200,6 @@ function report(
 	{ json, html, maxRegression: regressionMax }: BenchOptions,
 ): void {
 	showStep("");
-	if (html !== undefined) writeFileSync(html, renderPage({ results, comparison, regressionMax }));
 	if (json === true) {
 		process.stdout.write(`${JSON.stringify({ ...results, comparison })}\n`);
 	} else {
@@ -202,9 +208,13 @@ function report(
 			process.stdout.write(`${formatTable(comparisonTable(comparison))}\n`);
 		}
 	}
+	// Behind the figures: a page that cannot be written is not to lose them.
+	if (html !== undefined) writeFileSync(html, renderPage({ results, comparison, regressionMax }));
 	const verdict = comparison === null ? "ok" : overallVerdict(comparison);
 	if (verdict === "ok") return;
-	const concerned = (comparison ?? []).filter((each) => each.verdict === verdict);
+	const concerned = (comparison ?? []).filter((each) =>
+		verdict === "regression" ? each.verdict === verdict : each.verdict !== "ok",
+	);
 	const names = concerned.map(({ scenario, compared }) => `${scenario} (${compared})`).join(", ");
 	const percent = `${Number((regressionMax * 100).toFixed(2))} %`;
 	throw new BenchVerdictError(

@@ -153,6 +153,16 @@ test("runs only the scenarios that are asked for, as a table and as a page", asy
 	expect(stdout).not.toContain("websocket-produce");
 });
 
+test("a page that cannot be written does not lose the figures", async () => {
+	const html = join(directory, "nowhere", "page.html");
+	const { status, stdout, stderr } = await bench(
+		...["--profile=quick", "--scenario=core-append-1mib", "--json", `--html=${html}`],
+	);
+	expect(status).toBe(1);
+	expect(stderr).toContain("ENOENT");
+	expect((JSON.parse(stdout) as BenchResults).results).toHaveLength(1);
+});
+
 describe("against a baseline", { timeout: HANGS_MS }, () => {
 	const core = ["--profile=quick", "--scenario=core-append-1mib", "--seconds=0.02"];
 	const file = join(directory, "..", `${basename(directory)}.json`);
@@ -211,10 +221,25 @@ describe("against a baseline", { timeout: HANGS_MS }, () => {
 		write(0.0001, { machine: { ...baseline.machine, cpus: 1_000 } });
 		const refused = await bench(...core, `--compare=${file}`);
 		expect(refused.status).toBe(2);
-		expect(refused.stderr).toContain("is of another machine (cpus 1000 against");
+		expect(refused.stderr).toContain("is of another machine or Node (cpus 1000 against");
 		const told = await bench(...core, `--compare=${file}`, "--other-machine");
 		expect(told.status).toBe(0);
 	});
+
+	test.for([
+		[{ profile: "gate" }, "the baseline was measured with profile gate, this run with quick"],
+		[{ seconds: 3 }, "the baseline was measured with seconds 3, this run with 0.02"],
+		[{ results: [] }, "the baseline has none of these scenarios"],
+	] as const)(
+		"that does not fit is refused before anything is measured",
+		async ([changes, why]) => {
+			writeFileSync(file, JSON.stringify({ ...baseline, ...changes }));
+			// Whoever measured before would not come back for an hour.
+			const ended = await bench(...core, "--rounds=1000", `--compare=${file}`);
+			expect(ended.status).toBe(2);
+			expect(ended.stderr).toContain(why);
+		},
+	);
 
 	test("that is another build takes turns with this one", async () => {
 		const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { mergeRuns } from "../../bench/harness/against.ts";
 import {
 	BaselineError,
+	type Comparison,
 	compareResults,
 	comparisonTable,
 	machineDifference,
@@ -101,12 +102,61 @@ test("a broker that takes more CPU time for a record is worse, however fast it i
 	expect(compared(0, 2)).toEqual([["% of limit", "ok"]]);
 });
 
+/** One scenario with six rounds of the same. */
+function scenarioOf(round: object, changes: object = {}): BenchResults {
+	const figure = { name: "p50", unit: "us", value: 50, better: "less" };
+	const rounds = NOISE.map((noise) => ({
+		...{ value: 50 * noise, percent: 50 * noise, cpu_us_per_record: null },
+		...round,
+	}));
+	const result = { scenario: "one", transport: "uws", figure, rounds, ...changes };
+	return { ...resultsOf({}), results: [result] } as unknown as BenchResults;
+}
+
+test("latencies are compared by their p99, too", () => {
+	const compared = (before: number | null, now: number | null) =>
+		compareResults(scenarioOf({ p99_us: before }), scenarioOf({ p99_us: now }), options).map(
+			(each) => [each.compared, each.verdict],
+		);
+	expect(compared(100, 200)).toEqual([
+		["% of limit", "ok"],
+		["p99", "regression"],
+	]);
+	expect(compared(100, 100)[1]).toEqual(["p99", "ok"]);
+	expect(compared(null, 100)).toEqual([["% of limit", "ok"]]);
+});
+
+test("parts of different limits are not compared, but the figures", () => {
+	const of = (limit: string) => scenarioOf({}, { roofline: { limit } });
+	const compared = (one: string, other: string) =>
+		compareResults(of(one), of(other), options).map((each) => each.compared);
+	expect(compared("a", "a")).toEqual(["% of limit"]);
+	expect(compared("a", "b")).toEqual(["figures"]);
+});
+
+test("what another transport served is not compared, and alone proves nothing", () => {
+	const other = compareResults(scenarioOf({}, { transport: "ws" }), scenarioOf({}), options);
+	expect(other).toMatchObject([
+		{ scenario: "one", compared: "transport ws against uws", verdict: "not compared" },
+	]);
+	expect(overallVerdict(other)).toBe("inconclusive");
+	expect(comparisonTable(other).rows[0]).toEqual([
+		"one",
+		"?",
+		"0.000",
+		"?",
+		"transport ws against uws",
+		"not compared",
+	]);
+});
+
 test("one regression makes the whole one, and doubt does where there is none", () => {
-	const of = (...all: ("ok" | "regression" | "inconclusive")[]) =>
+	const of = (...all: Comparison["verdict"][]) =>
 		overallVerdict(all.map((verdict) => ({ verdict }) as never));
 	expect(of("ok", "inconclusive", "regression")).toBe("regression");
 	expect(of("ok", "inconclusive")).toBe("inconclusive");
 	expect(of("ok", "ok")).toBe("ok");
+	expect(of("ok", "not compared")).toBe("ok");
 });
 
 test("a table shows the interval of each", () => {
@@ -127,7 +177,8 @@ test("what was measured differently, or not at all, is not compared", () => {
 });
 
 test("machines differ by what they are, not by what they do", () => {
-	expect(machineDifference(MACHINE, { ...MACHINE, load_average: 3, node: "v22" })).toBeNull();
+	expect(machineDifference(MACHINE, { ...MACHINE, load_average: 3 })).toBeNull();
+	expect(machineDifference(MACHINE, { ...MACHINE, node: "v22" })).toBe("node v20 against v22");
 	expect(machineDifference(MACHINE, { ...MACHINE, memory_bytes: 1_010_000_000 })).toBeNull();
 	expect(machineDifference(MACHINE, { ...MACHINE, cpus: 4 })).toBe("cpus 2 against 4");
 	expect(machineDifference(MACHINE, { ...MACHINE, memory_bytes: 2e9 })).toContain("memory_bytes");

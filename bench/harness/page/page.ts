@@ -64,16 +64,21 @@ function charts(drawings: readonly string[]): string {
 }
 
 function comparisonSection(comparison: readonly Comparison[], regressionMax: number): string {
-	const rows = comparison.map(({ scenario, compared, ...rest }) => ({
-		name: compared === "broker CPU" ? `${scenario}, CPU` : scenario,
-		...rest,
-	}));
+	const rows = comparison
+		.filter(({ verdict }) => verdict !== "not compared")
+		.map(({ scenario, compared, ...rest }) => ({
+			name: `${scenario}${COMPARED_NAMES[compared] ?? ""}`,
+			...rest,
+		}));
 	return section(
 		"Against the baseline",
 		"Ratios of this build to the baseline, with their 95 % intervals; more than 1 is better.",
 		charts([intervalChart("this build / baseline", rows, 1 - regressionMax)]),
 	);
 }
+
+/** What is not the speed of a scenario has its name behind that. */
+const COMPARED_NAMES: Readonly<Record<string, string>> = { "broker CPU": ", CPU", p99: ", p99" };
 
 function limitSection({ results }: BenchResults): string {
 	const bars = results.flatMap(({ scenario, roofline }): Bar[] => {
