@@ -98,13 +98,13 @@ function renderTargets(measured: Measured): string {
 }
 
 function renderRun(results: BenchResults): string {
-	const { machine, millrace, started_at, command, seconds, rounds } = results;
+	const { machine, millrace, started_at, command } = results;
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
 	return [
 		`\n## ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
 		`Millrace ${millrace} on ${machine.operating_system}, Node ${machine.node}; ` +
 			`load average ${machine.load_average} before the run.\n` +
-			`\`${command}\`: ${rounds} rounds, ${timedParts(seconds)}.`,
+			`\`${command}\`: ${timedParts(results)}.`,
 		...resultTables(results).map(markdownTable),
 		"Limits compared with:",
 		`${limitsOf(results)

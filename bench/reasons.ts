@@ -25,10 +25,10 @@ half of it the kernel's for storing. How much is read and stored at a time decid
 loop that does 64 KiB at a time needs 0.5-0.7 s/GiB, one with 128 KiB 0.4-0.6, and that is what
 the broker has: a client sends requests of 128 KiB, each a batch that gets an offset and an answer
 of its own. Records of 100 bytes come 1,024 in a batch, 100 KiB of values: a fourth more requests a
-GiB. Beyond that the broker copies what came in pieces into one request. Tried: blocks allocated ahead of the tail (kept: 0.60 s/GiB where it had been 0.70,
-and a sixth more records a second, the same in six pairs of six); several batches
-with one write (nothing to gain with clients that send a megabyte a request); stores into a
-mapping (twice the CPU).
+GiB. Beyond that the broker copies what came in pieces into one request. Tried: blocks allocated
+ahead of the tail (kept: 0.60 s/GiB where it had been 0.70, and a sixth more records a second, the
+same in six pairs of six); several batches with one write (nothing to gain with clients that send a
+megabyte a request); stores into a mapping (twice the CPU).
 `,
 	},
 	{

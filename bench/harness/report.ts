@@ -214,9 +214,9 @@ function limitRow(
 	return value === undefined ? [] : [[name, text(value)]];
 }
 
-/** How long scenarios are timed; the tables have what became of it. */
-export function timedParts(seconds: number): string {
-	return `${seconds} s a scenario, or until as much is stored as the profile allows`;
+/** How often and how long scenarios are timed; the tables have what became of it. */
+export function timedParts({ rounds, seconds }: BenchResults): string {
+	return `${rounds} x ${seconds} s a scenario, or until as much is stored as the profile allows`;
 }
 
 /** Which limit each scenario is compared with: what the columns of per cents mean. */
@@ -228,10 +228,10 @@ export function limitsOf({ results }: BenchResults): string[] {
 
 /** What a terminal shows. */
 export function describeResults(results: BenchResults): string {
-	const { machine, millrace, profile, seconds, rounds } = results;
+	const { machine, millrace, profile } = results;
 	const limits = limitsOf(results).map((line) => `  ${line}`);
 	return [
-		`millrace ${millrace}, profile ${profile}: ${rounds} rounds, ${timedParts(seconds)}; ` +
+		`millrace ${millrace}, profile ${profile}: ${timedParts(results)}; ` +
 			`${machine.cpus} x ${machine.cpu}, node ${machine.node}, load ${machine.load_average}`,
 		...resultTables(results).map(formatTable),
 		["limits compared with:", ...limits].join("\n"),

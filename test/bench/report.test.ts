@@ -44,7 +44,7 @@ test("how long a scenario was timed is its own figure, the median of the rounds"
 	expect(rowOf("produce").seconds).toBe("0.3");
 	expect(rowOf("acks").seconds).toBe("1.6");
 	expect(describeResults(results)).toContain(
-		"3 rounds, 1.5 s a scenario, or until as much is stored as the profile allows",
+		"3 x 1.5 s a scenario, or until as much is stored as the profile allows",
 	);
 });
 

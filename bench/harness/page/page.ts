@@ -43,12 +43,13 @@ export function renderPage({ results, comparison, regressionMax }: PageOptions):
 	].join("\n");
 }
 
-function head({ machine, profile, seconds, rounds, command }: BenchResults): string {
+function head(results: BenchResults): string {
+	const { machine, profile, command } = results;
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
 	const where =
 		`${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${machine.operating_system}, ` +
 		`Node ${machine.node}; load average ${machine.load_average} before the run. ` +
-		`Profile ${profile}: ${rounds} rounds, ${timedParts(seconds)}; shown are their medians.`;
+		`Profile ${profile}: ${timedParts(results)}; shown are their medians.`;
 	return element("p", {}, `${escapeText(where)}<br>${element("code", {}, escapeText(command))}`);
 }
 
