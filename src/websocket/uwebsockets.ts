@@ -7,6 +7,10 @@
  * - A message beyond `maxPayloadLength` ends the connection without a close frame. The library is
  *   therefore told twice the bound that holds, and what lies between is refused here with 1009.
  * - `publish` is never used: it skips receivers that are slow.
+ * - What `end` is given and the kernel does not take is copied, and the response counts as done: the
+ *   next request of the connection is served, however little its client reads. So answers go out by
+ *   `tryEnd`, which leaves the response open until all is taken; a request behind an open response
+ *   ends the connection.
  * - A port that the library picks by itself cannot be listened on again for a minute after the
  *   broker has ended: only with a given port does it set SO_REUSEADDR. So it is always given one.
  */
@@ -271,16 +275,16 @@ function upgrade(
 	const subprotocol = chooseSubprotocol(request.getHeader("sec-websocket-protocol"));
 	const origin = request.getHeader("origin");
 	if (!origins.allowsOrigin(origin, request.getHeader("host"))) {
-		write(response, FORBIDDEN_ORIGIN, true);
+		refuseUpgrade(response, FORBIDDEN_ORIGIN);
 		return;
 	}
 	if (subprotocol === undefined) {
-		write(response, UNSUPPORTED_SUBPROTOCOL, true);
+		refuseUpgrade(response, UNSUPPORTED_SUBPROTOCOL);
 		return;
 	}
 	const refusal = refuse();
 	if (refusal !== undefined) {
-		write(response, refusal, true);
+		refuseUpgrade(response, refusal);
 		return;
 	}
 	const data: SocketData = {
@@ -290,6 +294,12 @@ function upgrade(
 	const key = request.getHeader("sec-websocket-key");
 	// No extensions are passed on: permessage-deflate stays off.
 	response.upgrade(data, key, subprotocol, "", context);
+}
+
+function refuseUpgrade(response: UwsResponse, refusal: HttpResponse): void {
+	const abortion = new AbortController();
+	response.onAborted(() => abortion.abort());
+	void write(response, { ...refusal, isLast: true }, abortion.signal);
 }
 
 function open(options: ListenerOptions, socket: Socket): void {
@@ -324,17 +334,12 @@ async function respond(
 	const abortion = new AbortController();
 	response.onAborted(() => abortion.abort());
 	const head = copyOf(request, addressOf(response));
-	const isHead = head.method === "HEAD";
 	const read = (take: (piece: Uint8Array, isLast: boolean) => void) => {
 		response.onData((piece, isLast) => take(new Uint8Array(piece), isLast));
 	};
 	const { signal } = abortion;
 	const answer = await service.answer(head, { read }, signal);
-	if (signal.aborted) answer.onDone?.();
-	else if (isHead || answer.isLast || !(answer.body instanceof Uint8Array)) {
-		response.cork(() => write(response, answer, !isHead));
-		answer.onDone?.();
-	} else writeLarge(response, answer, answer.body, signal);
+	await write(response, answer, signal, head.method !== "HEAD");
 }
 
 function addressOf(response: UwsResponse): string {
@@ -357,12 +362,32 @@ function copyOf(request: UwsRequest, remoteAddress: string): HttpHead {
 	};
 }
 
-function write(response: UwsResponse, answer: HttpResponse, withBody: boolean): void {
-	writeHead(response, answer);
-	const body = answer.body ?? "";
-	if (withBody) response.end(body, answer.isLast);
-	// The library leaves such a response unfinished and would abort at the connection's next request.
-	else response.endWithoutBody(Buffer.byteLength(body), true);
+async function write(
+	response: UwsResponse,
+	answer: HttpResponse,
+	aborted: AbortSignal,
+	withBody = true,
+): Promise<void> {
+	// While the library reads requests it would go on to the next one, and forget that this was to be
+	// the last.
+	if (answer.isLast) await new Promise((resolve) => setImmediate(resolve));
+	if (aborted.aborted) {
+		answer.onDone?.();
+		return;
+	}
+	const { body: content = "" } = answer;
+	const body = typeof content === "string" ? Buffer.from(content) : content;
+	if (withBody && !answer.isLast) {
+		writeAsTaken(response, answer, body, aborted);
+		return;
+	}
+	response.cork(() => {
+		writeHead(response, answer);
+		if (withBody) response.end(body, true);
+		// The library leaves such a response open and would abort at the connection's next request.
+		else response.endWithoutBody(body.length, true);
+	});
+	answer.onDone?.();
 }
 
 function writeHead(response: UwsResponse, answer: HttpResponse): void {
@@ -373,10 +398,10 @@ function writeHead(response: UwsResponse, answer: HttpResponse): void {
 }
 
 /**
- * Writes what the kernel takes, and the rest as it takes more: the library would copy it. It gives
- * a client up that takes nothing for ten seconds.
+ * Writes what the kernel takes, and the rest as it takes more. The library gives a client up that
+ * takes nothing for ten seconds.
  */
-function writeLarge(
+function writeAsTaken(
 	response: UwsResponse,
 	answer: HttpResponse,
 	body: Uint8Array,

@@ -27,6 +27,7 @@ import {
 	UNSUPPORTED_SUBPROTOCOL,
 } from "../http/http.ts";
 import { HttpService } from "../http/service.ts";
+import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import { SUBPROTOCOL } from "../protocol/operations.ts";
@@ -214,9 +215,10 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 		handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
 	});
 	const service = new HttpService(options);
+	const turns = new Turns();
 	const serve = (request: IncomingMessage, response: ServerResponse) => {
 		const principal = secured?.principalOf(request.socket) ?? ANONYMOUS;
-		void respond(service, request, response, principal);
+		void turns.take(request.socket, () => respond(service, request, response, principal));
 	};
 	const secured = options.tls === null ? undefined : await secure(options.tls, serve);
 	const server = secured?.server ?? createServer(HTTP_TIMEOUTS, serve);
@@ -304,27 +306,56 @@ function writeRefusal(stream: Duplex, refusal: HttpResponse): void {
 	stream.end(Buffer.concat([Buffer.from(`${head}\r\n\r\n`), Buffer.from(body)]));
 }
 
+/**
+ * Has the requests of a connection answered one after the other: else a client could have any
+ * number of them at work and all their answers in memory, and read none.
+ */
+class Turns {
+	readonly #queues = new WeakMap<Socket, { waiting: number; readonly order: InOrder }>();
+
+	/** Runs `answer` when those before it are done; ends a connection on which too many wait. */
+	async take(socket: Socket, answer: () => Promise<void>): Promise<void> {
+		let queue = this.#queues.get(socket);
+		if (queue === undefined) {
+			queue = { waiting: 0, order: new InOrder() };
+			this.#queues.set(socket, queue);
+		}
+		if (queue.waiting > LIMITS.httpPipelinedMax) {
+			socket.destroy();
+			return;
+		}
+		queue.waiting++;
+		await queue.order.run(answer);
+		queue.waiting--;
+	}
+}
+
+/** Resolves when the client has taken the answer, or is gone. */
 async function respond(
 	service: HttpService,
 	request: IncomingMessage,
 	response: ServerResponse,
 	principal: Principal,
 ): Promise<void> {
-	const { method = "GET", headers } = request;
+	const { method = "GET", headers, socket } = request;
+	// It ended while this waited: nothing would ever tell that the response is done.
+	if (socket.destroyed || socket.writableEnded) return;
 	const { path, query } = pathAndQuery(request.url);
 	const header = (name: string): string => {
 		const value = headers[name];
 		return Array.isArray(value) ? value.join(", ") : (value ?? "");
 	};
-	const remoteAddress = request.socket.remoteAddress ?? "";
+	const remoteAddress = socket.remoteAddress ?? "";
 	const head = { method, path, query, remoteAddress, principal, header };
 	const abortion = new AbortController();
+	const closed = new Promise<void>((resolve) => response.on("close", resolve));
 	response.on("close", () => abortion.abort());
 	const read = (take: (piece: Uint8Array, isLast: boolean) => void) => {
 		request.on("data", (piece: Buffer) => take(piece, false));
 		request.on("end", () => take(NO_BYTES, true));
 	};
 	write(response, await service.answer(head, { read }, abortion.signal));
+	await closed;
 }
 
 /** node:http itself leaves the body out where the request is HEAD. */

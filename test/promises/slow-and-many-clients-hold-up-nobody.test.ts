@@ -42,9 +42,15 @@ async function startBroker(transport: string, options: BrokerProcessOptions = {}
 }
 
 async function open(port: number): Promise<Socket> {
+	const socket = await openSilent(port);
+	socket.resume();
+	return socket;
+}
+
+/** Opens a connection whose end is noticed, and nothing else that comes. */
+async function openSilent(port: number): Promise<Socket> {
 	const socket = connectSocket(port, "127.0.0.1");
 	socket.on("error", () => undefined);
-	socket.resume();
 	onTestFinished(() => void socket.destroy());
 	await once(socket, "connect");
 	return socket;
@@ -97,6 +103,13 @@ const HUGE_MESSAGE = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff
 /** ... and of 1 MiB. */
 const LARGE_MESSAGE = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4]);
 
+/** What is asked for how often, without a look at the answers: short ones and long ones. */
+const UNREAD = [
+	["/x", 100_000],
+	["/metrics", 10_000],
+	["/v1/openapi.json", 10_000],
+] as const;
+
 type Start = readonly [what: string, listener: "kafka" | "http", beginning: Buffer];
 
 /** What is sent at once; then a byte at a time. */
@@ -136,6 +149,32 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 		const grownBytes = broker.anonymousBytes() - idleBytes;
 		expect(grownBytes).toBeLessThan(ANY_LOAD_BYTES + sockets.length * SILENT_BYTES_MAX);
 		for (const socket of sockets) socket.destroy();
+		await servesOthers(broker);
+		await end();
+	});
+
+	test("clients that ask and ask, and read no answer", async () => {
+		const { broker, end } = await startBroker(transport);
+		await servesOthers(broker);
+		const idleBytes = broker.anonymousBytes();
+		const sockets: Socket[] = [];
+		for (const [path, count] of UNREAD) {
+			const asked = utf8(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`.repeat(1_000));
+			for (let client = 0; client < 4; client++) {
+				const socket = await openSilent(broker.port);
+				for (let written = 0; written < count; written += 1_000) socket.write(asked);
+				sockets.push(socket);
+			}
+		}
+		let mostBytes = 0;
+		const isOpen = () => {
+			mostBytes = Math.max(mostBytes, broker.anonymousBytes());
+			// Who does not read learns of the end only by writing.
+			for (const socket of sockets) if (socket.writable) socket.write("G");
+			return sockets.some(({ closed }) => !closed);
+		};
+		await expect.poll(isOpen).toBe(false);
+		expect(mostBytes - idleBytes).toBeLessThan(ANY_LOAD_BYTES);
 		await servesOthers(broker);
 		await end();
 	});

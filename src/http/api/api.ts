@@ -94,8 +94,8 @@ function audited(frameOperation: number, operation: Operation): Operation {
 
 /** Made when it is first asked for: few brokers ever are. */
 async function openApiDocument(): Promise<HttpResponse> {
-	const { openApiText } = await import("./openapi.ts");
-	return { status: 200, headers: { "content-type": MEDIA_TYPE.json }, body: openApiText() };
+	const { openApiBytes } = await import("./openapi.ts");
+	return { status: 200, headers: { "content-type": MEDIA_TYPE.json }, body: openApiBytes() };
 }
 
 class Api {

@@ -23,6 +23,14 @@ export function openApiText(): string {
 	return `${JSON.stringify(openApi(), null, "\t")}\n`;
 }
 
+let bytes: Uint8Array | undefined;
+
+/** The same in UTF-8, once, however many ask for it. */
+export function openApiBytes(): Uint8Array {
+	bytes ??= Buffer.from(openApiText());
+	return bytes;
+}
+
 function openApi() {
 	const paths: Record<string, Record<string, object>> = {};
 	for (const [name, described] of Object.entries(DESCRIBED)) {
