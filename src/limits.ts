@@ -222,6 +222,8 @@ export const LIMITS = {
 	httpBodyMsMax: 10_000,
 	/** Requests of the HTTP API that an event loop works on or whose answers are on their way. */
 	httpRequestsMax: 1_024,
+	/** Logins over HTTP that were refused and whose answers wait, some KiB each: more than max.connections lets one machine have. */
+	httpRefusedMax: 16_384,
 	/** Requests of one HTTP connection that wait for the one before them. */
 	httpPipelinedMax: 64,
 	/** Answers of the HTTP API that clients have not taken yet, in bytes. */

@@ -5,6 +5,7 @@
  */
 
 import type { Principal } from "../security/principal.ts";
+import type { SaslIdentity } from "../security/sasl/mechanism.ts";
 
 /** What is known of a request before its body comes. */
 export interface HttpHead {
@@ -25,8 +26,12 @@ export interface HttpHead {
 export interface HttpRequest extends HttpHead {
 	/** Empty unless the route takes bodies. */
 	readonly body: Uint8Array;
+	/** Who asks, as far as the route wants to know. */
+	readonly identity: SaslIdentity;
 	/** Nobody waits for the answer any more. */
 	readonly aborted: AbortSignal;
+	/** The broker stops: what waits for something is to be answered now. */
+	readonly stopping: AbortSignal;
 }
 
 export interface HttpResponse {
@@ -41,12 +46,24 @@ export interface HttpResponse {
 	readonly route?: string;
 }
 
+/**
+ * Finds out who asks; resolves to the answer where somebody is not believed. Calls `refused` as
+ * soon as that is known: the answer may come much later, but no later than the client is gone, when
+ * the promise that it returned is kept.
+ */
+export type Identify = (
+	head: HttpHead,
+	refused: () => Promise<void>,
+) => Promise<SaslIdentity | HttpResponse>;
+
 /** What answers the requests of one method and path. */
 export interface HttpRoute {
 	/** Its path, for the metrics: parameters are in braces. */
 	readonly route: string;
 	/** Bytes of the longest body that is read; absent: none is, whatever the client sends. */
 	readonly bodyBytesMax?: number;
+	/** Absent: whoever the connection's certificate names may ask. */
+	readonly identify?: Identify;
 	readonly answer: (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
 }
 
@@ -118,6 +135,10 @@ export function refusalOf(origins: OriginPolicy, head: HttpHead): HttpResponse |
 export const NOT_FOUND = problem(404, "there is nothing at this path");
 export const UNSUPPORTED_SUBPROTOCOL = problem(400, "the sub-protocol is millrace.v1");
 export const SERVER_ERROR = problem(500, "the request failed; the broker's log says why");
+
+export const STOPPING = problem(503, "the broker stops; ask again in a moment", {
+	"retry-after": "5",
+});
 
 /** `max`: connections that are open. */
 export const tooManyConnections = (max: number): HttpResponse =>

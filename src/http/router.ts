@@ -4,6 +4,7 @@ import {
 	type HttpHead,
 	type HttpRequest,
 	type HttpResponse,
+	type Identify,
 	NOT_FOUND,
 	problem,
 } from "./http.ts";
@@ -22,6 +23,8 @@ export interface Route {
 	readonly bodyBytesMax?: number;
 	/** What is answered at once, before the body is read; undefined: nothing speaks against it. */
 	readonly refuse?: (head: HttpHead) => HttpResponse | undefined;
+	/** Absent: whoever the connection's certificate names may ask. */
+	readonly identify?: Identify;
 	readonly answer: (request: RoutedRequest) => HttpResponse | Promise<HttpResponse>;
 }
 
@@ -48,10 +51,11 @@ export function router(routes: readonly Route[]): HttpHandler {
 		if (parameters === undefined) return { ...MALFORMED_PATH, route: route.path };
 		const refusal = route.refuse?.(head);
 		if (refusal !== undefined) return { ...refusal, route: route.path };
-		const { bodyBytesMax = 0, answer } = route;
+		const { bodyBytesMax = 0, identify, answer } = route;
 		return {
 			route: route.path,
 			bodyBytesMax,
+			...(identify === undefined ? {} : { identify }),
 			answer: (request) => answer({ ...request, parameters }),
 		};
 	};

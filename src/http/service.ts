@@ -1,9 +1,12 @@
 /**
- * Answers the HTTP requests of one listener: finds the route, reads the body within bounds, and
- * turns failures into responses. Both transports bring their requests here.
+ * Answers the HTTP requests of one listener: finds the route, has it find out who asks while the
+ * body comes, within bounds, and turns failures into responses. Both transports bring their
+ * requests here.
  */
-import { LIMITS } from "../limits.ts";
+import { once, setMaxListeners } from "node:events";
+
 import type { HttpFigures } from "../monitoring/http-figures.ts";
+import type { SaslIdentity } from "../security/sasl/mechanism.ts";
 import {
 	type HttpHandler,
 	type HttpHead,
@@ -11,29 +14,11 @@ import {
 	type HttpResponse,
 	type HttpRoute,
 	type OriginPolicy,
-	problem,
 	refusalOf,
 	SERVER_ERROR,
+	STOPPING,
 } from "./http.ts";
-
-/** Where the body of one request comes from. */
-export interface BodySource {
-	/**
-	 * Has `take` called with each piece, whose memory is only valid during the call. Asked for in
-	 * the call of `answer`, or not at all.
-	 */
-	read(take: (piece: Uint8Array, isLast: boolean) => void): void;
-}
-
-/** What has come of a body. */
-interface TakenBody {
-	/** The whole, or what is wrong with it. */
-	readonly body: Uint8Array | HttpResponse;
-	/** Bytes that were taken, of one that is refused too. */
-	readonly bytes: number;
-}
-
-const NO_BODY: TakenBody = { body: new Uint8Array(), bytes: 0 };
+import { type BodySource, type HeldBodies, IncomingBody, tooLarge } from "./incoming-body.ts";
 
 export interface HttpServiceOptions {
 	readonly http: HttpHandler;
@@ -46,93 +31,119 @@ export interface HttpServiceOptions {
 
 export class HttpService {
 	readonly #options: HttpServiceOptions;
-	/** Bytes of all bodies that are being read. */
-	#bodiesBytes = 0;
+	readonly #bodies: HeldBodies = { bytes: 0 };
+	readonly #stopping = new AbortController();
+	#underWayCount = 0;
 
 	constructor(options: HttpServiceOptions) {
 		this.#options = options;
+		// One of each request that waits.
+		setMaxListeners(0, this.#stopping.signal);
+	}
+
+	/** Requests that are worked on, or whose answers are on their way. */
+	get underWayCount(): number {
+		return this.#underWayCount;
+	}
+
+	/** From now on requests are refused; those under way go on, and wait for nothing that may come. */
+	stop(): void {
+		this.#stopping.abort();
 	}
 
 	/** Resolves to the answer, whatever happens. */
 	async answer(head: HttpHead, source: BodySource, aborted: AbortSignal): Promise<HttpResponse> {
+		this.#underWayCount++;
+		const response = await this.#answer(head, source, aborted);
+		const onDone = () => {
+			this.#underWayCount--;
+			response.onDone?.();
+		};
+		return { ...response, onDone };
+	}
+
+	async #answer(head: HttpHead, source: BodySource, aborted: AbortSignal): Promise<HttpResponse> {
 		const startMs = performance.now();
 		const { method } = head;
 		let route: string | undefined;
-		let receivedBytes = 0;
+		let body: IncomingBody | HttpResponse | undefined;
 		const answered = (response: HttpResponse): HttpResponse => {
 			const ms = performance.now() - startMs;
-			const { status, body = "" } = response;
-			const sentBytes = method === "HEAD" ? 0 : Buffer.byteLength(body);
+			const { status, body: content = "" } = response;
+			const sentBytes = method === "HEAD" ? 0 : Buffer.byteLength(content);
+			const receivedBytes = body instanceof IncomingBody ? body.receivedBytes : 0;
 			const exchange = { route, method, status, ms, receivedBytes, sentBytes };
 			this.#options.httpRequests.answered(exchange);
 			return response;
 		};
 		try {
-			const found = refusalOf(this.#options.origins, head) ?? this.#options.http(head);
+			const found = this.#find(head);
 			route = found.route;
 			if ("status" in found) return answered(found);
-			const { body, bytes } = await this.#body(found, head, source);
-			receivedBytes = bytes;
-			if ("status" in body) return answered({ ...body, isLast: true });
-			return answered(await found.answer(requestOf(head, body, aborted)));
+			body = this.#body(found, head, source);
+			const identity = await identify(found, head, body, aborted);
+			// What is left of the body is not wanted.
+			if ("status" in identity) return answered({ ...identity, isLast: body !== undefined });
+			const whole = await wholeOf(body);
+			if ("status" in whole) return answered({ ...whole, isLast: true });
+			const { signal: stopping } = this.#stopping;
+			const request = requestOf(head, { body: whole, identity, aborted, stopping });
+			return answered(await found.answer(request));
 		} catch (error) {
 			this.#options.onError(error, `${method} ${head.path}`);
 			return answered(SERVER_ERROR);
+		} finally {
+			if (body instanceof IncomingBody) body.letGo();
 		}
 	}
 
-	/** Begins to read before it returns. */
+	#find(head: HttpHead): HttpRoute | HttpResponse {
+		if (this.#stopping.signal.aborted) return { ...STOPPING, isLast: true };
+		return refusalOf(this.#options.origins, head) ?? this.#options.http(head);
+	}
+
+	/** Begins to read before it returns; undefined: there is none, or none is wanted. */
 	#body(
 		{ bodyBytesMax = 0 }: HttpRoute,
 		head: HttpHead,
 		source: BodySource,
-	): TakenBody | Promise<TakenBody> {
+	): IncomingBody | HttpResponse | undefined {
 		const declared = head.header("content-length");
 		const hasBody = declared !== "" || head.header("transfer-encoding") !== "";
-		if (!hasBody || bodyBytesMax === 0) return NO_BODY;
-		if (Number(declared) > bodyBytesMax) return { body: tooLarge(bodyBytesMax), bytes: 0 };
-		return this.#read(bodyBytesMax, source);
+		if (!hasBody || bodyBytesMax === 0) return undefined;
+		if (Number(declared) > bodyBytesMax) return tooLarge(bodyBytesMax);
+		return new IncomingBody(bodyBytesMax, this.#bodies, source);
 	}
+}
 
-	#read(bytesMax: number, source: BodySource): Promise<TakenBody> {
-		return new Promise((resolve) => {
-			const pieces: Uint8Array[] = [];
-			let bytes = 0;
-			let isDone = false;
-			const done = (body: TakenBody["body"]) => {
-				if (isDone) return;
-				isDone = true;
-				clearTimeout(timer);
-				pieces.length = 0;
-				this.#bodiesBytes -= bytes;
-				resolve({ body, bytes });
-			};
-			// Ends the wait for a client that has gone away, too.
-			const timer = setTimeout(() => done(TOO_SLOW), LIMITS.httpBodyMsMax);
-			source.read((piece, isLast) => {
-				if (isDone) return;
-				bytes += piece.length;
-				this.#bodiesBytes += piece.length;
-				if (bytes > bytesMax) done(tooLarge(bytesMax));
-				else if (this.#bodiesBytes > LIMITS.httpBodiesBytesMax) done(TOO_MANY);
-				else {
-					pieces.push(Buffer.from(piece));
-					if (isLast) done(Buffer.concat(pieces));
-				}
-			});
-		});
-	}
+const NO_BODY = new Uint8Array();
+
+/** Whoever is not believed waits for the answer, and their body is not kept for so long. */
+async function identify(
+	{ identify: find }: HttpRoute,
+	head: HttpHead,
+	body: IncomingBody | HttpResponse | undefined,
+	aborted: AbortSignal,
+): Promise<SaslIdentity | HttpResponse> {
+	if (find === undefined) return { principal: head.principal };
+	return find(head, async () => {
+		if (body instanceof IncomingBody) body.letGo();
+		if (!aborted.aborted) await once(aborted, "abort");
+	});
+}
+
+async function wholeOf(
+	body: IncomingBody | HttpResponse | undefined,
+): Promise<Uint8Array | HttpResponse> {
+	return body instanceof IncomingBody ? body.whole : (body ?? NO_BODY);
 }
 
 /** Member by member: a transport's head may be an object with a prototype. */
-function requestOf(head: HttpHead, body: Uint8Array, aborted: AbortSignal): HttpRequest {
+function requestOf(
+	head: HttpHead,
+	rest: Pick<HttpRequest, "body" | "identity" | "aborted" | "stopping">,
+): HttpRequest {
 	const { method, path, query, remoteAddress, principal } = head;
 	const header = (name: string) => head.header(name);
-	return { method, path, query, remoteAddress, principal, header, body, aborted };
+	return { method, path, query, remoteAddress, principal, header, ...rest };
 }
-
-const tooLarge = (bytesMax: number) => problem(413, `a body has at most ${bytesMax} bytes here`);
-const TOO_SLOW = problem(408, `a body has to come within ${LIMITS.httpBodyMsMax} ms`);
-const TOO_MANY = problem(503, "too many bodies come at the same time; try again later", {
-	"retry-after": "1",
-});

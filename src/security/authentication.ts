@@ -44,14 +44,29 @@ export class Authentication {
 	/**
 	 * Who a client at an address is. Rejects with NOT_AUTHENTICATED, after a while; also where it is
 	 * not `stays`, who it was before. Rejects as `FailedAttempts.inTurn` where it is not looked at.
+	 * Calls `refused` before that while, which ends early when the promise that it returns is kept:
+	 * nobody is there to be told. The address has its place back no sooner for that.
 	 */
-	identify(credentials: Credentials, host: string, stays?: Principal): Promise<SaslIdentity> {
+	identify(
+		credentials: Credentials,
+		host: string,
+		stays?: Principal,
+		refused?: () => Promise<void>,
+	): Promise<SaslIdentity> {
 		const { failures } = this.#options;
-		const look = () => this.#look(credentials, host, stays);
-		return failures.inTurn(host, credentials.scheme, look);
+		return new Promise((resolve, reject) => {
+			const onRefused = (error: Error) => void refused?.().then(() => reject(error));
+			const look = () => this.#look(credentials, host, stays, onRefused);
+			failures.inTurn(host, credentials.scheme, look).then(resolve, reject);
+		});
 	}
 
-	async #look(credentials: Credentials, host: string, stays?: Principal): Promise<SaslIdentity> {
+	async #look(
+		credentials: Credentials,
+		host: string,
+		stays: Principal | undefined,
+		onRefused: (error: Error) => void,
+	): Promise<SaslIdentity> {
 		const { failures, clock, reauthMsMax } = this.#options;
 		try {
 			const { principal, expiresMs = Infinity } = await this.#check(credentials);
@@ -64,7 +79,9 @@ export class Authentication {
 		} catch (thrown) {
 			const error = asMillraceError(thrown);
 			if (error.code === "NOT_AUTHENTICATED") {
-				await failures.refused(host, credentials.scheme, error);
+				const told = failures.refused(host, credentials.scheme, error);
+				onRefused(error);
+				await told;
 			}
 			throw error;
 		}

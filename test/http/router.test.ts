@@ -12,7 +12,13 @@ const head = (method: string, path: string): HttpHead => ({
 	header: () => "",
 });
 
-const unread = { body: new Uint8Array(), aborted: new AbortController().signal };
+const { signal } = new AbortController();
+const unread = {
+	body: new Uint8Array(),
+	identity: { principal: ANONYMOUS },
+	aborted: signal,
+	stopping: signal,
+};
 
 const route = (method: Route["method"], path: string, body: string): Route => ({
 	method,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { HttpHead, HttpResponse } from "../../src/http/http.ts";
-import { router } from "../../src/http/router.ts";
+import { type HttpHead, type HttpResponse, problem } from "../../src/http/http.ts";
+import { type Route, router } from "../../src/http/router.ts";
 import { HttpService } from "../../src/http/service.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { HttpFigures, type RouteFigures } from "../../src/monitoring/http-figures.ts";
@@ -21,9 +21,11 @@ const OPEN = {
 	httpRequests: new HttpFigures(),
 };
 
-function service() {
+/** `others` are further routes. */
+function service(others: readonly Partial<Route>[] = []) {
 	const errors: unknown[] = [];
 	const http = router([
+		...others.map((route) => ({ ...POST, path: "/other", answer: unasked, ...route })),
 		{
 			method: "POST",
 			path: "/bytes",
@@ -46,15 +48,20 @@ const head: HttpHead = {
 	header: (name) => (name === "transfer-encoding" ? "chunked" : ""),
 };
 
+const POST = { method: "POST", bodyBytesMax: BODY_BYTES_MAX } as const;
+const unasked = () => {
+	throw new Error("nobody is to be answered");
+};
+
 type Take = (piece: Uint8Array, isLast: boolean) => void;
 
 /** A request whose body the test sends. */
-function begin(served: HttpService) {
+function begin(served: HttpService, path = "/bytes") {
 	let take: Take = () => undefined;
 	const read = (taken: Take) => {
 		take = taken;
 	};
-	const answer = served.answer(head, { read }, new AbortController().signal);
+	const answer = served.answer({ ...head, path }, { read }, new AbortController().signal);
 	return { answer, send: (bytes: number, isLast: boolean) => take(new Uint8Array(bytes), isLast) };
 }
 
@@ -86,6 +93,74 @@ test("all bodies together are bounded, and there is room again when they are don
 	const another = begin(served);
 	another.send(1, true);
 	expect(await another.answer).toMatchObject({ status: 200, body: "1" });
+});
+
+test("a body counts until its request is answered", async () => {
+	let work = (): void => undefined;
+	const worked = new Promise<void>((resolve) => {
+		work = resolve;
+	});
+	const { served } = service([{ answer: () => worked.then(() => ({ status: 200 })) }]);
+	const most = LIMITS.httpBodiesBytesMax / BODY_BYTES_MAX;
+	const requests = Array.from({ length: most }, () => begin(served, "/other"));
+	for (const { send } of requests) send(BODY_BYTES_MAX, true);
+	const refused = begin(served);
+	refused.send(1, true);
+	expect(await refused.answer).toMatchObject({ status: 503 });
+	work();
+	for (const { answer } of requests) expect(await answer).toMatchObject({ status: 200 });
+	const another = begin(served);
+	another.send(1, true);
+	expect(await another.answer).toMatchObject({ status: 200 });
+});
+
+test("who is not believed holds no body while the answer waits", async () => {
+	let check = (): void => undefined;
+	const checked = new Promise<void>((resolve) => {
+		check = resolve;
+	});
+	const { served } = service([
+		{
+			identify: async (_, refused) => {
+				await checked;
+				await refused();
+				return problem(401, "no");
+			},
+		},
+	]);
+	const most = LIMITS.httpBodiesBytesMax / BODY_BYTES_MAX;
+	const requests = Array.from({ length: most }, () => begin(served, "/other"));
+	for (const { send } of requests) send(BODY_BYTES_MAX, false);
+	check();
+	await vi.advanceTimersByTimeAsync(0);
+	for (const { send } of requests) send(BODY_BYTES_MAX, true);
+	const another = begin(served);
+	another.send(BODY_BYTES_MAX, true);
+	expect(await another.answer).toMatchObject({ status: 200 });
+});
+
+test("a stop refuses what comes, and waits for what is under way", async () => {
+	const { served } = service([
+		{
+			answer: ({ stopping }) =>
+				new Promise((resolve) => {
+					stopping.addEventListener("abort", () => resolve({ status: 200 }));
+				}),
+		},
+	]);
+	const waiting = begin(served, "/other");
+	waiting.send(1, true);
+	await vi.advanceTimersByTimeAsync(0);
+	served.stop();
+	const late = await begin(served).answer;
+	expect(late).toMatchObject({ status: 503, headers: { "retry-after": "5" }, isLast: true });
+	expect(served.underWayCount).toBe(2);
+	late.onDone?.();
+	const { status, onDone } = await waiting.answer;
+	expect(status).toBe(200);
+	expect(served.underWayCount).toBe(1);
+	onDone?.();
+	expect(served.underWayCount).toBe(0);
 });
 
 test("the memory of a piece may be used again at once", async () => {

@@ -35,7 +35,7 @@ interface Asked {
 	/** What the body is, or would be. */
 	readonly bodyMedia: Media;
 	readonly media: Media;
-	readonly aborted: AbortSignal;
+	readonly request: RoutedRequest;
 }
 
 type Operation = (caller: ApiCaller, asked: Asked) => AnswerMap | Promise<AnswerMap>;
@@ -54,8 +54,8 @@ export function apiRoutes(
 		...calls,
 		api.route(
 			READ_ROUTE,
-			audited(OPERATION.subscribe, (caller, { given, media, aborted }) =>
-				readRecords(caller, given, media, aborted),
+			audited(OPERATION.subscribe, (caller, { given, media, request }) =>
+				readRecords(caller, given, media, request),
 			),
 		),
 		api.route(
@@ -122,6 +122,7 @@ class Api {
 			path,
 			...(body === undefined ? {} : { bodyBytesMax: LIMITS.httpBodyBytesMax }),
 			refuse: (head) => this.#refusal(head),
+			identify: (head, refused) => this.#authentication.identify(head, refused),
 			answer: (request) => this.#answer(described, operation, request),
 		};
 	}
@@ -137,7 +138,7 @@ class Api {
 		operation: Operation,
 		request: RoutedRequest,
 	): Promise<HttpResponse> {
-		// Others may have come while the body did.
+		// Others may have come while it was found out who asks, and while the body came.
 		if (this.#requestCount >= this.#requestsMax) return TOO_MANY_REQUESTS;
 		this.#requestCount++;
 		const response = await this.#respond(described, operation, request).catch((error: unknown) =>
@@ -157,8 +158,7 @@ class Api {
 		operation: Operation,
 		request: RoutedRequest,
 	): Promise<HttpResponse> {
-		const identity = await this.#authentication.identify(request);
-		const { remoteAddress } = request;
+		const { identity, remoteAddress } = request;
 		const quota = this.#host.quotas.isAny
 			? this.#throttling.admit(identity.principal, remoteAddress, described, request.body.length)
 			: null;
@@ -202,12 +202,11 @@ const TOO_MANY_REQUESTS = problemOf(
 function read({ path, query = {}, body: schema }: Described, request: RoutedRequest): Asked {
 	const media = acceptedMedia(request);
 	const given = readParameters(request, pathParameters(path), query);
-	const { aborted } = request;
-	if (schema === undefined) return { given, body: {}, bodyMedia: "json", media, aborted };
+	if (schema === undefined) return { given, body: {}, bodyMedia: "json", media, request };
 	const bodyMedia = contentMedia(request);
 	const body = decodeBody(request, bodyMedia);
 	if (bodyMedia === "json") checkBody(body, schema);
-	return { given, body, bodyMedia, media, aborted };
+	return { given, body, bodyMedia, media, request };
 }
 
 /** The arguments in a path. */

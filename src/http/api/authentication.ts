@@ -1,11 +1,11 @@
 /** Who asks over HTTP: what the `Authorization` header says (RFC 9110, RFC 7617, RFC 6750). */
-import { MillraceError } from "../../errors.ts";
+import { asMillraceError, MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
 import type { Authentication, Credentials } from "../../security/authentication.ts";
 import { plainAddress } from "../../security/principal.ts";
 import type { SaslIdentity } from "../../security/sasl/mechanism.ts";
 import type { HttpHead, HttpResponse } from "../http.ts";
-import { problemOf } from "./problem.ts";
+import { ProblemError, problemOf } from "./problem.ts";
 
 const CHALLENGES = 'Basic realm="millrace", charset="UTF-8", Bearer realm="millrace"';
 
@@ -14,6 +14,10 @@ const AUTHORIZATION = /^(basic|bearer) +(\S+) *$/i;
 export class HttpAuthentication {
 	readonly #authentication: Pick<Authentication, "identify">;
 	readonly #servesAnonymous: boolean;
+	/** Credentials that are being checked. */
+	#checkedCount = 0;
+	/** Those that were refused, whose answers wait so that nobody guesses quickly. */
+	#refusedCount = 0;
 
 	/** `servesAnonymous`: those too who do not say who they are; what is said is always checked. */
 	constructor(authentication: Pick<Authentication, "identify">, servesAnonymous: boolean) {
@@ -23,16 +27,45 @@ export class HttpAuthentication {
 
 	/** What is answered at once, before the body is read; undefined: nothing speaks against it. */
 	refusal(head: HttpHead): HttpResponse | undefined {
-		if (this.#servesAnonymous || head.header("authorization") !== "") return undefined;
-		return this.refused(new MillraceError("NOT_AUTHENTICATED", "no credentials came"));
+		if (head.header("authorization") === "") {
+			if (this.#servesAnonymous) return undefined;
+			return this.refused(new MillraceError("NOT_AUTHENTICATED", "no credentials came"));
+		}
+		const hasRoom =
+			this.#checkedCount < LIMITS.httpRequestsMax && this.#refusedCount < LIMITS.httpRefusedMax;
+		return hasRoom ? undefined : TOO_MANY_LOGINS;
 	}
 
-	/** Who asks. Rejects with NOT_AUTHENTICATED, later and later for an address that goes on. */
-	async identify(head: HttpHead): Promise<SaslIdentity> {
+	/**
+	 * Who asks, or what is answered to who is not believed: later and later for an address that goes
+	 * on, which is why `refused` is called before. See `Identify`.
+	 */
+	async identify(
+		head: HttpHead,
+		refused: () => Promise<void>,
+	): Promise<SaslIdentity | HttpResponse> {
 		const header = head.header("authorization");
 		if (header === "" && this.#servesAnonymous) return { principal: head.principal };
 		const host = plainAddress(head.remoteAddress);
-		return this.#authentication.identify(credentialsOf(header), host);
+		let isRefused = false;
+		const onRefused = () => {
+			isRefused = true;
+			this.#checkedCount--;
+			this.#refusedCount++;
+			return refused();
+		};
+		this.#checkedCount++;
+		try {
+			const credentials = credentialsOf(header);
+			return await this.#authentication.identify(credentials, host, undefined, onRefused);
+		} catch (thrown) {
+			const error = asMillraceError(thrown);
+			if (error.code === "UNKNOWN_SERVER_ERROR") throw thrown;
+			return error.code === "NOT_AUTHENTICATED" ? this.refused(error) : problemOf(error);
+		} finally {
+			if (isRefused) this.#refusedCount--;
+			else this.#checkedCount--;
+		}
 	}
 
 	/** The answer to NOT_AUTHENTICATED. */
@@ -41,6 +74,13 @@ export class HttpAuthentication {
 		return { ...response, headers: { ...response.headers, "www-authenticate": CHALLENGES } };
 	}
 }
+
+const TOO_MANY_LOGINS = problemOf(
+	new ProblemError(
+		new MillraceError("LIMIT_EXCEEDED", "too many logins are under way; try again later"),
+		503,
+	),
+);
 
 /** Throws NOT_AUTHENTICATED for what is none. */
 function credentialsOf(header: string): Credentials {

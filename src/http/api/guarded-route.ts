@@ -1,4 +1,4 @@
-import { asMillraceError, MillraceError } from "../../errors.ts";
+import { MillraceError } from "../../errors.ts";
 import { ACL_OPERATION, CLUSTER_NAME, RESOURCE_TYPE } from "../../security/acl.ts";
 import type { Authorizer } from "../../security/authorizer.ts";
 import { Peer } from "../../security/principal.ts";
@@ -15,23 +15,15 @@ export function guardedRoute(
 	return {
 		...route,
 		refuse: (head) => authentication.refusal(head),
+		identify: (head, refused) => authentication.identify(head, refused),
 		answer: async (request) => {
-			try {
-				const peer = new Peer(request.remoteAddress, authorizer);
-				const { principal, expiresMs } = await authentication.identify(request);
-				peer.become(principal, expiresMs);
-				const { describe } = ACL_OPERATION;
-				if (!peer.access.allows(describe, RESOURCE_TYPE.cluster, CLUSTER_NAME)) {
-					throw new MillraceError("CLUSTER_AUTHORIZATION_FAILED");
-				}
-			} catch (thrown) {
-				const error = asMillraceError(thrown);
-				if (error.code === "UNKNOWN_SERVER_ERROR") throw thrown;
-				return error.code === "NOT_AUTHENTICATED"
-					? authentication.refused(error)
-					: problemOf(error);
-			}
-			return await route.answer(request);
+			const peer = new Peer(request.remoteAddress, authorizer);
+			const { principal, expiresMs } = request.identity;
+			peer.become(principal, expiresMs);
+			const { describe } = ACL_OPERATION;
+			return peer.access.allows(describe, RESOURCE_TYPE.cluster, CLUSTER_NAME)
+				? await route.answer(request)
+				: problemOf(new MillraceError("CLUSTER_AUTHORIZATION_FAILED"));
 		},
 	};
 }

@@ -16,6 +16,7 @@ import { FrameReader } from "../../protocol/reader.ts";
 import type { FrameValue } from "../../protocol/writer.ts";
 import type { ReadResult, TopicHandle } from "../../storage/storage.ts";
 import { checkPartition } from "../../topics/live-topics.ts";
+import type { HttpRequest } from "../http.ts";
 import { type Encoding, encoderOf, type ValueEncoder } from "./encoding.ts";
 import type { ApiCaller } from "./host.ts";
 import type { Media } from "./media.ts";
@@ -84,7 +85,7 @@ export async function readRecords(
 	caller: ApiCaller,
 	given: Readonly<Record<string, ParameterValue>>,
 	media: Media,
-	aborted: AbortSignal,
+	{ aborted, stopping }: Pick<HttpRequest, "aborted" | "stopping">,
 ): Promise<AnswerMap> {
 	const { topic: name, partition } = given as { topic: string; partition: number };
 	checkTopic(caller, OPERATION.subscribe, name);
@@ -104,6 +105,7 @@ export async function readRecords(
 	);
 	const deadlineMs = clock.monotonicMs() + ((given.wait_ms as number | undefined) ?? 0);
 	const connection = storage.nextConnection();
+	const ends = [aborted, stopping];
 	while (!reading.isFull && !aborted.aborted) {
 		const { handle } = topic;
 		const { position, recordsLeft, bytesLeft } = reading;
@@ -123,8 +125,8 @@ export async function readRecords(
 			take(reading, result, encode);
 		} else if (result.status === "at_end") {
 			const leftMs = deadlineMs - clock.monotonicMs();
-			if (reading.records.length > 0 || leftMs <= 0) break;
-			await recordsBehind(caller, handle, partition, reading.position, leftMs, aborted);
+			if (reading.records.length > 0 || leftMs <= 0 || stopping.aborted) break;
+			await recordsBehind(caller, handle, partition, reading.position, leftMs, ends);
 		} else if (result.status === "loading") {
 			if (reading.records.length > 0) break;
 			await loaded(caller, result.token);
@@ -230,24 +232,24 @@ async function loaded({ host: { storage } }: ApiCaller, token: number): Promise<
 	if (code !== CODES.NONE.code) throw MillraceError.fromNumber(code);
 }
 
-/** Resolves when there are records behind an offset, the time is over, or nobody waits any more. */
+/** Resolves when there are records behind an offset, the time is over, or one of `ends` has come. */
 function recordsBehind(
 	{ host: { storage, clock } }: ApiCaller,
 	handle: TopicHandle,
 	partition: number,
 	offset: number,
 	ms: number,
-	aborted: AbortSignal,
+	ends: readonly AbortSignal[],
 ): Promise<void> {
 	return new Promise((resolve) => {
 		const done = () => {
 			cancelWatch();
 			cancelTimer();
-			aborted.removeEventListener("abort", done);
+			for (const end of ends) end.removeEventListener("abort", done);
 			resolve();
 		};
 		const cancelWatch = storage.watch(handle, partition, offset, done);
 		const cancelTimer = clock.after(ms, done);
-		aborted.addEventListener("abort", done);
+		for (const end of ends) end.addEventListener("abort", done);
 	});
 }

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 
 import { DESCRIBED } from "../../../src/http/api/openapi.ts";
 import { Policy } from "../../security/policy.ts";
-import { PASSWORD, serveApi } from "./harness.ts";
+import { GUESSED, PASSWORD, serveApi } from "./harness.ts";
 
 const basic = (user: string, password: string) => ({
 	authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`,
@@ -49,6 +49,27 @@ describe.each(["uws", "ws"] as const)("who does not say who they are, over %s", 
 			const refused = await at.ask("GET", "/topics", undefined, { authorization: wrong });
 			expect(refused).toMatchObject({ status: 401, body: { name: "NOT_AUTHENTICATED" } });
 		}
+	});
+});
+
+describe.each(["uws", "ws"] as const)("who guesses passwords, over %s", (transport) => {
+	const at = serveApi(transport, { ...MUST_SAY, requestsMax: 2 });
+
+	test("keeps nobody from being served while the answer waits", async () => {
+		const leaving = new AbortController();
+		const guesses = Array.from({ length: 10 }, () =>
+			fetch(`${at.http}/v1/topics`, {
+				method: "POST",
+				headers: basic("mallory", GUESSED),
+				body: "{}",
+				signal: leaving.signal,
+			}).catch(() => "gone"),
+		);
+		await expect.poll(() => at.refusedCount).toBe(10);
+		expect((await at.ask("GET", "/topics", undefined, basic("alice", PASSWORD))).status).toBe(200);
+		leaving.abort();
+		expect(new Set(await Promise.all(guesses))).toEqual(new Set(["gone"]));
+		await expect.poll(() => at.refusedCount).toBe(0);
 	});
 });
 

@@ -17,6 +17,8 @@ import { userPrincipal } from "../../../src/security/principal.ts";
 import { type Harness, serve } from "../../websocket/harness.ts";
 
 export const PASSWORD = "correct horse";
+/** A wrong one, whose answer waits for as long as the client does. */
+export const GUESSED = "wrong for long";
 
 export interface ApiHarness extends Harness {
 	/** Asks for a path under /v1, with a body where there is one, and reads the JSON. */
@@ -26,6 +28,8 @@ export interface ApiHarness extends Harness {
 		body?: unknown,
 		headers?: Readonly<Record<string, string>>,
 	): Promise<Asked>;
+	/** Logins that were refused and whose answers wait. */
+	readonly refusedCount: number;
 	/** What could not be answered for the broker's own fault: nothing, in a good run. */
 	failures: unknown[];
 }
@@ -49,17 +53,30 @@ interface Options {
 }
 
 /** Every user has the same password, and a token with their name. */
-const users: ConstructorParameters<typeof HttpAuthentication>[0] = {
-	identify: async (credentials) => {
-		if (credentials.scheme === "password" && credentials.password === PASSWORD) {
+class TestUsers {
+	refusedCount = 0;
+
+	identify: ConstructorParameters<typeof HttpAuthentication>[0]["identify"] = async (
+		credentials,
+		_host,
+		_stays,
+		refused,
+	) => {
+		const password = credentials.scheme === "password" ? credentials.password : "";
+		if (credentials.scheme === "password" && password === PASSWORD) {
 			return { principal: userPrincipal(credentials.user) };
 		}
 		if (credentials.scheme === "token" && credentials.token.startsWith("token-of-")) {
 			return { principal: userPrincipal(credentials.token.slice("token-of-".length)) };
 		}
+		if (password === GUESSED) {
+			this.refusedCount++;
+			await refused?.();
+			this.refusedCount--;
+		}
 		throw new MillraceError("NOT_AUTHENTICATED");
-	},
-};
+	};
+}
 
 function quotasOf(
 	{ quotaClock }: Options,
@@ -73,6 +90,7 @@ function quotasOf(
 export function serveApi(transport: "uws" | "ws", options: Options = {}): ApiHarness {
 	const { authorizer = NO_AUTHORIZATION, acls, servesAnonymous = true, requestsMax } = options;
 	const failures: unknown[] = [];
+	const users = new TestUsers();
 	const authentication = new HttpAuthentication(users, servesAnonymous);
 	const log = { error: (details: object) => void failures.push(details) };
 	const harness = serve(transport, (storage, usual, opened) => {
@@ -102,5 +120,6 @@ export function serveApi(transport: "uws" | "ws", options: Options = {}): ApiHar
 			body: text === "" ? null : JSON.parse(text),
 		};
 	};
-	return Object.assign(harness, { ask, failures });
+	Object.defineProperty(harness, "refusedCount", { get: () => users.refusedCount });
+	return Object.assign(harness, { ask, failures }) as ApiHarness;
 }

@@ -1,0 +1,88 @@
+/** The body of one HTTP request: it comes in pieces, within bounds of its own and of all together. */
+import { LIMITS } from "../limits.ts";
+import { type HttpResponse, problem } from "./http.ts";
+
+/** Where the body of one request comes from. */
+export interface BodySource {
+	/**
+	 * Has `take` called with each piece, whose memory is only valid during the call. Asked for in
+	 * the call of `answer`, or not at all.
+	 */
+	read(take: (piece: Uint8Array, isLast: boolean) => void): void;
+}
+
+/** Bytes that all bodies hold: those that come, and those whose requests are worked on. */
+export interface HeldBodies {
+	bytes: number;
+}
+
+export class IncomingBody {
+	/** Resolves to the whole, or to what is wrong with it; never, once it is let go of. */
+	readonly whole: Promise<Uint8Array | HttpResponse>;
+	/** Bytes that have come, of one that is refused too. */
+	receivedBytes = 0;
+	readonly #held: HeldBodies;
+	readonly #bytesMax: number;
+	readonly #timer: NodeJS.Timeout;
+	readonly #settle: (whole: Uint8Array | HttpResponse) => void;
+	#pieces: Uint8Array[] = [];
+	#heldBytes = 0;
+	#isTaken = true;
+
+	/** Begins to read. */
+	constructor(bytesMax: number, held: HeldBodies, source: BodySource) {
+		this.#bytesMax = bytesMax;
+		this.#held = held;
+		let settle: (whole: Uint8Array | HttpResponse) => void = () => undefined;
+		this.whole = new Promise((resolve) => {
+			settle = resolve;
+		});
+		this.#settle = settle;
+		// Ends the wait for a client that has gone away, too.
+		this.#timer = setTimeout(() => this.#refuse(TOO_SLOW), LIMITS.httpBodyMsMax);
+		source.read((piece, isLast) => this.#take(piece, isLast));
+	}
+
+	/** Nobody needs it any more: its memory counts no longer, and what still comes is passed over. */
+	letGo(): void {
+		clearTimeout(this.#timer);
+		this.#isTaken = false;
+		this.#pieces = [];
+		this.#held.bytes -= this.#heldBytes;
+		this.#heldBytes = 0;
+	}
+
+	#take(piece: Uint8Array, isLast: boolean): void {
+		if (!this.#isTaken) return;
+		this.receivedBytes += piece.length;
+		if (this.receivedBytes > this.#bytesMax) {
+			this.#refuse(tooLarge(this.#bytesMax));
+			return;
+		}
+		this.#heldBytes += piece.length;
+		this.#held.bytes += piece.length;
+		if (this.#held.bytes > LIMITS.httpBodiesBytesMax) {
+			this.#refuse(TOO_MANY);
+			return;
+		}
+		this.#pieces.push(Buffer.from(piece));
+		if (!isLast) return;
+		clearTimeout(this.#timer);
+		this.#isTaken = false;
+		this.#settle(Buffer.concat(this.#pieces));
+		this.#pieces = [];
+	}
+
+	#refuse(refusal: HttpResponse): void {
+		this.letGo();
+		this.#settle(refusal);
+	}
+}
+
+/** What is answered to a body that is too long. */
+export const tooLarge = (bytesMax: number): HttpResponse =>
+	problem(413, `a body has at most ${bytesMax} bytes here`);
+const TOO_SLOW = problem(408, `a body has to come within ${LIMITS.httpBodyMsMax} ms`);
+const TOO_MANY = problem(503, "too many bodies come at the same time; try again later", {
+	"retry-after": "1",
+});
