@@ -8,6 +8,7 @@ import type { OverrideStore } from "../config/override-store.ts";
 import type { ConnectionLimit } from "../connection-limit.ts";
 import type { GroupCoordinator } from "../groups/coordinator.ts";
 import { type HttpHandler, tooManyConnections } from "../http/http.ts";
+import { HttpService } from "../http/service.ts";
 import { LIMITS } from "../limits.ts";
 import { countSlow, LOOK_MS, type WatchedClient } from "../monitoring/client-watch.ts";
 import { HttpFigures } from "../monitoring/http-figures.ts";
@@ -96,6 +97,7 @@ export class WebSocketServer {
 	readonly #host: SessionHost;
 	readonly #sweep: NodeJS.Timeout;
 	#sweepCount = 0;
+	#service: HttpService | undefined;
 	#listener: Listener | undefined;
 
 	private constructor(options: WebSocketServerOptions) {
@@ -156,15 +158,19 @@ export class WebSocketServer {
 			server.#sessions.delete(session);
 			connections.closed();
 		};
+		const origins = originPolicy(options.host, allowedOrigins);
+		const onError = (error: unknown, doing: string): void =>
+			options.log.error({ err: error, doing }, "listener failed");
+		const { httpRequests } = server;
+		server.#service = new HttpService({ http: options.http, origins, httpRequests, onError });
 		try {
 			server.#listener = await listen(options.transport, {
 				host: options.host,
 				port: options.port,
 				tls: options.tls,
-				origins: originPolicy(options.host, allowedOrigins),
+				origins,
 				tokenCookie: tokenCookie === "" ? null : new TokenCookie(tokenCookie, allowedOrigins),
-				http: options.http,
-				httpRequests: server.httpRequests,
+				service: server.#service,
 				refuse: () => (connections.hasRoom() ? undefined : tooManyConnections(connections.count)),
 				accept: (connection) => {
 					const session = new Session(server.#host, connection, closed);
@@ -172,7 +178,7 @@ export class WebSocketServer {
 					connections.opened();
 					return session;
 				},
-				onError: (error, doing) => options.log.error({ err: error, doing }, "listener failed"),
+				onError,
 			});
 		} catch (error) {
 			server.#release();
@@ -221,14 +227,19 @@ export class WebSocketServer {
 	}
 
 	/**
-	 * Takes no more connections, tells clients to leave, answers what is outstanding, closes with
-	 * 1001, and resolves when no socket is left; after at most some four seconds, whatever clients
-	 * do.
+	 * Takes no more connections and no more requests over HTTP, tells clients to leave, answers what
+	 * is outstanding, closes with 1001, and resolves when no socket is left; after at most some four
+	 * seconds, whatever clients do.
 	 */
 	async close(): Promise<void> {
 		this.#listening.stopListening();
+		this.#service?.stop();
 		for (const session of this.#sessions) session.leave(RECONNECT_AFTER_MS);
-		await this.#until(() => ![...this.#sessions].some((session) => session.isBusy));
+		await this.#until(
+			() =>
+				this.#service?.underWayCount === 0 &&
+				![...this.#sessions].some((session) => session.isBusy),
+		);
 		for (const session of [...this.#sessions]) session.close(CLOSE_CODES.GOING_AWAY);
 		await this.#until(() => this.#sessions.size === 0);
 		await this.#listening.close();

@@ -4,8 +4,8 @@
  * ws.ts.
  */
 
-import type { HttpHandler, HttpResponse, OriginPolicy } from "../http/http.ts";
-import type { HttpFigures } from "../monitoring/http-figures.ts";
+import type { HttpResponse, OriginPolicy } from "../http/http.ts";
+import type { HttpService } from "../http/service.ts";
 import type { CloseEntry } from "../protocol/close-codes.ts";
 import type { Principal } from "../security/principal.ts";
 import type { TlsFiles } from "../security/tls.ts";
@@ -59,9 +59,8 @@ export interface ListenerOptions {
 	readonly origins: OriginPolicy;
 	/** Null: nobody is known by a cookie. */
 	readonly tokenCookie: TokenCookie | null;
-	readonly http: HttpHandler;
-	/** Counts what is asked over HTTP. */
-	readonly httpRequests: HttpFigures;
+	/** Answers what is asked over HTTP. */
+	readonly service: HttpService;
 	/** Asked before an upgrade that nothing else speaks against; an answer refuses it. */
 	readonly refuse: () => HttpResponse | undefined;
 	/** Called for every connection whose upgrade was accepted. */

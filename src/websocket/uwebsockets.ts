@@ -32,7 +32,7 @@ import {
 	statusLine,
 	UNSUPPORTED_SUBPROTOCOL,
 } from "../http/http.ts";
-import { HttpService } from "../http/service.ts";
+import type { HttpService } from "../http/service.ts";
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import { ANONYMOUS } from "../security/principal.ts";
@@ -201,8 +201,7 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 			if (openCount === 0) allClosed?.();
 		},
 	});
-	const service = new HttpService(options);
-	app.any("/*", (response, request) => void respond(service, response, request));
+	app.any("/*", (response, request) => void respond(options.service, response, request));
 	const token = await listening(app, options);
 	let isListening = true;
 	const stopListening = (): void => {

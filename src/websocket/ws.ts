@@ -26,7 +26,7 @@ import {
 	statusLine,
 	UNSUPPORTED_SUBPROTOCOL,
 } from "../http/http.ts";
-import { HttpService } from "../http/service.ts";
+import type { HttpService } from "../http/service.ts";
 import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
@@ -214,7 +214,7 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 		maxPayload: LIMITS.frameBytesMax,
 		handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
 	});
-	const service = new HttpService(options);
+	const { service } = options;
 	const turns = new Turns();
 	const serve = (request: IncomingMessage, response: ServerResponse) => {
 		const principal = secured?.principalOf(request.socket) ?? ANONYMOUS;

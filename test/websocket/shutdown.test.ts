@@ -1,8 +1,10 @@
 import { once } from "node:events";
+import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
+import { router } from "../../src/http/router.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
 import { RawClient } from "./raw-client.ts";
 
@@ -26,6 +28,72 @@ describe.each(TRANSPORTS)("a stop over %s", (transport) => {
 		expect(at.errors).toEqual([]);
 	});
 });
+
+describe.each(TRANSPORTS)("a stop while requests are under way over %s", (transport) => {
+	let work = (): void => undefined;
+	const worked = new Promise<void>((resolve) => {
+		work = resolve;
+	});
+	let askedCount = 0;
+	const http = router([
+		{
+			method: "GET",
+			path: "/works",
+			answer: async () => {
+				askedCount++;
+				await worked;
+				return { status: 200, body: "done" };
+			},
+		},
+		{
+			method: "GET",
+			path: "/waits",
+			answer: async ({ stopping }) => {
+				askedCount++;
+				await once(stopping, "abort");
+				return { status: 200, body: "nothing has come" };
+			},
+		},
+	]);
+	const at = serve(transport, { http, clock: { ...systemClock, monotonicMs: () => 0 } });
+
+	test("answers them, and refuses others for now", async () => {
+		const idle = new Agent({ keepAlive: true, maxSockets: 1 });
+		expect((await ask(`${at.http}/none`, idle)).status).toBe(404);
+		const [working, waiting] = [ask(`${at.http}/works`), ask(`${at.http}/waits`)];
+		await expect.poll(() => askedCount).toBe(2);
+		const ended = () => ({ status: 0, retryAfter: "" });
+		const refused = ask(`${at.http}/works`, idle).catch(ended);
+		const stopped = at.server.close();
+		expect(await waiting).toMatchObject({ status: 200, body: "nothing has come" });
+		// Either it comes before its connection is found idle, or it is told to come back.
+		const { status, retryAfter } = await refused;
+		if (status !== 0) expect([status, retryAfter]).toEqual([503, "5"]);
+		expect(askedCount).toBe(2);
+		work();
+		expect(await working).toMatchObject({ status: 200, body: "done" });
+		await stopped;
+	});
+});
+
+interface Answer {
+	readonly status: number | undefined;
+	readonly retryAfter: string | undefined;
+	readonly body: string;
+}
+
+function ask(url: string, agent?: Agent): Promise<Answer> {
+	return new Promise((resolve, reject) => {
+		const asking = request(url, agent === undefined ? {} : { agent }, async (response) => {
+			let body = "";
+			for await (const piece of response) body += piece;
+			const { statusCode: status, headers } = response;
+			resolve({ status, retryAfter: headers["retry-after"], body });
+		});
+		asking.on("error", reject);
+		asking.end();
+	});
+}
 
 /** Less than anybody waits for a peer, and more than anything else takes on a busy machine. */
 const HELD_UP_MS = 30_000;

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
 import { NOT_FOUND } from "../../src/http/http.ts";
+import { HttpService } from "../../src/http/service.ts";
 import { HttpFigures } from "../../src/monitoring/http-figures.ts";
 import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
 import { listen } from "../../src/websocket/listener.ts";
@@ -28,16 +29,18 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		const accepted = new Promise<Connection>((resolve) => {
 			accept = resolve;
 		});
+		const origins = originPolicy(["127.0.0.1"], []);
+		const httpRequests = new HttpFigures();
+		const onError = (error: unknown) => void told.messages.push(`${error}`);
 		listener = await listen(transport, {
 			host: "127.0.0.1",
 			port,
 			tls: null,
-			origins: originPolicy("127.0.0.1", []),
+			origins,
 			tokenCookie: null,
-			http: () => NOT_FOUND,
-			httpRequests: new HttpFigures(),
+			service: new HttpService({ http: () => NOT_FOUND, origins, httpRequests, onError }),
 			refuse: () => undefined,
-			onError: (error) => told.messages.push(`${error}`),
+			onError,
 			accept(connection) {
 				accept(connection);
 				return {
