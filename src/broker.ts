@@ -316,6 +316,8 @@ async function startServer(
 		transport: config.websocketTransport,
 		tls: usesTls(config.websocketSecurityProtocol) ? security.tls : null,
 		allowedOrigins: config.allowedOrigins,
+		knownHosts: config.advertise === null ? [] : [config.advertise.host],
+		asksWho: asks,
 		tokenCookie: config.websocketTokenCookie,
 		broker: `millrace/${VERSION}`,
 		authenticate: asks ? authenticateWith(checks) : authenticateAnybody,

@@ -111,7 +111,8 @@ export function problem(
 
 export const FORBIDDEN_HOST = problem(
 	403,
-	"this Host is not served here; list it in allowed.origins",
+	"this Host is not served here; ask by an IP address, by the name in advertise, or by one that " +
+		"allowed.origins lists, such as http://broker.example:4600",
 );
 export const FORBIDDEN_ORIGIN = problem(
 	403,

@@ -9,16 +9,24 @@ import { isIP } from "node:net";
 
 import type { OriginPolicy } from "../http/http.ts";
 
-/** `listed` are origins such as "https://console.example.com"; "*" allows every origin. */
-export function originPolicy(listenHost: string, listed: readonly string[]): OriginPolicy {
+/**
+ * `known` are hosts by which clients reach the broker. `listed` are origins such as
+ * "https://console.example.com"; "*" allows every origin. With `asksWho` HTTP is served at any
+ * host: it asks for credentials that no page of another name has.
+ */
+export function originPolicy(
+	known: readonly string[],
+	listed: readonly string[],
+	asksWho = false,
+): OriginPolicy {
 	const origins = new Set(listed.map((origin) => origin.toLowerCase()));
-	const names = new Set([listenHost.toLowerCase(), ...listed.map(hostOfOrigin)]);
-	const allowsHost = (host: string): boolean => {
+	const names = new Set([...known.map((host) => host.toLowerCase()), ...listed.map(hostOfOrigin)]);
+	const isKnown = (host: string): boolean => {
 		const name = hostName(host);
 		return isLoopback(name) || isIP(name) !== 0 || names.has(name);
 	};
 	return {
-		allowsHost,
+		allowsHost: (host) => asksWho || isKnown(host),
 		allowsOrigin(origin, host) {
 			if (origin === "") return true;
 			const lowered = origin.toLowerCase();
@@ -26,7 +34,7 @@ export function originPolicy(listenHost: string, listed: readonly string[]): Ori
 			const authority = authorityOf(lowered);
 			if (authority === undefined) return false;
 			if (isLoopback(hostName(authority))) return true;
-			return authority === host.toLowerCase() && allowsHost(host);
+			return authority === host.toLowerCase() && isKnown(host);
 		},
 	};
 }

@@ -42,6 +42,10 @@ export interface WebSocketServerOptions {
 	readonly tls: TlsFiles | null;
 	readonly transport: "auto" | "uws" | "ws";
 	readonly allowedOrigins: readonly string[];
+	/** Hosts by which clients reach it, beside the one that it listens at. */
+	readonly knownHosts: readonly string[];
+	/** Whether whoever asks over HTTP has to say who they are. */
+	readonly asksWho: boolean;
 	/** The cookie whose value is a token, from pages of allowed origins; "": none. */
 	readonly tokenCookie: string;
 	/** Name and version, such as "millrace/0.1.0". */
@@ -152,13 +156,14 @@ export class WebSocketServer {
 	 */
 	static async start(options: WebSocketServerOptions): Promise<WebSocketServer> {
 		const server = new WebSocketServer(options);
-		const { allowedOrigins, connections, tokenCookie } = options;
+		const { allowedOrigins, asksWho, connections, tokenCookie } = options;
 		// One for all of them: each would be a closure.
 		const closed = (session: Session): void => {
 			server.#sessions.delete(session);
 			connections.closed();
 		};
-		const origins = originPolicy(options.host, allowedOrigins);
+		const hosts = [options.host, ...options.knownHosts];
+		const origins = originPolicy(hosts, allowedOrigins, asksWho);
 		const onError = (error: unknown, doing: string): void =>
 			options.log.error({ err: error, doing }, "listener failed");
 		const { httpRequests } = server;

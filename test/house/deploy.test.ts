@@ -93,6 +93,8 @@ describe("the container", () => {
 		expect(readFileSync(join(root, "deploy/docker", context, path), "utf8")).toBe(dockerfile);
 		const known = ALL_OPTIONS.map(environmentName);
 		expect(known).toEqual(expect.arrayContaining(Object.keys(millrace.environment)));
+		// By this name HTTP is served to the containers beside it.
+		expect(millrace.environment.MILLRACE_ADVERTISE).toBe("millrace:9092");
 		const [volume] = millrace.volumes;
 		expect(volume).toBe(`data:${wordsOf("CMD")[2]}`);
 	});

@@ -180,6 +180,8 @@ function serverOptions(
 		tls: null,
 		transport,
 		allowedOrigins: ["https://console.example.com"],
+		knownHosts: ["broker.example"],
+		asksWho: false,
 		tokenCookie: "",
 		broker: "millrace/test",
 		storage,

@@ -6,7 +6,7 @@ import { serve, TRANSPORTS } from "./harness.ts";
 import { RawClient } from "./raw-client.ts";
 
 describe("the origin policy", () => {
-	const policy = originPolicy("broker.internal", ["https://console.example.com"]);
+	const policy = originPolicy(["broker.internal"], ["https://console.example.com"]);
 
 	test.each([
 		["", "127.0.0.1:4600"],
@@ -89,7 +89,22 @@ describe.each(TRANSPORTS)("requests over %s", (transport) => {
 		expect(await status(at.http, "HEAD", "/ready")).toEqual([200, ""]);
 		expect((await status(at.http, "POST", "/ready"))[0]).toBe(405);
 		expect((await status(at.http, "GET", "/nothing"))[0]).toBe(404);
-		expect((await status(at.http, "GET", "/live", "evil.example:4600"))[0]).toBe(403);
+		expect(await status(at.http, "GET", "/live", "broker.example:4600")).toEqual([200, "ok\n"]);
+		const [refused, body] = await status(at.http, "GET", "/live", "evil.example:4600");
+		expect(refused).toBe(403);
+		expect(JSON.parse(body).detail).toMatch(/advertise.*allowed\.origins/);
+	});
+});
+
+describe.each(TRANSPORTS)("a listener that asks who one is, over %s", (transport) => {
+	const at = serve(transport, { asksWho: true });
+
+	test("serves HTTP at any host, and WebSocket at those that are known", async () => {
+		const host = "evil.example:4600";
+		expect(await status(at.http, "GET", "/ready", host)).toEqual([200, "ok\n"]);
+		const origin = `http://${host}`;
+		await expect(RawClient.open(at.url, { origin, headers: { host } })).rejects.toThrow("403");
+		expect((await status(at.http, "GET", "/ready", host, origin))[0]).toBe(403);
 	});
 });
 
@@ -98,9 +113,11 @@ function status(
 	method: string,
 	path: string,
 	host = "localhost",
+	origin?: string,
 ): Promise<[number | undefined, string]> {
 	return new Promise((resolve, reject) => {
-		const sent = request(`${base}${path}`, { method, headers: { host } }, (response) => {
+		const headers = { host, ...(origin === undefined ? {} : { origin }) };
+		const sent = request(`${base}${path}`, { method, headers }, (response) => {
 			let body = "";
 			response.setEncoding("utf8");
 			response.on("data", (chunk: string) => {
