@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import { LIMITS } from "./limits.ts";
 
 /** A log that says it once in so many milliseconds, however many connections are refused. */
 const TOLD_EVERY_MS = 10_000;
@@ -42,7 +43,25 @@ export class ConnectionLimit {
 
 	/** Whether another connection may be taken. Refusals are logged. */
 	hasRoom(): boolean {
-		if (this.#count < this.max) return true;
+		return this.#allows(this.#count, this.max);
+	}
+
+	/**
+	 * Whether another one of HTTP may be taken: some more than others, so that a broker that has no
+	 * room is still seen to live and can be asked what is the matter.
+	 */
+	hasRoomForHttp(): boolean {
+		return this.#allows(this.#count, this.max + LIMITS.httpConnectionsSpareMax);
+	}
+
+	/** Whether one of HTTP, which is counted already, may become a WebSocket. */
+	hasRoomForUpgrade(): boolean {
+		return this.#allows(this.#count - 1, this.max);
+	}
+
+	/** `open`: connections beside the one in question. */
+	#allows(open: number, max: number): boolean {
+		if (open < max) return true;
 		this.#refusedCount++;
 		this.#refusedTotal++;
 		const nowMs = this.#clock.monotonicMs();
@@ -50,7 +69,7 @@ export class ConnectionLimit {
 		this.#toldMs = nowMs;
 		const refused = this.#refusedCount;
 		this.#refusedCount = 0;
-		this.#log.warn({ open: this.#count, refused }, "max.connections: connections are refused");
+		this.#log.warn({ open, refused }, "max.connections: connections are refused");
 		return false;
 	}
 

@@ -188,6 +188,8 @@ export const LIMITS = {
 	connectionsMax: 100_000,
 	/** max.connections unless set: far more than a broker's own services have, few enough that all may be busy. */
 	connectionsDefault: 10_000,
+	/** Connections of HTTP beyond max.connections: health checks, scrapes and whoever looks what is the matter. */
+	httpConnectionsSpareMax: 100,
 	/** Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes). */
 	kafkaFrameBytesMax: 104_857_600,
 	/** Bytes of one Kafka fetch answer, as in Kafka (fetch.max.bytes). */

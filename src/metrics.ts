@@ -45,7 +45,7 @@ export const METRICS = {
 	millrace_http_received_bytes_total: counter("bytes", BY_ROUTE, "Bytes of the bodies of requests over HTTP."),
 	millrace_http_sent_bytes_total: counter("bytes", BY_ROUTE, "Bytes of the bodies of answers over HTTP."),
 
-	millrace_connections: gauge("", ["protocol"], "Open connections."),
+	millrace_connections: gauge("", ["protocol"], "Open connections: `http` are those that are no WebSockets."),
 	millrace_connections_max: gauge("", [], "Connections of all protocols that may be open (max.connections)."),
 	millrace_connections_refused_total: counter("", [], "Connections that were refused because so many were open."),
 	millrace_certificate_reload_failures_total: counter("", [], "Changed certificates that could not be used: those before them still are."),

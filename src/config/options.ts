@@ -265,8 +265,8 @@ export const OPTIONS: Options = {
 		placeholder: "N",
 		default: `${LIMITS.connectionsDefault}`,
 		doc:
-			"Connections of all protocols together; further ones are refused until some have ended. " +
-			"One of HTTP counts once it is a WebSocket, one of Kafka clients as soon as it is there.",
+			"Connections of all protocols together, from their first moment; further ones are refused " +
+			`until some have ended. HTTP has ${LIMITS.httpConnectionsSpareMax} more: health checks, scrapes.`,
 		schema: integer(1, LIMITS.connectionsMax),
 		dynamic: true,
 	},

@@ -145,6 +145,7 @@ export class Collector {
 		const { bufferedBytes, subscriptions, backedUp } = websocket.figures;
 		snapshot.set("millrace_connections", kafka.connectionCount, "kafka");
 		snapshot.set("millrace_connections", websocket.connectionCount, "websocket");
+		snapshot.set("millrace_connections", websocket.httpConnectionCount, "http");
 		snapshot.set("millrace_connections_max", connections.max);
 		snapshot.set("millrace_connections_refused_total", connections.refusedTotal);
 		snapshot.set("millrace_buffered_bytes", kafka.bufferedBytes, "kafka");

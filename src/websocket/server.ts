@@ -101,6 +101,8 @@ export class WebSocketServer {
 	readonly #host: SessionHost;
 	readonly #sweep: NodeJS.Timeout;
 	#sweepCount = 0;
+	/** Connections of the listener, WebSocket or not. */
+	#openCount = 0;
 	#service: HttpService | undefined;
 	#listener: Listener | undefined;
 
@@ -158,10 +160,7 @@ export class WebSocketServer {
 		const server = new WebSocketServer(options);
 		const { allowedOrigins, asksWho, connections, tokenCookie } = options;
 		// One for all of them: each would be a closure.
-		const closed = (session: Session): void => {
-			server.#sessions.delete(session);
-			connections.closed();
-		};
+		const left = (session: Session): void => void server.#sessions.delete(session);
 		const hosts = [options.host, ...options.knownHosts];
 		const origins = originPolicy(hosts, allowedOrigins, asksWho);
 		const onError = (error: unknown, doing: string): void =>
@@ -176,11 +175,21 @@ export class WebSocketServer {
 				origins,
 				tokenCookie: tokenCookie === "" ? null : new TokenCookie(tokenCookie, allowedOrigins),
 				service: server.#service,
-				refuse: () => (connections.hasRoom() ? undefined : tooManyConnections(connections.count)),
-				accept: (connection) => {
-					const session = new Session(server.#host, connection, closed);
-					server.#sessions.add(session);
+				opened: () => {
+					if (!connections.hasRoomForHttp()) return false;
 					connections.opened();
+					server.#openCount++;
+					return true;
+				},
+				closed: () => {
+					connections.closed();
+					server.#openCount--;
+				},
+				refuse: () =>
+					connections.hasRoomForUpgrade() ? undefined : tooManyConnections(connections.count - 1),
+				accept: (connection) => {
+					const session = new Session(server.#host, connection, left);
+					server.#sessions.add(session);
 					return session;
 				},
 				onError,
@@ -198,9 +207,14 @@ export class WebSocketServer {
 		return { host, port, transport, isSecure };
 	}
 
-	/** Open connections. */
+	/** Open WebSocket connections. */
 	get connectionCount(): number {
 		return this.#sessions.size;
+	}
+
+	/** Open connections that are no WebSockets, or not yet. */
+	get httpConnectionCount(): number {
+		return Math.max(this.#openCount - this.#sessions.size, 0);
 	}
 
 	/** Its clients, in the order in which they came. */

@@ -61,6 +61,10 @@ export interface ListenerOptions {
 	readonly tokenCookie: TokenCookie | null;
 	/** Answers what is asked over HTTP. */
 	readonly service: HttpService;
+	/** Asked for every connection, before its first request or TLS handshake: false has it ended. */
+	readonly opened: () => boolean;
+	/** One that `opened` said yes to has ended. */
+	readonly closed: () => void;
 	/** Asked before an upgrade that nothing else speaks against; an answer refuses it. */
 	readonly refuse: () => HttpResponse | undefined;
 	/** Called for every connection whose upgrade was accepted. */

@@ -172,6 +172,7 @@ class UwsConnection implements Connection {
 /** Listens. Rejects when the address cannot be had. */
 export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions): Promise<Listener> {
 	const app = uws.App() as TemplatedApp & ExclusiveListen;
+	countConnections(app, options);
 	let openCount = 0;
 	let allClosed: (() => void) | undefined;
 	app.ws<SocketData>("/", {
@@ -195,6 +196,7 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 		},
 		close(socket, code) {
 			openCount--;
+			options.closed();
 			const { connection, handler } = socket.getUserData();
 			connection?.markClosed();
 			handler?.closed(code);
@@ -224,6 +226,22 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 			await wait;
 		},
 	};
+}
+
+/** The library tells of what comes, and of what goes that has not become a WebSocket. */
+function countConnections(app: TemplatedApp, options: ListenerOptions): void {
+	let isRefusing = false;
+	const count = (response: UwsResponse, change: number): void => {
+		if (change < 0) {
+			if (!isRefusing) options.closed();
+			return;
+		}
+		if (options.opened()) return;
+		isRefusing = true;
+		response.close();
+		isRefusing = false;
+	};
+	app.filter(count);
 }
 
 async function listening(

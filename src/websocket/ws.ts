@@ -222,6 +222,10 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 	};
 	const secured = options.tls === null ? undefined : await secure(options.tls, serve);
 	const server = secured?.server ?? createServer(HTTP_TIMEOUTS, serve);
+	server.on("connection", (socket: Socket) => {
+		if (options.opened()) socket.on("close", options.closed);
+		else socket.destroy();
+	});
 	server.on("upgrade", (request, stream, head) => {
 		// Until the library has the stream, its errors (a peer that went away) would be uncaught.
 		stream.on("error", () => stream.destroy());

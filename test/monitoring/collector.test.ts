@@ -27,7 +27,14 @@ function collecting(topics: Map<string, FakeTopic>, onLook: () => void = () => u
 		return new Float64Array(8);
 	};
 	const protocol = () => ({
-		...{ connectionCount: 0, bufferedBytes: 0, heldBytes: 0, figures: {}, slow: {} },
+		...{
+			connectionCount: 0,
+			httpConnectionCount: 0,
+			bufferedBytes: 0,
+			heldBytes: 0,
+			figures: {},
+			slow: {},
+		},
 		requests: { operations: new Map() },
 		httpRequests: { routes: [] },
 		traffic: new TopicTraffic(catalogue),

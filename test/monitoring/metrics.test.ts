@@ -94,6 +94,8 @@ describe("a scrape", () => {
 		expect(value("millrace_received_records_total", labels)).toBe(3);
 		expect(value("millrace_received_bytes_total", labels)).toBeGreaterThan(3 * 8);
 		expect(value("millrace_connections", { protocol: "websocket" })).toBe(1);
+		// The one that asks, at least.
+		expect(value("millrace_connections", { protocol: "http" })).toBeGreaterThan(0);
 		expect(value("millrace_topic_partitions", { topic: "counted" })).toBe(1);
 		expect(value("millrace_log_segments", { topic: "counted" })).toBe(1);
 		expect(value("millrace_log_bytes", { topic: "counted" })).toBeGreaterThan(100);

@@ -19,6 +19,8 @@ const SLOW_CLIENTS = 100;
 const BYTE_EVERY_MS = 100;
 /** How long slow ones are watched. */
 const SLOW_MS = 3_000;
+/** Connections that come at about the same time. */
+const FLOOD = 1_000;
 /** What a client that has sent nothing whole may cost. */
 const SILENT_BYTES_MAX = 65_536;
 /** What comes and goes whoever is connected: V8's young generation, and pools. */
@@ -76,6 +78,8 @@ async function servesOthers(broker: BrokerProcess): Promise<void> {
 	websocket.close();
 	expect((await fetch(`${broker.http}/live`)).status).toBe(200);
 }
+
+const metrics = async (broker: BrokerProcess) => (await fetch(`${broker.http}/metrics`)).text();
 
 const utf8 = (text: string) => Buffer.from(text);
 
@@ -212,7 +216,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 		const present = await RawClient.greeted(broker.url);
 		const idleBytes = broker.anonymousBytes();
 		for (let round = 0; round < 3; round++) {
-			const sockets = await openMany(kafkaPort(broker), 1_000);
+			const sockets = await openMany(kafkaPort(broker), FLOOD);
 			await present.ping();
 			expect((await fetch(`${broker.http}/live`)).status).toBe(200);
 			const isOpen = () => sockets.filter(({ closed }) => !closed).length;
@@ -225,6 +229,17 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 			return true;
 		};
 		await expect.poll(() => taken().catch(() => false)).toBe(true);
+		const refused = async () =>
+			Number(/^millrace_connections_refused_total (\d+)$/m.exec(await metrics(broker))?.[1]);
+		const before = await refused();
+		for (let round = 0; round < 3; round++) {
+			const sockets = await openMany(broker.port, FLOOD);
+			await present.ping();
+			for (const socket of sockets) socket.destroy();
+			await expect.poll(() => taken().catch(() => false)).toBe(true);
+		}
+		const least = 3 * (FLOOD - most - LIMITS.httpConnectionsSpareMax);
+		expect((await refused()) - before).toBeGreaterThanOrEqual(least);
 		expect(broker.anonymousBytes() - idleBytes).toBeLessThan(ANY_LOAD_BYTES);
 		present.close();
 		await end();

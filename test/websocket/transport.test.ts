@@ -23,7 +23,7 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 
 	/** A connection of both sides, and what the server's side is told. */
 	async function pair(port = 0) {
-		const told = { drained: 0, closed: [] as number[], messages: [] as string[] };
+		const told = { open: 0, drained: 0, closed: [] as number[], messages: [] as string[] };
 		const received: Buffer[] = [];
 		let accept: (connection: Connection) => void = () => undefined;
 		const accepted = new Promise<Connection>((resolve) => {
@@ -39,6 +39,8 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 			origins,
 			tokenCookie: null,
 			service: new HttpService({ http: () => NOT_FOUND, origins, httpRequests, onError }),
+			opened: () => ++told.open > 0,
+			closed: () => told.open--,
 			refuse: () => undefined,
 			onError,
 			accept(connection) {
