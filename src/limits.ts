@@ -22,6 +22,8 @@ export const LIMITS = {
 	produceEntriesMax: 1_024,
 	/** Nesting of a MessagePack frame's own structure. */
 	nestingMax: 16,
+	/** Bytes of half-sent messages that all WebSocket connections of an event loop may hold together, where the library tells of them. */
+	webSocketHeldBytesMax: 536_870_912,
 	/** Unanswered produce bytes of one connection; past twice of it the connection is closed. */
 	inFlightBytesMax: 16_777_216,
 	/** Unanswered requests of one connection. */

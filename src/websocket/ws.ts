@@ -47,6 +47,9 @@ import type {
 /** How often idle sockets are looked for, in milliseconds. */
 const IDLE_SWEEP_MS = 2_000;
 
+/** How often half-sent messages are added up, in milliseconds. */
+const HELD_SWEEP_MS = 500;
+
 /** A head may take as long as the body behind it: about as with uWebSockets.js. */
 const HTTP_TIMEOUTS = {
 	headersTimeout: LIMITS.httpBodyMsMax,
@@ -71,7 +74,7 @@ const copies = new CopyPool([
 	{ bufferBytes: LIMITS.deliveryBytesSmall + 8_192, idleMax: 64 },
 ]);
 
-class WsConnection implements Connection {
+export class WsConnection implements Connection {
 	readonly remoteAddress: string;
 	readonly principal: Principal;
 	readonly #socket: WebSocket;
@@ -82,6 +85,8 @@ class WsConnection implements Connection {
 	#isCorked = false;
 	#lastHeardMs = performance.now();
 	#bytesHeard = 0;
+	/** Of what was read, up to where the last whole message was. */
+	#bytesTaken: number;
 	#isPinged = false;
 	#cookieToken: string | undefined;
 
@@ -93,6 +98,7 @@ class WsConnection implements Connection {
 	) {
 		this.#socket = socket;
 		this.#stream = stream;
+		this.#bytesTaken = stream.bytesRead;
 		this.remoteAddress = stream.remoteAddress ?? "";
 		this.principal = principal;
 		this.#cookieToken = cookieToken;
@@ -102,6 +108,7 @@ class WsConnection implements Connection {
 	attach(handler: ConnectionHandler): void {
 		this.#handler = handler;
 		this.#socket.on("message", (data, isBinary) => {
+			this.#bytesTaken = this.#stream.bytesRead;
 			if (this.#socket.readyState !== WebSocket.OPEN) return;
 			if (isBinary) handler.message(data as Buffer);
 			else this.close(CLOSE_CODES.UNSUPPORTED_DATA);
@@ -172,6 +179,11 @@ class WsConnection implements Connection {
 		this.#socket.terminate();
 	}
 
+	/** Bytes of a message that has not come whole: about, since what came with its end is not told. */
+	get heldBytes(): number {
+		return this.#stream.bytesRead - this.#bytesTaken;
+	}
+
 	/** Pings a silent peer, and ends it when the ping is not answered. */
 	sweep(nowMs: number): void {
 		// Any byte counts: a large message over a slow line takes longer than silence may.
@@ -201,6 +213,22 @@ class WsConnection implements Connection {
 		setImmediate(() => {
 			if (this.#socket.readyState === WebSocket.OPEN) this.#handler?.drained();
 		});
+	}
+}
+
+/** Ends those with most of a half-sent message until all hold at most `bytesMax` together. */
+export function endLargest(
+	connections: ReadonlySet<Pick<WsConnection, "heldBytes" | "terminate">>,
+	bytesMax: number,
+): void {
+	let sum = 0;
+	for (const connection of connections) sum += connection.heldBytes;
+	if (sum <= bytesMax) return;
+	const held = [...connections].map((connection) => ({ connection, bytes: connection.heldBytes }));
+	for (const { connection, bytes } of held.sort((one, other) => other.bytes - one.bytes)) {
+		if (sum <= bytesMax) return;
+		connection.terminate();
+		sum -= bytes;
 	}
 }
 
@@ -251,6 +279,11 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 		for (const connection of connections) connection.sweep(nowMs);
 	}, IDLE_SWEEP_MS);
 	sweep.unref();
+	const heldSweep = setInterval(
+		() => endLargest(connections, LIMITS.webSocketHeldBytesMax),
+		HELD_SWEEP_MS,
+	);
+	heldSweep.unref();
 	const closed = new Promise<void>((resolve) => server.on("close", resolve));
 	return {
 		transport: "ws",
@@ -260,6 +293,7 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 		stopListening: () => void server.close(),
 		async close() {
 			clearInterval(sweep);
+			clearInterval(heldSweep);
 			server.close();
 			for (const connection of connections) connection.terminate();
 			server.closeAllConnections();

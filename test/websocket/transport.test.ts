@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 
@@ -8,9 +9,12 @@ import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
 import { listen } from "../../src/websocket/listener.ts";
 import { originPolicy } from "../../src/websocket/origin.ts";
 import type { Connection, Listener } from "../../src/websocket/transport.ts";
+import { endLargest, type WsConnection } from "../../src/websocket/ws.ts";
 import { requireTransport, TRANSPORTS } from "./harness.ts";
 
 const BODY_BYTES = 1_000_000;
+/** The header of a masked binary message of 1 MiB. */
+const HALF_MESSAGE = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 1, 2, 3, 4]);
 
 describe.each(TRANSPORTS)("the transport %s", (transport) => {
 	requireTransport(transport);
@@ -108,6 +112,24 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 			const before = connection.bufferedBytes();
 			for (let index = 0; index < 1_000; index++) connection.send(Buffer.from("tiny"));
 			expect(connection.bufferedBytes() - before).toBeGreaterThan(200_000);
+		});
+
+	if (transport === "ws")
+		test("the largest of messages that do not come whole are ended", async () => {
+			const { connection, client, told } = await pair();
+			const held = connection as WsConnection;
+			client.send(Buffer.from("whole"));
+			await expect.poll(() => told.messages).toEqual(["whole"]);
+			expect(held.heldBytes).toBe(0);
+			const { _socket: socket } = client as unknown as { readonly _socket: Socket };
+			socket.write(Buffer.concat([HALF_MESSAGE, Buffer.alloc(10_000)]));
+			await expect.poll(() => held.heldBytes).toBe(10_000 + HALF_MESSAGE.length);
+			const smaller = { heldBytes: 5_000, terminate: () => void told.messages.push("ended") };
+			endLargest(new Set([smaller, held]), 20_000);
+			expect(told.closed).toEqual([]);
+			endLargest(new Set([smaller, held]), 10_000);
+			await expect.poll(() => told.closed).toEqual([1006]);
+			expect(told.messages).toEqual(["whole"]);
 		});
 
 	test("a client that vanishes with bodies on their way leaves none behind", async () => {
