@@ -230,7 +230,7 @@ export const LIMITS = {
 	httpRefusedMax: 16_384,
 	/** Requests of one HTTP connection that wait for the one before them. */
 	httpPipelinedMax: 64,
-	/** Answers of the HTTP API that clients have not taken yet, in bytes. */
+	/** Answers over HTTP that clients have not taken yet, in bytes. */
 	httpAnswersBytesMax: 67_108_864,
 	/** From one byte of an HTTP answer that a client takes to the next, in milliseconds. */
 	httpUnreadMsMax: 10_000,

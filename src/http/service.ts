@@ -5,6 +5,7 @@
  */
 import { once, setMaxListeners } from "node:events";
 
+import { LIMITS } from "../limits.ts";
 import type { HttpFigures } from "../monitoring/http-figures.ts";
 import type { SaslIdentity } from "../security/sasl/mechanism.ts";
 import {
@@ -14,6 +15,7 @@ import {
 	type HttpResponse,
 	type HttpRoute,
 	type OriginPolicy,
+	problem,
 	refusalOf,
 	SERVER_ERROR,
 	STOPPING,
@@ -34,6 +36,8 @@ export class HttpService {
 	readonly #bodies: HeldBodies = { bytes: 0 };
 	readonly #stopping = new AbortController();
 	#underWayCount = 0;
+	/** Of answers that are on their way. */
+	#answersBytes = 0;
 
 	constructor(options: HttpServiceOptions) {
 		this.#options = options;
@@ -88,7 +92,7 @@ export class HttpService {
 			if ("status" in whole) return answered({ ...whole, isLast: true });
 			const { signal: stopping } = this.#stopping;
 			const request = requestOf(head, { body: whole, identity, aborted, stopping });
-			return answered(await found.answer(request));
+			return answered(this.#bounded(method, await found.answer(request)));
 		} catch (error) {
 			this.#options.onError(error, `${method} ${head.path}`);
 			return answered(SERVER_ERROR);
@@ -100,6 +104,24 @@ export class HttpService {
 	#find(head: HttpHead): HttpRoute | HttpResponse {
 		if (this.#stopping.signal.aborted) return { ...STOPPING, isLast: true };
 		return refusalOf(this.#options.origins, head) ?? this.#options.http(head);
+	}
+
+	/** The answer, counted until it is done; or that there is no room for it. */
+	#bounded(method: string, response: HttpResponse): HttpResponse {
+		const bytes = response.body?.length ?? 0;
+		// What was changed is told in any case.
+		const isRead = method === "GET" || method === "HEAD";
+		const hasRoom = this.#answersBytes < LIMITS.httpAnswersBytesMax;
+		if (isRead && bytes > SHORT_ANSWER_BYTES && !hasRoom) {
+			response.onDone?.();
+			return TOO_MANY_ANSWERS;
+		}
+		this.#answersBytes += bytes;
+		const onDone = () => {
+			this.#answersBytes -= bytes;
+			response.onDone?.();
+		};
+		return { ...response, onDone };
 	}
 
 	/** Begins to read before it returns; undefined: there is none, or none is wanted. */
@@ -115,6 +137,13 @@ export class HttpService {
 		return new IncomingBody(bodyBytesMax, this.#bodies, source);
 	}
 }
+
+/** Answers about as short cost less than their connections do. */
+const SHORT_ANSWER_BYTES = 4_096;
+
+const TOO_MANY_ANSWERS = problem(503, "too many answers wait to be read; try again later", {
+	"retry-after": "1",
+});
 
 const NO_BODY = new Uint8Array();
 

@@ -139,6 +139,29 @@ test("who is not believed holds no body while the answer waits", async () => {
 	expect(await another.answer).toMatchObject({ status: 200 });
 });
 
+test("answers that nobody reads are bounded, short ones apart", async () => {
+	const http = router([
+		{
+			method: "GET",
+			path: "/{bytes}",
+			answer: ({ parameters }) => ({
+				status: 200,
+				body: new Uint8Array(Number(parameters.get("bytes"))),
+			}),
+		},
+	]);
+	const served = new HttpService({ ...OPEN, http, onError: () => undefined });
+	const ask = (bytes: number) => {
+		const asked = { ...head, method: "GET", path: `/${bytes}`, header: () => "" };
+		return served.answer(asked, { read: () => undefined }, new AbortController().signal);
+	};
+	const unread = await ask(LIMITS.httpAnswersBytesMax);
+	expect(await ask(10_000)).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
+	expect((await ask(100)).status).toBe(200);
+	unread.onDone?.();
+	expect((await ask(10_000)).status).toBe(200);
+});
+
 test("a stop refuses what comes, and waits for what is under way", async () => {
 	const { served } = service([
 		{

@@ -535,6 +535,9 @@ pub const PRODUCE_ENTRIES_MAX: u64 = 1_024;
 /// Nesting of a MessagePack frame's own structure.
 pub const NESTING_MAX: u64 = 16;
 
+/// Bytes of half-sent messages that all WebSocket connections of an event loop may hold together, where the library tells of them.
+pub const WEB_SOCKET_HELD_BYTES_MAX: u64 = 536_870_912;
+
 /// Unanswered produce bytes of one connection; past twice of it the connection is closed.
 pub const IN_FLIGHT_BYTES_MAX: u64 = 16_777_216;
 
@@ -784,6 +787,9 @@ pub const CONNECTIONS_MAX: u64 = 100_000;
 /// max.connections unless set: far more than a broker's own services have, few enough that all may be busy.
 pub const CONNECTIONS_DEFAULT: u64 = 10_000;
 
+/// Connections of HTTP beyond max.connections: health checks, scrapes and whoever looks what is the matter.
+pub const HTTP_CONNECTIONS_SPARE_MAX: u64 = 100;
+
 /// Bytes of one Kafka request: Kafka's own bound (socket.request.max.bytes).
 pub const KAFKA_FRAME_BYTES_MAX: u64 = 104_857_600;
 
@@ -835,7 +841,13 @@ pub const HTTP_BODY_MS_MAX: u64 = 10_000;
 /// Requests of the HTTP API that an event loop works on or whose answers are on their way.
 pub const HTTP_REQUESTS_MAX: u64 = 1_024;
 
-/// Answers of the HTTP API that clients have not taken yet, in bytes.
+/// Logins over HTTP that were refused and whose answers wait, some KiB each: more than max.connections lets one machine have.
+pub const HTTP_REFUSED_MAX: u64 = 16_384;
+
+/// Requests of one HTTP connection that wait for the one before them.
+pub const HTTP_PIPELINED_MAX: u64 = 64;
+
+/// Answers over HTTP that clients have not taken yet, in bytes.
 pub const HTTP_ANSWERS_BYTES_MAX: u64 = 67_108_864;
 
 /// From one byte of an HTTP answer that a client takes to the next, in milliseconds.

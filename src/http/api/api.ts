@@ -105,8 +105,6 @@ class Api {
 	readonly #throttling: Throttling;
 	/** Requests that are worked on, or whose answers are on their way. */
 	#requestCount = 0;
-	/** Of answers that are on their way. */
-	#answersBytes = 0;
 
 	constructor(host: ApiHost, authentication: HttpAuthentication, requestsMax: number) {
 		this.#host = host;
@@ -144,13 +142,7 @@ class Api {
 		const response = await this.#respond(described, operation, request).catch((error: unknown) =>
 			this.#failed(error, request),
 		);
-		const bytes = response.body?.length ?? 0;
-		this.#answersBytes += bytes;
-		const onDone = () => {
-			this.#requestCount--;
-			this.#answersBytes -= bytes;
-		};
-		return { ...response, onDone };
+		return { ...response, onDone: () => void this.#requestCount-- };
 	}
 
 	async #respond(
@@ -165,10 +157,6 @@ class Api {
 		const caller = new ApiCaller(this.#host, identity, remoteAddress, quota);
 		const asked = read(described, request);
 		const answer = await operation(caller, asked);
-		// What was changed is told in any case: such answers are short.
-		if (described.method === "GET" && this.#answersBytes >= LIMITS.httpAnswersBytesMax) {
-			throw new ProblemError(new MillraceError("LIMIT_EXCEEDED", "answers wait to be read"), 503);
-		}
 		return {
 			status: described.status ?? 200,
 			headers: { "content-type": MEDIA_TYPE[asked.media] },

@@ -204,8 +204,9 @@ describe.each(["uws", "ws"] as const)("records over %s", (transport) => {
 			socket.on("error", () => undefined);
 			socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`);
 		}
-		const status = async () => (await at.ask("GET", "/cluster")).status;
+		const status = async () => (await at.ask("GET", "/openapi.json")).status;
 		await expect.poll(status).toBe(503);
+		expect((await fetch(`${at.http}/v1/cluster`)).status).toBe(200);
 		await expect.poll(status).toBe(200);
 		for (const socket of sockets) socket.destroy();
 	});
