@@ -266,7 +266,7 @@ export const OPTIONS: Options = {
 		default: `${LIMITS.connectionsDefault}`,
 		doc:
 			"Connections of all protocols together, from their first moment; further ones are refused " +
-			`until some have ended. HTTP has ${LIMITS.httpConnectionsSpareMax} more: health checks, scrapes.`,
+			`until some have ended. HTTP has ${LIMITS.httpConnectionsSpareMax} more: scrapes and such.`,
 		schema: integer(1, LIMITS.connectionsMax),
 		dynamic: true,
 	},

@@ -1,4 +1,4 @@
-/** The body of one HTTP request: it comes in pieces, within bounds of its own and of all together. */
+/** The body of one HTTP request, in pieces: bounded by itself, and with all others together. */
 import { LIMITS } from "../limits.ts";
 import { type HttpResponse, problem } from "./http.ts";
 

@@ -50,7 +50,7 @@ export class HttpService {
 		return this.#underWayCount;
 	}
 
-	/** From now on requests are refused; those under way go on, and wait for nothing that may come. */
+	/** From now on requests are refused; those under way go on, and wait for no more records. */
 	stop(): void {
 		this.#stopping.abort();
 	}

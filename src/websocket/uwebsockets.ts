@@ -7,10 +7,10 @@
  * - A message beyond `maxPayloadLength` ends the connection without a close frame. The library is
  *   therefore told twice the bound that holds, and what lies between is refused here with 1009.
  * - `publish` is never used: it skips receivers that are slow.
- * - What `end` is given and the kernel does not take is copied, and the response counts as done: the
- *   next request of the connection is served, however little its client reads. So answers go out by
- *   `tryEnd`, which leaves the response open until all is taken; a request behind an open response
- *   ends the connection.
+ * - What `end` is given and the kernel does not take is copied, and the response counts as done:
+ *   the next request of the connection is served, however little its client reads. So answers go
+ *   out by `tryEnd`, which leaves the response open until all is taken; a request behind an open
+ *   response ends the connection.
  * - A port that the library picks by itself cannot be listened on again for a minute after the
  *   broker has ended: only with a given port does it set SO_REUSEADDR. So it is always given one.
  */

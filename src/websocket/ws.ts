@@ -179,7 +179,7 @@ export class WsConnection implements Connection {
 		this.#socket.terminate();
 	}
 
-	/** Bytes of a message that has not come whole: about, since what came with its end is not told. */
+	/** Bytes of a message that has not come whole: about, as what came with its end is not told. */
 	get heldBytes(): number {
 		return this.#stream.bytesRead - this.#bytesTaken;
 	}

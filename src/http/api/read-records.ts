@@ -232,7 +232,7 @@ async function loaded({ host: { storage } }: ApiCaller, token: number): Promise<
 	if (code !== CODES.NONE.code) throw MillraceError.fromNumber(code);
 }
 
-/** Resolves when there are records behind an offset, the time is over, or one of `ends` has come. */
+/** Resolves when there are records behind an offset, the time is over, or one of `ends` comes. */
 function recordsBehind(
 	{ host: { storage, clock } }: ApiCaller,
 	handle: TopicHandle,
