@@ -31,6 +31,7 @@ npx millrace bench --profile soak     # one load for twenty minutes: does anythi
 npx millrace bench --html plots.html  # latencies, throughput over time, costs, curves
 npx millrace bench --json             # for programs; schema ${RESULTS_SCHEMA}
 npm run bench:micro                   # in a clone: the single steps
+npm run bench:all                     # in a clone: all of this page, also beside other brokers
 \`\`\`
 
 Has a change made it slower? At least six rounds, compared by what part of the machine's limits they
@@ -55,7 +56,8 @@ How it is measured:
   page cache before anything is measured, as memory that a virtual machine has never touched
   makes first writes several times slower.
 - Latencies count from the moment at which a record was due, at a load that does not wait for
-  acks: a stall is charged to every record that it held up.
+  acks: a stall is charged to every record that it held up. What the sender's own timer, exact to
+  a millisecond, is late by does not count, up to 1.1 ms.
 - \`written\`: an ack means the page cache (\`flush.messages\` as in Kafka). \`flushed\`: it
   means the disk, Millrace's default.
 - A long run is cut into 40 windows. What it grew by is the median of all slopes between two
