@@ -47,8 +47,9 @@ export class ServiceNotifier {
 	}
 
 	/**
-	 * The start goes on: `opened` of `asked` partitions are recovered. As long as that grows the
-	 * start may take as long as it takes; one that hangs is given no more time.
+	 * The start goes on: `opened` of `asked` partitions are recovered; `asked` is 0 before it is known
+	 * which there are. As long as that grows the start may take as long as it takes; one that hangs
+	 * is given no more time.
 	 */
 	recovering(opened: number, asked: number): void {
 		const nowMs = this.#clock.monotonicMs();
@@ -57,7 +58,9 @@ export class ServiceNotifier {
 		this.#extendedMs = nowMs;
 		this.#notify(
 			`EXTEND_TIMEOUT_USEC=${STEP_US_MAX}`,
-			`STATUS=recovering: ${opened} of ${asked} partitions`,
+			asked === 0
+				? "STATUS=opening the data directory"
+				: `STATUS=recovering: ${opened} of ${asked} partitions`,
 		);
 	}
 
