@@ -100,9 +100,10 @@ with 4 MiB, 2.2 with 8. Tried: blocks allocated ahead (no slower to sync, less t
 To bring a GiB to a socket over loopback costs the sender 0.20-0.26 s, whatever does it: a C++
 loop that sends from a mapping or by sendfile, 64 KiB to 1 MiB at a time, with a reader that looks
 at the bytes, and the reader pays more for sendfile (0.30-0.37 s against 0.23). Kafka needs
-0.29-0.37 s once its JVM is warm, so half of that is less than the copy itself. Beyond it the broker maps windows and
-their pages, and answers requests. Tried: windows whose buffers are used again (kept: V8 collected
-158 times a GiB, and 9 times now); pages brought in with madvise (no gain); sendfile (no gain).
+0.29-0.37 s once its JVM is warm, so half of that is less than the copy itself. Beyond it the
+broker maps windows and their pages, and answers requests. Tried: windows whose buffers are used
+again (kept: V8 collected 158 times a GiB, and 9 times now); pages brought in with madvise (no
+gain); sendfile (no gain).
 With records of 100 bytes the client is what ends the rate: it needs 2.5-3 s of CPU a GiB, the
 brokers 0.3-0.4.
 `,

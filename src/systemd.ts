@@ -47,9 +47,9 @@ export class ServiceNotifier {
 	}
 
 	/**
-	 * The start goes on: `opened` of `asked` partitions are recovered; `asked` is 0 before it is known
-	 * which there are. As long as that grows the start may take as long as it takes; one that hangs
-	 * is given no more time.
+	 * The start goes on: `opened` of `asked` partitions are recovered; `asked` is 0 as long as it is
+	 * not known which there are. As long as that grows the start may take as long as it takes; one
+	 * that hangs is given no more time.
 	 */
 	recovering(opened: number, asked: number): void {
 		const nowMs = this.#clock.monotonicMs();
