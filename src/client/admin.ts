@@ -1,26 +1,18 @@
 import type {
 	AclFilter,
-	AclOperationName,
-	AclPatternName,
-	AclResourceName,
 	AclRule,
 	BrokerConfigEntry,
-	BrokerConfigSource,
 	CallAnswer,
 	CallArguments,
 	CallName,
 	ClientDescription,
 	GroupDescription,
-	GroupMember,
-	GroupPartition,
 	GroupSummary,
 	OffsetMove,
 	PartitionOffsets,
 	QuotaEntry,
 	QuotaTarget,
-	SlowReason,
 	ThrottledClient,
-	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,
 	UserDescription,
@@ -28,31 +20,6 @@ import type {
 import { OPERATION } from "../protocol/operations.ts";
 import type { FrameValue } from "../protocol/writer.ts";
 import type { Link } from "./connection/link.ts";
-
-export type {
-	AclFilter,
-	AclOperationName,
-	AclPatternName,
-	AclResourceName,
-	AclRule,
-	BrokerConfigEntry,
-	BrokerConfigSource,
-	ClientDescription,
-	GroupDescription,
-	GroupMember,
-	GroupPartition,
-	GroupSummary,
-	OffsetMove,
-	PartitionOffsets,
-	QuotaEntry,
-	QuotaTarget,
-	SlowReason,
-	ThrottledClient,
-	TopicConfigEntry,
-	TopicDescription,
-	TopicSummary,
-	UserDescription,
-};
 
 /** Options of every request: an aborted one may have been carried out all the same. */
 export interface RequestOptions {

@@ -1,6 +1,4 @@
 /** What both entries of the SDK export, beside their `connect`. */
-export type { CodeName } from "../protocol/codes.ts";
-export { MillraceError } from "../protocol/error.ts";
 export type {
 	AclFilter,
 	AclOperationName,
@@ -10,7 +8,6 @@ export type {
 	BrokerConfigEntry,
 	BrokerConfigSource,
 	ClientDescription,
-	CreateTopicOptions,
 	GroupDescription,
 	GroupMember,
 	GroupPartition,
@@ -19,15 +16,20 @@ export type {
 	PartitionOffsets,
 	QuotaEntry,
 	QuotaTarget,
-	RequestOptions,
-	ResetOffsetsOptions,
-	ResetPosition,
 	SlowReason,
 	ThrottledClient,
 	TopicConfigEntry,
 	TopicDescription,
 	TopicSummary,
 	UserDescription,
+} from "../protocol/calls.ts";
+export type { CodeName } from "../protocol/codes.ts";
+export { MillraceError } from "../protocol/error.ts";
+export type {
+	CreateTopicOptions,
+	RequestOptions,
+	ResetOffsetsOptions,
+	ResetPosition,
 	VerifiedPartition,
 	VerifyOptions,
 } from "./admin.ts";

@@ -10,11 +10,14 @@ export const usesTls = (protocol: SecurityProtocol): boolean => protocol.endsWit
 /** Whether clients are asked who they are. */
 export const usesSasl = (protocol: SecurityProtocol): boolean => protocol.startsWith("SASL");
 
-/** Whether any listener encrypts. */
-export const isTlsUsed = (listeners: {
+/** How clients of each protocol are talked to. */
+export interface ListenerProtocols {
 	readonly kafkaSecurityProtocol: SecurityProtocol;
 	readonly websocketSecurityProtocol: SecurityProtocol;
-}): boolean =>
+}
+
+/** Whether any listener encrypts. */
+export const isTlsUsed = (listeners: ListenerProtocols): boolean =>
 	usesTls(listeners.kafkaSecurityProtocol) || usesTls(listeners.websocketSecurityProtocol);
 
 /** Ways for Kafka clients to say who they are, by Kafka's names. */

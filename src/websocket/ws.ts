@@ -243,10 +243,10 @@ export async function listenWithWs(options: ListenerOptions): Promise<Listener> 
 		handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
 	});
 	const { service } = options;
-	const turns = new Turns();
+	const pipelines = new Pipelines();
 	const serve = (request: IncomingMessage, response: ServerResponse) => {
 		const principal = secured?.principalOf(request.socket) ?? ANONYMOUS;
-		void turns.take(request.socket, () => respond(service, request, response, principal));
+		void pipelines.take(request.socket, () => respond(service, request, response, principal));
 	};
 	const secured = options.tls === null ? undefined : await secure(options.tls, serve);
 	const server = secured?.server ?? createServer(HTTP_TIMEOUTS, serve);
@@ -348,7 +348,7 @@ function writeRefusal(stream: Duplex, refusal: HttpResponse): void {
  * Has the requests of a connection answered one after the other: else a client could have any
  * number of them at work and all their answers in memory, and read none.
  */
-class Turns {
+class Pipelines {
 	readonly #queues = new WeakMap<Socket, { waiting: number; readonly order: InOrder }>();
 
 	/** Runs `answer` when those before it are done; ends a connection on which too many wait. */

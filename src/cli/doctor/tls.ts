@@ -2,7 +2,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 
-import { type SecurityProtocol, type TlsOptions, usesTls } from "../../security/options.ts";
+import { isTlsUsed, type ListenerProtocols, type TlsOptions } from "../../security/options.ts";
 import { TlsFiles } from "../../security/tls.ts";
 import type { Check } from "./check.ts";
 
@@ -12,15 +12,12 @@ const WARNED_DAYS = 14;
 
 const SILENT = { info: () => undefined, error: () => undefined };
 
-interface Listeners {
-	readonly kafkaSecurityProtocol: SecurityProtocol;
-	readonly websocketSecurityProtocol: SecurityProtocol;
-}
-
 /** Whether the broker could serve with these files, and for how long; nothing without TLS. */
-export async function checkTls(options: TlsOptions & Listeners, nowMs: number): Promise<Check[]> {
-	const { kafkaSecurityProtocol, websocketSecurityProtocol } = options;
-	if (!usesTls(kafkaSecurityProtocol) && !usesTls(websocketSecurityProtocol)) return [];
+export async function checkTls(
+	options: TlsOptions & ListenerProtocols,
+	nowMs: number,
+): Promise<Check[]> {
+	if (!isTlsUsed(options)) return [];
 	const name = "TLS files";
 	try {
 		(await TlsFiles.open(options, SILENT)).close();
