@@ -4,28 +4,27 @@
  * What an interrupted run has is not measured again: `npm run bench:all`, with `-- --help` for its
  * options.
  */
-import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
 
 import { readPeersResults, readResults, renderDocument } from "./document.ts";
 import { mergeRuns } from "./harness/against.ts";
 import { machineDifference } from "./harness/compare.ts";
-import { endingOnSignals, endWithRun } from "./harness/interruption.ts";
+import { endingOnSignals } from "./harness/interruption.ts";
 import { describeMachine } from "./harness/machine.ts";
 import { PROFILES } from "./harness/profiles.ts";
+import { type Output, runProgram } from "./harness/program.ts";
 import { parseResults } from "./harness/results.ts";
+import { parseRounds } from "./rounds.ts";
 
 const PROGRAMS = {
 	bench: fileURLToPath(import.meta.resolve("#bundle/millrace.js")),
 	peers: fileURLToPath(import.meta.resolve("#dist/bench/peers/main.js")),
 };
-
-const ROUNDS_MAX = 100;
 
 interface Options {
 	readonly name: string;
@@ -117,26 +116,10 @@ async function writeWhole(file: string, text: string): Promise<void> {
 }
 
 /** Runs a program to its end and resolves with its output, if that is piped here. */
-async function run(
-	file: string,
-	parameters: readonly string[],
-	output: "inherit" | "pipe",
-): Promise<string> {
-	const child = endWithRun(
-		spawn(process.execPath, [file, ...parameters], { stdio: ["ignore", output, "inherit"] }),
-		// It has brokers and directories of its own to take away.
-		"SIGTERM",
-	);
-	let text = "";
-	child.stdout?.setEncoding("utf8").on("data", (part: string) => {
-		text += part;
-	});
-	const status = await new Promise<number | string | null>((resolve, reject) => {
-		child.on("error", reject);
-		child.on("close", (code, signal) => resolve(code ?? signal));
-	});
+async function run(file: string, parameters: readonly string[], output: Output): Promise<string> {
+	const { status, stdout } = await runProgram(file, parameters, output, "inherit");
 	if (status !== 0) throw new Error(`${file} ${parameters.join(" ")} ended with ${status}`);
-	return text;
+	return stdout;
 }
 
 function tell(step: string): void {
@@ -156,14 +139,6 @@ function commandLine(): string {
 
 function words(text: string): string[] {
 	return text.split(" ").filter((word) => word !== "");
-}
-
-function parseRounds(text: string): number {
-	const rounds = Number(text);
-	if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= ROUNDS_MAX)) {
-		throw new InvalidArgumentError(`Expected a number of rounds from 1 to ${ROUNDS_MAX}.`);
-	}
-	return rounds;
 }
 
 await program.parseAsync();

@@ -2,12 +2,11 @@
  * Two builds on one machine, round by round in turns: each round is the `millrace bench` of one of
  * them, with its own broker, client and core, so that all of a build is compared.
  */
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { endWithRun } from "./interruption.ts";
+import { runProgram } from "./program.ts";
 import { type BenchResults, parseResults, type ScenarioResult } from "./results.ts";
 import { median, medianRoofline } from "./roofline.ts";
 import { summarize } from "./summary.ts";
@@ -83,23 +82,12 @@ async function commandOf(checkout: string): Promise<string> {
 
 /** `millrace bench` of one build; resolves with what it printed. Rejects when it fails. */
 async function runBenchProcess(program: string, options: readonly string[]): Promise<string> {
-	// It has brokers and directories of its own to take away.
-	const child = endWithRun(
-		spawn(process.execPath, [program, "bench", ...options], { stdio: ["ignore", "pipe", "pipe"] }),
-		"SIGTERM",
+	const { status, stdout, stderr } = await runProgram(
+		program,
+		["bench", ...options],
+		"pipe",
+		"pipe",
 	);
-	let stdout = "";
-	let stderr = "";
-	child.stdout.setEncoding("utf8").on("data", (text: string) => {
-		stdout += text;
-	});
-	child.stderr.setEncoding("utf8").on("data", (text: string) => {
-		stderr += text;
-	});
-	const status = await new Promise<number | null>((resolve, reject) => {
-		child.on("error", reject);
-		child.on("close", resolve);
-	});
 	if (status !== 0) throw new Error(`the bench of ${program} failed: ${stderr.trim()}`);
 	return stdout;
 }

@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 
 import { endingOnSignals } from "../harness/interruption.ts";
 import { formatTable } from "../harness/report.ts";
+import { parseRounds } from "../rounds.ts";
 import { GROUPS, scenarioNames } from "./groups.ts";
 import { unfinished } from "./growing-results.ts";
 import { missingPeer } from "./installed.ts";
@@ -112,14 +113,6 @@ function parsePeers(text: string): PeerName[] {
 		if (peer === undefined) throw new InvalidArgumentError(`Peers are ${PEERS.join(", ")}.`);
 		return peer;
 	});
-}
-
-function parseRounds(text: string): number {
-	const rounds = Number(text);
-	if (!(Number.isInteger(rounds) && rounds >= 1 && rounds <= 100)) {
-		throw new InvalidArgumentError("Expected a number of rounds from 1 to 100.");
-	}
-	return rounds;
 }
 
 function parseAmount(text: string): number {
