@@ -21,8 +21,8 @@ const START_MS_MAX = 180_000;
 export type AtEnd = (cleanup: () => void | Promise<void>) => void;
 
 /**
- * For what hooks of a suite begin: to be called in a `describe`, before its own hooks. What was
- * begun last is ended first.
+ * For what hooks of a suite, or of a file, begin: to be called before its own hooks. What was begun
+ * last is ended first.
  */
 export function atEndOfSuite(): AtEnd {
 	const cleanups: Parameters<AtEnd>[0][] = [];

@@ -1,10 +1,9 @@
 /** `millrace acl ...`, and the calls behind it, of a broker that follows rules. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { type AclRule, type Client, connect } from "../../src/client/index.ts";
-import { type AtEnd, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 
-const cleanups: Parameters<AtEnd>[0][] = [];
-const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
+const atEnd = atEndOfSuite();
 let broker: BrokerProcess;
 let client: Client;
 
@@ -16,9 +15,6 @@ beforeAll(async () => {
 	});
 	client = await connect(broker.url);
 	atEnd(() => client.close());
-});
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
 });
 
 /** Runs `millrace acl` and resolves to what it says. */

@@ -1,10 +1,9 @@
 /** `millrace quota ...`, and the calls behind it. */
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { type Client, connect, type Throttle } from "../../src/client/index.ts";
-import { type AtEnd, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
 
-const cleanups: Parameters<AtEnd>[0][] = [];
-const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
+const atEnd = atEndOfSuite();
 let broker: BrokerProcess;
 let client: Client;
 
@@ -16,9 +15,6 @@ beforeAll(async () => {
 	});
 	client = await connect(broker.url);
 	atEnd(() => client.close());
-});
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
 });
 
 /** Runs `millrace quota` and resolves to what it says. */

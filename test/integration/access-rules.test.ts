@@ -1,15 +1,14 @@
 /** Access rules as administrators make them, with the tool that comes with Apache Kafka. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 
-import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
 import { RawKafkaClient } from "../kafka/raw-client.ts";
 import { kafkaJava, MISSING_KAFKA_JAVA } from "../optional-parts.ts";
 import { runTool } from "./client-programs.ts";
 
 const TOPIC_AUTHORIZATION_FAILED = 29;
 
-const cleanups: Parameters<AtEnd>[0][] = [];
-const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
+const atEnd = atEndOfSuite();
 const flags = ["--kafka", "127.0.0.1:0", "--authorization-enable", "true"];
 let dataDir: string;
 let broker: BrokerProcess;
@@ -21,9 +20,6 @@ beforeAll(async () => {
 		flags: [...flags, "--super-users", "User:root;User:ANONYMOUS"],
 		atEnd,
 	});
-});
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
 });
 
 test("kafka-acls makes rules, shows them and takes them away", async (context) => {

@@ -5,9 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 
-import type { AtEnd } from "../broker-process.ts";
+import { atEndOfSuite } from "../broker-process.ts";
 import { pick } from "../kafka/pick.ts";
 import { MISSING_KAFKA_JAVA, RUNS_LONG_TESTS, TOO_LONG } from "../optional-parts.ts";
 import { recordBatch, records } from "../record-batch.ts";
@@ -44,18 +44,14 @@ const CONFIGS = {
 	"delete.retention.ms": `${TOMBSTONES_STAY_MS}`,
 };
 
-const cleanups: Parameters<AtEnd>[0][] = [];
+const atEnd = atEndOfSuite();
 let sides: Awaited<ReturnType<typeof startSides>> = null;
 
 beforeAll(async () => {
-	sides = await startSides((cleanup) => cleanups.unshift(cleanup), {
+	sides = await startSides(atEnd, {
 		settings: [`log.cleaner.backoff.ms=${BACKOFF_MS}`, "log.initial.task.delay.ms=100"],
 		flags: ["--log-cleaner-backoff-ms", `${BACKOFF_MS}`],
 	});
-});
-
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
 });
 
 /** Numbers below a limit, the same in every run. */

@@ -5,14 +5,14 @@
  * and all APIs are compared: nothing may differ then.
  */
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
 import { flagName } from "../../src/config/options.ts";
 import type { ApiFacts } from "../../src/kafka/api.ts";
 import { APIS } from "../../src/kafka/generated/apis.ts";
 import { SERVED_APIS } from "../../src/kafka/handlers/table.ts";
-import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
 import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
 import { startApacheKafka } from "./apache-kafka.ts";
 import { aclScenarios } from "./differential/acl-scenarios.ts";
@@ -69,8 +69,7 @@ const scenarios: readonly Scenario[] = [
 ].filter(({ api, needs = [] }) => [api, ...needs].every(isCompared));
 
 let sides: Sides | null = null;
-const cleanups: Parameters<AtEnd>[0][] = [];
-const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
+const atEnd = atEndOfSuite();
 
 beforeAll(async () => {
 	// Kafka waits a second between two assignments of a group, Millrace only after long ones.
@@ -85,10 +84,6 @@ beforeAll(async () => {
 	const ours = comparesMillrace ? await startMillrace() : await startSecondKafka();
 	sides = { kafka: theirs, millrace: ours };
 	atEnd(() => Promise.all([theirs.close(), ours.close()]).then(() => undefined));
-});
-
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
 });
 
 async function startMillrace(): Promise<Session> {

@@ -1,9 +1,8 @@
 /** A broker that asks WebSocket clients who they are asks over HTTP, too. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 
-import { atEndOfSuite, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess } from "../broker-process.ts";
+import { directoryOfUsers } from "../users.ts";
 
 const PASSWORD = "correct horse";
 
@@ -13,14 +12,7 @@ describe("a broker that asks", () => {
 	let broker: BrokerProcess;
 
 	beforeAll(async () => {
-		const dataDir = temporaryDirectory(atEnd);
-		const passwordFile = join(temporaryDirectory(atEnd), "password");
-		writeFileSync(passwordFile, `${PASSWORD}\n`);
-		await (await BrokerProcess.start({ dataDir, atEnd })).stop();
-		for (const name of ["alice", "bob"]) {
-			const user = ["user", "set", name, "--data-dir", dataDir, "--password-file", passwordFile];
-			expect(await runCommand(user)).toMatchObject({ code: 0 });
-		}
+		const { dataDir } = await directoryOfUsers({ alice: PASSWORD, bob: PASSWORD }, atEnd);
 		broker = await BrokerProcess.start({
 			dataDir,
 			atEnd,

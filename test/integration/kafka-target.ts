@@ -7,10 +7,10 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import kafkajs, { type Admin } from "kafkajs";
-import { afterAll, beforeAll } from "vitest";
+import { beforeAll } from "vitest";
 
 import { connect } from "../../src/client/index.ts";
-import { type AtEnd, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
+import { type AtEnd, atEndOfSuite, BrokerProcess, temporaryDirectory } from "../broker-process.ts";
 import { KAFKAJS_SETTINGS } from "../kafkajs-settings.ts";
 
 export interface KafkaTarget {
@@ -42,9 +42,8 @@ export const ONLY_MILLRACE = "it is about Millrace, and the tests run against an
  */
 export function serveKafka(flags: readonly string[] = []): () => KafkaTarget {
 	let target: KafkaTarget | undefined;
-	const cleanups: Parameters<AtEnd>[0][] = [];
+	const atEnd = atEndOfSuite();
 	beforeAll(async () => {
-		const atEnd: AtEnd = (cleanup) => cleanups.unshift(cleanup);
 		const { bootstrap, url } = await address(flags, atEnd);
 		const admin = new kafkajs.Kafka({
 			...KAFKAJS_SETTINGS,
@@ -54,9 +53,6 @@ export function serveKafka(flags: readonly string[] = []): () => KafkaTarget {
 		await admin.connect();
 		atEnd(() => admin.disconnect());
 		target = { bootstrap, url, admin };
-	});
-	afterAll(async () => {
-		for (const cleanup of cleanups) await cleanup();
 	});
 	return () => {
 		if (target === undefined) throw new Error("the broker is not up");

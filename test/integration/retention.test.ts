@@ -3,9 +3,9 @@
  * same of them must go. Where Millrace differs on purpose, the difference is named.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 
-import type { AtEnd } from "../broker-process.ts";
+import { atEndOfSuite } from "../broker-process.ts";
 import { pick } from "../kafka/pick.ts";
 import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
 import { recordBatch, records } from "../record-batch.ts";
@@ -140,11 +140,11 @@ const SCENARIOS: readonly Scenario[] = [
 	},
 ];
 
-const cleanups: Parameters<AtEnd>[0][] = [];
+const atEnd = atEndOfSuite();
 let sides: Sides | null = null;
 
 beforeAll(async () => {
-	sides = await startSides((cleanup) => cleanups.unshift(cleanup), {
+	sides = await startSides(atEnd, {
 		settings: [
 			`log.retention.check.interval.ms=${CHECK_INTERVAL_MS}`,
 			// Otherwise it looks for the first time half a minute after its start.
@@ -152,10 +152,6 @@ beforeAll(async () => {
 		],
 		flags: ["--log-retention-check-interval-ms", `${CHECK_INTERVAL_MS}`],
 	});
-});
-
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
 });
 
 /** The same bytes for both brokers; every record has a key, as compacted topics want it. */

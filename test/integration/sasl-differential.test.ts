@@ -4,15 +4,14 @@
  */
 import { createHash, createHmac, pbkdf2Sync } from "node:crypto";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 
-import { atEndOfSuite, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess } from "../broker-process.ts";
 import { RawKafkaClient } from "../kafka/raw-client.ts";
 import { MISSING_KAFKA_JAVA } from "../optional-parts.ts";
 import { AUDIENCE, ISSUER, TokenIssuer } from "../token-issuer.ts";
+import { directoryOfUsers } from "../users.ts";
 import { startSaslKafka } from "./apache-kafka.ts";
 
 const USERS = { alice: "wonder", bob: "builder" };
@@ -264,14 +263,7 @@ describe("the same is said to Apache Kafka and to Millrace", () => {
 	});
 
 	async function startMillrace(keysUrl: string): Promise<number> {
-		const dataDir = temporaryDirectory(atEnd);
-		await (await BrokerProcess.start({ dataDir, atEnd })).stop();
-		for (const [user, password] of Object.entries(USERS)) {
-			const file = join(temporaryDirectory(atEnd), "password");
-			writeFileSync(file, `${password}\n`);
-			const set = ["user", "set", user, "--data-dir", dataDir, "--password-file", file];
-			expect(await runCommand(set)).toMatchObject({ code: 0 });
-		}
+		const { dataDir } = await directoryOfUsers(USERS, atEnd);
 		const broker = await BrokerProcess.start({
 			dataDir,
 			atEnd,

@@ -17,6 +17,7 @@ import {
 	missingPython,
 	pythonBinary,
 } from "../optional-parts.ts";
+import { directoryOfUsers } from "../users.ts";
 import { runTool } from "./client-programs.ts";
 
 const MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] as const;
@@ -42,17 +43,11 @@ describe.runIf(hasOpenssl())("real clients", () => {
 	let authority: CertificateAuthority;
 	let broker: BrokerProcess;
 	let bootstrap: string;
-	let passwordFile: string;
 	let dataDir: string;
 
 	beforeAll(async () => {
 		authority = new CertificateAuthority(atEnd);
-		dataDir = temporaryDirectory(atEnd);
-		passwordFile = join(temporaryDirectory(atEnd), "password");
-		writeFileSync(passwordFile, `${PASSWORD}\n`);
-		await (await BrokerProcess.start({ dataDir, atEnd })).stop();
-		const user = ["user", "set", "alice", "--data-dir", dataDir];
-		expect(await runCommand([...user, "--password-file", passwordFile])).toMatchObject({ code: 0 });
+		({ dataDir } = await directoryOfUsers({ alice: PASSWORD }, atEnd));
 		broker = await BrokerProcess.start({
 			dataDir,
 			atEnd,

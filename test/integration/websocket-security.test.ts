@@ -1,10 +1,10 @@
 /** A broker that asks WebSocket clients who they are: the SDK, the command, and its log. */
-import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, type TestContext, test } from "vitest";
 
 import { type ConnectOptions, connect } from "../../src/client/index.ts";
-import { atEndOfSuite, BrokerProcess, runCommand, temporaryDirectory } from "../broker-process.ts";
+import { atEndOfSuite, BrokerProcess, runCommand } from "../broker-process.ts";
+import { directoryOfUsers } from "../users.ts";
 import { RawClient } from "../websocket/raw-client.ts";
 
 const PASSWORD = "correct horse";
@@ -18,14 +18,9 @@ describe("a broker that asks WebSocket clients", () => {
 	let passwordFile: string;
 
 	beforeAll(async () => {
-		const dataDir = temporaryDirectory(atEnd);
-		passwordFile = join(temporaryDirectory(atEnd), "password");
-		writeFileSync(passwordFile, `${PASSWORD}\n`);
-		await (await BrokerProcess.start({ dataDir, atEnd })).stop();
-		for (const name of ["alice", "bob"]) {
-			const user = ["user", "set", name, "--data-dir", dataDir, "--password-file", passwordFile];
-			expect(await runCommand(user)).toMatchObject({ code: 0 });
-		}
+		const users = await directoryOfUsers({ alice: PASSWORD, bob: PASSWORD }, atEnd);
+		const { dataDir } = users;
+		passwordFile = users.passwordFiles[0] as string;
 		broker = await BrokerProcess.start({
 			dataDir,
 			atEnd,

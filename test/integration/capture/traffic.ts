@@ -3,7 +3,9 @@
  * that answers. See the README there.
  */
 import { writeFileSync } from "node:fs";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
+
+import { atEndOfSuite } from "../../broker-process.ts";
 
 import { definitions } from "../../kafka/client-codec.ts";
 import { kcatBinary } from "../../optional-parts.ts";
@@ -29,11 +31,7 @@ interface Exchange {
 	response: Buffer | null;
 }
 
-const cleanups: (() => void | Promise<void>)[] = [];
-afterAll(async () => {
-	for (const cleanup of cleanups) await cleanup();
-});
-const kafka = await startApacheKafka((cleanup) => cleanups.unshift(cleanup));
+const kafka = await startApacheKafka(atEndOfSuite());
 
 /** Runs something through a proxy and gives the exchanges that were seen. */
 async function record(run: (bootstrap: string) => Promise<void>): Promise<Exchange[]> {
