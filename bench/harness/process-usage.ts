@@ -39,6 +39,21 @@ export function processUsage(pid: number): ProcessUsage | null {
 	};
 }
 
+/**
+ * Seconds for which the first thread of a process, in Node its event loop, was ready to run and had
+ * no processor, since it began. Null where the system does not tell.
+ */
+export function loopWaitSeconds(pid: number): number | null {
+	try {
+		// Of that thread alone: nanoseconds that it ran, that it waited, and how often it ran.
+		const [, waited] = readFileSync(`/proc/${pid}/schedstat`, "latin1").split(" ");
+		return waited === undefined ? null : Number(waited) / 1e9;
+	} catch {
+		// As above, or a kernel without CONFIG_SCHED_INFO.
+		return null;
+	}
+}
+
 /** Files and sockets that a process has open. Null where there is no /proc, or no such process. */
 export function openFiles(pid: number): number | null {
 	try {

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { endWithRun } from "./interruption.ts";
-import { openFiles, type ProcessUsage, processUsage } from "./process-usage.ts";
+import { loopWaitSeconds, openFiles, type ProcessUsage, processUsage } from "./process-usage.ts";
 
 /** How often memory is looked at. */
 const SAMPLE_MS = 100;
@@ -26,6 +26,8 @@ export interface ServerProcess {
 	usage(): ProcessUsage | null;
 	/** How many files and sockets it has open; null where the system does not tell. */
 	openFiles(): number | null;
+	/** Seconds for which its event loop has waited for a processor; null where nobody knows. */
+	loopWaitSeconds(): number | null;
 	/** Begins a measurement; calling what it returns ends it. */
 	measure(): () => MeasuredUsage;
 	stop(): Promise<void>;
@@ -84,6 +86,7 @@ async function startServer(programArguments: readonly string[]): Promise<ServerP
 		kafka: ready.kafka,
 		usage: () => processUsage(pid),
 		openFiles: () => openFiles(pid),
+		loopWaitSeconds: () => loopWaitSeconds(pid),
 		measure: () => measureProcess(pid),
 		async stop() {
 			child.kill("SIGTERM");

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { LatencyRecorder, sendPaced } from "../../bench/harness/latency.ts";
 import { warmPageCache } from "../../bench/harness/page-cache.ts";
 import { Payload, RecordHash } from "../../bench/harness/payload.ts";
-import { processUsage } from "../../bench/harness/process-usage.ts";
+import { loopWaitSeconds, processUsage } from "../../bench/harness/process-usage.ts";
 import type { Latency } from "../../bench/harness/results.ts";
 import { streamRate } from "../../bench/harness/roofline.ts";
 import { checkHash, type RoundResult } from "../../bench/harness/scenario.ts";
@@ -207,4 +207,15 @@ test("CPU time and memory of a process are read from the system", (context) => {
 	expect((after?.cpuSeconds ?? 0) - before.cpuSeconds).toBeGreaterThan(0.05);
 	expect(after?.anonymousBytes).toBeGreaterThan(10_000_000);
 	expect(processUsage(2 ** 30)).toBeNull();
+});
+
+test("what an event loop waited for a processor is read from the system", (context) => {
+	const before = loopWaitSeconds(process.pid);
+	if (before === null) return context.skip("only Linux tells what another process waited");
+	for (const start = process.cpuUsage(); process.cpuUsage(start).user < 50_000; );
+	const after = loopWaitSeconds(process.pid) ?? -1;
+	expect(after).toBeGreaterThanOrEqual(before);
+	// No more than there was time for.
+	expect(after).toBeLessThanOrEqual(process.uptime());
+	expect(loopWaitSeconds(2 ** 30)).toBeNull();
 });

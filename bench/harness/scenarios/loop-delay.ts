@@ -10,7 +10,7 @@ import { SUBPROTOCOL } from "#dist/protocol/operations.js";
 
 import { Payload } from "../payload.ts";
 import type { PingOrder } from "../ping-worker.ts";
-import type { Latency } from "../results.ts";
+import type { Extra, Latency } from "../results.ts";
 import { RETAINED, verifyLeft } from "../retained-log.ts";
 import {
 	latencyFigure,
@@ -52,14 +52,22 @@ async function measure(bed: TestBed, { profile }: ScenarioContext): Promise<Roun
 		await sleep(profile.warmUpSeconds * 1_000);
 		await enough();
 	});
+	const extras: Extra[] = [];
 	const loaded = await whilePinging(bed, wanted, async (enough) => {
 		await pump.run(profile.warmUpSeconds, Number.POSITIVE_INFINITY);
 		const warmedUp = pump.records;
-		return timed(bed.broker, RECORD_BYTES, async () => {
+		const waitedBefore = bed.broker.loopWaitSeconds();
+		const figures = await timed(bed.broker, RECORD_BYTES, async () => {
 			const pinging = enough().then(() => pump.stop());
 			await Promise.all([pinging, pump.run(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY)]);
 			return pump.records - warmedUp;
 		});
+		const waitedAfter = bed.broker.loopWaitSeconds();
+		if (waitedBefore !== null && waitedAfter !== null) {
+			const value = ((waitedAfter - waitedBefore) * 1_000) / figures.seconds;
+			extras.push({ name: "the loop's wait for a processor, a second", unit: "ms", value });
+		}
+		return figures;
 	});
 	return {
 		...NOTHING_ELSE,
@@ -68,6 +76,7 @@ async function measure(bed: TestBed, { profile }: ScenarioContext): Promise<Roun
 		figure: latencyFigure(loaded.latency, "p99.9"),
 		latency: loaded.latency,
 		beside: { name: "pings without that load", latency: idle.latency },
+		extras,
 		verified: await verifyLeft(bed, payload, pump.records),
 	};
 }

@@ -22,8 +22,12 @@ use crate::{
 
 /// Written bytes after which write-back is started, so that dirty pages do not pile up.
 const WRITEBACK_STEP_BYTES: u64 = 8 << 20;
+/// Blocks that are allocated ahead of the tail of a segment with little in it.
+const AHEAD_BYTES_MIN: u64 = 4 << 20;
 /// First size of a window that is made ready ahead of the tail, where there is room for it.
 const WINDOW_BYTES_MIN: u64 = 256 << 10;
+/// The largest: what one append in some thousand waits for is small.
+const WINDOW_BYTES_MAX: u64 = 4 << 20;
 /// Windows start at multiples of this, as `File::map_writable` asks.
 const WINDOW_ALIGNMENT_BYTES: u64 = 64 << 10;
 
@@ -51,8 +55,8 @@ pub trait SegmentWriter: Send {
 pub struct PwriteWriter {
     work: Arc<WorkPool>,
     writeback_position: u64,
-    /// Blocks that are allocated at a time, before they are written to; 0 for none.
-    ahead_bytes: u64,
+    /// Blocks that are allocated at a time at most, before they are written to; 0 for none.
+    ahead_bytes_max: u64,
     allocated_end: u64,
 }
 
@@ -62,23 +66,26 @@ impl PwriteWriter {
         Self::ahead(work, position, 0)
     }
 
-    /// One that has `ahead_bytes` allocated at a time, behind the end of the file: a write into
-    /// allocated blocks takes a third less of a processor on ext4 than one that has to see to each
-    /// of its pages. The allocation is the writer's own: it waits for what a write waits for.
-    pub fn ahead(work: Arc<WorkPool>, position: u64, ahead_bytes: u64) -> Self {
-        Self { work, writeback_position: position, ahead_bytes, allocated_end: position }
+    /// One that has blocks allocated ahead, behind the end of the file: a write into allocated
+    /// blocks takes a third less of a processor on ext4 than one that has to see to each of its
+    /// pages. The allocation is the writer's own: it waits for what a write waits for. That may be
+    /// tens of milliseconds however little is asked for, so each takes as much again as the segment
+    /// has, from 4 MiB to `ahead_bytes_max`.
+    pub fn ahead(work: Arc<WorkPool>, position: u64, ahead_bytes_max: u64) -> Self {
+        Self { work, writeback_position: position, ahead_bytes_max, allocated_end: position }
     }
 
     fn allocate_ahead(&mut self, file: &dyn File, end: u64) {
-        if self.ahead_bytes == 0 || end <= self.allocated_end {
+        if self.ahead_bytes_max == 0 || end <= self.allocated_end {
             return;
         }
         let start = self.allocated_end;
-        let bytes = end.saturating_add(self.ahead_bytes) - start;
+        let ahead_bytes = end.max(AHEAD_BYTES_MIN).min(self.ahead_bytes_max);
+        let bytes = end.saturating_add(ahead_bytes) - start;
         match file.allocate(start, bytes, false) {
             Ok(true) => self.allocated_end = start + bytes,
             // Appends go without, and report a full or failing disk.
-            Ok(false) | Err(_) => self.ahead_bytes = 0,
+            Ok(false) | Err(_) => self.ahead_bytes_max = 0,
         }
     }
 
@@ -152,7 +159,7 @@ impl Shared {
 
 impl MappedWriter {
     /// A writer of `file` whose tail is at `position`, and whose windows take `window_bytes_max`
-    /// at most, a multiple of 64 KiB.
+    /// at most, a multiple of 64 KiB, and no more than 4 MiB.
     pub fn new(
         file: &Arc<dyn File>,
         work: Arc<WorkPool>,
@@ -160,6 +167,7 @@ impl MappedWriter {
         window_bytes_max: u64,
     ) -> Self {
         let pwrite = PwriteWriter::new(work, position);
+        let window_bytes_max = window_bytes_max.min(WINDOW_BYTES_MAX);
         let mut writer = Self { pwrite, shared: Shared::new(), current: None, window_bytes_max };
         writer.prepare(file, position, WINDOW_BYTES_MIN.min(window_bytes_max));
         writer

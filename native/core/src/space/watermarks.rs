@@ -37,7 +37,7 @@ const INTERNAL_SEGMENT_BYTES_MIN: u64 = 256 * KIBIBYTE;
 /// Each partition that is written fast has one of these ahead of its tail.
 const AHEAD_SHARE: u64 = 1024;
 const AHEAD_BYTES_MIN: u64 = 64 * KIBIBYTE;
-const AHEAD_BYTES_MAX: u64 = 4 * MEBIBYTE;
+const AHEAD_BYTES_MAX: u64 = 64 * MEBIBYTE;
 /// A flush journal has two files. Where one could hold no more than a few groups there is none.
 const JOURNAL_FILE_SHARE: u64 = 128;
 const JOURNAL_FILE_BYTES_MIN: u64 = 4 * MEBIBYTE;
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(small.journal_file_max, 0);
         let large = Watermarks::of(1024 * GIBIBYTE);
         assert_eq!((large.refuse_below, large.warn_below), (GIBIBYTE, 16 * GIBIBYTE));
-        assert_eq!((large.reserve, large.ahead_max), (16 * MEBIBYTE, 4 * MEBIBYTE));
+        assert_eq!((large.reserve, large.ahead_max), (16 * MEBIBYTE, 64 * MEBIBYTE));
         assert!(large.segment_max > i32::MAX.unsigned_abs().into());
         assert_eq!(Watermarks::of(Space::UNLIMITED_BYTES).reserve, 0);
     }

@@ -173,6 +173,23 @@ fn a_fast_log_has_blocks_ahead_of_its_tail_until_it_is_slow_or_space_is_short() 
 }
 
 #[test]
+fn what_is_allocated_ahead_grows_with_the_segment() {
+    let machine = Simulated::new(&LogConfig {
+        flush_messages: u64::MAX,
+        writer: WriterChoice::Pwrite,
+        ..LogConfig::default()
+    });
+    for _ in 0..80 {
+        machine.bench.append(&[1; 700_000]);
+    }
+    let allocated = |line: &&String| line.contains("Allocate") && line.contains("/0/");
+    let trace = machine.files.trace();
+    // As much again each time, from 14 MB on: to 29 and to 59 MB.
+    assert_eq!(trace.iter().filter(allocated).count(), 2, "{trace:#?}");
+    machine.bench.store.close().unwrap();
+}
+
+#[test]
 fn a_fast_log_that_gets_no_blocks_ahead_goes_without() {
     for effect in [Effect::NoSpace, Effect::InputOutput] {
         let machine = Simulated::new(&LogConfig {
