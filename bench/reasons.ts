@@ -146,15 +146,17 @@ garbage for 1.5-5 ms at a time, and hold up what falls due meanwhile. An echo ma
 		targets: ["figure:websocket-ping-under-produce"],
 		title: "A ping under full load",
 		text: `
-For ten seconds at full speed 12 GB go to the disk while retention deletes as much, and the file
-system's journal is what is waited for. Traces of the broker's system calls, two loads of 13 s, have
-of the event loop 8 calls of fallocate that took more than 10 ms, the longest 28 and 342 ms, and
-three writes of 16-20 ms; with the longest not in it, p99.9 was 55 ms. Blocks are allocated 4 MiB
-ahead of the tail because that costs a sixth less CPU and makes the load as much faster; to do it on
-another thread would not help alone, as a write to the same file waits for it. Else the two
-processors are full, and a ping waits for one of them before it waits for the loop: a trace of the
-scheduler, on a slower machine, has the thread that pings wait up to 26 ms (p99 4 ms) and the loop
-up to 7 ms (p99 2.4 ms).
+Two processors have to do what the load, the broker and the kernel's write-back want of more than
+two, and a ping waits for a processor before it waits for the loop; the row "the loop's wait for a
+processor" above says for how long the broker's loop was ready and had none. Five seconds of the
+scheduler's trace, on a machine where others took some per cent of the processors, have 206 such
+waits of more than 1 ms, 972 ms together, the longest 32 ms: behind the load's threads, V8's
+collection of garbage, write-back that the kernel does not interrupt for 18 ms, or nobody at all,
+where the machine itself was held. The disk held the loop for 183 ms of six seconds in another one,
+all but a write or two in fallocate, 8.9 ms at most: blocks are allocated ahead of the tail because
+that costs a sixth less CPU. Tried: as much again each time as the segment has, from 4 to 64 MiB
+(kept: less than half of that wait); allocation on another thread (a write to the same file waits
+for it).
 `,
 	},
 ];
