@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Client, connect } from "millrace/client";
+import { type Client, type ConnectOptions, connect } from "millrace/client";
 
 import { type Payload, RecordHash } from "./payload.ts";
 import type { Profile } from "./profiles.ts";
@@ -86,19 +86,21 @@ interface TestBedOptions {
 	readonly configs?: Readonly<Record<string, string>>;
 	/** As `millrace start` takes them. */
 	readonly brokerOptions?: readonly string[];
+	/** As `connect` takes it. */
+	readonly mask?: ConnectOptions["mask"];
 }
 
 /** Sets a broker up, runs `work` and takes everything down again, whatever comes. */
 export async function withTestBed<Result>(
 	{ directory }: ScenarioContext,
-	{ durability, partitions = 1, configs = {}, brokerOptions = [] }: TestBedOptions,
+	{ durability, partitions = 1, configs = {}, brokerOptions = [], mask = "auto" }: TestBedOptions,
 	work: (bed: TestBed) => Promise<Result>,
 ): Promise<Result> {
 	const dataDir = join(directory, "data");
 	await mkdir(dataDir);
 	const broker = await startBrokerProcess(dataDir, brokerOptions);
 	try {
-		const client = await connect(broker.url);
+		const client = await connect(broker.url, { mask });
 		try {
 			const topic = await createTopic(client, durability, partitions, { configs });
 			return await work({ broker, client, topic });

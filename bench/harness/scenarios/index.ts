@@ -9,7 +9,7 @@ import { fanOutScenario } from "./fan-out.ts";
 import { kafkaScenario } from "./kafka.ts";
 import { loopDelayScenario } from "./loop-delay.ts";
 import { memoryScenario } from "./memory.ts";
-import { produceScenario } from "./produce.ts";
+import { maskedProduceScenario, produceScenario } from "./produce.ts";
 import { scrapeScenario } from "./scrape.ts";
 import { slowReadersScenario } from "./slow-readers.ts";
 import { soakScenario } from "./soak.ts";
@@ -19,6 +19,7 @@ export const SCENARIOS: readonly Scenario[] = [
 	coreAppendScenario,
 	produceScenario("written", 100),
 	produceScenario("written", 1_024),
+	maskedProduceScenario(1_024),
 	produceScenario("flushed", 100),
 	produceScenario("flushed", 1_024),
 	consumeScenario("for-await"),

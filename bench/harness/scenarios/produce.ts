@@ -24,14 +24,31 @@ const BURST_RECORDS = 256;
 const BUFFER_BYTES_MAX = 8_388_608;
 
 export function produceScenario(durability: Durability, recordBytes: number): Scenario {
-	const size = recordBytes < 1_024 ? `${recordBytes}b` : `${recordBytes / 1_024}kib`;
 	return {
-		name: `websocket-produce-${durability}-${size}`,
+		name: `websocket-produce-${durability}-${sizeName(recordBytes)}`,
 		about: `one producer, records of ${recordBytes} bytes, acked ${durability}`,
 		tier: durability === "written" || recordBytes > 100 ? "ci" : "standard",
 		run: (context) =>
 			withTestBed(context, { durability }, (bed) => produce(bed, context, durability, recordBytes)),
 	};
+}
+
+/** As a client has to that is not on the broker's machine and does not use TLS. */
+export function maskedProduceScenario(recordBytes: number): Scenario {
+	const durability = "written";
+	return {
+		name: `websocket-produce-masked-${sizeName(recordBytes)}`,
+		about: `one producer that masks at random, records of ${recordBytes} bytes, acked written`,
+		tier: "full",
+		run: (context) =>
+			withTestBed(context, { durability, mask: "random" }, (bed) =>
+				produce(bed, context, durability, recordBytes),
+			),
+	};
+}
+
+function sizeName(recordBytes: number): string {
+	return recordBytes < 1_024 ? `${recordBytes}b` : `${recordBytes / 1_024}kib`;
 }
 
 async function produce(
