@@ -33,7 +33,6 @@ type TargetKind =
 	| "share"
 	| "figure"
 	| "memory"
-	| "memory-ws"
 	| "unmeasured";
 
 /** A target as reasons name it. */
@@ -105,8 +104,8 @@ const TARGETS: readonly Target[] = [
 	bytes("memory-connections-0", "anonymous memory of an idle broker", 40 * MEBIBYTE),
 	// Of an extra event loop there is no row: a broker has one.
 	fullLoadMemory("websocket-fan-out-100", 100, 150 * MEBIBYTE),
-	idleConnection("memory", "uws", 4 * KIBIBYTE),
-	idleConnection("memory-ws", "ws", 20 * KIBIBYTE),
+	idleConnection("memory-connections-5000", "uws", 4 * KIBIBYTE),
+	idleConnection("memory-connections-ws-5000", "ws", 20 * KIBIBYTE),
 	idlePartition(2 * KIBIBYTE),
 	unmeasured("cache-partition", "page cache of a slow partition, 10,000 of them", "<= 64 KiB"),
 	slowReaders(1.2),
@@ -245,8 +244,8 @@ function bytes(scenario: string, what: string, most: number): Target {
 	);
 }
 
-function idleConnection(kind: "memory" | "memory-ws", transport: string, most: number): Target {
-	const of = { kind, scenario: "memory-connections-5000", count: 5_000, transport };
+function idleConnection(scenario: string, transport: string, most: number): Target {
+	const of = { kind: "memory", scenario, count: 5_000, transport } as const;
 	return extra({ ...of, name: "memory an idle connection", over: ` on ${transport}`, most });
 }
 

@@ -135,6 +135,12 @@ describe("millrace bench --profile quick --json", () => {
 		expect(found?.records).toBe(12 * (found?.curve?.count ?? 0));
 	});
 
+	test("has idle connections over the transport that is asked for", () => {
+		const found = results.results.find(({ scenario }) => scenario === "memory-connections-ws-5000");
+		expect(found?.transport).toBe("ws");
+		expect(found?.curve).toEqual({ of: "idle connections", count: 8 });
+	});
+
 	test("leaves nothing behind", () => {
 		expect(readdirSync(directory)).toEqual([]);
 	});

@@ -8,7 +8,7 @@ import { deliveryLatencyScenario } from "./delivery-latency.ts";
 import { fanOutScenario } from "./fan-out.ts";
 import { kafkaScenario } from "./kafka.ts";
 import { loopDelayScenario } from "./loop-delay.ts";
-import { memoryScenario } from "./memory.ts";
+import { memoryOnWsScenario, memoryScenario } from "./memory.ts";
 import { maskedProduceScenario, produceScenario } from "./produce.ts";
 import { scrapeScenario } from "./scrape.ts";
 import { slowReadersScenario } from "./slow-readers.ts";
@@ -38,6 +38,7 @@ export const SCENARIOS: readonly Scenario[] = [
 	...[1, 10, 1_000, 10_000].map(partitionsScenario),
 	...startScenarios,
 	...[0, 100, 1_000, 5_000].map(memoryScenario),
+	memoryOnWsScenario(5_000),
 	scrapeScenario(100),
 	soakScenario,
 ];

@@ -26,9 +26,19 @@ export function memoryScenario(wanted: number): Scenario {
 	};
 }
 
-function measure(context: ScenarioContext, wanted: number) {
+/** The same over the transport that a broker falls back to. */
+export function memoryOnWsScenario(wanted: number): Scenario {
+	return {
+		name: `memory-connections-ws-${wanted}`,
+		about: `the same over ws, which a broker has where there is no uWebSockets.js (${wanted})`,
+		tier: "full",
+		run: (context) => measure(context, wanted, ["--websocket-transport=ws"]),
+	};
+}
+
+function measure(context: ScenarioContext, wanted: number, brokerOptions: readonly string[] = []) {
 	const count = Math.min(wanted, context.profile.countMax);
-	return withTestBed(context, { durability: "written" }, async (bed) => {
+	return withTestBed(context, { durability: "written", brokerOptions }, async (bed) => {
 		const alone = await settledBytes(bed.broker, context.profile.seconds);
 		const clients = await connectMany(bed.broker.url, count);
 		const bytes = count === 0 ? alone : await settledBytes(bed.broker, context.profile.seconds);
