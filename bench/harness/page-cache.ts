@@ -1,11 +1,14 @@
 /**
+ * The page cache: warmed before anything is measured, and what files take of it.
+ *
  * Memory that a virtual machine has never touched, or has given back to its host, makes first
  * writes several times slower. Reading a file full of holes fills the page cache from exactly that
  * memory, and removing the file makes it the first to be used again.
  */
-import { open, rm } from "node:fs/promises";
+import { open, readdir, rm, stat } from "node:fs/promises";
 import { freemem } from "node:os";
 import { join } from "node:path";
+import { loadRoofline } from "#roofline";
 
 const READ_BYTES = 1_048_576;
 
@@ -27,6 +30,24 @@ export async function warmPageCache(directory: string, bytesMax: number): Promis
 	} finally {
 		await file.close();
 		await rm(path);
+	}
+	return bytes;
+}
+
+/**
+ * How much of all files below a directory is in the page cache; null where the system does not tell
+ * or the roofline addon is not built. Rejects where files go meanwhile.
+ */
+export async function residentBytes(directory: string): Promise<number | null> {
+	const roofline = loadRoofline();
+	if (roofline === null) return null;
+	let bytes = 0;
+	for (const name of await readdir(directory, { recursive: true })) {
+		const path = join(directory, name);
+		if (!(await stat(path)).isFile()) continue;
+		const resident = roofline.residentBytes(path);
+		if (resident === null) return null;
+		bytes += resident;
 	}
 	return bytes;
 }

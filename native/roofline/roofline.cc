@@ -1,7 +1,8 @@
 // What this machine can do at best, in C++ that shares nothing with the storage core: copying,
 // CRC32C, storing into a file through a mapping and through pwrite, fdatasync, and moving bytes
 // over loopback TCP into a file and out of one. A benchmark can then say "so many per cent of the
-// hardware". Every function blocks its thread until it is done.
+// hardware". And what a file takes of the page cache. Every function blocks its thread until it is
+// done.
 // Types and units are in roofline.d.mts.
 #include <napi.h>
 
@@ -223,9 +224,36 @@ private:
 	size_t allocatedBytes_ = 0;
 };
 
+// A file that is there, closed at the end. It is opened for writing: of one that the caller neither
+// owns nor may write the kernel would say that all of it is in the page cache.
+class ExistingFile {
+public:
+	explicit ExistingFile(std::string path) : path_(std::move(path)) {
+		descriptor_ = open(path_.c_str(), O_RDWR | O_CLOEXEC);
+		if (descriptor_ < 0) throwErrno("open", path_);
+	}
+	~ExistingFile() { close(descriptor_); }
+	ExistingFile(const ExistingFile&) = delete;
+	ExistingFile& operator=(const ExistingFile&) = delete;
+
+	int descriptor() const { return descriptor_; }
+	const std::string& path() const { return path_; }
+
+	size_t bytes() const {
+		struct stat status {};
+		if (fstat(descriptor_, &status) != 0) throwErrno("fstat", path_);
+		return static_cast<size_t>(status.st_size);
+	}
+
+private:
+	std::string path_;
+	int descriptor_;
+};
+
 class Mapping {
 public:
-	Mapping(const ScratchFile& file, size_t bytes) : bytes_(bytes) {
+	template <typename File>
+	Mapping(const File& file, size_t bytes) : bytes_(bytes) {
 		address_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.descriptor(), 0);
 		if (address_ == MAP_FAILED) throwErrno("mmap", file.path());
 	}
@@ -500,6 +528,24 @@ Napi::Value measureSyncLatency(const Napi::CallbackInfo& info) {
 	return result;
 }
 
+// Asking changes nothing: a mapping that nobody touches brings no page in.
+#if defined(__linux__)
+Napi::Value measureResidentBytes(const Napi::CallbackInfo& info) {
+	const ExistingFile file(pathArgument(info));
+	const size_t bytes = file.bytes();
+	if (bytes == 0) return Napi::Number::New(info.Env(), 0);
+	const Mapping mapping(file, bytes);
+	const auto pageBytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+	std::vector<unsigned char> pages((bytes - 1) / pageBytes + 1);
+	if (mincore(mapping.data(), bytes, pages.data()) != 0) throwErrno("mincore", file.path());
+	const auto resident = std::count_if(
+		pages.begin(), pages.end(), [](unsigned char page) { return (page & 1) != 0; });
+	return Napi::Number::New(info.Env(), double(resident) * double(pageBytes));
+}
+#else
+Napi::Value measureResidentBytes(const Napi::CallbackInfo& info) { return info.Env().Null(); }
+#endif
+
 // Sends requests, so many at a time; the other end acks each with a byte. Ends where that is gone.
 void sendRequests(int socket, size_t bytes) {
 	const auto source = noise(kRequestBytes);
@@ -617,6 +663,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
 	exports.Set("mappedStore", Napi::Function::New<guarded<measureMappedStore>>(env, "mappedStore"));
 	exports.Set("pwriteStore", Napi::Function::New<guarded<measurePwriteStore>>(env, "pwriteStore"));
 	exports.Set("syncLatency", Napi::Function::New<guarded<measureSyncLatency>>(env, "syncLatency"));
+	exports.Set(
+		"residentBytes", Napi::Function::New<guarded<measureResidentBytes>>(env, "residentBytes"));
 	exports.Set(
 		"loopbackReceive",
 		Napi::Function::New<guarded<measureLoopbackReceive>>(env, "loopbackReceive"));

@@ -1,8 +1,8 @@
 /**
- * What this machine can do at best, measured by C++ that shares nothing with the storage core.
- * Every function blocks its thread until it is done; sizes are bytes, at most 16 GiB; rounds are 1
- * to 1,000,000. A wrong argument throws RangeError or TypeError, a failed system call an Error that
- * names it.
+ * What this machine can do at best, measured by C++ that shares nothing with the storage core, and
+ * what a file takes of its page cache. Every function blocks its thread until it is done; sizes are
+ * bytes, at most 16 GiB; rounds are 1 to 1,000,000. A wrong argument throws RangeError or
+ * TypeError, a failed system call an Error that names it.
  */
 export interface Roofline {
 	/**
@@ -27,6 +27,11 @@ export interface Roofline {
 	 * later than one that is kept busy.
 	 */
 	syncLatency(path: string, bytes: number, rounds: number, pauseMs?: number): Float64Array;
+	/**
+	 * How much of the file at `path` is in the page cache, in whole pages; null on other systems than
+	 * Linux. Throws for a file that may not be written: of some of those the system does not tell.
+	 */
+	residentBytes(path: string): number | null;
 	/**
 	 * Takes `bytes` from a loopback TCP connection, requests of 128 KiB of which another thread has
 	 * eight under way, computes their CRC32C, stores them with pwrite into a new file at `path` that

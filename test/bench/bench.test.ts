@@ -141,6 +141,20 @@ describe("millrace bench --profile quick --json", () => {
 		expect(found?.curve).toEqual({ of: "idle connections", count: 8 });
 	});
 
+	test("counts the page cache of slow partitions where the system tells", () => {
+		const found = results.results.find(({ scenario }) => scenario.startsWith("page-cache"));
+		const [cached] = found?.extras ?? [];
+		expect(found?.verified.records).toBe(5 * 8);
+		if (process.platform !== "linux" || results.roofline === null) {
+			expect(cached).toBeUndefined();
+			return;
+		}
+		expect(cached?.name).toBe("page cache a slow partition");
+		// A file with some records, and one that says whose it is.
+		expect(cached?.value).toBeGreaterThan(4_000);
+		expect(cached?.value).toBeLessThan(1_000_000);
+	});
+
 	test("leaves nothing behind", () => {
 		expect(readdirSync(directory)).toEqual([]);
 	});

@@ -1,10 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { LatencyRecorder, sendPaced } from "../../bench/harness/latency.ts";
-import { warmPageCache } from "../../bench/harness/page-cache.ts";
+import { residentBytes, warmPageCache } from "../../bench/harness/page-cache.ts";
 import { Payload, RecordHash } from "../../bench/harness/payload.ts";
 import { loopWaitSeconds, processUsage } from "../../bench/harness/process-usage.ts";
 import type { Latency } from "../../bench/harness/results.ts";
@@ -196,6 +196,18 @@ test("a timeline keeps points apart", async () => {
 test("the page cache is warmed within its bound, and the file removed", async () => {
 	expect(await warmPageCache(directory, 3_500_000)).toBe(3 * 1_048_576);
 	expect(readdirSync(directory)).toEqual([]);
+});
+
+test("what files take of the page cache is counted through all directories", async (context) => {
+	const files = join(directory, "files");
+	mkdirSync(join(files, "deep", "deeper"), { recursive: true });
+	const none = await residentBytes(files);
+	if (none === null) return context.skip("only the roofline tells, and only on Linux");
+	expect(none).toBe(0);
+	writeFileSync(join(files, "one"), new Uint8Array(1 << 17));
+	writeFileSync(join(files, "deep", "deeper", "other"), new Uint8Array(1 << 18));
+	expect(await residentBytes(files)).toBe((1 << 17) + (1 << 18));
+	await expect(residentBytes(join(directory, "nowhere"))).rejects.toThrow("ENOENT");
 });
 
 test("CPU time and memory of a process are read from the system", (context) => {

@@ -121,6 +121,11 @@ describe("a target is held against a result that is what it asks for", () => {
 		...{ scenario, transport, curve: { of: "idle connections", count } },
 		extras: [{ name: "memory an idle connection", unit: "bytes", value: 5_000 }],
 	});
+	const slow = (count: number, extras: readonly object[]) => ({
+		scenario: "page-cache-partitions-10000",
+		...{ curve: { of: "slow partitions", count }, extras },
+	});
+	const cached = (value: number) => [{ name: "page cache a slow partition", unit: "bytes", value }];
 	const NOT_MEASURED = ["-", "not measured"];
 
 	test("by how much is stored, though a newer one stored less", () => {
@@ -139,6 +144,15 @@ describe("a target is held against a result that is what it asks for", () => {
 			rowOf({ bench: [run] }, /start-partitions-10000/)?.slice(1);
 		expect(found(runOf(partitions(8)))).toEqual(NOT_MEASURED);
 		expect(found(runOf(partitions(10_000)))).toEqual(["100 ms", "yes"]);
+	});
+
+	test("by how many there were of what is told for each", () => {
+		const found = (run: BenchResults) => rowOf({ bench: [run] }, /^page cache/);
+		expect(found(runOf(slow(8, cached(65_536))))?.slice(1)).toEqual(NOT_MEASURED);
+		expect(found(runOf(slow(10_000, cached(65_536))))).toEqual(["<= 64.0 KiB", "64.0 KiB", "yes"]);
+		expect(found(runOf(slow(10_000, cached(66_000))))?.[2]).toBe("**no**");
+		// Where the system does not tell.
+		expect(found(runOf(slow(10_000, [])))?.slice(1)).toEqual(NOT_MEASURED);
 	});
 
 	test("by what served", () => {

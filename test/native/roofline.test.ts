@@ -1,4 +1,12 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import {
+	chmodSync,
+	mkdtempSync,
+	readdirSync,
+	rmSync,
+	statSync,
+	truncateSync,
+	writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, type TestContext, test } from "vitest";
@@ -109,6 +117,26 @@ describe("the roofline", () => {
 		for (const pause of [-1, 1_001, Number.NaN]) {
 			expect(() => roofline.syncLatency(path, 4096, 1, pause)).toThrow(RangeError);
 		}
+	});
+
+	test("tells what of a file is in the page cache, and does not guess", (context) => {
+		const roofline = rooflineOrSkip(context);
+		const file = join(directory, "some pages");
+		writeFileSync(file, "");
+		const ofEmpty = roofline.residentBytes(file);
+		if (ofEmpty === null) return expect(process.platform).not.toBe("linux");
+		expect(ofEmpty).toBe(0);
+		// Whole pages of any system, and a hole behind them that is not there.
+		const written = MEGABYTE / 2;
+		writeFileSync(file, new Uint8Array(written));
+		truncateSync(file, MEGABYTE);
+		expect(roofline.residentBytes(file)).toBe(written);
+		expect(statSync(file).size).toBe(MEGABYTE);
+		chmodSync(file, 0o400);
+		if (process.getuid?.() === 0) expect(roofline.residentBytes(file)).toBe(written);
+		else expect(() => roofline.residentBytes(file)).toThrow(/^open .*some pages/);
+		rmSync(file);
+		expect(() => roofline.residentBytes(file)).toThrow(/^open .*some pages/);
 	});
 
 	test("refuses sizes out of range and names the system call that failed", (context) => {

@@ -11,6 +11,7 @@ import { loopDelayScenario } from "./loop-delay.ts";
 import { memoryOnWsScenario, memoryScenario } from "./memory.ts";
 import { maskedProduceScenario, produceScenario } from "./produce.ts";
 import { scrapeScenario } from "./scrape.ts";
+import { slowPartitionsScenario } from "./slow-partitions.ts";
 import { slowReadersScenario } from "./slow-readers.ts";
 import { soakScenario } from "./soak.ts";
 import { startScenarios } from "./start.ts";
@@ -39,6 +40,7 @@ export const SCENARIOS: readonly Scenario[] = [
 	...startScenarios,
 	...[0, 100, 1_000, 5_000].map(memoryScenario),
 	memoryOnWsScenario(5_000),
+	slowPartitionsScenario(10_000),
 	scrapeScenario(100),
 	soakScenario,
 ];
