@@ -60,6 +60,8 @@ How it is measured:
   a millisecond, is late by does not count, up to 1.1 ms.
 - \`written\`: an ack means the page cache (\`flush.messages\` as in Kafka). \`flushed\`: it
   means the disk, Millrace's default.
+- Bytes to the device are the sectors that the disk was given, from before the warm-up until all is
+  on it, by the bytes of the log's batches. Others who write to that disk meanwhile add to it.
 - A long run is cut into 40 windows. What it grew by is the median of all slopes between two
   of them, with an interval by Kendall's rank test; \`steady\` is what surely grew by no more than
   ${GROWTH_MAX * 100} % from the first to the last.

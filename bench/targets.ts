@@ -1,4 +1,5 @@
 /** What Millrace is to reach, held against measured results: a part of docs/benchmarks.md. */
+import { DEVICE_BYTES } from "./harness/device.ts";
 import { besideBareLoop, type Table } from "./harness/report.ts";
 import type { BenchResults, ScenarioResult } from "./harness/results.ts";
 import { median } from "./harness/roofline.ts";
@@ -29,6 +30,7 @@ type TargetKind =
 	| "beside-echo-p99"
 	| "beside-disk"
 	| "beside-without"
+	| "device-bytes"
 	| "rate"
 	| "share"
 	| "figure"
@@ -90,7 +92,8 @@ const TARGETS: readonly Target[] = [
 	besideEcho("websocket-delivery-latency-written", "p99_us", 2),
 	flushedAck(150),
 	share("websocket-produce-flushed-1kib", 100),
-	unmeasured("device-bytes", "bytes to the device for a byte appended and flushed", "<= 1.3"),
+	deviceBytes("websocket-produce-flushed-100b", 1.3),
+	deviceBytes("websocket-produce-flushed-1kib", 1.3),
 	unmeasured("hot-partitions", "p99 of a flushed ack, 1,000 hot partitions", "<= 50 ms"),
 	figure("websocket-ping-under-produce", "p99.9 of a ping under full load", 2_000, "us"),
 	share("core-append-1mib", 60),
@@ -344,6 +347,15 @@ function flushedAck(moreUs: number): Target {
 			figure: `${ack.toFixed(0)} us; fdatasync ${sync.toFixed(0)} us`,
 			isMet: ack <= sync + moreUs,
 		};
+	});
+}
+
+function deviceBytes(scenario: string, most: number): Target {
+	const what = `${DEVICE_BYTES} and flushed`;
+	const of = { kind: "device-bytes", scenario, what, target: `<= ${most}` } as const;
+	return ofScenario(of, ({ extras }) => {
+		const value = extras.find(({ name }) => name === DEVICE_BYTES)?.value;
+		return value === undefined ? null : { figure: value.toFixed(2), isMet: value <= most };
 	});
 }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Comparison } from "../../bench/harness/compare.ts";
+import { DEVICE_BYTES } from "../../bench/harness/device.ts";
 import type { BenchResults } from "../../bench/harness/results.ts";
 import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
 import { processesNaming, temporaryDirectory } from "../broker-process.ts";
@@ -153,6 +154,15 @@ describe("millrace bench --profile quick --json", () => {
 		// A file with some records, and one that says whose it is.
 		expect(cached?.value).toBeGreaterThan(4_000);
 		expect(cached?.value).toBeLessThan(1_000_000);
+	});
+
+	test("tells how much the disk is given, where the system does", () => {
+		const found = results.results.find(({ scenario }) => scenario.includes("flushed-1kib"));
+		expect(found?.extras.length).toBeLessThanOrEqual(1);
+		for (const { name, value } of found?.extras ?? []) {
+			expect(name).toBe(DEVICE_BYTES);
+			expect(value).toBeGreaterThanOrEqual(1);
+		}
 	});
 
 	test("leaves nothing behind", () => {

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 
 import { readPeersResults, readResults } from "../../bench/document.ts";
+import { DEVICE_BYTES } from "../../bench/harness/device.ts";
 import type { BenchResults } from "../../bench/harness/results.ts";
 import { LIMIT } from "../../bench/harness/roofline.ts";
 import { SCENARIOS } from "../../bench/harness/scenarios/index.ts";
@@ -153,6 +154,17 @@ describe("a target is held against a result that is what it asks for", () => {
 		expect(found(runOf(slow(10_000, cached(66_000))))?.[2]).toBe("**no**");
 		// Where the system does not tell.
 		expect(found(runOf(slow(10_000, [])))?.slice(1)).toEqual(NOT_MEASURED);
+	});
+
+	test("by whether the disk told", () => {
+		const found = (extras: readonly object[]) => {
+			const run = runOf({ scenario: "websocket-produce-flushed-1kib", extras, roofline: null });
+			return rowOf({ bench: [run] }, /^bytes to the device.*1kib/);
+		};
+		const given = (value: number) => found([{ name: DEVICE_BYTES, unit: "bytes", value }]);
+		expect(found([])).toEqual(["<= 1.3", ...NOT_MEASURED]);
+		expect(given(1.3)?.slice(1)).toEqual(["1.30", "yes"]);
+		expect(given(1.31)?.slice(1)).toEqual(["1.31", "**no**"]);
 	});
 
 	test("by what served", () => {

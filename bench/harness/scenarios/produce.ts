@@ -1,8 +1,9 @@
 /** One producer writes as fast as it can; the time ends when everything is acknowledged. */
 import type { Producer } from "millrace/client";
 
+import { countDeviceBytes, DEVICE_BYTES } from "../device.ts";
 import { Payload } from "../payload.ts";
-import type { RooflineFigures, RooflineShare } from "../results.ts";
+import type { Extra, RooflineFigures, RooflineShare } from "../results.ts";
 import { LIMIT, shareOfRate } from "../roofline.ts";
 import {
 	type Durability,
@@ -53,7 +54,7 @@ function sizeName(recordBytes: number): string {
 
 async function produce(
 	bed: TestBed,
-	{ profile, roofline }: ScenarioContext,
+	{ directory, profile, roofline }: ScenarioContext,
 	durability: Durability,
 	recordBytes: number,
 ): Promise<RoundResult> {
@@ -65,6 +66,8 @@ async function produce(
 	});
 	const recordsMax = Math.floor(profile.storedBytesMax / recordBytes);
 	const pump = new Pump(producer, bed.topic, payload);
+	// From before the warm-up: nothing is to come between that and the timed part.
+	const endCount = durability === "flushed" ? await countDeviceBytes(directory) : null;
 	await pump.run(profile.warmUpSeconds, recordsMax / 4);
 
 	const warmedUp = pump.records;
@@ -72,14 +75,25 @@ async function produce(
 		await pump.run(profile.seconds, recordsMax, (records) => timeline.note(records - warmedUp));
 		return pump.records - warmedUp;
 	});
+	const deviceBytes = (await endCount?.()) ?? null;
 	return {
 		...NOTHING_ELSE,
 		...figures,
 		durability,
 		figure: rateFigure(figures),
 		roofline: roofline && limitOf(durability, roofline, figures.bytes_per_second),
+		extras: deviceBytes === null ? [] : [await besideLog(bed, deviceBytes)],
 		verified: await verifyTopic(bed, payload, pump.records),
 	};
+}
+
+/** Beside the batches of a log that was empty when the count began. */
+async function besideLog({ broker, topic }: TestBed, deviceBytes: number): Promise<Extra> {
+	const answer = await fetch(`${broker.url.replace(/^ws/, "http")}/metrics`);
+	const text = await answer.text();
+	const found = new RegExp(`^millrace_log_bytes\\{topic="${topic}"\\} (\\d+)$`, "m").exec(text);
+	if (found === null) throw new Error(`the broker does not say how large the log is: ${text}`);
+	return { name: DEVICE_BYTES, unit: "bytes", value: deviceBytes / Number(found[1]) };
 }
 
 function limitOf(
