@@ -165,6 +165,14 @@ describe("millrace bench --profile quick --json", () => {
 		}
 	});
 
+	test("keeps every partition hot", () => {
+		const found = results.results.find(({ scenario }) => scenario.includes("flushed-partitions"));
+		expect(found?.curve).toEqual({ of: "hot partitions", count: 8 });
+		expect(found?.durability).toBe("flushed");
+		expect(found?.figure).toMatchObject({ name: "p99", value: found?.latency?.p99_us });
+		expect(found?.figure.value).not.toBeNull();
+	});
+
 	test("leaves nothing behind", () => {
 		expect(readdirSync(directory)).toEqual([]);
 	});

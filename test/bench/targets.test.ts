@@ -156,6 +156,18 @@ describe("a target is held against a result that is what it asks for", () => {
 		expect(found(runOf(slow(10_000, [])))?.slice(1)).toEqual(NOT_MEASURED);
 	});
 
+	test("by how many partitions were hot", () => {
+		const hot = (count: number, us: number) =>
+			runOf({
+				scenario: "websocket-produce-flushed-partitions-1000",
+				...{ curve: { of: "hot partitions", count }, figure: { unit: "us", value: us } },
+			});
+		const found = (run: BenchResults) => rowOf({ bench: [run] }, /hot partitions/)?.slice(1);
+		expect(found(hot(8, 1_000))).toEqual(NOT_MEASURED);
+		expect(found(hot(1_000, 50_000))).toEqual(["50,000 us", "yes"]);
+		expect(found(hot(1_000, 50_001))).toEqual(["50,001 us", "**no**"]);
+	});
+
 	test("by whether the disk told", () => {
 		const found = (extras: readonly object[]) => {
 			const run = runOf({ scenario: "websocket-produce-flushed-1kib", extras, roofline: null });

@@ -9,6 +9,7 @@ import { Payload } from "../payload.ts";
 import type { CurvePoint, Extra } from "../results.ts";
 import {
 	createTopic,
+	type Durability,
 	latencyFigure,
 	NOTHING_ELSE,
 	type RoundResult,
@@ -21,8 +22,12 @@ import {
 } from "../scenario.ts";
 import { settledBytes } from "../server-process.ts";
 
-const RECORD_BYTES = 100;
-const PER_SECOND = 4_000;
+const LOAD = {
+	durability: "written",
+	recordBytes: 100,
+	perSecond: 4_000,
+	percentile: "p50",
+} as const satisfies PacedLoad;
 
 /** Connections that are made at a time. */
 const AT_ONCE = 100;
@@ -43,7 +48,7 @@ export function partitionsScenario(wanted: number): Scenario {
 				const after = await settledBytes(bed.broker, context.profile.seconds);
 				const bytes = Math.max(0, after - before) / partitions;
 				const producer = bed.client.producer<Uint8Array>({ codec: "bytes" });
-				return measure({ ...bed, topic }, context, {
+				return measurePaced({ ...bed, topic }, context, LOAD, {
 					curve: { of: "partitions", count: partitions },
 					producerOf: () => producer,
 					partitions,
@@ -60,7 +65,9 @@ export function partitionsScenario(wanted: number): Scenario {
 export function connectionsScenario(wanted: number): Scenario {
 	return {
 		name: `websocket-produce-connections-${wanted}`,
-		about: `paced produce in turns over connections (${wanted}), ${PER_SECOND} records a second`,
+		about:
+			`paced produce in turns over connections (${wanted}), ` +
+			`${LOAD.perSecond} records a second`,
 		tier: "full",
 		async run(context) {
 			const count = Math.min(wanted, context.profile.countMax);
@@ -70,7 +77,7 @@ export function connectionsScenario(wanted: number): Scenario {
 					const producers = clients.map((client) =>
 						client.producer<Uint8Array>({ codec: "bytes" }),
 					);
-					return await measure(bed, context, {
+					return await measurePaced(bed, context, LOAD, {
 						curve: { of: "connections", count },
 						producerOf: (number) => producers[number % count] as Producer<Uint8Array>,
 						partitions: 1,
@@ -96,7 +103,17 @@ export async function connectMany(url: string, count: number): Promise<Client[]>
 	return clients;
 }
 
-interface Around {
+/** What is sent, and what its acks wait for. */
+export interface PacedLoad {
+	readonly durability: Durability;
+	readonly recordBytes: number;
+	readonly perSecond: number;
+	/** Of the acks: what rounds are ordered by. */
+	readonly percentile: "p50" | "p99";
+}
+
+/** What there is around it. */
+export interface Around {
 	readonly curve: CurvePoint;
 	/** Who sends the record of that number. */
 	readonly producerOf: (number: number) => Producer<Uint8Array>;
@@ -104,12 +121,14 @@ interface Around {
 	readonly extras: readonly Extra[];
 }
 
-async function measure(
+/** From when a record was due to its ack; records go to the partitions in turns. */
+export async function measurePaced(
 	bed: TestBed,
 	{ profile: { seconds, warmUpSeconds } }: ScenarioContext,
+	{ durability, recordBytes, perSecond, percentile }: PacedLoad,
 	{ curve, producerOf, partitions, extras }: Around,
 ): Promise<RoundResult> {
-	const payload = new Payload(RECORD_BYTES);
+	const payload = new Payload(recordBytes);
 	let sent = 0;
 	const send = async (recorder: LatencyRecorder, pace: Pace): Promise<void> => {
 		const pending: Promise<void>[] = [];
@@ -126,20 +145,20 @@ async function measure(
 		await Promise.all(pending);
 	};
 	// Everybody once, at the same pace: what begins with a first record is not what is measured.
-	const firstSeconds = Math.max(warmUpSeconds, curve.count / PER_SECOND);
-	await send(new LatencyRecorder(), { perSecond: PER_SECOND, seconds: firstSeconds });
+	const firstSeconds = Math.max(warmUpSeconds, curve.count / perSecond);
+	await send(new LatencyRecorder(), { perSecond, seconds: firstSeconds });
 
 	const recorder = new LatencyRecorder();
-	const figures = await timed(bed.broker, RECORD_BYTES, async () => {
-		await send(recorder, { perSecond: PER_SECOND, seconds });
+	const figures = await timed(bed.broker, recordBytes, async () => {
+		await send(recorder, { perSecond, seconds });
 		return recorder.count;
 	});
 	const latency = recorder.summary();
 	return {
 		...NOTHING_ELSE,
 		...figures,
-		durability: "written",
-		figure: latencyFigure(latency),
+		durability,
+		figure: latencyFigure(latency, percentile),
 		latency,
 		curve,
 		extras,

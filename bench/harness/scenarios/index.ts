@@ -6,6 +6,7 @@ import { coreAppendScenario } from "./core-append.ts";
 import { connectionsScenario, partitionsScenario } from "./curves.ts";
 import { deliveryLatencyScenario } from "./delivery-latency.ts";
 import { fanOutScenario } from "./fan-out.ts";
+import { hotPartitionsScenario } from "./hot-partitions.ts";
 import { kafkaScenario } from "./kafka.ts";
 import { loopDelayScenario } from "./loop-delay.ts";
 import { memoryOnWsScenario, memoryScenario } from "./memory.ts";
@@ -37,6 +38,7 @@ export const SCENARIOS: readonly Scenario[] = [
 	slowReadersScenario(1_000),
 	...[1, 10, 100, 1_000].map(connectionsScenario),
 	...[1, 10, 1_000, 10_000].map(partitionsScenario),
+	hotPartitionsScenario(1_000),
 	...startScenarios,
 	...[0, 100, 1_000, 5_000].map(memoryScenario),
 	memoryOnWsScenario(5_000),
