@@ -34,8 +34,7 @@ type TargetKind =
 	| "rate"
 	| "share"
 	| "figure"
-	| "memory"
-	| "unmeasured";
+	| "memory";
 
 /** A target as reasons name it. */
 export type TargetName = `${TargetKind}:${string}`;
@@ -191,11 +190,6 @@ function ofScenario(
 			return null;
 		},
 	};
-}
-
-/** What no scenario measures yet: the table is to say so. */
-function unmeasured(name: string, what: string, target: string): Target {
-	return { name: `unmeasured:${name}`, what, target, find: () => null };
 }
 
 function rate(scenario: string, least: number): Target {
