@@ -226,8 +226,8 @@ export const LIMITS = {
 	httpBodyMsMax: 10_000,
 	/** Requests of the HTTP API that an event loop works on or whose answers are on their way. */
 	httpRequestsMax: 1_024,
-	/** Logins over HTTP that were refused and whose answers wait, some KiB each: more than max.connections lets one machine have. */
-	httpRefusedMax: 16_384,
+	/** Logins over HTTP that are under way, some KiB each: those of more addresses, with all that may wait of one, than max.connections has room for unless set. */
+	httpLoginsMax: 16_384,
 	/** Requests of one HTTP connection that wait for the one before them. */
 	httpPipelinedMax: 64,
 	/** Answers over HTTP that clients have not taken yet, in bytes. */

@@ -47,13 +47,12 @@ export interface HttpResponse {
 }
 
 /**
- * Finds out who asks; resolves to the answer where somebody is not believed. Calls `refused` as
- * soon as that is known: the answer may come much later, but no later than the client is gone, when
- * the promise that it returned is kept.
+ * Finds out who asks; resolves to the answer where somebody is not believed, which may be long
+ * after. `aborted`: nobody waits for the answer any more.
  */
 export type Identify = (
 	head: HttpHead,
-	refused: () => Promise<void>,
+	aborted: AbortSignal,
 ) => Promise<SaslIdentity | HttpResponse>;
 
 /** What answers the requests of one method and path. */

@@ -11,20 +11,28 @@ export interface BodySource {
 	read(take: (piece: Uint8Array, isLast: boolean) => void): void;
 }
 
-/** Bytes that all bodies hold: those that come, and those whose requests are worked on. */
-export interface HeldBodies {
-	bytes: number;
+/**
+ * What all bodies hold: those that come, and those whose requests are worked on. Where it is too
+ * much, those go first whose senders are not known yet, the oldest of them before the others: who
+ * guesses passwords waits for long, and others for a moment.
+ */
+export class HeldBodies {
+	bytes = 0;
+	/** That hold something; the oldest first. */
+	readonly ofUnknown = new Set<IncomingBody>();
 }
 
 export class IncomingBody {
-	/** Resolves to the whole, or to what is wrong with it; never, once it is let go of. */
-	readonly whole: Promise<Uint8Array | HttpResponse>;
 	/** Bytes that have come, of one that is refused too. */
 	receivedBytes = 0;
 	readonly #held: HeldBodies;
 	readonly #bytesMax: number;
 	readonly #timer: NodeJS.Timeout;
-	readonly #settle: (whole: Uint8Array | HttpResponse) => void;
+	/** Resolves when all of it has come, or no more of it is taken. */
+	readonly #end: Promise<void>;
+	readonly #settle: () => void;
+	#refusal: HttpResponse | undefined;
+	#isKnown = false;
 	#pieces: Uint8Array[] = [];
 	#heldBytes = 0;
 	#isTaken = true;
@@ -33,8 +41,8 @@ export class IncomingBody {
 	constructor(bytesMax: number, held: HeldBodies, source: BodySource) {
 		this.#bytesMax = bytesMax;
 		this.#held = held;
-		let settle: (whole: Uint8Array | HttpResponse) => void = () => undefined;
-		this.whole = new Promise((resolve) => {
+		let settle = (): void => undefined;
+		this.#end = new Promise((resolve) => {
 			settle = resolve;
 		});
 		this.#settle = settle;
@@ -43,11 +51,23 @@ export class IncomingBody {
 		source.read((piece, isLast) => this.#take(piece, isLast));
 	}
 
+	/** Resolves to the whole, or to what is wrong with it. Asked for when it is known who asks. */
+	async whole(): Promise<Uint8Array | HttpResponse> {
+		this.#isKnown = true;
+		this.#held.ofUnknown.delete(this);
+		await this.#end;
+		if (this.#refusal !== undefined) return this.#refusal;
+		const whole = Buffer.concat(this.#pieces);
+		this.#pieces = [];
+		return whole;
+	}
+
 	/** Nobody needs it any more: its memory counts no longer, and what still comes is passed over. */
 	letGo(): void {
 		clearTimeout(this.#timer);
 		this.#isTaken = false;
 		this.#pieces = [];
+		this.#held.ofUnknown.delete(this);
 		this.#held.bytes -= this.#heldBytes;
 		this.#heldBytes = 0;
 	}
@@ -59,23 +79,25 @@ export class IncomingBody {
 			this.#refuse(tooLarge(this.#bytesMax));
 			return;
 		}
+		if (!this.#isKnown && piece.length > 0) this.#held.ofUnknown.add(this);
 		this.#heldBytes += piece.length;
 		this.#held.bytes += piece.length;
-		if (this.#held.bytes > LIMITS.httpBodiesBytesMax) {
-			this.#refuse(TOO_MANY);
-			return;
+		while (this.#held.bytes > LIMITS.httpBodiesBytesMax) {
+			const [oldest = this] = this.#held.ofUnknown;
+			oldest.#refuse(TOO_MANY);
+			if (oldest === this) return;
 		}
 		this.#pieces.push(Buffer.from(piece));
 		if (!isLast) return;
 		clearTimeout(this.#timer);
 		this.#isTaken = false;
-		this.#settle(Buffer.concat(this.#pieces));
-		this.#pieces = [];
+		this.#settle();
 	}
 
 	#refuse(refusal: HttpResponse): void {
 		this.letGo();
-		this.#settle(refusal);
+		this.#refusal = refusal;
+		this.#settle();
 	}
 }
 

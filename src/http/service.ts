@@ -3,11 +3,10 @@
  * body comes, within bounds, and turns failures into responses. Both transports bring their
  * requests here.
  */
-import { once, setMaxListeners } from "node:events";
+import { setMaxListeners } from "node:events";
 
 import { LIMITS } from "../limits.ts";
 import type { HttpFigures } from "../monitoring/http-figures.ts";
-import type { SaslIdentity } from "../security/sasl/mechanism.ts";
 import {
 	type HttpHandler,
 	type HttpHead,
@@ -20,7 +19,7 @@ import {
 	SERVER_ERROR,
 	STOPPING,
 } from "./http.ts";
-import { type BodySource, type HeldBodies, IncomingBody, tooLarge } from "./incoming-body.ts";
+import { type BodySource, HeldBodies, IncomingBody, tooLarge } from "./incoming-body.ts";
 
 export interface HttpServiceOptions {
 	readonly http: HttpHandler;
@@ -33,7 +32,7 @@ export interface HttpServiceOptions {
 
 export class HttpService {
 	readonly #options: HttpServiceOptions;
-	readonly #bodies: HeldBodies = { bytes: 0 };
+	readonly #bodies = new HeldBodies();
 	readonly #stopping = new AbortController();
 	#underWayCount = 0;
 	/** Of answers that are on their way. */
@@ -85,7 +84,9 @@ export class HttpService {
 			route = found.route;
 			if ("status" in found) return answered(found);
 			body = this.#body(found, head, source);
-			const identity = await identify(found, head, body, aborted);
+			const { identify } = found;
+			const { principal } = head;
+			const identity = identify === undefined ? { principal } : await identify(head, aborted);
 			// What is left of the body is not wanted.
 			if ("status" in identity) return answered({ ...identity, isLast: body !== undefined });
 			const whole = await wholeOf(body);
@@ -147,24 +148,10 @@ const TOO_MANY_ANSWERS = problem(503, "too many answers wait to be read; try aga
 
 const NO_BODY = new Uint8Array();
 
-/** Whoever is not believed waits for the answer, and their body is not kept for so long. */
-async function identify(
-	{ identify: find }: HttpRoute,
-	head: HttpHead,
-	body: IncomingBody | HttpResponse | undefined,
-	aborted: AbortSignal,
-): Promise<SaslIdentity | HttpResponse> {
-	if (find === undefined) return { principal: head.principal };
-	return find(head, async () => {
-		if (body instanceof IncomingBody) body.letGo();
-		if (!aborted.aborted) await once(aborted, "abort");
-	});
-}
-
 async function wholeOf(
 	body: IncomingBody | HttpResponse | undefined,
 ): Promise<Uint8Array | HttpResponse> {
-	return body instanceof IncomingBody ? body.whole : (body ?? NO_BODY);
+	return body instanceof IncomingBody ? body.whole() : (body ?? NO_BODY);
 }
 
 /** Member by member: a transport's head may be an object with a prototype. */

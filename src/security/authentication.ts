@@ -23,6 +23,14 @@ export type Credentials =
 /** Rejects with NOT_AUTHENTICATED for a token that does not hold. */
 export type VerifyToken = (token: string) => Promise<SaslIdentity>;
 
+/** What is known of a client beside what it presents. */
+export interface ClientContext {
+	/** Who it has to be, where it was somebody before. */
+	readonly stays?: Principal | undefined;
+	/** Aborted when it has left. */
+	readonly left?: AbortSignal | undefined;
+}
+
 export interface AuthenticationOptions {
 	readonly users: Pick<Users, "checkPassword">;
 	/** Null: tokens are not taken. */
@@ -44,28 +52,20 @@ export class Authentication {
 	/**
 	 * Who a client at an address is. Rejects with NOT_AUTHENTICATED, after a while; also where it is
 	 * not `stays`, who it was before. Rejects as `FailedAttempts.inTurn` where it is not looked at.
-	 * Calls `refused` before that while, which ends early when the promise that it returns is kept:
-	 * nobody is there to be told. The address has its place back no sooner for that.
 	 */
 	identify(
 		credentials: Credentials,
 		host: string,
-		stays?: Principal,
-		refused?: () => Promise<void>,
+		{ stays, left }: ClientContext = {},
 	): Promise<SaslIdentity> {
-		const { failures } = this.#options;
-		return new Promise((resolve, reject) => {
-			const onRefused = (error: Error) => void refused?.().then(() => reject(error));
-			const look = () => this.#look(credentials, host, stays, onRefused);
-			failures.inTurn(host, credentials.scheme, look).then(resolve, reject);
-		});
+		const look = () => this.#look(credentials, host, stays);
+		return this.#options.failures.inTurn(host, credentials.scheme, look, left);
 	}
 
 	async #look(
 		credentials: Credentials,
 		host: string,
 		stays: Principal | undefined,
-		onRefused: (error: Error) => void,
 	): Promise<SaslIdentity> {
 		const { failures, clock, reauthMsMax } = this.#options;
 		try {
@@ -79,9 +79,7 @@ export class Authentication {
 		} catch (thrown) {
 			const error = asMillraceError(thrown);
 			if (error.code === "NOT_AUTHENTICATED") {
-				const told = failures.refused(host, credentials.scheme, error);
-				onRefused(error);
-				await told;
+				await failures.refused(host, credentials.scheme, error);
 			}
 			throw error;
 		}

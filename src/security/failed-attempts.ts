@@ -75,17 +75,19 @@ export class FailedAttempts {
 	/**
 	 * Looks at what somebody at an address shows when it is the address's turn: until `look` settles,
 	 * which waits for `refused`, it has one place less for others. Settles as `look` does; rejects as
-	 * `Turns.run` where it is not looked at, which tells nothing of what was shown.
+	 * `Turns.run` where it is not looked at, which tells nothing of what was shown. `left` is aborted
+	 * when they are gone: their place among those who wait is free then.
 	 */
 	async inTurn<Result>(
 		host: string,
 		mechanism: string,
 		look: () => Promise<Result>,
+		left?: AbortSignal,
 	): Promise<Result> {
 		const turns = this.#turns.get(host) ?? new Turns(LIMITS.loginsOfAddressMax, this.#clock);
 		this.#turns.set(host, turns);
 		try {
-			return await turns.run(look);
+			return await turns.run(look, { left });
 		} catch (thrown) {
 			// Also of those that wait for a password to be hashed.
 			const isTooMuch = asMillraceError(thrown).code === "THROTTLING_QUOTA_EXCEEDED";

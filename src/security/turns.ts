@@ -6,6 +6,14 @@ import { type Clock, systemClock } from "../clock.ts";
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 
+/** For how long somebody waits. */
+export interface Wait {
+	/** Until when, by the clock that never goes back; absent: for LIMITS.loginWaitMsMax. */
+	readonly untilMs?: number;
+	/** Aborted when they have left: nobody is waited for who is gone. */
+	readonly left?: AbortSignal | undefined;
+}
+
 interface Waiting {
 	readonly begin: () => void;
 	readonly refuse: (error: MillraceError) => void;
@@ -32,10 +40,10 @@ export class Turns {
 	/**
 	 * Does `work` when its turn comes; settles as it does. Work that is not begun rejects: with
 	 * THROTTLING_QUOTA_EXCEEDED where too much waits or it has waited for too long, with
-	 * SHUTTING_DOWN once it is closed.
+	 * CONNECTION_LOST where whoever waits has left, with SHUTTING_DOWN once it is closed.
 	 */
-	async run<Result>(work: () => Result | Promise<Result>): Promise<Result> {
-		await this.#turn();
+	async run<Result>(work: () => Result | Promise<Result>, wait: Wait = {}): Promise<Result> {
+		await this.#turn(wait);
 		try {
 			return await work();
 		} finally {
@@ -49,16 +57,20 @@ export class Turns {
 		for (const waiting of this.#waiting) waiting.refuse(new MillraceError("SHUTTING_DOWN"));
 	}
 
-	#turn(): Promise<void> | undefined {
+	#turn({ untilMs, left }: Wait): Promise<void> | undefined {
 		if (this.#isClosed) throw new MillraceError("SHUTTING_DOWN");
 		if (this.#workingCount < this.#workingMax) {
 			this.#workingCount++;
 			return undefined;
 		}
+		if (left?.aborted) throw gone();
 		if (this.#waiting.size >= LIMITS.loginsWaitingMax) throw tooMany();
+		const nowMs = this.#clock.monotonicMs();
+		const waitMs = untilMs === undefined ? LIMITS.loginWaitMsMax : untilMs - nowMs;
 		return new Promise((resolve, reject) => {
 			const leave = () => {
 				cancel();
+				left?.removeEventListener("abort", onLeft);
 				this.#waiting.delete(waiting);
 			};
 			const waiting: Waiting = {
@@ -71,7 +83,9 @@ export class Turns {
 					reject(error);
 				},
 			};
-			const cancel = this.#clock.after(LIMITS.loginWaitMsMax, () => waiting.refuse(tooMany()));
+			const cancel = this.#clock.after(waitMs, () => waiting.refuse(tooMany()));
+			const onLeft = () => waiting.refuse(gone());
+			left?.addEventListener("abort", onLeft);
 			this.#waiting.add(waiting);
 		});
 	}
@@ -84,4 +98,5 @@ export class Turns {
 	}
 }
 
+const gone = () => new MillraceError("CONNECTION_LOST", "who waited has left");
 const tooMany = () => new MillraceError("THROTTLING_QUOTA_EXCEEDED", "too many logins wait");

@@ -6,8 +6,9 @@ import type { TopicTraffic } from "../monitoring/topic-traffic.ts";
 import type { ProducerIds } from "../producer-ids.ts";
 import type { DecodedMap, FrameReader } from "../protocol/reader.ts";
 import type { FrameWriter } from "../protocol/writer.ts";
+import type { ClientContext } from "../security/authentication.ts";
 import type { Authorizer } from "../security/authorizer.ts";
-import type { Peer, Principal } from "../security/principal.ts";
+import type { Peer } from "../security/principal.ts";
 import type { SaslIdentity } from "../security/sasl/mechanism.ts";
 import type { Tickets } from "../security/tickets.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -45,9 +46,7 @@ export interface SessionLog {
 }
 
 /** What is known of a client beside what it presents. */
-export interface AuthenticationContext {
-	/** Who it has to be, where it renews its credentials. */
-	readonly stays?: Principal;
+export interface AuthenticationContext extends ClientContext {
 	/** The token that came with the request for the WebSocket, in a cookie that counts. */
 	readonly cookieToken?: string | undefined;
 }

@@ -12,7 +12,7 @@ import { ClientWatch, type WatchedClient } from "../monitoring/client-watch.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import type { ProducerIdentity } from "../protocol/frames.ts";
 import { type NoticeKind, OPERATION } from "../protocol/operations.ts";
-import { FrameError, type FrameReader } from "../protocol/reader.ts";
+import { type DecodedMap, FrameError, type FrameReader } from "../protocol/reader.ts";
 import { ACL_OPERATION } from "../security/acl.ts";
 import { ANONYMOUS, Peer } from "../security/principal.ts";
 import type { SaslIdentity } from "../security/sasl/mechanism.ts";
@@ -25,7 +25,7 @@ import { produce } from "./handlers/produce.ts";
 import { REQUEST_HANDLERS } from "./handlers/table.ts";
 import { Memberships } from "./memberships.ts";
 import { answerFrame, errorFrame, noticeFrame } from "./outgoing.ts";
-import type { SessionHost } from "./session-host.ts";
+import type { AuthenticationContext, SessionHost } from "./session-host.ts";
 import type { Subscription, SubscriptionOwner } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { Throttling } from "./throttling.ts";
@@ -68,6 +68,8 @@ export class Session
 	#aliases: TopicAliases | undefined;
 	#subscriptions: Subscriptions | undefined;
 	#memberships: Memberships | undefined;
+	/** Of a login that is under way: aborted when the client leaves. */
+	#leaving: AbortController | undefined;
 	/** Undefined while there have been no quotas. */
 	#throttling: Throttling | undefined;
 	#watch: ClientWatch | null = null;
@@ -164,6 +166,7 @@ export class Session
 		// Members of a broker that stops stay in their groups: they are back when it is.
 		this.#memberships?.close(this.#state !== "leaving");
 		this.#state = "closed";
+		this.#leaving?.abort();
 		this.#throttling?.close();
 		this.#stopDelivering();
 		const { id: connectionId, remoteAddress } = this;
@@ -278,6 +281,21 @@ export class Session
 				"frame failed",
 			);
 			this.close(CLOSE_CODES.MALFORMED, asMillraceError(error));
+		}
+	}
+
+	/** Finds out who the client is, while it is there; see Authenticate. Once at a time. */
+	async authenticate(
+		credentials: DecodedMap | undefined,
+		context: Omit<AuthenticationContext, "left">,
+	): Promise<SaslIdentity> {
+		const leaving = new AbortController();
+		this.#leaving = leaving;
+		try {
+			const { host, peer } = this;
+			return await host.authenticate(credentials, peer, { ...context, left: leaving.signal });
+		} finally {
+			this.#leaving = undefined;
 		}
 	}
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type HttpHead, type HttpResponse, problem } from "../../src/http/http.ts";
+import type { HttpHead, HttpResponse } from "../../src/http/http.ts";
 import { type Route, router } from "../../src/http/router.ts";
 import { HttpService } from "../../src/http/service.ts";
 import { LIMITS } from "../../src/limits.ts";
@@ -114,29 +114,65 @@ test("a body counts until its request is answered", async () => {
 	expect(await another.answer).toMatchObject({ status: 200 });
 });
 
-test("who is not believed holds no body while the answer waits", async () => {
-	let check = (): void => undefined;
-	const checked = new Promise<void>((resolve) => {
-		check = resolve;
-	});
-	const { served } = service([
-		{
-			identify: async (_, refused) => {
-				await checked;
-				await refused();
-				return problem(401, "no");
-			},
-		},
-	]);
+describe("bodies of those who are not known yet", () => {
 	const most = LIMITS.httpBodiesBytesMax / BODY_BYTES_MAX;
-	const requests = Array.from({ length: most }, () => begin(served, "/other"));
-	for (const { send } of requests) send(BODY_BYTES_MAX, false);
-	check();
-	await vi.advanceTimersByTimeAsync(0);
-	for (const { send } of requests) send(BODY_BYTES_MAX, true);
-	const another = begin(served);
-	another.send(BODY_BYTES_MAX, true);
-	expect(await another.answer).toMatchObject({ status: 200 });
+
+	/** The login of the first one at `/other` is over when `knows` is called, of others never. */
+	function guarded() {
+		let knows = (): void => undefined;
+		const known = new Promise<void>((resolve) => {
+			knows = resolve;
+		});
+		const logins = [known];
+		const { served } = service([
+			{
+				identify: async () => {
+					await (logins.shift() ?? new Promise(() => undefined));
+					return { principal: ANONYMOUS };
+				},
+				answer: ({ body }) => ({ status: 200, body: `${body.length}` }),
+			},
+		]);
+		return { served, knows };
+	}
+
+	test("make room for those of others, however many wait", async () => {
+		const { served } = guarded();
+		for (let count = 0; count < 2 * most; count++) {
+			begin(served, "/other").send(BODY_BYTES_MAX, count % 2 === 0);
+		}
+		const others = Array.from({ length: most }, () => begin(served));
+		for (const { send } of others) send(BODY_BYTES_MAX, true);
+		for (const { answer } of others) expect(await answer).toMatchObject({ status: 200 });
+	});
+
+	test("stay while there is room, and the oldest go first", async () => {
+		const { served, knows } = guarded();
+		const begun = begin(served, "/other");
+		begun.send(10, false);
+		for (let count = 1; count < most; count++) {
+			begin(served, "/other").send(BODY_BYTES_MAX, false);
+		}
+		knows();
+		await vi.advanceTimersByTimeAsync(0);
+		// It is known whose it is now: the next ones go instead.
+		for (let count = 0; count < most; count++) {
+			begin(served, "/other").send(BODY_BYTES_MAX, true);
+		}
+		begun.send(5, true);
+		expect(await begun.answer).toMatchObject({ status: 200, body: "15" });
+	});
+
+	test("that had to go are told so when it is known whose they were", async () => {
+		const { served, knows } = guarded();
+		const begun = begin(served, "/other");
+		begun.send(BODY_BYTES_MAX, true);
+		for (let count = 0; count < most; count++) {
+			begin(served, "/other").send(BODY_BYTES_MAX, true);
+		}
+		knows();
+		expect(await begun.answer).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
+	});
 });
 
 test("answers that nobody reads are bounded, short ones apart", async () => {

@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 import { describe, expect, test } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
@@ -93,11 +95,11 @@ test("a token is refused where none is taken", async () => {
 
 test("who was somebody else before is refused as if the password were wrong", async () => {
 	const { checked, delays } = authentication();
-	expect(await checked.identify(alice, "host", userPrincipal("alice"))).toMatchObject({
+	expect(await checked.identify(alice, "host", { stays: userPrincipal("alice") })).toMatchObject({
 		principal: "User:alice",
 	});
-	for (const before of [userPrincipal("bob"), ANONYMOUS]) {
-		await expect(checked.identify(alice, "host", before)).rejects.toMatchObject({
+	for (const stays of [userPrincipal("bob"), ANONYMOUS]) {
+		await expect(checked.identify(alice, "host", { stays })).rejects.toMatchObject({
 			code: "NOT_AUTHENTICATED",
 		});
 	}
@@ -126,8 +128,8 @@ describe("many connections", () => {
 			clock,
 			reauthMsMax: 0,
 		});
-		const logIn = (password: string, host = "192.0.2.1") =>
-			authentication.identify({ scheme: "password", user: "alice", password }, host);
+		const logIn = (password: string, host = "192.0.2.1", left?: AbortSignal) =>
+			authentication.identify({ scheme: "password", user: "alice", password }, host, { left });
 		return { clock, failures, checked, logIn };
 	}
 
@@ -161,6 +163,31 @@ describe("many connections", () => {
 		expect(await right).toEqual({ principal: "User:alice" });
 		clock.advance(LIMITS.failedDelayMsMax);
 		await Promise.all(wrong);
+	});
+
+	test("of who has left are waited for no more, and were no guesses", async () => {
+		const { clock, failures, checked, logIn } = guessed();
+		const leaving = new AbortController();
+		setMaxListeners(0, leaving.signal);
+		const codes: string[] = [];
+		const { loginsOfAddressMax: places, loginsWaitingMax } = LIMITS;
+		const guesses = Array.from({ length: places + loginsWaitingMax }, () =>
+			logIn("wrong", "192.0.2.1", leaving.signal).catch(({ code }) => void codes.push(code)),
+		);
+		await nextTurn();
+		leaving.abort();
+		await nextTurn();
+		expect(codes).toEqual(Array.from({ length: loginsWaitingMax }, () => "CONNECTION_LOST"));
+		const right = logIn("right");
+		// Those that were looked at keep their places, whoever has left.
+		await nextTurn();
+		expect(checked).toEqual(Array.from({ length: places }, () => "wrong"));
+		clock.advance(100);
+		expect(await right).toEqual({ principal: "User:alice" });
+		clock.advance(LIMITS.failedDelayMsMax);
+		await Promise.all(guesses);
+		expect(failures.counts.get("password")?.get("busy")).toBeUndefined();
+		expect(clock.timerCount).toBe(0);
 	});
 
 	test("of other addresses, and beside one old password, wait for nothing", async () => {

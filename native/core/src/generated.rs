@@ -841,8 +841,8 @@ pub const HTTP_BODY_MS_MAX: u64 = 10_000;
 /// Requests of the HTTP API that an event loop works on or whose answers are on their way.
 pub const HTTP_REQUESTS_MAX: u64 = 1_024;
 
-/// Logins over HTTP that were refused and whose answers wait, some KiB each: more than max.connections lets one machine have.
-pub const HTTP_REFUSED_MAX: u64 = 16_384;
+/// Logins over HTTP that are under way, some KiB each: those of more addresses, with all that may wait of one, than max.connections has room for unless set.
+pub const HTTP_LOGINS_MAX: u64 = 16_384;
 
 /// Requests of one HTTP connection that wait for the one before them.
 pub const HTTP_PIPELINED_MAX: u64 = 64;

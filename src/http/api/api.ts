@@ -120,7 +120,7 @@ class Api {
 			path,
 			...(body === undefined ? {} : { bodyBytesMax: LIMITS.httpBodyBytesMax }),
 			refuse: (head) => this.#refusal(head),
-			identify: (head, refused) => this.#authentication.identify(head, refused),
+			identify: (head, aborted) => this.#authentication.identify(head, aborted),
 			answer: (request) => this.#answer(described, operation, request),
 		};
 	}

@@ -14,10 +14,8 @@ const AUTHORIZATION = /^(basic|bearer) +(\S+) *$/i;
 export class HttpAuthentication {
 	readonly #authentication: Pick<Authentication, "identify">;
 	readonly #servesAnonymous: boolean;
-	/** Credentials that are being checked. */
-	#checkedCount = 0;
-	/** Those that were refused, whose answers wait so that nobody guesses quickly. */
-	#refusedCount = 0;
+	/** Logins that wait, are looked at, or were refused and wait to be told so. */
+	#underWayCount = 0;
 
 	/** `servesAnonymous`: those too who do not say who they are; what is said is always checked. */
 	constructor(authentication: Pick<Authentication, "identify">, servesAnonymous: boolean) {
@@ -31,40 +29,27 @@ export class HttpAuthentication {
 			if (this.#servesAnonymous) return undefined;
 			return this.refused(new MillraceError("NOT_AUTHENTICATED", "no credentials came"));
 		}
-		const hasRoom =
-			this.#checkedCount < LIMITS.httpRequestsMax && this.#refusedCount < LIMITS.httpRefusedMax;
-		return hasRoom ? undefined : TOO_MANY_LOGINS;
+		return this.#underWayCount < LIMITS.httpLoginsMax ? undefined : TOO_MANY_LOGINS;
 	}
 
 	/**
 	 * Who asks, or what is answered to who is not believed: later and later for an address that goes
-	 * on, which is why `refused` is called before. See `Identify`.
+	 * on. See `Identify`.
 	 */
-	async identify(
-		head: HttpHead,
-		refused: () => Promise<void>,
-	): Promise<SaslIdentity | HttpResponse> {
+	async identify(head: HttpHead, aborted: AbortSignal): Promise<SaslIdentity | HttpResponse> {
 		const header = head.header("authorization");
 		if (header === "" && this.#servesAnonymous) return { principal: head.principal };
 		const host = plainAddress(head.remoteAddress);
-		let isRefused = false;
-		const onRefused = () => {
-			isRefused = true;
-			this.#checkedCount--;
-			this.#refusedCount++;
-			return refused();
-		};
-		this.#checkedCount++;
+		this.#underWayCount++;
 		try {
 			const credentials = credentialsOf(header);
-			return await this.#authentication.identify(credentials, host, undefined, onRefused);
+			return await this.#authentication.identify(credentials, host, { left: aborted });
 		} catch (thrown) {
 			const error = asMillraceError(thrown);
 			if (error.code === "UNKNOWN_SERVER_ERROR") throw thrown;
 			return error.code === "NOT_AUTHENTICATED" ? this.refused(error) : problemOf(error);
 		} finally {
-			if (isRefused) this.#refusedCount--;
-			else this.#checkedCount--;
+			this.#underWayCount--;
 		}
 	}
 

@@ -15,7 +15,7 @@ export function guardedRoute(
 	return {
 		...route,
 		refuse: (head) => authentication.refusal(head),
-		identify: (head, refused) => authentication.identify(head, refused),
+		identify: (head, aborted) => authentication.identify(head, aborted),
 		answer: async (request) => {
 			const peer = new Peer(request.remoteAddress, authorizer);
 			const { principal, expiresMs } = request.identity;

@@ -19,11 +19,12 @@ export function auth(session: Session, fields: Fields): Promise<AnswerMap> {
 }
 
 async function renew(session: Session, credentials: DecodedMap | undefined): Promise<AnswerMap> {
-	const { host, peer } = session;
 	// Side by side they would be guesses that wait no longer than one.
 	session.beginRenewal();
 	try {
-		const authenticated = await host.authenticate(credentials, peer, { stays: peer.principal });
+		const authenticated = await session.authenticate(credentials, {
+			stays: session.peer.principal,
+		});
 		session.renew(authenticated);
 		return { auth_expires_ms: authenticated.expiresMs };
 	} catch (error) {

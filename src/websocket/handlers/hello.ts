@@ -46,7 +46,7 @@ async function greet(
 ): Promise<AnswerMap> {
 	const { host } = session;
 	const cookieToken = session.takeCookieToken();
-	const authenticated = await host.authenticate(credentials, session.peer, { cookieToken });
+	const authenticated = await session.authenticate(credentials, { cookieToken });
 	if (known !== undefined && !host.producerIds.wasHandedOut(known.id)) {
 		throw new MillraceError("UNKNOWN_PRODUCER_ID", `${known.id} was never handed out here`);
 	}

@@ -1,5 +1,7 @@
 /** The HTTP API, over either transport, with what a test says of who may do what. */
 
+import { once } from "node:events";
+
 import type { Clock } from "../../../src/clock.ts";
 import { MillraceError } from "../../../src/errors.ts";
 import { apiRoutes } from "../../../src/http/api/api.ts";
@@ -59,8 +61,7 @@ class TestUsers {
 	identify: ConstructorParameters<typeof HttpAuthentication>[0]["identify"] = async (
 		credentials,
 		_host,
-		_stays,
-		refused,
+		{ left } = {},
 	) => {
 		const password = credentials.scheme === "password" ? credentials.password : "";
 		if (credentials.scheme === "password" && password === PASSWORD) {
@@ -71,7 +72,7 @@ class TestUsers {
 		}
 		if (password === GUESSED) {
 			this.refusedCount++;
-			await refused?.();
+			if (left?.aborted === false) await once(left, "abort");
 			this.refusedCount--;
 		}
 		throw new MillraceError("NOT_AUTHENTICATED");
