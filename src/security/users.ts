@@ -9,7 +9,7 @@
  * the same work is done and the same answers come, so that nobody finds out by asking which users
  * there are.
  */
-import { createHash, createHmac, randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 
 import { MillraceError } from "../errors.ts";
 import { InOrder } from "../in-order.ts";
@@ -18,6 +18,7 @@ import { damaged, decodeRecord, encodeRecord } from "../metadata/metadata-record
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { type Principal, userPrincipal } from "./principal.ts";
 import { Refusal } from "./refusal.ts";
+import { isKafkaSalt, saltLike } from "./salts.ts";
 import {
 	credentialOf,
 	isPasswordOf,
@@ -34,12 +35,17 @@ const PREFIX = "users/";
 const FORMAT = 1;
 const SALT_BYTES = 24;
 const DECOY_KEY_BYTES = 32;
+/** How passwords are hashed that are set here. */
+const OWN = { iterations: SCRAM_ITERATIONS.default, salt: Buffer.alloc(SALT_BYTES) };
 /** Kinds of credentials that decoys are chosen from: each costs a hash. */
 const KINDS_MAX = 64;
 
 type Credentials = ReadonlyMap<ScramMechanism, ScramCredential>;
 
-/** What can be told of a user by asking: how often, and with how long a salt which hash is made. */
+/**
+ * What can be told of a user by asking: which hashes are made how often, with how long a salt and
+ * of which make.
+ */
 interface Kind {
 	readonly credentials: Credentials;
 	/** Users whose credentials are like these. */
@@ -227,7 +233,8 @@ export class Users {
 	#countKind(credentials: Credentials, change: 1 | -1): void {
 		const name = SCRAM_MECHANISMS.map((mechanism) => {
 			const own = credentials.get(mechanism);
-			return own === undefined ? "none" : `${own.iterations} ${own.salt.length}`;
+			if (own === undefined) return "none";
+			return `${own.iterations} ${own.salt.length} ${isKafkaSalt(own.salt)}`;
 		}).join();
 		const kind = this.#kinds.get(name) ?? { credentials, count: 0 };
 		kind.count += change;
@@ -258,12 +265,11 @@ export class Users {
 	#decoy(name: string, mechanism: ScramMechanism): ScramCredential {
 		const like = this.#like(name);
 		const [other] = like?.values() ?? [];
-		const { iterations = SCRAM_ITERATIONS.default, salt } = like?.get(mechanism) ?? other ?? {};
-		const saltBytes = salt?.length ?? SALT_BYTES;
+		const { iterations, salt } = like?.get(mechanism) ?? other ?? OWN;
 		const derived = (what: string) => this.#derive(`${what} ${mechanism} ${name}`);
 		return {
 			iterations,
-			salt: saltOf(derived(`salt ${saltBytes}`), saltBytes),
+			salt: saltLike(salt, derived(`salt ${salt.length} ${isKafkaSalt(salt)}`)),
 			storedKey: derived("stored key").subarray(0, keyBytesOf(mechanism)),
 			serverKey: derived("server key").subarray(0, keyBytesOf(mechanism)),
 		};
@@ -272,12 +278,6 @@ export class Users {
 	#derive(what: string): Buffer {
 		return createHmac("sha512", this.#decoyKey).update(what).digest();
 	}
-}
-
-/** As many bytes as asked for; salts that Kafka's tools send may be longer than a hash. */
-function saltOf(seed: Buffer, bytes: number): Buffer {
-	const hash = createHash("shake256", { outputLength: bytes });
-	return hash.update(seed).digest();
 }
 
 /** Index of the first of the sorted names that comes after `name`. */

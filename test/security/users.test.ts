@@ -179,6 +179,29 @@ describe("strangers", () => {
 		}
 	});
 
+	test("have salts of the make that users have", async () => {
+		const users = await openUsers(new MemoryMetadataFile());
+		const text = "1k9x3v0f8qj2m5n7b4c6z8l1pa";
+		for (const salt of [text, text.slice(1)].map((each) => Buffer.from(each))) {
+			const credential = credentialOf(MECHANISM, salt, 4_096, Buffer.alloc(32));
+			const change = { name: `user of ${salt.length}`, mechanism: MECHANISM, credential } as const;
+			await users.alter(() => [change]);
+		}
+		for (const mechanism of [MECHANISM, "SCRAM-SHA-512"] as const) {
+			const salts = Array.from({ length: 200 }, (_, index) =>
+				users.challenge(`stranger ${index}`, mechanism).credential.salt.toString("latin1"),
+			);
+			expect(new Set(salts).size).toBe(200);
+			expect(new Set(salts.map(({ length }) => length))).toEqual(new Set([25, 26]));
+			for (const salt of salts) expect(salt).toMatch(/^(1[0-9a-o]|[1-9a-z])[0-9a-z]{24}$/);
+		}
+		await users.setPassword("own", "a");
+		await users.remove("user of 25");
+		await users.remove("user of 26");
+		const { salt } = users.challenge("stranger", MECHANISM).credential;
+		expect(salt.toString("latin1")).not.toMatch(/^[0-9a-z]+$/);
+	});
+
 	test("stay as they are while users come and go", async () => {
 		const { users, add, kindsOf } = await twoKinds();
 		const before = kindsOf(MECHANISM);
