@@ -2,9 +2,12 @@
  * Slows down who guesses passwords: each failure of an address is told later than the one before,
  * up to some seconds, and is forgotten after a while without one. Until it is told it takes one of
  * the few places that an address has for its logins, so that a guesser gains nothing by many
- * connections, and by leaving before the answer. Every login that is refused comes by here,
+ * connections, and by leaving before the answer. An address of IPv6 is counted by its network of
+ * 64 bits, all of which a single machine may have. Every login that is refused comes by here,
  * whatever the protocol, and is counted.
  */
+import { isIPv6 } from "node:net";
+
 import type { Clock } from "../clock.ts";
 import { asMillraceError, type MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
@@ -53,7 +56,8 @@ export class FailedAttempts {
 	}
 
 	/** An attempt failed: how long its answer is to wait, in milliseconds. */
-	delayMs(address: string): number {
+	delayMs(host: string): number {
+		const address = countedAs(host);
 		const nowMs = this.#clock.monotonicMs();
 		const before = this.#attempts.get(address);
 		const isRecent = before !== undefined && nowMs - before.lastMs < FORGOTTEN_AFTER_MS;
@@ -84,8 +88,9 @@ export class FailedAttempts {
 		look: () => Promise<Result>,
 		left?: AbortSignal,
 	): Promise<Result> {
-		const turns = this.#turns.get(host) ?? new Turns(LIMITS.loginsOfAddressMax, this.#clock);
-		this.#turns.set(host, turns);
+		const address = countedAs(host);
+		const turns = this.#turns.get(address) ?? new Turns(LIMITS.loginsOfAddressMax, this.#clock);
+		this.#turns.set(address, turns);
 		try {
 			return await turns.run(look, { left });
 		} catch (thrown) {
@@ -94,7 +99,7 @@ export class FailedAttempts {
 			if (isTooMuch) this.note({ host, mechanism, reason: "busy" });
 			throw thrown;
 		} finally {
-			if (turns.isIdle) this.#turns.delete(host);
+			if (turns.isIdle) this.#turns.delete(address);
 		}
 	}
 
@@ -118,4 +123,16 @@ export class FailedAttempts {
 		this.#counts.set(mechanism, counts.set(reason, (counts.get(reason) ?? 0) + 1));
 		for (const listener of this.#listeners) listener(login);
 	}
+}
+
+const GROUPS = 8;
+
+/** What an address is counted as: with all others that whoever has it may take. */
+function countedAs(host: string): string {
+	if (!isIPv6(host)) return host;
+	const [left = [], right = []] = host
+		.split("::")
+		.map((side) => (side === "" ? [] : side.split(":")));
+	const between = Array.from({ length: GROUPS - left.length - right.length }, () => "0");
+	return [...left, ...between, ...right].slice(0, GROUPS / 2).join(":");
 }

@@ -4,7 +4,6 @@ import type { MillraceError } from "../../src/errors.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
 import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
-import { FailedAttempts } from "../../src/security/failed-attempts.ts";
 import { credentialOf, type ScramMechanism } from "../../src/security/scram-credential.ts";
 import { Users } from "../../src/security/users.ts";
 import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
@@ -224,17 +223,4 @@ describe("strangers", () => {
 		expect(isDecoy).toBe(true);
 		expect([credential.iterations, credential.salt.length]).toEqual([8_192, 16]);
 	});
-});
-
-test("who goes on guessing waits longer and longer, and is forgotten in time", () => {
-	let nowMs = 0;
-	const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs, after: () => () => undefined };
-	const failures = new FailedAttempts(clock);
-	const delays = Array.from({ length: 8 }, () => failures.delayMs("192.0.2.1"));
-	expect(delays).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-	expect(failures.delayMs("192.0.2.2")).toBe(100);
-	nowMs = 60_000;
-	expect(failures.delayMs("192.0.2.1")).toBe(100);
-	for (let count = 0; count < 20_000; count++) failures.delayMs(`address ${count}`);
-	expect(failures.size).toBe(10_000);
 });

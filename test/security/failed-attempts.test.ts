@@ -1,0 +1,51 @@
+import { describe, expect, test } from "vitest";
+
+import { LIMITS } from "../../src/limits.ts";
+import { FailedAttempts } from "../../src/security/failed-attempts.ts";
+import { FakeClock } from "../groups/fake-clock.ts";
+
+const never = () => new Promise<void>(() => undefined);
+
+test("who goes on guessing waits longer and longer, and is forgotten in time", () => {
+	const clock = new FakeClock();
+	const failures = new FailedAttempts(clock);
+	const delays = Array.from({ length: 8 }, () => failures.delayMs("192.0.2.1"));
+	expect(delays).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+	expect(failures.delayMs("192.0.2.2")).toBe(100);
+	clock.advance(60_000);
+	expect(failures.delayMs("192.0.2.1")).toBe(100);
+	for (let count = 0; count < 20_000; count++) failures.delayMs(`address ${count}`);
+	expect(failures.size).toBe(10_000);
+});
+
+describe("addresses of one network of IPv6", () => {
+	test.each([
+		["2001:db8:1:2::1", "2001:db8:1:2:ffff::", true],
+		["2001:db8::1", "2001:db8:0:0:1:2:3:4", true],
+		["::1", "::ffff:1:2", true],
+		["fe80::1", "fe80::2%eth0", true],
+		["2001:db8:1:2::1", "2001:db8:1:3::1", false],
+		["2001:db8::1", "2001:db8:0:1::1", false],
+		["2001:db8:1:2:3:4:5:6", "2001:db8:1::", false],
+		["192.0.2.1", "192.0.2.2", false],
+		["::1", "0.0.0.1", false],
+	])("%s and %s: %s", (one, another, isSame) => {
+		const failures = new FailedAttempts(new FakeClock());
+		expect(failures.delayMs(one)).toBe(100);
+		expect(failures.delayMs(another)).toBe(isSame ? 200 : 100);
+	});
+
+	test("have the places of one address together", async () => {
+		const failures = new FailedAttempts(new FakeClock());
+		let lookedAt = 0;
+		const look = () => {
+			lookedAt++;
+			return never();
+		};
+		for (let client = 1; client <= 100; client++) {
+			void failures.inTurn(`2001:db8::${client}`, "PLAIN", look);
+		}
+		await new Promise(setImmediate);
+		expect(lookedAt).toBe(LIMITS.loginsOfAddressMax);
+	});
+});
