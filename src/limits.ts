@@ -94,7 +94,7 @@ export const LIMITS = {
 	passwordsHashedMax: 2,
 	/** Logins that wait for their turn, of one address or for a password to be hashed: a service whose clients all come back at once. */
 	loginsWaitingMax: 256,
-	/** How long a login waits for its turn, in milliseconds: with the delay of a refusal less than saslMsMax. */
+	/** How long a login waits for its turns, in milliseconds: with the delay of a refusal less than saslMsMax. */
 	loginWaitMsMax: 10_000,
 	/** How long before credentials run out the client is told, in milliseconds. */
 	expiryNoticeMs: 60_000,

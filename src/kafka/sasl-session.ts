@@ -9,6 +9,7 @@ import type { FailedAttempts } from "../security/failed-attempts.ts";
 import type { Peer } from "../security/principal.ts";
 import { Refusal } from "../security/refusal.ts";
 import type { SaslExchange, SaslIdentity, SaslMechanism } from "../security/sasl/mechanism.ts";
+import type { Wait } from "../security/turns.ts";
 import type { SaslAuthenticateResponse } from "./generated/36-sasl-authenticate.ts";
 import { API_VERSIONS_KEY } from "./headers.ts";
 import { KafkaFrameError } from "./wire/frame-error.ts";
@@ -110,18 +111,24 @@ export class SaslSession {
 	/**
 	 * One round of the mechanism that was chosen. Rejects where it is not looked at: that ends the
 	 * connection without an answer, after which clients try again. An answer would be final to them.
+	 * `left` is aborted when the client has left.
 	 */
-	async authenticate(authBytes: Uint8Array): Promise<SaslAuthenticateResponse> {
+	async authenticate(authBytes: Uint8Array, left?: AbortSignal): Promise<SaslAuthenticateResponse> {
 		const exchange = this.#exchange;
 		if (exchange === undefined) return AUTHENTICATED_ALREADY;
 		const { failures } = this.#listener;
-		const look = () => this.#look(exchange, authBytes);
-		return failures.inTurn(this.#peer.host, this.#mechanism, look);
+		const look = (wait: Wait) => this.#look(exchange, authBytes, wait);
+		if (!exchange.mayGuess) return look({ left });
+		return failures.inTurn(this.#peer.host, this.#mechanism, look, left);
 	}
 
-	async #look(exchange: SaslExchange, authBytes: Uint8Array): Promise<SaslAuthenticateResponse> {
+	async #look(
+		exchange: SaslExchange,
+		authBytes: Uint8Array,
+		wait: Wait,
+	): Promise<SaslAuthenticateResponse> {
 		try {
-			const { reply, identity, refusal } = await exchange.step(authBytes);
+			const { reply, identity, refusal } = await exchange.step(authBytes, wait);
 			if (refusal !== undefined) await this.#refused(refusal);
 			const sessionLifetimeMs = identity === null ? 0 : this.#authenticated(identity);
 			return {

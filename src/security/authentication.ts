@@ -10,6 +10,7 @@ import type { Principal } from "./principal.ts";
 import { Refusal } from "./refusal.ts";
 import type { SaslIdentity } from "./sasl/mechanism.ts";
 import type { Tickets } from "./tickets.ts";
+import type { Wait } from "./turns.ts";
 import type { Users } from "./users.ts";
 
 /** What clients may present. */
@@ -58,7 +59,7 @@ export class Authentication {
 		host: string,
 		{ stays, left }: ClientContext = {},
 	): Promise<SaslIdentity> {
-		const look = () => this.#look(credentials, host, stays);
+		const look = (wait: Wait) => this.#look(credentials, host, stays, wait);
 		return this.#options.failures.inTurn(host, credentials.scheme, look, left);
 	}
 
@@ -66,10 +67,11 @@ export class Authentication {
 		credentials: Credentials,
 		host: string,
 		stays: Principal | undefined,
+		wait: Wait,
 	): Promise<SaslIdentity> {
 		const { failures, clock, reauthMsMax } = this.#options;
 		try {
-			const { principal, expiresMs = Infinity } = await this.#check(credentials);
+			const { principal, expiresMs = Infinity } = await this.#check(credentials, wait);
 			if (stays !== undefined && principal !== stays) {
 				throw new Refusal("identity", "a client stays who it is");
 			}
@@ -85,11 +87,13 @@ export class Authentication {
 		}
 	}
 
-	async #check(credentials: Credentials): Promise<SaslIdentity> {
+	async #check(credentials: Credentials, wait: Wait): Promise<SaslIdentity> {
 		const { users, verifyToken, tickets } = this.#options;
 		switch (credentials.scheme) {
-			case "password":
-				return { principal: await users.checkPassword(credentials.user, credentials.password) };
+			case "password": {
+				const { user, password } = credentials;
+				return { principal: await users.checkPassword(user, password, wait) };
+			}
 			case "ticket":
 				return tickets.redeem(credentials.ticket);
 			case "cookie":

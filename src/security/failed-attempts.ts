@@ -12,7 +12,7 @@ import type { Clock } from "../clock.ts";
 import { asMillraceError, type MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
-import { Turns } from "./turns.ts";
+import { Turns, type Wait } from "./turns.ts";
 
 /** Kafka's connection.failed.authentication.delay.ms. */
 const DELAY_MS_FIRST = 100;
@@ -80,19 +80,21 @@ export class FailedAttempts {
 	 * Looks at what somebody at an address shows when it is the address's turn: until `look` settles,
 	 * which waits for `refused`, it has one place less for others. Settles as `look` does; rejects as
 	 * `Turns.run` where it is not looked at, which tells nothing of what was shown. `left` is aborted
-	 * when they are gone: their place among those who wait is free then.
+	 * when they are gone: their place among those who wait is free then. What `look` waits for itself
+	 * is not to take longer than what it is called with: a login waits once.
 	 */
 	async inTurn<Result>(
 		host: string,
 		mechanism: string,
-		look: () => Promise<Result>,
+		look: (wait: Wait) => Promise<Result>,
 		left?: AbortSignal,
 	): Promise<Result> {
+		const wait = { untilMs: this.#clock.monotonicMs() + LIMITS.loginWaitMsMax, left };
 		const address = countedAs(host);
 		const turns = this.#turns.get(address) ?? new Turns(LIMITS.loginsOfAddressMax, this.#clock);
 		this.#turns.set(address, turns);
 		try {
-			return await turns.run(look, { left });
+			return await turns.run(() => look(wait), wait);
 		} catch (thrown) {
 			// Also of those that wait for a password to be hashed.
 			const isTooMuch = asMillraceError(thrown).code === "THROTTLING_QUOTA_EXCEEDED";

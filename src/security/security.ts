@@ -46,7 +46,7 @@ export class Security {
 
 	/**
 	 * Rejects with OptionFileError for certificates that cannot be used, or as `Users.open`. `clock`
-	 * is what refused logins wait by; what was issued elsewhere, and tickets, expire by the system's.
+	 * is what logins wait by; what was issued elsewhere, and tickets, expire by the system's.
 	 */
 	static async open(
 		config: BrokerConfig,
@@ -54,7 +54,7 @@ export class Security {
 		clock: Clock,
 		log: TlsLog & TokenKeysLog & LoginLog,
 	): Promise<Security> {
-		const users = Users.open(opened);
+		const users = Users.open(opened, clock);
 		const needsTokens = config.saslOauthbearerJwksEndpointUrl !== "";
 		const security = new Security(config, {
 			users,

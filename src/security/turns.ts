@@ -64,9 +64,9 @@ export class Turns {
 			return undefined;
 		}
 		if (left?.aborted) throw gone();
-		if (this.#waiting.size >= LIMITS.loginsWaitingMax) throw tooMany();
 		const nowMs = this.#clock.monotonicMs();
 		const waitMs = untilMs === undefined ? LIMITS.loginWaitMsMax : untilMs - nowMs;
+		if (waitMs <= 0 || this.#waiting.size >= LIMITS.loginsWaitingMax) throw tooMany();
 		return new Promise((resolve, reject) => {
 			const leave = () => {
 				cancel();

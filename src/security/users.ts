@@ -11,6 +11,7 @@
  */
 import { createHmac, randomBytes } from "node:crypto";
 
+import { type Clock, systemClock } from "../clock.ts";
 import { MillraceError } from "../errors.ts";
 import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
@@ -29,7 +30,7 @@ import {
 	type ScramMechanism,
 	saltPassword,
 } from "./scram-credential.ts";
-import { Turns } from "./turns.ts";
+import { Turns, type Wait } from "./turns.ts";
 
 const PREFIX = "users/";
 const FORMAT = 1;
@@ -87,15 +88,19 @@ export class Users {
 	/** Makes decoys that stay the same while the broker runs. */
 	readonly #decoyKey = randomBytes(DECOY_KEY_BYTES);
 	readonly #changes = new InOrder();
-	readonly #hashing = new Turns(LIMITS.passwordsHashedMax);
+	readonly #hashing: Turns;
 
-	private constructor(metadata: MetadataWriter) {
+	private constructor(metadata: MetadataWriter, clock: Clock) {
 		this.#metadata = metadata;
+		this.#hashing = new Turns(LIMITS.passwordsHashedMax, clock);
 	}
 
-	/** Throws DATA_DAMAGED or DATA_DIRECTORY_NEWER when an entry cannot be read. */
-	static open({ metadata, entries }: OpenedMetadata): Users {
-		const users = new Users(metadata);
+	/**
+	 * Throws DATA_DAMAGED or DATA_DIRECTORY_NEWER when an entry cannot be read. `clock` is what
+	 * passwords wait by.
+	 */
+	static open({ metadata, entries }: OpenedMetadata, clock: Clock = systemClock): Users {
+		const users = new Users(metadata, clock);
 		for (const [key, value] of entries) {
 			if (key.startsWith(PREFIX)) users.#put(key.slice(PREFIX.length), decodeUser(key, value));
 		}
@@ -136,12 +141,12 @@ export class Users {
 	 * The principal of the user whose password this is. Rejects with NOT_AUTHENTICATED, or as
 	 * `Turns.run` where too many passwords wait to be hashed.
 	 */
-	async checkPassword(name: string, password: string): Promise<Principal> {
+	async checkPassword(name: string, password: string, wait?: Wait): Promise<Principal> {
 		const has512 = this.#like(name)?.has("SCRAM-SHA-512") ?? true;
 		const mechanism = has512 ? "SCRAM-SHA-512" : "SCRAM-SHA-256";
 		const { credential, isDecoy } = this.challenge(name, mechanism);
 		const check = () => isPasswordOf(mechanism, credential, password);
-		const isRight = await this.#hashing.run(check);
+		const isRight = await this.#hashing.run(check, wait);
 		if (!isRight || isDecoy) throw new Refusal("credentials", "name or password");
 		return userPrincipal(name);
 	}

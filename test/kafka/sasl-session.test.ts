@@ -3,11 +3,17 @@ import { expect, test } from "vitest";
 
 import { SaslSession } from "../../src/kafka/sasl-session.ts";
 import { LIMITS } from "../../src/limits.ts";
+import { EmbeddedMetadataStore } from "../../src/metadata/embedded-store.ts";
+import { MetadataWriter } from "../../src/metadata/metadata-writer.ts";
 import { NO_AUTHORIZATION } from "../../src/security/authorizer.ts";
 import { FailedAttempts } from "../../src/security/failed-attempts.ts";
 import { Peer, userPrincipal } from "../../src/security/principal.ts";
 import { Refusal } from "../../src/security/refusal.ts";
+import type { SaslMechanism } from "../../src/security/sasl/mechanism.ts";
+import { scramMechanism } from "../../src/security/sasl/scram.ts";
+import { Users } from "../../src/security/users.ts";
 import { FakeClock } from "../groups/fake-clock.ts";
+import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
 
 const nextTurn = () => new Promise(setImmediate);
 
@@ -21,14 +27,17 @@ function listener() {
 		}
 		return { reply: new Uint8Array(), identity: { principal: userPrincipal("alice") } };
 	};
-	const mechanisms = new Map([["PLAIN", { name: "PLAIN", start: () => ({ step }) }]]);
-	const logIn = async (password: string) => {
+	const plain = { name: "PLAIN", start: () => ({ mayGuess: true, step }) };
+	const begin = (mechanism: SaslMechanism = plain) => {
 		const peer = new Peer("192.0.2.1", NO_AUTHORIZATION);
+		const mechanisms = new Map([[mechanism.name, mechanism]]);
 		const session = new SaslSession({ mechanisms, reauthMsMax: 0, failures, clock }, peer);
-		session.handshake("PLAIN");
-		return (await session.authenticate(Buffer.from(password))).errorCode;
+		session.handshake(mechanism.name);
+		return session;
 	};
-	return { clock, failures, logIn };
+	const logIn = async (password: string, left?: AbortSignal) =>
+		(await begin().authenticate(Buffer.from(password), left)).errorCode;
+	return { clock, failures, begin, logIn };
 }
 
 test("a guess is looked at when those before it have been told, whoever has left", async () => {
@@ -45,6 +54,47 @@ test("a guess is looked at when those before it have been told, whoever has left
 	expect(told).toEqual([0]);
 	clock.advance(LIMITS.failedDelayMsMax);
 	expect(new Set(await Promise.all(wrong))).toEqual(new Set([58]));
+});
+
+test("who only names a user waits for nothing, and then proves it in turn", async () => {
+	const { clock, begin, logIn } = listener();
+	const users = Users.open(
+		await MetadataWriter.open(new EmbeddedMetadataStore(new MemoryMetadataFile())),
+	);
+	for (let client = 0; client < LIMITS.loginsOfAddressMax; client++) void logIn("wrong");
+	await nextTurn();
+	const session = begin(scramMechanism("SCRAM-SHA-256", users));
+	const { authBytes, errorCode } = await session.authenticate(Buffer.from("n,,n=alice,r=abc"));
+	expect([errorCode, Buffer.from(authBytes).toString()]).toEqual([
+		0,
+		expect.stringMatching(/^r=abc\S+,s=\S+,i=4096$/),
+	]);
+	let isTold = false;
+	const last = session.authenticate(Buffer.from("c=biws,r=abc,p=abcd")).then((answer) => {
+		isTold = true;
+		return answer;
+	});
+	await nextTurn();
+	expect(isTold).toBe(false);
+	clock.advance(100);
+	await nextTurn();
+	clock.advance(LIMITS.failedDelayMsMax);
+	expect(await last).toMatchObject({ errorCode: 58 });
+});
+
+test("who has left waits no more", async () => {
+	const { clock, logIn } = listener();
+	const leaving = new AbortController();
+	for (let client = 0; client < LIMITS.loginsOfAddressMax; client++) void logIn("wrong");
+	const gone = expect(logIn("wrong", leaving.signal)).rejects.toMatchObject({
+		code: "CONNECTION_LOST",
+	});
+	const right = logIn("right");
+	await nextTurn();
+	leaving.abort();
+	await gone;
+	clock.advance(100);
+	expect(await right).toBe(0);
 });
 
 test("a client with an old password holds up no others of its address", async () => {

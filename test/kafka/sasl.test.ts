@@ -171,6 +171,21 @@ describe("PLAIN", () => {
 	});
 });
 
+test("clients that guess and leave hold up nobody who waits behind them", async () => {
+	const { connect } = await brokerWithUsers();
+	const guessing = await Promise.all(Array.from({ length: 40 }, connect));
+	for (const client of guessing) {
+		await handshake(client, "PLAIN");
+		client.send("SaslAuthenticate", 2, { authBytes: utf8("\0alice\0wrong") });
+	}
+	const client = await connect();
+	await handshake(client, "PLAIN");
+	const answer = step(client, "\0alice\0wonder,land=1");
+	for (const guesser of guessing) guesser.close();
+	// Else it would wait for all of them, and in vain.
+	expect((await answer).errorCode).toBe(0);
+});
+
 describe.each([1, 2] as const)("SCRAM %i", (mechanism) => {
 	test("serves who knows the password, and proves to know it, too", async () => {
 		const { connect } = await brokerWithUsers();

@@ -2,8 +2,10 @@ import { describe, expect, test } from "vitest";
 
 import { LIMITS } from "../../src/limits.ts";
 import { FailedAttempts } from "../../src/security/failed-attempts.ts";
+import { Turns } from "../../src/security/turns.ts";
 import { FakeClock } from "../groups/fake-clock.ts";
 
+const nextTurn = () => new Promise(setImmediate);
 const never = () => new Promise<void>(() => undefined);
 
 test("who goes on guessing waits longer and longer, and is forgotten in time", () => {
@@ -16,6 +18,36 @@ test("who goes on guessing waits longer and longer, and is forgotten in time", (
 	expect(failures.delayMs("192.0.2.1")).toBe(100);
 	for (let count = 0; count < 20_000; count++) failures.delayMs(`address ${count}`);
 	expect(failures.size).toBe(10_000);
+});
+
+test("a login waits once, however many turns it takes", async () => {
+	const clock = new FakeClock();
+	const failures = new FailedAttempts(clock);
+	const hashing = new Turns(1, clock);
+	void hashing.run(never);
+	let done = (): void => undefined;
+	for (let place = 0; place < LIMITS.loginsOfAddressMax; place++) {
+		const look = () =>
+			new Promise<void>((resolve) => {
+				done = resolve;
+			});
+		void failures.inTurn("192.0.2.1", "PLAIN", look);
+	}
+	let isRefused = false;
+	const last = failures
+		.inTurn("192.0.2.1", "PLAIN", (wait) => hashing.run(never, wait))
+		.catch(() => {
+			isRefused = true;
+		});
+	await nextTurn();
+	clock.advance(LIMITS.loginWaitMsMax - 1);
+	done();
+	await nextTurn();
+	expect(isRefused).toBe(false);
+	clock.advance(1);
+	await last;
+	expect(isRefused).toBe(true);
+	expect(failures.counts.get("PLAIN")?.get("busy")).toBe(1);
 });
 
 describe("addresses of one network of IPv6", () => {
@@ -45,7 +77,7 @@ describe("addresses of one network of IPv6", () => {
 		for (let client = 1; client <= 100; client++) {
 			void failures.inTurn(`2001:db8::${client}`, "PLAIN", look);
 		}
-		await new Promise(setImmediate);
+		await nextTurn();
 		expect(lookedAt).toBe(LIMITS.loginsOfAddressMax);
 	});
 });

@@ -78,6 +78,37 @@ test("what waits is dropped at the end, and nothing more is begun", async () => 
 	expect(begun).toEqual([1, 2]);
 });
 
+test("nothing waits longer than it is told to", async () => {
+	const { clock, turns, run } = started();
+	const [first, second] = [run(1), run(2)];
+	const untilMs = clock.monotonicMs() + 100;
+	const third = expect(turns.run(() => 3, { untilMs })).rejects.toMatchObject({
+		code: "THROTTLING_QUOTA_EXCEEDED",
+	});
+	clock.advance(100);
+	await third;
+	await expect(Promise.race([first, second, "at work"])).resolves.toBe("at work");
+});
+
+test("who leaves waits no more, and those behind move up", async () => {
+	const { clock, turns, run, begun, ends } = started();
+	void run(1);
+	void run(2);
+	const leaving = new AbortController();
+	const { signal: left } = leaving;
+	const third = expect(turns.run(() => 3, { left })).rejects.toMatchObject({
+		code: "CONNECTION_LOST",
+	});
+	void run(4);
+	leaving.abort();
+	await third;
+	await expect(turns.run(() => 5, { left })).rejects.toMatchObject({ code: "CONNECTION_LOST" });
+	ends.get(1)?.();
+	await nextTurn();
+	expect(begun).toEqual([1, 2, 4]);
+	expect(clock.timerCount).toBe(0);
+});
+
 test("a login that waits is told in time", () => {
 	const { loginWaitMsMax, failedDelayMsMax, saslMsMax } = LIMITS;
 	expect(loginWaitMsMax + failedDelayMsMax).toBeLessThan(saslMsMax);

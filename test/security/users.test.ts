@@ -129,6 +129,23 @@ describe("many passwords at once", () => {
 		expect(new Set(refused)).toEqual(new Set(["THROTTLING_QUOTA_EXCEEDED"]));
 	});
 
+	test("are hashed for nobody who has left, or has waited for long enough", async () => {
+		const users = await openUsers(new MemoryMetadataFile());
+		await users.setPassword("alice", "a");
+		const served = Array.from({ length: LIMITS.passwordsHashedMax }, () =>
+			users.checkPassword("alice", "a"),
+		);
+		const waits = [{ left: AbortSignal.abort() }, { untilMs: 0 }];
+		const refused = await Promise.allSettled(
+			waits.map((wait) => users.checkPassword("alice", "a", wait)),
+		);
+		expect(refused).toMatchObject([
+			{ reason: { code: "CONNECTION_LOST" } },
+			{ reason: { code: "THROTTLING_QUOTA_EXCEEDED" } },
+		]);
+		expect(new Set(await Promise.all(served))).toEqual(new Set(["User:alice"]));
+	});
+
 	test("are dropped when the broker stops", async () => {
 		const users = await openUsers(new MemoryMetadataFile());
 		await users.setPassword("alice", "a");

@@ -643,7 +643,7 @@ pub const PASSWORDS_HASHED_MAX: u64 = 2;
 /// Logins that wait for their turn, of one address or for a password to be hashed: a service whose clients all come back at once.
 pub const LOGINS_WAITING_MAX: u64 = 256;
 
-/// How long a login waits for its turn, in milliseconds: with the delay of a refusal less than saslMsMax.
+/// How long a login waits for its turns, in milliseconds: with the delay of a refusal less than saslMsMax.
 pub const LOGIN_WAIT_MS_MAX: u64 = 10_000;
 
 /// How long before credentials run out the client is told, in milliseconds.

@@ -3,6 +3,7 @@
  *
  * Behavior:
  * - What fails is answered with Kafka's text, after a while, and the connection ends.
+ * - Who leaves waits no more for the turn of its address.
  * - Who has said already who they are, or is not asked: ILLEGAL_SASL_STATE, as in Kafka.
  *
  * Version notes:
@@ -21,7 +22,12 @@ export const saslAuthenticateApi = serveApi(SASL_AUTHENTICATE, saslAuthenticate)
 
 function saslAuthenticate(
 	{ authBytes }: SaslAuthenticateRequest,
-	{ origin }: Exchange,
+	exchange: Exchange,
 ): SaslAuthenticateResponse | Promise<SaslAuthenticateResponse> {
-	return origin.sasl?.authenticate(authBytes) ?? AUTHENTICATED_ALREADY;
+	const { sasl } = exchange.origin;
+	if (sasl === null) return AUTHENTICATED_ALREADY;
+	const leaving = new AbortController();
+	exchange.onAbandoned(() => leaving.abort());
+	if (exchange.isHurried) leaving.abort();
+	return sasl.authenticate(authBytes, leaving.signal);
 }

@@ -1,6 +1,7 @@
 /** A way to show who one is, in as many rounds as it takes. */
 import type { Principal } from "../principal.ts";
 import type { Refusal } from "../refusal.ts";
+import type { Wait } from "../turns.ts";
 
 /** Who a client turned out to be. */
 export interface SaslIdentity {
@@ -19,11 +20,14 @@ export interface SaslStep {
 
 /** One client on its way. */
 export interface SaslExchange {
+	/** Whether what comes next may be a guess: else it takes no turn of the address's. */
+	readonly mayGuess: boolean;
 	/**
 	 * Takes what the client sent. Throws or rejects with Refusal, whose text is for the client: it
-	 * never tells whether the name or the password was wrong.
+	 * never tells whether the name or the password was wrong; rejects as `Turns.run` where it is not
+	 * looked at, since too many wait. `wait` bounds for how long it does.
 	 */
-	step(bytes: Uint8Array): SaslStep | Promise<SaslStep>;
+	step(bytes: Uint8Array, wait: Wait): SaslStep | Promise<SaslStep>;
 }
 
 export interface SaslMechanism {

@@ -27,6 +27,7 @@ export function oauthbearerMechanism(tokens: TokenCheck): SaslMechanism {
 }
 
 class OauthbearerExchange implements SaslExchange {
+	readonly mayGuess = true;
 	readonly #tokens: TokenCheck;
 	#refusal: Refusal | undefined;
 

@@ -4,6 +4,7 @@
  */
 import type { Principal } from "../principal.ts";
 import { Refusal, type RefusalReason } from "../refusal.ts";
+import type { Wait } from "../turns.ts";
 import type { Users } from "../users.ts";
 import { OTHER_USER, type SaslMechanism } from "./mechanism.ts";
 
@@ -13,7 +14,8 @@ export function plainMechanism(users: Users): SaslMechanism {
 	return {
 		name: "PLAIN",
 		start: () => ({
-			async step(bytes) {
+			mayGuess: true,
+			async step(bytes, wait) {
 				const parts = Buffer.from(bytes).toString("utf8").split("\0");
 				const [acting = "", name = "", password = ""] = parts;
 				if (parts.length !== 3) {
@@ -25,7 +27,7 @@ export function plainMechanism(users: Users): SaslMechanism {
 				if (password === "") {
 					throw refused("malformed", "Authentication failed: password not specified");
 				}
-				const principal = await checkPassword(users, name, password);
+				const principal = await checkPassword(users, name, password, wait);
 				// Told only to who knows the password, as in Kafka.
 				if (acting !== "" && acting !== name) throw refused("identity", OTHER_USER);
 				return { reply: NO_REPLY, identity: { principal } };
@@ -34,9 +36,14 @@ export function plainMechanism(users: Users): SaslMechanism {
 	};
 }
 
-async function checkPassword(users: Users, name: string, password: string): Promise<Principal> {
+async function checkPassword(
+	users: Users,
+	name: string,
+	password: string,
+	wait: Wait,
+): Promise<Principal> {
 	try {
-		return await users.checkPassword(name, password);
+		return await users.checkPassword(name, password, wait);
 	} catch (error) {
 		if (!(error instanceof Refusal)) throw error;
 		throw refused(error.reason, "Authentication failed: Invalid username or password");

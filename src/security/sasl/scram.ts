@@ -47,6 +47,11 @@ class ScramExchange implements SaslExchange {
 		this.#users = users;
 	}
 
+	/** The first message shows only a name. */
+	get mayGuess(): boolean {
+		return this.#started !== undefined;
+	}
+
 	step(bytes: Uint8Array): SaslStep {
 		const message = Buffer.from(bytes).toString("utf8");
 		return this.#started === undefined ? this.#first(message) : this.#last(message, this.#started);
