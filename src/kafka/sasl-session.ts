@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from "../clock.ts";
+import { LIMITS } from "../limits.ts";
 import { CODES } from "../protocol/codes.ts";
 import type { FailedAttempts } from "../security/failed-attempts.ts";
 import type { Peer } from "../security/principal.ts";
@@ -36,6 +37,9 @@ export interface SaslListener {
 	readonly clock: Clock;
 }
 
+/** What a client may show, in bytes: a name and a password, each as long as they may be. */
+const AUTH_BYTES_MAX = 2 * LIMITS.credentialBytesMax;
+
 /** How often a client may say again who it is at most, as in Kafka. */
 const AGAIN_MS_MIN = 1_000;
 
@@ -48,7 +52,7 @@ export class SaslSession {
 	#isAuthenticated = false;
 	#isRefused = false;
 	/** The last refusal, which is counted once however often it is told. */
-	#refusal: Refusal | undefined;
+	#lastRefusal: Refusal | undefined;
 	/** By the monotonic clock; a session that never runs out has none. */
 	#expiresMs: number | undefined;
 	/** When the client last began to say again who it is. */
@@ -117,6 +121,9 @@ export class SaslSession {
 		const exchange = this.#exchange;
 		if (exchange === undefined) return AUTHENTICATED_ALREADY;
 		const { failures } = this.#listener;
+		if (authBytes.length > AUTH_BYTES_MAX) {
+			return this.#refusal(new Refusal("malformed", `longer than ${AUTH_BYTES_MAX} bytes`));
+		}
 		const look = (wait: Wait) => this.#look(exchange, authBytes, wait);
 		if (!exchange.mayGuess) return look({ left });
 		return failures.inTurn(this.#peer.host, this.#mechanism, look, left);
@@ -129,7 +136,7 @@ export class SaslSession {
 	): Promise<SaslAuthenticateResponse> {
 		try {
 			const { reply, identity, refusal } = await exchange.step(authBytes, wait);
-			if (refusal !== undefined) await this.#refused(refusal);
+			if (refusal !== undefined) await this.#noted(refusal);
 			const sessionLifetimeMs = identity === null ? 0 : this.#authenticated(identity);
 			return {
 				errorCode: CODES.NONE.code,
@@ -139,20 +146,25 @@ export class SaslSession {
 			};
 		} catch (error) {
 			if (!(error instanceof Refusal)) throw error;
-			this.#isRefused = true;
-			await this.#refused(error);
-			return {
-				errorCode: CODES.SASL_AUTHENTICATION_FAILED.code,
-				errorMessage: error.kafkaText ?? this.#failureText(),
-				authBytes: NO_BYTES,
-			};
+			return this.#refusal(error);
 		}
 	}
 
+	/** Ends the connection with what is answered to who is refused, when that may be told. */
+	async #refusal(refusal: Refusal): Promise<SaslAuthenticateResponse> {
+		this.#isRefused = true;
+		await this.#noted(refusal);
+		return {
+			errorCode: CODES.SASL_AUTHENTICATION_FAILED.code,
+			errorMessage: refusal.kafkaText ?? this.#failureText(),
+			authBytes: NO_BYTES,
+		};
+	}
+
 	/** Resolves when it may be told. */
-	async #refused(refusal: Refusal): Promise<void> {
-		if (refusal === this.#refusal) return;
-		this.#refusal = refusal;
+	async #noted(refusal: Refusal): Promise<void> {
+		if (refusal === this.#lastRefusal) return;
+		this.#lastRefusal = refusal;
 		await this.#listener.failures.refused(this.#peer.host, this.#mechanism, refusal);
 	}
 

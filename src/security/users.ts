@@ -258,7 +258,7 @@ export class Users {
 		let left = KINDS_MAX;
 		for (const [kindName, { credentials, count }] of this.#kinds) {
 			if (left-- === 0) break;
-			const random = (this.#derive(`kind ${kindName} ${name}`).readUInt32BE() + 1) / 2 ** 32;
+			const random = (this.#derive(`kind ${kindName}`, name).readUInt32BE() + 1) / 2 ** 32;
 			// Weighted rendezvous: the least of exponential variables, whose rates are the counts.
 			const score = -Math.log(random) / count;
 			if (score < least) [like, least] = [credentials, score];
@@ -271,7 +271,7 @@ export class Users {
 		const like = this.#like(name);
 		const [other] = like?.values() ?? [];
 		const { iterations, salt } = like?.get(mechanism) ?? other ?? OWN;
-		const derived = (what: string) => this.#derive(`${what} ${mechanism} ${name}`);
+		const derived = (what: string) => this.#derive(`${what} ${mechanism}`, name);
 		return {
 			iterations,
 			salt: saltLike(salt, derived(`salt ${salt.length} ${isKafkaSalt(salt)}`)),
@@ -280,8 +280,10 @@ export class Users {
 		};
 	}
 
-	#derive(what: string): Buffer {
-		return createHmac("sha512", this.#decoyKey).update(what).digest();
+	/** `name` is the whole of one that a user may have, and of others enough: anybody may ask. */
+	#derive(what: string, name: string): Buffer {
+		const begin = name.slice(0, LIMITS.userNameBytesMax + 1);
+		return createHmac("sha512", this.#decoyKey).update(`${what} ${begin}`).digest();
 	}
 }
 

@@ -35,6 +35,12 @@ import type { Connection, ConnectionHandler } from "./transport.ts";
 /** "greeting": hello came and is being answered. */
 type State = "silent" | "greeting" | "serving" | "leaving" | "closed";
 
+/**
+ * A hello in bytes: with a name and a password as long as they may be, and as much for the rest.
+ * What anybody sends is not to be built that may be as long as a frame.
+ */
+const HELLO_BYTES_MAX = 4 * LIMITS.credentialBytesMax;
+
 /** Nobody has said hello yet. */
 const NO_PRODUCER: ProducerIdentity = { id: -1, epoch: -1 };
 
@@ -441,7 +447,8 @@ export class Session
 			this.#refuseFrame(
 				new FrameError("hello comes first, and its answer before anything else", 0),
 			);
-		} else if (operation === OPERATION.credit) this.#credit(reader, elements);
+		} else if (isFirst && frame.length > HELLO_BYTES_MAX) this.close(CLOSE_CODES.TOO_BIG);
+		else if (operation === OPERATION.credit) this.#credit(reader, elements);
 		else this.#request(frame, operation, elements);
 	}
 

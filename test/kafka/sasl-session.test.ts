@@ -104,6 +104,27 @@ test("a client with an old password holds up no others of its address", async ()
 	expect(await Promise.all(Array.from({ length: 50 }, () => logIn("right")))).not.toContain(58);
 });
 
+test("what is longer than any credentials is refused without a look", async () => {
+	const { clock, failures, begin, logIn } = listener();
+	for (let client = 0; client < LIMITS.loginsOfAddressMax; client++) void logIn("wrong");
+	await nextTurn();
+	let stepCount = 0;
+	const step = () => {
+		stepCount++;
+		return { reply: new Uint8Array(), identity: null };
+	};
+	const counting = { name: "PLAIN", start: () => ({ mayGuess: false, step }) };
+	const bytes = 2 * LIMITS.credentialBytesMax;
+	expect(await begin(counting).authenticate(Buffer.alloc(bytes))).toMatchObject({ errorCode: 0 });
+	const session = begin(counting);
+	const refused = session.authenticate(Buffer.alloc(bytes + 1));
+	clock.advance(LIMITS.failedDelayMsMax);
+	expect(await refused).toMatchObject({ errorCode: 58 });
+	expect(session.isRefused).toBe(true);
+	expect(stepCount).toBe(1);
+	expect(failures.counts.get("PLAIN")?.get("malformed")).toBe(1);
+});
+
 test("what is not looked at ends the connection, and is counted", async () => {
 	const { logIn, failures } = listener();
 	const waiting = LIMITS.loginsOfAddressMax + LIMITS.loginsWaitingMax;

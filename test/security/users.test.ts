@@ -218,6 +218,16 @@ describe("strangers", () => {
 		expect(salt.toString("latin1")).not.toMatch(/^[0-9a-z]+$/);
 	});
 
+	test("whose names nobody can have cost no more for their length", async () => {
+		const { users } = await twoKinds();
+		const longest = "x".repeat(LIMITS.userNameBytesMax);
+		const saltOf = (name: string) => users.challenge(name, MECHANISM).credential.salt;
+		// As for any other two strangers.
+		expect(saltOf(longest)).not.toEqual(saltOf(`${longest}y`));
+		// What comes behind is not looked at.
+		expect(saltOf(`${longest}y1`)).toEqual(saltOf(`${longest}y2`));
+	});
+
 	test("stay as they are while users come and go", async () => {
 		const { users, add, kindsOf } = await twoKinds();
 		const before = kindsOf(MECHANISM);

@@ -86,6 +86,16 @@ describe.each(TRANSPORTS)("hello over %s", (transport) => {
 		expect(await client.closed()).toBe(4400);
 	});
 
+	test("a hello has room for the longest credentials, and is closed with 1009 beyond", async () => {
+		const longest = "x".repeat(LIMITS.credentialBytesMax);
+		const auth = { scheme: "password", user: longest, password: longest };
+		const client = await RawClient.open(at.url);
+		await client.answer(1, 1, { client: "test", auth });
+		const longer = await RawClient.open(at.url);
+		longer.send(1, 1, { client: "test", auth, more: longest, still_more: longest });
+		expect(await longer.closed()).toBe(1009);
+	});
+
 	test("a second hello is an error and the connection goes on", async () => {
 		const client = await at.client();
 		expect(await client.error(1, 2, { client: "test" })).toBe(42);
