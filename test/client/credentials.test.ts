@@ -8,6 +8,7 @@ import { SimulatedNetwork } from "./simulated-network.ts";
 import { running, simulateTime, wait } from "./simulated-time.ts";
 
 const NOT_AUTHENTICATED = 1003;
+const THROTTLING_QUOTA_EXCEEDED = 89;
 
 let broker: ScriptedBroker;
 
@@ -82,4 +83,47 @@ test("a token that cannot be had anew is the end when it runs out", () =>
 		broker.expire();
 		while (client.state !== "closed") await wait(100);
 		expect(broker.hellos).toHaveLength(1);
+	}));
+
+test("a renewal that a broker is too busy for is tried again, and nothing waits for it", () =>
+	running(async () => {
+		let asked = 0;
+		const client = await connected(() => ({ token: `token-${++asked}` }));
+		const renewals = () => broker.requests.filter(([operation]) => operation === 8);
+		broker.authCode = THROTTLING_QUOTA_EXCEEDED;
+		broker.tell(136, "auth_expiring", { auth_expires_ms: Date.now() + 60_000 });
+		await wait(500);
+		expect(renewals()).toHaveLength(1);
+		const startMs = performance.now();
+		await client.topics.list();
+		expect(performance.now() - startMs).toBeLessThan(400);
+		await wait(1_000);
+		expect(renewals()).toHaveLength(2);
+		broker.authCode = 0;
+		await wait(60_000);
+		expect(renewals().map(([, , auth]) => auth)).toEqual(
+			[2, 3, 4].map((each) => ({ scheme: "token", token: `token-${each}` })),
+		);
+		expect(broker.hellos).toHaveLength(1);
+		await client.close();
+	}));
+
+test("a broker that is too busy for a hello is tried again, but at first", () =>
+	running(async () => {
+		broker.helloCode = THROTTLING_QUOTA_EXCEEDED;
+		await expect(connected({ token: "t" })).rejects.toMatchObject({
+			code: "THROTTLING_QUOTA_EXCEEDED",
+			retriable: true,
+		});
+		expect(broker.hellos).toHaveLength(1);
+		broker.helloCode = 0;
+		const client = await connected({ token: "t" });
+		broker.helloCode = THROTTLING_QUOTA_EXCEEDED;
+		broker.cut();
+		await wait(10_000);
+		expect(client.state).toBe("connecting");
+		broker.helloCode = 0;
+		await wait(10_000);
+		expect(client.state).toBe("ready");
+		await client.close();
 	}));

@@ -109,6 +109,8 @@ export class ScriptedBroker {
 		() => "answer";
 	/** Refuses hello with this code. */
 	helloCode = 0;
+	/** Refuses auth with this code, for a second. */
+	authCode = 0;
 	/** Calls are answered when this has resolved. */
 	callsHeld: Promise<void> | undefined;
 	ackReached = 1;
@@ -259,6 +261,13 @@ export class ScriptedBroker {
 			case 7:
 				void this.#call(session, id, frame[2] as string, frame[3] as Record<string, unknown>);
 				return;
+			case 8:
+				if (this.authCode === 0) this.#send(session, [128, id, {}]);
+				else {
+					const details = { retriable: true, retry_after_ms: 1_000 };
+					this.#send(session, [130, id, this.authCode, "refused: by the script", details]);
+				}
+				return;
 			default:
 				this.#send(session, [128, id, { time_ms: Date.now() }]);
 		}
@@ -268,7 +277,7 @@ export class ScriptedBroker {
 		this.hellos.push(options);
 		if (this.helloCode !== 0) {
 			this.#error(session, id, this.helloCode);
-			session.socket.close(4401);
+			session.socket.close(this.helloCode === 89 ? 4429 : 4401);
 			return;
 		}
 		const asked = options.producer as { id: number; epoch: number } | undefined;

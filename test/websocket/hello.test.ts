@@ -169,14 +169,34 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 		["later", 89, 4429],
 		["elsewhere", 1009, 1001],
 	])("who was not looked at may try again %s", async (token, error, closeCode) => {
-		const auth = { scheme: "token", token };
 		const client = await RawClient.open(at.url);
+		const auth = { scheme: "token", token };
 		expect(await client.error(1, 1, { client: "test", auth })).toBe(error);
 		expect(await client.closed()).toBe(closeCode);
-		const renewing = await RawClient.open(at.url);
-		await renewing.answer(1, 1, { client: "test", auth: good });
-		expect(await renewing.error(8, 2, auth)).toBe(error);
-		expect(await renewing.closed()).toBe(closeCode);
+	});
+
+	test("a renewal that was not looked at may be tried again on the connection", async () => {
+		expiresMs = nowMs + 1_000_000;
+		const client = await RawClient.open(at.url);
+		await client.answer(1, 1, { client: "test", auth: good });
+		client.send(8, 2, { scheme: "token", token: "later" });
+		const [, , code, , details] = await client.reply(2);
+		const { retry_after_ms: ms } = details as { retry_after_ms: number };
+		expect(code).toBe(89);
+		expect(ms).toBeGreaterThanOrEqual(500);
+		expect(ms).toBeLessThanOrEqual(1_500);
+		await client.ping();
+		expect(await client.answer(8, 3, good)).toMatchObject({ auth_expires_ms: expiresMs });
+		nowMs = expiresMs;
+		expect(await client.closed()).toBe(4401);
+	});
+
+	test("a renewal at a broker that stops ends the connection", async () => {
+		expiresMs = nowMs + 1_000_000;
+		const client = await RawClient.open(at.url);
+		await client.answer(1, 1, { client: "test", auth: good });
+		expect(await client.error(8, 2, { scheme: "token", token: "elsewhere" })).toBe(1009);
+		expect(await client.closed()).toBe(1001);
 	});
 
 	test("credentials that run out are announced, can be renewed, and end it", async () => {

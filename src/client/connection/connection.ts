@@ -252,9 +252,13 @@ export class Connection {
 		}
 	}
 
-	/** A request that a quota did not allow was not carried out: it is sent again. */
+	/**
+	 * A request that a quota did not allow was not carried out: it is sent again. Of what is not
+	 * counted it was no quota, and its caller knows when to try again.
+	 */
 	#refused(request: Request, error: MillraceError): void {
-		if (error.code !== "THROTTLING_QUOTA_EXCEEDED") {
+		const { code } = error;
+		if (code !== "THROTTLING_QUOTA_EXCEEDED" || UNCOUNTED.has(request.operation)) {
 			request.reject(error);
 			return;
 		}

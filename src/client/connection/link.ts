@@ -9,7 +9,7 @@ import { Connection, type ProduceResult } from "./connection.ts";
 import { type AuthSource, credentialsFrom, isRenewable } from "./credentials.ts";
 import type { OpenSocket, SocketOptions } from "./socket.ts";
 
-/** First and longest wait for credentials that could not be had for a renewal, in milliseconds. */
+/** First and longest wait before a renewal is tried again, in milliseconds. */
 const RENEWAL_RETRY_MS = { first: 500, most: 10_000 } as const;
 
 /**
@@ -286,12 +286,15 @@ export class Link {
 		const connection = this.connection;
 		if (connection === undefined) return;
 		let auth: Credentials | undefined;
+		const renewIn = (ms: number) => {
+			if (this.connection !== connection) return;
+			this.#renewTimer = setTimeout(() => void this.#renew(backoff), ms);
+		};
 		try {
 			auth = await credentialsFrom(this.#options.auth);
 		} catch {
 			// Told when the client connects anew, which the broker has it do in the end.
-			if (this.connection !== connection) return;
-			this.#renewTimer = setTimeout(() => void this.#renew(backoff), backoff.nextMs());
+			renewIn(backoff.nextMs());
 			return;
 		}
 		// The browser sends the cookie of now with a new connection, and with nothing else.
@@ -299,8 +302,11 @@ export class Link {
 		try {
 			await connection.request(OPERATION.auth, auth as FrameValue | undefined);
 		} catch (error) {
+			const { code, retryAfterMs } = error as MillraceError;
 			// Told by the end of the connection, which follows.
-			this.#isRenewalRefused = (error as MillraceError).code === "NOT_AUTHENTICATED";
+			this.#isRenewalRefused = code === "NOT_AUTHENTICATED";
+			// It was not looked at.
+			if (code === "THROTTLING_QUOTA_EXCEEDED") renewIn(retryAfterMs ?? backoff.nextMs());
 		}
 	}
 }
