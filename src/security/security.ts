@@ -7,6 +7,7 @@ import type { BrokerConfig } from "../config/options.ts";
 import type { OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { Authentication } from "./authentication.ts";
 import { FailedAttempts } from "./failed-attempts.ts";
+import { LoginLog, type LoginLogSink } from "./login-log.ts";
 import { isTlsUsed, type SaslMechanismName } from "./options.ts";
 import type { SaslMechanism } from "./sasl/mechanism.ts";
 import { oauthbearerMechanism } from "./sasl/oauthbearer.ts";
@@ -17,11 +18,6 @@ import type { TlsFiles, TlsLog } from "./tls.ts";
 import type { TokenKeysLog } from "./token-keys.ts";
 import type { TokenVerifier } from "./tokens.ts";
 import { Users } from "./users.ts";
-
-/** Where logins that are refused are told of; pino is one. */
-export interface LoginLog {
-	info(details: object, message: string): void;
-}
 
 export class Security {
 	readonly users: Users;
@@ -52,7 +48,7 @@ export class Security {
 		config: BrokerConfig,
 		opened: OpenedMetadata,
 		clock: Clock,
-		log: TlsLog & TokenKeysLog & LoginLog,
+		log: TlsLog & TokenKeysLog & LoginLogSink,
 	): Promise<Security> {
 		const users = Users.open(opened, clock);
 		const needsTokens = config.saslOauthbearerJwksEndpointUrl !== "";
@@ -62,7 +58,8 @@ export class Security {
 			tls: isTlsUsed(config) ? await openTls(config, log) : null,
 			tokens: needsTokens ? await openTokens(config, log) : null,
 		});
-		security.failures.onRefused((login) => log.info(login, "a login was refused"));
+		const logins = new LoginLog(log, clock);
+		security.failures.onRefused((login) => logins.refused(login));
 		return security;
 	}
 
