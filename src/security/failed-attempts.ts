@@ -9,7 +9,7 @@
 import { isIPv6 } from "node:net";
 
 import type { Clock } from "../clock.ts";
-import { asMillraceError, type MillraceError } from "../errors.ts";
+import { asMillraceError, MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { Refusal, type RefusalReason } from "./refusal.ts";
 import { Turns, type Wait } from "./turns.ts";
@@ -39,6 +39,9 @@ export class FailedAttempts {
 	readonly #turns = new Map<string, Turns>();
 	/** How often which mechanism was refused for which reason. */
 	readonly #counts = new Map<string, Map<RefusalReason, number>>();
+	/** Each has a failure told that waits. */
+	readonly #untold = new Set<() => void>();
+	#isClosed = false;
 	readonly #listeners: ((login: RefusedLogin) => void)[] = [];
 
 	constructor(clock: Clock) {
@@ -90,6 +93,7 @@ export class FailedAttempts {
 		left?: AbortSignal,
 	): Promise<Result> {
 		const wait = { untilMs: this.#clock.monotonicMs() + LIMITS.loginWaitMsMax, left };
+		if (this.#isClosed) throw new MillraceError("SHUTTING_DOWN");
 		const address = countedAs(host);
 		const turns = this.#turns.get(address) ?? new Turns(LIMITS.loginsOfAddressMax, this.#clock);
 		this.#turns.set(address, turns);
@@ -101,13 +105,17 @@ export class FailedAttempts {
 			if (isTooMuch) this.note({ host, mechanism, reason: "busy" });
 			throw thrown;
 		} finally {
-			if (turns.isIdle) this.#turns.delete(address);
+			// Others may have been made while this one ended.
+			const isLast = turns.isIdle && this.#turns.get(address) === turns;
+			if (isLast) this.#turns.delete(address);
 		}
 	}
 
-	/** Drops the logins that wait for their turn. */
+	/** Drops the logins that wait for their turn, tells of failures at once, and looks at no more. */
 	close(): void {
+		this.#isClosed = true;
 		for (const turns of this.#turns.values()) turns.close();
+		for (const tell of this.#untold) tell();
 	}
 
 	/** Notes a login that was refused; resolves when its answer may go out. */
@@ -115,7 +123,16 @@ export class FailedAttempts {
 		const reason = error instanceof Refusal ? error.reason : "credentials";
 		this.note({ host, mechanism, reason });
 		const delayMs = this.delayMs(host);
-		await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve));
+		if (this.#isClosed) return;
+		await new Promise<void>((resolve) => {
+			const tell = () => {
+				cancel();
+				this.#untold.delete(tell);
+				resolve();
+			};
+			const cancel = this.#clock.after(delayMs, tell);
+			this.#untold.add(tell);
+		});
 	}
 
 	/** Notes a login that was refused and tells nothing to who guesses. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import { MillraceError } from "../../src/errors.ts";
 import { LIMITS } from "../../src/limits.ts";
 import { FailedAttempts } from "../../src/security/failed-attempts.ts";
 import { Turns } from "../../src/security/turns.ts";
@@ -48,6 +49,56 @@ test("a login waits once, however many turns it takes", async () => {
 	await last;
 	expect(isRefused).toBe(true);
 	expect(failures.counts.get("PLAIN")?.get("busy")).toBe(1);
+});
+
+test("an address has no more places where logins come just as others end", async () => {
+	const { loginsOfAddressMax: places } = LIMITS;
+	const moments = async (count: number) => {
+		for (let moment = 0; moment < count; moment++) await undefined;
+	};
+	for (let gaps = 0; gaps < 6 ** 3; gaps++) {
+		const [one, another, gap] = [gaps % 6, Math.floor(gaps / 6) % 6, 3 + Math.floor(gaps / 36)];
+		const failures = new FailedAttempts(new FakeClock());
+		const logIn = (look: () => Promise<void>) => failures.inTurn("192.0.2.1", "PLAIN", look);
+		const ended = [logIn(() => moments(one)), logIn(() => moments(another))];
+		await moments(gap);
+		let atWork = 0;
+		const look = () => {
+			atWork++;
+			return never();
+		};
+		void logIn(look);
+		await Promise.all(ended);
+		for (let login = 0; login < places; login++) void logIn(look);
+		await nextTurn();
+		expect(atWork).toBe(places);
+	}
+});
+
+test("a stop tells failures at once, and has nothing looked at any more", async () => {
+	const clock = new FakeClock();
+	const failures = new FailedAttempts(clock);
+	const refusal = new MillraceError("NOT_AUTHENTICATED");
+	const told = failures.inTurn("192.0.2.1", "PLAIN", () =>
+		failures.refused("192.0.2.1", "PLAIN", refusal),
+	);
+	let begin = (): void => undefined;
+	const begun = new Promise<void>((resolve) => {
+		begin = resolve;
+	});
+	const late = failures.inTurn("192.0.2.2", "PLAIN", async () => {
+		await begun;
+		await failures.refused("192.0.2.2", "PLAIN", refusal);
+	});
+	await nextTurn();
+	failures.close();
+	await told;
+	begin();
+	await late;
+	expect(clock.timerCount).toBe(0);
+	await expect(failures.inTurn("192.0.2.3", "PLAIN", never)).rejects.toMatchObject({
+		code: "SHUTTING_DOWN",
+	});
 });
 
 describe("addresses of one network of IPv6", () => {
