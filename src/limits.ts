@@ -102,7 +102,7 @@ export const LIMITS = {
 	auditEventsMax: 1_000,
 	/** Refusals that the audit log tells apart in ten seconds, without those of logins: some 30 KiB of its topic. */
 	auditRefusalsMax: 100,
-	/** Those of one principal at one address: what they name is their own text, and others' refusals are to be told, too. */
+	/** Those of one user, or at one address where it is nobody who is known: what they name is their own text, and others' refusals are to be told, too. */
 	auditRefusalsOfOneMax: 20,
 	/** Failed logins that the audit log tells apart in ten seconds: whoever reaches the broker makes them. */
 	auditLoginsMax: 50,

@@ -10,7 +10,7 @@ import type { Clock } from "../clock.ts";
 import { LIMITS } from "../limits.ts";
 import { CODES } from "../protocol/codes.ts";
 import type { RefusedLogin } from "../security/failed-attempts.ts";
-import type { Peer } from "../security/principal.ts";
+import { ANONYMOUS, type Peer } from "../security/principal.ts";
 
 /** Who did it. */
 export type Actor = Pick<Peer, "principal" | "host">;
@@ -130,7 +130,10 @@ export class AuditLog {
 	}
 
 	#count(refusals: Refusals, { principal, host }: Partial<Actor>, event: Event): void {
-		const isCounted = refusals.count(JSON.stringify([principal, host]), event, this.#time());
+		// A user has one share, however many addresses; those whom nobody knows are told by these.
+		const isKnown = principal !== undefined && principal !== ANONYMOUS;
+		const who = isKnown ? principal : `at ${host}`;
+		const isCounted = refusals.count(who, event, this.#time());
 		if (!isCounted) this.#droppedCount++;
 		this.#cancelRefusals ??= this.#clock.after(REFUSALS_MS, () => this.#tellRefusals());
 	}

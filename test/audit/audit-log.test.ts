@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { AuditLog } from "../../src/audit/audit-log.ts";
 import { LIMITS } from "../../src/limits.ts";
-import { userPrincipal } from "../../src/security/principal.ts";
+import { ANONYMOUS, userPrincipal } from "../../src/security/principal.ts";
 import { FakeClock } from "../groups/fake-clock.ts";
 
 const alice = { principal: userPrincipal("alice"), host: "10.0.0.1" };
@@ -61,7 +61,8 @@ test("many kinds of refusals fill nothing", async () => {
 	const addresses = Array.from({ length: (10 * most) / ofOne }, (_, index) => `10.0.1.${index}`);
 	for (const host of addresses) {
 		for (const resource of resources) {
-			log.refused({ ...alice, host }, { ...creation, resource }, "INVALID_REQUEST");
+			const anybody = { principal: ANONYMOUS, host };
+			log.refused(anybody, { ...creation, resource }, "INVALID_REQUEST");
 		}
 	}
 	await log.close();
@@ -72,7 +73,8 @@ test("many kinds of refusals fill nothing", async () => {
 test("nobody's refusals keep those of others out, nor failed logins", async () => {
 	const { log, appended } = started();
 	for (let count = 0; count < 1_000; count++) {
-		log.refused(alice, { ...creation, resource: `topic ${count}` }, "INVALID_REQUEST");
+		const somewhere = { ...alice, host: `10.0.1.${count % 50}` };
+		log.refused(somewhere, { ...creation, resource: `topic ${count}` }, "INVALID_REQUEST");
 	}
 	const bob = { principal: userPrincipal("bob"), host: alice.host };
 	log.refused(bob, creation, "TOPIC_AUTHORIZATION_FAILED");

@@ -655,7 +655,7 @@ pub const AUDIT_EVENTS_MAX: u64 = 1_000;
 /// Refusals that the audit log tells apart in ten seconds, without those of logins: some 30 KiB of its topic.
 pub const AUDIT_REFUSALS_MAX: u64 = 100;
 
-/// Those of one principal at one address: what they name is their own text, and others' refusals are to be told, too.
+/// Those of one user, or at one address where it is nobody who is known: what they name is their own text, and others' refusals are to be told, too.
 pub const AUDIT_REFUSALS_OF_ONE_MAX: u64 = 20;
 
 /// Failed logins that the audit log tells apart in ten seconds: whoever reaches the broker makes them.
