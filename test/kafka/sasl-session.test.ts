@@ -17,6 +17,9 @@ import { MemoryMetadataFile } from "../metadata/memory-metadata-file.ts";
 
 const nextTurn = () => new Promise(setImmediate);
 
+const openUsers = async () =>
+	Users.open(await MetadataWriter.open(new EmbeddedMetadataStore(new MemoryMetadataFile())));
+
 /** Clients of one address; the mechanism takes the password "right". */
 function listener() {
 	const clock = new FakeClock();
@@ -58,12 +61,9 @@ test("a guess is looked at when those before it have been told, whoever has left
 
 test("who only names a user waits for nothing, and then proves it in turn", async () => {
 	const { clock, begin, logIn } = listener();
-	const users = Users.open(
-		await MetadataWriter.open(new EmbeddedMetadataStore(new MemoryMetadataFile())),
-	);
 	for (let client = 0; client < LIMITS.loginsOfAddressMax; client++) void logIn("wrong");
 	await nextTurn();
-	const session = begin(scramMechanism("SCRAM-SHA-256", users));
+	const session = begin(scramMechanism("SCRAM-SHA-256", await openUsers()));
 	const { authBytes, errorCode } = await session.authenticate(Buffer.from("n,,n=alice,r=abc"));
 	expect([errorCode, Buffer.from(authBytes).toString()]).toEqual([
 		0,
@@ -123,6 +123,20 @@ test("what is longer than any credentials is refused without a look", async () =
 	expect(session.isRefused).toBe(true);
 	expect(stepCount).toBe(1);
 	expect(failures.counts.get("PLAIN")?.get("malformed")).toBe(1);
+});
+
+test("a first message has room for the longest name, and is not kept beyond", async () => {
+	const { clock, begin } = listener();
+	const mechanism = scramMechanism("SCRAM-SHA-256", await openUsers());
+	const first = (nameLength: number) => {
+		const name = "=2C".repeat(nameLength);
+		return begin(mechanism).authenticate(Buffer.from(`n,,n=${name},r=${"a".repeat(100)}`));
+	};
+	expect(await first(LIMITS.userNameBytesMax)).toMatchObject({ errorCode: 0 });
+	const refused = first(4 * LIMITS.userNameBytesMax);
+	await nextTurn();
+	clock.advance(LIMITS.failedDelayMsMax);
+	expect(await refused).toMatchObject({ errorCode: 58 });
 });
 
 test("what is not looked at ends the connection, and is counted", async () => {

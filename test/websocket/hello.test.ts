@@ -124,12 +124,14 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 	let expiresMs = 0;
 	let nowMs = Date.now();
 	const asked: (string | undefined)[] = [];
+	const leaving: (AbortSignal | undefined)[] = [];
 	/** Nobody is told before whether they are believed. */
 	let decided = Promise.resolve();
 	const at = serve(transport, {
 		clock: { ...systemClock, wallMs: () => nowMs },
-		authenticate: async (credentials, _peer, { stays } = {}) => {
+		authenticate: async (credentials, _peer, { stays, left } = {}) => {
 			asked.push(stays);
+			leaving.push(left);
 			await decided;
 			if (credentials?.token === "later") throw new MillraceError("THROTTLING_QUOTA_EXCEEDED");
 			if (credentials?.token === "elsewhere") throw new MillraceError("SHUTTING_DOWN");
@@ -155,6 +157,21 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 		client.send(1, 1, { client: "test", auth: good });
 		client.send(9, 2);
 		expect(await client.closed()).toBe(4400);
+	});
+
+	test("who leaves before hello's answer, or that of auth, is said to have left", async () => {
+		expiresMs = nowMs + 1_000_000;
+		const renewing = await RawClient.open(at.url);
+		await renewing.answer(1, 1, { client: "test", auth: good });
+		const client = await RawClient.open(at.url);
+		hold();
+		leaving.length = 0;
+		client.send(1, 1, { client: "test", auth: good });
+		renewing.send(8, 2, good);
+		await expect.poll(() => leaving.map((left) => left?.aborted)).toEqual([false, false]);
+		client.close();
+		renewing.close();
+		await expect.poll(() => leaving.map((left) => left?.aborted)).toEqual([true, true]);
 	});
 
 	test("wrong and missing credentials are closed with 4401", async () => {

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from "node:crypto";
 
+import { LIMITS } from "../../limits.ts";
 import { userPrincipal } from "../principal.ts";
 import { Refusal } from "../refusal.ts";
 import { hmac, isProofOf, type ScramMechanism } from "../scram-credential.ts";
@@ -15,6 +16,8 @@ import type { Challenge, Users } from "../users.ts";
 import { OTHER_USER, type SaslExchange, type SaslMechanism, type SaslStep } from "./mechanism.ts";
 
 const NONCE_BYTES = 24;
+/** A first message, which is kept until the last one comes: a user's name, escaped, and a nonce. */
+const FIRST_CHARACTERS_MAX = 8 * LIMITS.userNameBytesMax;
 /** Header of the channel binding, name, nonce; extensions behind them are passed over. */
 const CLIENT_FIRST = /^([ny],(?:a=([^,]*))?,)(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)$/s;
 const CLIENT_FINAL =
@@ -58,7 +61,8 @@ class ScramExchange implements SaslExchange {
 	}
 
 	#first(message: string): SaslStep {
-		const match = CLIENT_FIRST.exec(message);
+		const isShort = message.length <= FIRST_CHARACTERS_MAX;
+		const match = isShort ? CLIENT_FIRST.exec(message) : null;
 		if (match === null) throw new Refusal("malformed", "no first message of SCRAM");
 		const [, header = "", acting = "", bare = "", sentName = "", clientNonce = ""] = match;
 		const name = sentName.replaceAll("=2C", ",").replaceAll("=3D", "=");
