@@ -122,7 +122,8 @@ export class SaslSession {
 		if (exchange === undefined) return AUTHENTICATED_ALREADY;
 		const { failures } = this.#listener;
 		if (authBytes.length > AUTH_BYTES_MAX) {
-			return this.#refusal(new Refusal("malformed", `longer than ${AUTH_BYTES_MAX} bytes`));
+			const refusal = new Refusal("malformed", `longer than ${AUTH_BYTES_MAX} bytes`);
+			return this.#refusal(refusal, false);
 		}
 		const look = (wait: Wait) => this.#look(exchange, authBytes, wait);
 		if (!exchange.mayGuess) return look({ left });
@@ -134,9 +135,10 @@ export class SaslSession {
 		authBytes: Uint8Array,
 		wait: Wait,
 	): Promise<SaslAuthenticateResponse> {
+		const { mayGuess } = exchange;
 		try {
 			const { reply, identity, refusal } = await exchange.step(authBytes, wait);
-			if (refusal !== undefined) await this.#noted(refusal);
+			if (refusal !== undefined) await this.#noted(refusal, mayGuess);
 			const sessionLifetimeMs = identity === null ? 0 : this.#authenticated(identity);
 			return {
 				errorCode: CODES.NONE.code,
@@ -146,14 +148,14 @@ export class SaslSession {
 			};
 		} catch (error) {
 			if (!(error instanceof Refusal)) throw error;
-			return this.#refusal(error);
+			return this.#refusal(error, mayGuess);
 		}
 	}
 
 	/** Ends the connection with what is answered to who is refused, when that may be told. */
-	async #refusal(refusal: Refusal): Promise<SaslAuthenticateResponse> {
+	async #refusal(refusal: Refusal, mayBeGuess: boolean): Promise<SaslAuthenticateResponse> {
 		this.#isRefused = true;
-		await this.#noted(refusal);
+		await this.#noted(refusal, mayBeGuess);
 		return {
 			errorCode: CODES.SASL_AUTHENTICATION_FAILED.code,
 			errorMessage: refusal.kafkaText ?? this.#failureText(),
@@ -161,11 +163,14 @@ export class SaslSession {
 		};
 	}
 
-	/** Resolves when it may be told. */
-	async #noted(refusal: Refusal): Promise<void> {
+	/** Resolves when it may be told: at once where it can tell nothing to who guesses. */
+	async #noted(refusal: Refusal, mayBeGuess: boolean): Promise<void> {
 		if (refusal === this.#lastRefusal) return;
 		this.#lastRefusal = refusal;
-		await this.#listener.failures.refused(this.#peer.host, this.#mechanism, refusal);
+		const { failures } = this.#listener;
+		const { host } = this.#peer;
+		if (mayBeGuess) await failures.refused(host, this.#mechanism, refusal);
+		else failures.note({ host, mechanism: this.#mechanism, reason: refusal.reason });
 	}
 
 	/** Resolves to how long the client is believed, in milliseconds; 0: for ever. */

@@ -2,7 +2,8 @@
  * SaslAuthenticate: v0-2.
  *
  * Behavior:
- * - What fails is answered with Kafka's text, after a while, and the connection ends.
+ * - What fails is answered with Kafka's text, after a while where it may have been a guess, and the
+ *   connection ends.
  * - Who leaves waits no more for the turn of its address.
  * - Who has said already who they are, or is not asked: ILLEGAL_SASL_STATE, as in Kafka.
  *
