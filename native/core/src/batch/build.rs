@@ -6,7 +6,7 @@ use super::{
         TimestampType, seal,
     },
     records::Header,
-    varint::{Gather, VARINT_BYTES_MAX, varint_bytes},
+    varint::{Short, VARINT_BYTES_MAX, push_varint, varint_bytes},
 };
 use crate::{
     compression::{Codec, compress},
@@ -17,8 +17,6 @@ use crate::{
 };
 use std::{cell::RefCell, ops::Range};
 
-/// Room for what stands in front of a record's key: four varints and the attributes byte.
-const PREFIX_BYTES_MAX: usize = 4 * VARINT_BYTES_MAX + 1;
 /// A thread's compression buffer that grew beyond this is not kept.
 const SCRATCH_BYTES_KEPT_MAX: usize = 1_048_576;
 
@@ -43,6 +41,8 @@ pub struct BatchBuilder<'o> {
     start: usize,
     codec: Codec,
     level: Option<i32>,
+    /// Bytes that the batch may have before it is compressed.
+    bytes_max: u64,
     base_timestamp: i64,
     max_timestamp: i64,
     offset_of_max_timestamp: u32,
@@ -73,6 +73,10 @@ impl<'o> BatchBuilder<'o> {
             start,
             codec,
             level,
+            bytes_max: match codec {
+                Codec::None => BATCH_BYTES_MAX,
+                _ => BATCH_BYTES_DECOMPRESSED_MAX,
+            },
             base_timestamp: 0,
             max_timestamp: NO_TIMESTAMP,
             offset_of_max_timestamp: 0,
@@ -109,29 +113,9 @@ impl<'o> BatchBuilder<'o> {
         let Some(timestamp_delta) = timestamp_ms.checked_sub(base_timestamp) else {
             return Err(Error::new(Code::InvalidTimestamp, format!("timestamp {timestamp_ms}")));
         };
-        let (header_count, header_bytes) = measure_headers(headers.clone());
-        let place = Place { timestamp_delta, offset_delta: self.count };
-        let body_bytes = record_body_bytes(place, key, value, header_count, header_bytes);
-        self.check_bounds(body_bytes, header_count)?;
-        let record_bytes = varint_bytes(body_bytes as i64) + body_bytes;
-        self.output.reserve(record_bytes);
-
-        let mut prefix = Gather::<PREFIX_BYTES_MAX>::new();
-        prefix.varint(body_bytes as i64);
-        prefix.byte(0);
-        prefix.varint(timestamp_delta);
-        prefix.varint(i64::from(self.count));
-        prefix.varint(nullable_length(key));
-        self.output.extend_from_slice(prefix.as_slice());
-        self.output.extend_from_slice(key.unwrap_or_default());
-        let mut middle = Gather::<VARINT_BYTES_MAX>::new();
-        middle.varint(nullable_length(value));
-        self.output.extend_from_slice(middle.as_slice());
-        self.output.extend_from_slice(value.unwrap_or_default());
-        if header_count == 0 {
-            self.output.push(0);
-        } else {
-            write_headers(self.output, header_count, headers);
+        let may_be_plain = headers.size_hint().1 == Some(0);
+        if !may_be_plain || self.push_plain(timestamp_delta, key, value).is_none() {
+            self.push_any(timestamp_delta, key, value, headers)?;
         }
 
         if timestamp_ms > self.max_timestamp {
@@ -143,14 +127,82 @@ impl<'o> BatchBuilder<'o> {
         Ok(())
     }
 
+    /// Adds a record as nearly all are: without headers, and with no number that takes more than
+    /// three bytes, so that those in front of the key and those behind it are one store each.
+    /// `None`, and nothing is added, where it is another or there is no room.
+    #[inline(always)]
+    fn push_plain(
+        &mut self,
+        timestamp_delta: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Option<()> {
+        let timestamp = Short::varint(timestamp_delta)?;
+        let offset = Short::length(Some(self.count as usize))?;
+        let key_length = Short::length(key.map(<[u8]>::len))?;
+        let value_length = Short::length(value.map(<[u8]>::len))?;
+        let (key, value) = (key.unwrap_or_default(), value.unwrap_or_default());
+        let numbers_bytes =
+            timestamp.bytes() + offset.bytes() + key_length.bytes() + value_length.bytes();
+        // The attributes and the count of headers are a byte each.
+        let body_bytes = 2 + numbers_bytes + key.len() + value.len();
+        let length = Short::length(Some(body_bytes))?;
+        if !self.has_room(body_bytes) {
+            return None;
+        }
+        length.then(Short::byte(0)).then(timestamp).push(self.output);
+        let lengths = offset.then(key_length);
+        if key.is_empty() {
+            lengths.then(value_length).push(self.output);
+        } else {
+            lengths.push(self.output);
+            self.output.extend_from_slice(key);
+            value_length.push(self.output);
+        }
+        self.output.extend_from_slice(value);
+        self.output.push(0);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn has_room(&self, body_bytes: usize) -> bool {
+        let bytes = self.bytes() as u64 + (VARINT_BYTES_MAX + body_bytes) as u64;
+        bytes <= self.bytes_max && u64::from(self.count) < BATCH_RECORDS_MAX
+    }
+
+    /// Adds a record, whatever it looks like.
+    #[inline(never)]
+    fn push_any<'h>(
+        &mut self,
+        timestamp_delta: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl Iterator<Item = Header<'h>> + Clone,
+    ) -> Result<()> {
+        let (header_count, header_bytes) = measure_headers(headers.clone());
+        let place = Place { timestamp_delta, offset_delta: self.count };
+        let body_bytes = record_body_bytes(place, key, value, header_count, header_bytes);
+        self.check_bounds(body_bytes, header_count)?;
+        self.output.reserve(varint_bytes(body_bytes as i64) + body_bytes);
+
+        push_varint(self.output, body_bytes as i64);
+        self.output.push(0);
+        push_varint(self.output, timestamp_delta);
+        push_varint(self.output, i64::from(self.count));
+        push_nullable(self.output, key);
+        push_nullable(self.output, value);
+        push_varint(self.output, header_count as i64);
+        for header in headers {
+            push_nullable(self.output, Some(header.name));
+            push_nullable(self.output, header.value);
+        }
+        Ok(())
+    }
+
     #[inline]
     fn check_bounds(&self, body_bytes: usize, header_count: usize) -> Result<()> {
-        let bytes_max = match self.codec {
-            Codec::None => BATCH_BYTES_MAX,
-            _ => BATCH_BYTES_DECOMPRESSED_MAX,
-        };
-        let bytes = self.bytes() as u64 + (VARINT_BYTES_MAX + body_bytes) as u64;
-        if bytes > bytes_max || u64::from(self.count) >= BATCH_RECORDS_MAX {
+        if !self.has_room(body_bytes) {
+            let bytes = self.bytes() + VARINT_BYTES_MAX + body_bytes;
             let detail = format!("a batch of {} records and {bytes} bytes", self.count + 1);
             return Err(Error::new(Code::MessageTooLarge, detail));
         }
@@ -268,24 +320,8 @@ fn measure_headers<'h>(headers: impl Iterator<Item = Header<'h>>) -> (usize, usi
     (count, bytes)
 }
 
-fn write_headers<'h>(
-    output: &mut Vec<u8>,
-    count: usize,
-    headers: impl Iterator<Item = Header<'h>>,
-) {
-    let mut varint = Gather::<VARINT_BYTES_MAX>::new();
-    varint.varint(count as i64);
-    output.extend_from_slice(varint.as_slice());
-    for header in headers {
-        write_nullable(output, Some(header.name));
-        write_nullable(output, header.value);
-    }
-}
-
-fn write_nullable(output: &mut Vec<u8>, content: Option<&[u8]>) {
-    let mut length = Gather::<VARINT_BYTES_MAX>::new();
-    length.varint(nullable_length(content));
-    output.extend_from_slice(length.as_slice());
+fn push_nullable(output: &mut Vec<u8>, content: Option<&[u8]>) {
+    push_varint(output, nullable_length(content));
     output.extend_from_slice(content.unwrap_or_default());
 }
 

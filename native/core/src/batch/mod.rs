@@ -7,6 +7,7 @@ pub mod murmur2;
 pub mod open;
 pub mod recompress;
 pub mod records;
+mod source;
 pub mod validate;
 mod varint;
 

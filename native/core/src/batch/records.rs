@@ -7,7 +7,7 @@
 //! header   name_length varint · name · value_length varint (-1: null) · value
 //! ```
 
-use super::varint::{Gather, VARINT_BYTES_MAX, split_varint, varint_bytes};
+use super::varint::{push_varint, split_varint, varint_bytes};
 use crate::{
     error::{Code, Error, Result},
     limits::RECORD_HEADERS_MAX,
@@ -53,11 +53,9 @@ impl StoredRecord<'_> {
     /// Appends the record as it is stored, but for its timestamp delta.
     pub fn write_with_timestamp(&self, timestamp_delta: i64, output: &mut Vec<u8>) {
         let body_bytes = 1 + varint_bytes(timestamp_delta) + self.behind_timestamp.len();
-        let mut front = Gather::<{ 2 * VARINT_BYTES_MAX + 1 }>::new();
-        front.varint(body_bytes as i64);
-        front.byte(self.attributes);
-        front.varint(timestamp_delta);
-        output.extend_from_slice(front.as_slice());
+        push_varint(output, body_bytes as i64);
+        output.push(self.attributes);
+        push_varint(output, timestamp_delta);
         output.extend_from_slice(self.behind_timestamp);
     }
 }
@@ -148,8 +146,7 @@ impl<'a> Records<'a> {
     /// The bytes of the next record behind its length.
     #[inline]
     fn read_body(&mut self) -> Option<&'a [u8]> {
-        let (length, rest) = split_varint(self.rest)?;
-        let (body, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        let (body, rest) = split_body(self.rest)?;
         self.rest = rest;
         Some(body)
     }
@@ -173,16 +170,9 @@ impl<'a> Records<'a> {
 
     #[inline]
     fn read_record(&mut self) -> Option<Record<'a>> {
-        let body = self.read_body()?;
-        let (_attributes, body) = body.split_first()?;
-        let (timestamp_delta, body) = split_varint(body)?;
-        let (offset_delta, body) = split_varint(body)?;
-        let (key, body) = split_nullable(body)?;
-        let (value, body) = split_nullable(body)?;
-        let (header_count, body) = split_varint(body)?;
-        let headers = Headers::new(body, header_count)?;
-        let offset_delta = i32::try_from(offset_delta).ok()?;
-        Some(Record { offset_delta, timestamp_delta, key, value, headers })
+        let (record, rest) = split_record(self.rest)?;
+        self.rest = rest;
+        Some(record)
     }
 
     #[cold]
@@ -262,6 +252,28 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
+/// The record at the start of `bytes`, and what follows it. Its headers are not looked at.
+#[inline]
+pub(super) fn split_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let (body, behind) = split_body(bytes)?;
+    let (_attributes, body) = body.split_first()?;
+    let (timestamp_delta, body) = split_varint(body)?;
+    let (offset_delta, body) = split_varint(body)?;
+    let (key, body) = split_nullable(body)?;
+    let (value, body) = split_nullable(body)?;
+    let (header_count, body) = split_varint(body)?;
+    let headers = Headers::new(body, header_count)?;
+    let offset_delta = i32::try_from(offset_delta).ok()?;
+    Some((Record { offset_delta, timestamp_delta, key, value, headers }, behind))
+}
+
+/// The bytes of a record behind its length, and what follows them.
+#[inline]
+fn split_body(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = split_varint(bytes)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
+}
+
 /// The attributes of a record, and its bytes from the offset delta on.
 fn split_stored(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (_length, body) = split_varint(bytes)?;
@@ -272,7 +284,7 @@ fn split_stored(bytes: &[u8]) -> Option<(u8, &[u8])> {
 
 /// Bytes behind a length, or null for -1.
 #[inline]
-pub(super) fn split_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+fn split_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (length, rest) = split_varint(bytes)?;
     if length == -1 {
         return Some((None, rest));

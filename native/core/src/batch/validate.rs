@@ -1,20 +1,20 @@
 //! Whether a batch from a producer may enter a log: every check that Kafka makes, down to its
 //! records, so that no producer can leave a batch that breaks consumers.
 
+use std::ops::Range;
+
 use super::{
     header::{
         Attributes, BatchHeader, HEADER_BYTES, NO_TIMESTAMP, Producer, TimestampType,
         declared_bytes,
     },
-    records::split_nullable,
-    varint::{VARINT_BYTES_MAX, split_varint},
+    source::{Fault, Fields, Scanned, Source, split_plain, split_whole},
 };
 use crate::{
     compression::{Codec, Decompressor},
     error::{Code, Error, Result},
     limits::{
-        BATCH_BYTES_DECOMPRESSED_MAX, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, RECORD_HEADERS_MAX,
-        REFUSED_RECORDS_MAX,
+        BATCH_BYTES_DECOMPRESSED_MAX, BATCH_BYTES_MAX, BATCH_RECORDS_MAX, REFUSED_RECORDS_MAX,
     },
 };
 
@@ -77,6 +77,16 @@ impl TimestampRule {
         match *self {
             Self::CreateTime { .. } => None,
             Self::LogAppendTime { now_ms } => Some(now_ms),
+        }
+    }
+
+    /// Timestamps that are accepted: all of them but for absurd ones, [`NO_TIMESTAMP`] and the last.
+    fn accepted(&self) -> Range<i64> {
+        match *self {
+            Self::CreateTime { now_ms, before_ms_max, after_ms_max } => {
+                now_ms.saturating_sub(before_ms_max)..now_ms.saturating_add(after_ms_max)
+            }
+            Self::LogAppendTime { .. } => i64::MIN..i64::MAX,
         }
     }
 
@@ -323,8 +333,12 @@ fn not_decompressed(error: Error) -> Error {
 /// Goes over the records once; holds what the summary needs of them.
 struct Scan<'r> {
     rules: &'r Rules,
+    /// Timestamps that are accepted without further questions.
+    timestamps_ms: Range<i64>,
     base_timestamp: i64,
     count: u32,
+    /// Records gone over.
+    index: u32,
     max_timestamp_ms: i64,
     offset_of_max_timestamp: u32,
     /// The first of the records that the topic does not accept.
@@ -333,28 +347,14 @@ struct Scan<'r> {
     refusal: Option<Code>,
 }
 
-/// Why a batch is refused whatever its topic accepts: small, so that the loop over the records
-/// stays fast.
-#[derive(Debug)]
-enum Fault {
-    Invalid(&'static str),
-    Source(Box<Error>),
-}
-
-type Scanned<T> = std::result::Result<T, Fault>;
-
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        Self::Source(Box::new(error))
-    }
-}
-
 impl<'r> Scan<'r> {
     fn new(header: &BatchHeader, rules: &'r Rules, refused: &'r mut Vec<RefusedRecord>) -> Self {
         Self {
             rules,
+            timestamps_ms: rules.timestamp.accepted(),
             base_timestamp: header.base_timestamp,
             count: header.record_count.unsigned_abs(),
+            index: 0,
             max_timestamp_ms: NO_TIMESTAMP,
             offset_of_max_timestamp: 0,
             refused,
@@ -380,241 +380,94 @@ impl<'r> Scan<'r> {
     }
 
     fn check(&mut self, source: &mut Source<'_, '_>) -> Result<u64> {
-        for index in 0..self.count {
-            self.record(index, source).map_err(|fault| match fault {
-                Fault::Invalid(what) => invalid(format!("record {index}: {what}")),
-                Fault::Source(error) => *error,
-            })?;
-        }
+        self.records(source).map_err(|fault| match fault {
+            Fault::Invalid(what) => invalid(format!("record {}: {what}", self.index)),
+            Fault::Source(error) => *error,
+        })?;
         source.finish()
     }
 
-    #[inline]
-    fn record(&mut self, index: u32, source: &mut Source<'_, '_>) -> Scanned<()> {
-        let Fields { timestamp_delta, offset_delta, has_key } = match source.plain_record() {
-            Some(fields) => fields,
-            None => source.record()?,
-        };
-        if offset_delta != i64::from(index) {
+    fn records(&mut self, source: &mut Source<'_, '_>) -> Scanned<()> {
+        loop {
+            self.whole_records(source)?;
+            if self.index == self.count {
+                return Ok(());
+            }
+            let fields = source.record()?;
+            self.look_at(&fields)?;
+        }
+    }
+
+    /// Goes over the records that are pending as a whole, as nearly all are, without asking before
+    /// every field whether more has to come. Ends before one that is not, or is not in order:
+    /// [`Source::record`] says what it is.
+    fn whole_records(&mut self, source: &mut Source<'_, '_>) -> Scanned<()> {
+        let mut rest = source.pending();
+        loop {
+            rest = self.plain_records(rest);
+            if self.index == self.count {
+                break;
+            }
+            let Some((fields, behind)) = split_whole(rest) else { break };
+            self.look_at(&fields)?;
+            rest = behind;
+        }
+        let bytes_left = rest.len();
+        source.take_all_but(bytes_left);
+        Ok(())
+    }
+
+    /// Goes over the records at the start of `bytes` that are plain and accepted; returns what
+    /// follows them. What changes with every record is kept in registers.
+    fn plain_records<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let needs_key = self.rules.compacted;
+        let (mut index, mut max_timestamp_ms) = (self.index, self.max_timestamp_ms);
+        let mut rest = bytes;
+        while index < self.count
+            && let Some((timestamp_delta, behind)) = split_plain(rest, index, needs_key)
+            && let Some(timestamp_ms) = self.base_timestamp.checked_add(timestamp_delta)
+            && self.timestamps_ms.contains(&timestamp_ms)
+        {
+            if timestamp_ms > max_timestamp_ms {
+                max_timestamp_ms = timestamp_ms;
+                self.offset_of_max_timestamp = index;
+            }
+            index += 1;
+            rest = behind;
+        }
+        (self.index, self.max_timestamp_ms) = (index, max_timestamp_ms);
+        rest
+    }
+
+    fn look_at(&mut self, fields: &Fields) -> Scanned<()> {
+        let Fields { timestamp_delta, offset_delta, has_key } = *fields;
+        if offset_delta != i64::from(self.index) {
             return Err(Fault::Invalid("offset deltas do not count up from 0"));
         }
         let timestamp_ms = self.base_timestamp.checked_add(timestamp_delta);
         if !has_key && self.rules.compacted {
-            self.refuse(index, Reason::NoKey);
+            self.refuse(Reason::NoKey);
         } else if !timestamp_ms.is_some_and(|time_ms| self.rules.timestamp.accepts(time_ms)) {
-            self.refuse(index, Reason::Timestamp(timestamp_ms.unwrap_or(timestamp_delta)));
+            self.refuse(Reason::Timestamp(timestamp_ms.unwrap_or(timestamp_delta)));
         }
         if let Some(timestamp_ms) = timestamp_ms
             && timestamp_ms > self.max_timestamp_ms
         {
             self.max_timestamp_ms = timestamp_ms;
-            self.offset_of_max_timestamp = index;
+            self.offset_of_max_timestamp = self.index;
         }
+        self.index += 1;
         Ok(())
     }
 
     #[cold]
-    fn refuse(&mut self, index: u32, reason: Reason) {
+    fn refuse(&mut self, reason: Reason) {
         if (self.refused.len() as u64) < REFUSED_RECORDS_MAX {
-            self.refused.push(RefusedRecord { index, reason });
+            self.refused.push(RefusedRecord { index: self.index, reason });
         }
         if self.refusal != Some(Code::InvalidTimestamp) {
             self.refusal = Some(reason.code());
         }
-    }
-}
-
-/// What is looked at of a record.
-#[derive(Debug, PartialEq, Eq)]
-struct Fields {
-    timestamp_delta: i64,
-    offset_delta: i64,
-    has_key: bool,
-}
-
-/// Bytes of a records section: all of them, or a window that is refilled by a decompressor.
-/// `start..end` of `bytes` is what is there and not yet taken.
-struct Source<'a, 'w> {
-    bytes: Bytes<'a, 'w>,
-    start: usize,
-    end: usize,
-    /// Bytes taken before `start` became 0 last.
-    before: u64,
-}
-
-enum Bytes<'a, 'w> {
-    Whole(&'a [u8]),
-    Streamed { decompressor: Decompressor<'a>, window: &'w mut [u8] },
-}
-
-impl<'a, 'w> Source<'a, 'w> {
-    fn whole(section: &'a [u8]) -> Self {
-        Self { bytes: Bytes::Whole(section), start: 0, end: section.len(), before: 0 }
-    }
-
-    fn streamed(decompressor: Decompressor<'a>, window: &'w mut [u8]) -> Self {
-        let bytes = Bytes::Streamed { decompressor, window };
-        Self { bytes, start: 0, end: 0, before: 0 }
-    }
-
-    /// What the decompressor may still produce.
-    fn bytes_left(&self) -> u64 {
-        match &self.bytes {
-            Bytes::Whole(_) => 0,
-            Bytes::Streamed { decompressor, .. } => decompressor.bytes_left(),
-        }
-    }
-
-    /// Bytes taken so far.
-    #[inline]
-    fn position(&self) -> u64 {
-        self.before + self.start as u64
-    }
-
-    #[inline]
-    fn pending(&self) -> &[u8] {
-        let bytes = match &self.bytes {
-            Bytes::Whole(section) => section,
-            Bytes::Streamed { window, .. } => &**window,
-        };
-        bytes.get(self.start..self.end).unwrap_or_default()
-    }
-
-    /// Takes a record that is pending as a whole and has no headers, as nearly all are, without
-    /// asking before every field whether more has to come. `None`, and nothing is taken, where it
-    /// is another one or not in order: [`record`](Self::record) says which.
-    #[inline]
-    fn plain_record(&mut self) -> Option<Fields> {
-        let pending = self.pending();
-        let (length, rest) = split_varint(pending)?;
-        let (body, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        // The attributes of a record are unused.
-        let (_attributes, body) = body.split_first()?;
-        let (timestamp_delta, body) = split_varint(body)?;
-        let (offset_delta, body) = split_varint(body)?;
-        let (key, body) = split_nullable(body)?;
-        let (_value, body) = split_nullable(body)?;
-        if body != [0] {
-            return None;
-        }
-        let has_key = key.is_some();
-        self.start += pending.len() - behind.len();
-        Some(Fields { timestamp_delta, offset_delta, has_key })
-    }
-
-    /// Takes a record, whatever it looks like.
-    fn record(&mut self) -> Scanned<Fields> {
-        let length = self.varint()?;
-        let end = self.position().wrapping_add(length as u64);
-        // The attributes of a record are unused.
-        self.skip(1)?;
-        let timestamp_delta = self.varint()?;
-        let offset_delta = self.varint()?;
-        let key_bytes = self.varint()?;
-        self.skip_nullable(key_bytes)?;
-        let value_bytes = self.varint()?;
-        self.skip_nullable(value_bytes)?;
-        let header_count = self.varint()?;
-        self.skip_headers(header_count)?;
-        if self.position() != end {
-            return Err(Fault::Invalid("its fields do not fill its length"));
-        }
-        Ok(Fields { timestamp_delta, offset_delta, has_key: key_bytes >= 0 })
-    }
-
-    fn skip_headers(&mut self, count: i64) -> Scanned<()> {
-        if !(0..=RECORD_HEADERS_MAX as i64).contains(&count) {
-            return Err(Fault::Invalid("a header count that is negative or too large"));
-        }
-        for _ in 0..count {
-            let name_bytes = self.varint()?;
-            if name_bytes < 0 {
-                return Err(Fault::Invalid("a header without a name"));
-            }
-            self.skip(name_bytes as u64)?;
-            let value_bytes = self.varint()?;
-            self.skip_nullable(value_bytes)?;
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Scanned<i64> {
-        if self.end - self.start < VARINT_BYTES_MAX {
-            self.refill()?;
-        }
-        let pending = self.pending();
-        let Some((value, rest)) = split_varint(pending) else {
-            return Err(Fault::Invalid("a length is cut off or too long"));
-        };
-        let taken = pending.len() - rest.len();
-        self.start += taken;
-        Ok(value)
-    }
-
-    #[inline]
-    fn skip_nullable(&mut self, bytes: i64) -> Scanned<()> {
-        match bytes {
-            0.. => self.skip(bytes as u64),
-            -1 => Ok(()),
-            _ => Err(Fault::Invalid("a negative length")),
-        }
-    }
-
-    #[inline]
-    fn skip(&mut self, bytes: u64) -> Scanned<()> {
-        if bytes <= (self.end - self.start) as u64 {
-            self.start += bytes as usize;
-            return Ok(());
-        }
-        self.skip_far(bytes)
-    }
-
-    fn skip_far(&mut self, mut bytes: u64) -> Scanned<()> {
-        loop {
-            let step = bytes.min((self.end - self.start) as u64);
-            self.start += step as usize;
-            bytes -= step;
-            if bytes == 0 {
-                return Ok(());
-            }
-            if self.refill()? == 0 {
-                return Err(Fault::Invalid("it is cut off"));
-            }
-        }
-    }
-
-    /// Makes at least a varint's worth of bytes pending unless the end is nearer; returns how many
-    /// bytes came.
-    #[cold]
-    fn refill(&mut self) -> Result<usize> {
-        let Bytes::Streamed { decompressor, window } = &mut self.bytes else {
-            return Ok(0);
-        };
-        window.copy_within(self.start..self.end, 0);
-        self.before += self.start as u64;
-        self.end -= self.start;
-        self.start = 0;
-        let mut came = 0;
-        while self.end < VARINT_BYTES_MAX {
-            let free = window.get_mut(self.end..).unwrap_or_default();
-            let read = decompressor.read(free)?;
-            if read == 0 {
-                break;
-            }
-            self.end += read;
-            came += read;
-        }
-        Ok(came)
-    }
-
-    /// Checks that nothing is left; returns how many bytes there were.
-    fn finish(&mut self) -> Result<u64> {
-        let came = self.refill()?;
-        if came > 0 || self.start != self.end {
-            return Err(invalid("bytes behind the last record".into()));
-        }
-        Ok(self.position())
     }
 }
 
@@ -624,72 +477,27 @@ fn invalid(detail: String) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::varint::Gather, *};
+    use super::*;
     use proptest::prelude::*;
-
-    /// A record without headers, as it is stored.
-    fn stored(numbers: (i64, i64), key: Option<&[u8]>, value: Option<&[u8]>) -> Vec<u8> {
-        let varint = |number: i64| {
-            let mut gather = Gather::<VARINT_BYTES_MAX>::new();
-            gather.varint(number);
-            gather.as_slice().to_vec()
-        };
-        let mut body = [&[0][..], &varint(numbers.0), &varint(numbers.1)].concat();
-        for content in [key, value] {
-            body.extend(varint(content.map_or(-1, |content| content.len() as i64)));
-            body.extend(content.unwrap_or_default());
-        }
-        body.push(0);
-        [varint(body.len() as i64), body].concat()
-    }
-
-    fn content() -> impl Strategy<Value = Option<Vec<u8>>> {
-        prop::option::of(prop::collection::vec(any::<u8>(), 0..300))
-    }
 
     proptest! {
         #[test]
-        fn a_plain_record_is_taken_at_once_and_as_any_other(
-            numbers in (-70_000_i64..70_000, any::<i32>()),
-            key in content(),
-            value in content(),
-            behind in prop::collection::vec(any::<u8>(), 0..12),
+        fn the_range_of_accepted_timestamps_holds_no_other(
+            now_ms: i64,
+            before_ms_max: i64,
+            after_ms_max: i64,
+            place: i64,
+            step in -1_i64..=1,
         ) {
-            let numbers = (numbers.0, i64::from(numbers.1));
-            let bytes = stored(numbers, key.as_deref(), value.as_deref());
-            let section = [&bytes[..], &behind].concat();
-            let mut source = Source::whole(&section);
-            let has_key = key.is_some();
-            let (timestamp_delta, offset_delta) = numbers;
-            let fields = Fields { timestamp_delta, offset_delta, has_key };
-            prop_assert_eq!(source.plain_record(), Some(fields));
-            prop_assert_eq!(source.start, bytes.len());
-        }
-
-        // Whatever the quick way takes the careful one takes, too, and sees the same in it.
-        #[test]
-        fn what_is_taken_at_once_is_what_careful_reading_takes(
-            numbers in (any::<i64>(), -200_i64..200),
-            key in content(),
-            value in content(),
-            changes in prop::collection::vec((0_usize..24, any::<u8>()), 0..3),
-            bytes_left in any::<prop::sample::Index>(),
-        ) {
-            let mut section = stored(numbers, key.as_deref(), value.as_deref());
-            for (at, byte) in changes {
-                let at = at % section.len();
-                section[at] = byte;
-            }
-            // Now and then cut off.
-            section.truncate((bytes_left.index(section.len()) * 8).max(1));
-            let (mut quick, mut careful) = (Source::whole(&section), Source::whole(&section));
-            match quick.plain_record() {
-                Some(fields) => {
-                    prop_assert_eq!(careful.record().unwrap(), fields);
-                    prop_assert_eq!(quick.start, careful.start);
+            let rule = TimestampRule::CreateTime { now_ms, before_ms_max, after_ms_max };
+            let accepted = rule.accepted();
+            for near in [accepted.start, accepted.end, now_ms, NO_TIMESTAMP, place] {
+                let timestamp_ms = near.saturating_add(step);
+                if accepted.contains(&timestamp_ms) {
+                    prop_assert!(rule.accepts(timestamp_ms));
                 }
-                None => prop_assert_eq!(quick.start, 0),
             }
+            prop_assert_eq!(accepted.contains(&now_ms), before_ms_max >= 0 && after_ms_max > 0);
         }
     }
 }

@@ -30,6 +30,29 @@ pub(super) fn split_varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
     }
 }
 
+/// The varint of up to `BYTES_MAX` bytes at the low end of `word`, before its sign is undone, how
+/// many bytes it has, and the word without it; `None` where it is longer.
+#[inline(always)]
+pub(super) fn split_short_varint<const BYTES_MAX: usize>(word: u64) -> Option<(u64, usize, u64)> {
+    let mut value = word & 0x7f;
+    if word & 0x80 == 0 {
+        return Some((value, 1, word >> 8));
+    }
+    value |= word >> 1 & 0x7f << 7;
+    if word & 0x8000 == 0 {
+        return Some((value, 2, word >> 16));
+    }
+    value |= word >> 2 & 0x7f << 14;
+    if word & 0x80_0000 == 0 {
+        return Some((value, 3, word >> 24));
+    }
+    value |= word >> 3 & 0x7f << 21;
+    if BYTES_MAX == 4 && word & 0x8000_0000 == 0 {
+        return Some((value, 4, word >> 32));
+    }
+    None
+}
+
 #[inline(never)]
 fn split_long_varint(mut rest: &[u8]) -> Option<(i64, &[u8])> {
     let mut value = 0;
@@ -47,41 +70,85 @@ fn split_long_varint(mut rest: &[u8]) -> Option<(i64, &[u8])> {
     None
 }
 
-/// A few varints and bytes gathered on the stack, so that they reach a buffer in one copy.
-pub(super) struct Gather<const N: usize> {
-    bytes: [u8; N],
-    length: usize,
+/// Up to eight bytes, gathered in a word so that they reach a buffer by one store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Short {
+    word: u64,
+    bytes: usize,
 }
 
-impl<const N: usize> Gather<N> {
-    pub(super) fn new() -> Self {
-        Self { bytes: [0; N], length: 0 }
+impl Short {
+    /// A varint of up to three bytes; `None` where `value` needs more.
+    #[inline(always)]
+    pub(super) fn varint(value: i64) -> Option<Self> {
+        Self::bits(zigzag(value))
     }
 
-    /// Adds a byte; the caller has sized `N` for all that it adds.
-    #[inline]
-    pub(super) fn byte(&mut self, byte: u8) {
-        debug_assert!(self.length < N);
-        if let Some(slot) = self.bytes.get_mut(self.length) {
-            *slot = byte;
-            self.length += 1;
+    /// As [`varint`](Self::varint), of a length; `None` is -1, as that of null.
+    #[inline(always)]
+    pub(super) fn length(length: Option<usize>) -> Option<Self> {
+        Self::bits(length.map_or(1, |length| (length as u64) << 1))
+    }
+
+    /// As [`varint`](Self::varint), of a number whose sign is in its lowest bit.
+    #[inline(always)]
+    fn bits(bits: u64) -> Option<Self> {
+        if bits < 1 << 7 {
+            Some(Self { word: bits, bytes: 1 })
+        } else if bits < 1 << 14 {
+            Some(Self { word: bits & 0x7f | 0x80 | bits >> 7 << 8, bytes: 2 })
+        } else if bits < 1 << 21 {
+            let word = bits & 0x7f | 0x80 | (bits >> 7 & 0x7f | 0x80) << 8 | bits >> 14 << 16;
+            Some(Self { word, bytes: 3 })
+        } else {
+            None
         }
     }
 
-    #[inline]
-    pub(super) fn varint(&mut self, value: i64) {
-        let mut rest = zigzag(value);
-        while rest >= 0x80 {
-            self.byte(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.byte(rest as u8);
+    #[inline(always)]
+    pub(super) fn byte(byte: u8) -> Self {
+        Self { word: u64::from(byte), bytes: 1 }
     }
 
-    #[inline]
-    pub(super) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+    /// These bytes and, behind them, those of `next`: no more than eight in all.
+    #[inline(always)]
+    pub(super) fn then(self, next: Self) -> Self {
+        debug_assert!(self.bytes + next.bytes <= size_of::<u64>());
+        Self { word: self.word | next.word << (8 * self.bytes), bytes: self.bytes + next.bytes }
     }
+
+    #[inline(always)]
+    pub(super) fn bytes(self) -> usize {
+        self.bytes
+    }
+
+    /// Appends the bytes. To store all eight and shorten the buffer takes less than to copy as many
+    /// as there are.
+    #[inline(always)]
+    pub(super) fn push(self, output: &mut Vec<u8>) {
+        let end = output.len() + self.bytes;
+        output.extend_from_slice(&self.word.to_le_bytes());
+        output.truncate(end);
+    }
+}
+
+/// Appends a varint.
+#[inline]
+pub(super) fn push_varint(output: &mut Vec<u8>, value: i64) {
+    match Short::varint(value) {
+        Some(short) => short.push(output),
+        None => push_long_varint(output, value),
+    }
+}
+
+#[inline(never)]
+fn push_long_varint(output: &mut Vec<u8>, value: i64) {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        output.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    output.push(rest as u8);
 }
 
 #[cfg(test)]
@@ -89,16 +156,52 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Numbers of one byte as often as those of ten.
+    fn number() -> impl Strategy<Value = i64> {
+        (any::<i64>(), 0_u32..64).prop_map(|(number, shift)| number >> shift)
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_reads_back(value: i64, behind: u8) {
-            let mut gather = Gather::<11>::new();
-            gather.varint(value);
-            prop_assert_eq!(gather.as_slice().len(), varint_bytes(value));
-            gather.byte(behind);
-            let (read, rest) = split_varint(gather.as_slice()).unwrap();
+        fn what_is_written_reads_back(value in number(), behind: u8) {
+            let mut bytes = Vec::new();
+            push_varint(&mut bytes, value);
+            prop_assert_eq!(bytes.len(), varint_bytes(value));
+            bytes.push(behind);
+            let (read, rest) = split_varint(&bytes).unwrap();
             prop_assert_eq!(read, value);
             prop_assert_eq!(rest, &[behind][..]);
+        }
+
+        #[test]
+        fn short_ones_are_written_as_long_ones_are(value in number(), before: u8) {
+            let mut bytes = vec![before];
+            push_long_varint(&mut bytes, value);
+            let short = Short::varint(value);
+            prop_assert_eq!(short.is_some(), bytes.len() <= 1 + 3);
+            if let Some(short) = short {
+                let mut together = Vec::new();
+                Short::byte(before).then(short).push(&mut together);
+                prop_assert_eq!(together, bytes);
+            }
+        }
+
+        #[test]
+        fn lengths_are_written_as_numbers_are(length in prop::option::of(0_usize..1 << 21)) {
+            let number = length.map_or(-1, |length| length as i64);
+            prop_assert_eq!(Short::length(length), Short::varint(number));
+        }
+
+        #[test]
+        fn short_ones_are_read_in_a_word_as_elsewhere(word: u64, changes: u64) {
+            // Half of the bytes are the last ones of a varint.
+            let word = word & !(changes & 0x8080_8080_8080_8080);
+            let bytes = word.to_le_bytes();
+            let (value, rest) = split_varint(&bytes).unwrap_or((0, &[]));
+            let taken = bytes.len() - rest.len();
+            let expected = (zigzag(value), taken, word.checked_shr(8 * taken as u32).unwrap_or(0));
+            prop_assert_eq!(split_short_varint::<3>(word), (taken <= 3).then_some(expected));
+            prop_assert_eq!(split_short_varint::<4>(word), (taken <= 4).then_some(expected));
         }
 
         #[test]

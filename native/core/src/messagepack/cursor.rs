@@ -2,6 +2,10 @@
 
 use rmp::Marker;
 
+const FIX_ARRAY_FIRST: u8 = Marker::FixArray(0).to_u8();
+const FIX_ARRAY_LAST: u8 = Marker::FixArray(15).to_u8();
+const BIN_8: u8 = Marker::Bin8.to_u8();
+
 /// Why bytes could not be read as what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault(pub &'static str);
@@ -33,7 +37,18 @@ impl<'a> Cursor<'a> {
 
     /// Reads the header of an array; returns its length. The length may lie: nothing may be
     /// allocated for it.
+    #[inline(always)]
     pub fn array(&mut self) -> Parsed<u32> {
+        // The form of nearly all, without a look at the others.
+        if let [marker @ FIX_ARRAY_FIRST..=FIX_ARRAY_LAST, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(u32::from(marker - FIX_ARRAY_FIRST));
+        }
+        self.any_array()
+    }
+
+    #[inline(never)]
+    fn any_array(&mut self) -> Parsed<u32> {
         match self.marker()? {
             Marker::FixArray(length) => Ok(u32::from(length)),
             Marker::Array16 => Ok(u32::from(u16::from_be_bytes(self.take()?))),
@@ -73,7 +88,27 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads bin, str (its bytes as they are) or nil.
+    #[inline(always)]
     pub fn optional_bytes(&mut self) -> Parsed<Option<&'a [u8]>> {
+        match self.short_binary() {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.any_bytes(),
+        }
+    }
+
+    /// Bytes in the form that nearly all have, without a look at the others.
+    #[inline(always)]
+    fn short_binary(&mut self) -> Option<&'a [u8]> {
+        let [BIN_8, length, rest @ ..] = self.rest else {
+            return None;
+        };
+        let (bytes, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    #[inline(never)]
+    fn any_bytes(&mut self) -> Parsed<Option<&'a [u8]>> {
         let length = match self.marker()? {
             Marker::FixStr(length) => usize::from(length),
             Marker::Bin8 | Marker::Str8 => usize::from(u8::from_be_bytes(self.take()?)),
@@ -132,6 +167,9 @@ impl<'a> Cursor<'a> {
     /// Reads one value without its elements; returns how many there are.
     #[inline]
     fn skip_flat(&mut self) -> Parsed<u64> {
+        if self.short_binary().is_some() {
+            return Ok(0);
+        }
         let bytes = match self.marker()? {
             Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
                 return Ok(0);

@@ -221,7 +221,7 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    #[inline]
+    #[inline(always)]
     fn read(cursor: &mut Cursor<'a>, format: Format) -> Parsed<Self> {
         let elements = cursor.array()?;
         if elements == 0 {
@@ -236,13 +236,26 @@ impl<'a> Record<'a> {
             Format::Bytes | Format::Batch => cursor.optional_bytes()?,
         };
         let key = if elements > 1 { cursor.optional_bytes()? } else { None };
-        let timestamp_ms = if elements > 2 { cursor.optional_integer()? } else { None };
+        let (timestamp_ms, headers) = match elements {
+            0..=2 => (None, RecordHeaders::default()),
+            _ => Self::read_rest(cursor, elements)?,
+        };
+        Ok(Self { value, key, timestamp_ms, headers })
+    }
+
+    /// What few records have: what follows a key.
+    #[inline(never)]
+    fn read_rest(
+        cursor: &mut Cursor<'a>,
+        elements: u32,
+    ) -> Parsed<(Option<i64>, RecordHeaders<'a>)> {
+        let timestamp_ms = cursor.optional_integer()?;
         let headers =
             if elements > 3 { RecordHeaders::read(cursor)? } else { RecordHeaders::default() };
         if elements > 4 {
             cursor.skip_many(elements - 4)?;
         }
-        Ok(Self { value, key, timestamp_ms, headers })
+        Ok((timestamp_ms, headers))
     }
 }
 
@@ -285,6 +298,11 @@ impl<'a> Iterator for RecordHeaders<'a> {
         self.remaining = self.remaining.checked_sub(1)?;
         // `read` has been over these bytes, so this does not fail.
         read_header(&mut self.cursor).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let remaining = self.remaining as usize;
+        (remaining, Some(remaining))
     }
 }
 
