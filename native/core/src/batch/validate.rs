@@ -80,7 +80,8 @@ impl TimestampRule {
         }
     }
 
-    /// Timestamps that are accepted: all of them but for absurd ones, [`NO_TIMESTAMP`] and the last.
+    /// Timestamps that are accepted: all of them but for absurd ones, [`NO_TIMESTAMP`] and the
+    /// last.
     fn accepted(&self) -> Range<i64> {
         match *self {
             Self::CreateTime { now_ms, before_ms_max, after_ms_max } => {
