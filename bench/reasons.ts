@@ -148,15 +148,37 @@ garbage for 1.5-5 ms at a time, and hold up what falls due meanwhile. An echo ma
 		text: `
 Two processors have to do what the load, the broker and the kernel's write-back want of more than
 two, and a ping waits for a processor before it waits for the loop; the row "the loop's wait for a
-processor" above says for how long the broker's loop was ready and had none. Five seconds of the
+processor" says for how long the broker's loop was ready and had none. Five seconds of the
 scheduler's trace, on a machine where others took some per cent of the processors, have 206 such
 waits of more than 1 ms, 972 ms together, the longest 32 ms: behind the load's threads, V8's
 collection of garbage, write-back that the kernel does not interrupt for 18 ms, or nobody at all,
 where the machine itself was held. The disk held the loop for 183 ms of six seconds in another one,
-all but a write or two in fallocate, 8.9 ms at most: blocks are allocated ahead of the tail because
-that costs a sixth less CPU. Tried: as much again each time as the segment has, from 4 to 64 MiB
-(kept: less than half of that wait); allocation on another thread (a write to the same file waits
-for it).
+all but a write or two in fallocate: blocks are allocated ahead of the tail because that costs a
+sixth less CPU. Tried: as much again each time as the segment has, from 4 to 64 MiB (kept: p99.9
+was 94-271 ms in seven runs with 4 MiB each time, and 11 and 61 ms in the two since, on the same
+machine); allocation on another thread (a write to the same file waits for it).
+`,
+	},
+	{
+		targets: ["rate:websocket-produce-masked-1kib"],
+		title: "A client that masks",
+		text: `
+The client ends it. Nothing but the masking is other than with the zero mask, and that is done by
+ws, byte by byte: 0.93 ns each, and the client needs 5.6-8.1 s of CPU a GiB where it needs 1.2-2.2
+without. In pairs of the two, on a machine that others used, a masking client had 0.37-0.45 of the
+rate of one that does not. Over loopback and TLS nobody masks with random keys unless told to.
+`,
+	},
+	{
+		targets: ["figure:websocket-produce-flushed-partitions-1000"],
+		title: "Flushed acks of 1,000 hot partitions",
+		text: `
+Each of 1,000 files has to be flushed again and again, and an ack waits for the slowest of the
+partitions in its frame. What the disk can do decides it: on the machine of this figure 16 threads
+that did nothing but append and fdatasync came to 4,000-19,000 a second, and the core by itself,
+the same load without sockets (\`cargo bench --bench scale -- acks\`), to a p99 of 321-370 ms where
+it is 603-821 ms over WebSocket, three runs of each in turns. On an idle machine with a faster disk
+the core had 3.9, 5.1 and 7.3 ms.
 `,
 	},
 ];
