@@ -1,8 +1,6 @@
 import type { Clock } from "./clock.ts";
 import { LIMITS } from "./limits.ts";
-
-/** A log that says it once in so many milliseconds, however many connections are refused. */
-const TOLD_EVERY_MS = 10_000;
+import { ToldRarely } from "./told-rarely.ts";
 
 /** Where it is said that connections are refused; pino is one. */
 export interface ConnectionLimitLog {
@@ -17,18 +15,15 @@ export interface ConnectionLimitLog {
 export class ConnectionLimit {
 	/** Connections that may be open at a time; lowering it closes none. */
 	max: number;
-	readonly #clock: Clock;
 	readonly #log: ConnectionLimitLog;
+	readonly #refusals: ToldRarely;
 	#count = 0;
-	/** Since the last line of the log. */
-	#refusedCount = 0;
 	#refusedTotal = 0;
-	#toldMs = Number.NEGATIVE_INFINITY;
 
 	constructor(max: number, clock: Clock, log: ConnectionLimitLog) {
 		this.max = max;
-		this.#clock = clock;
 		this.#log = log;
+		this.#refusals = new ToldRarely(clock);
 	}
 
 	/** Connections that are open. */
@@ -62,14 +57,11 @@ export class ConnectionLimit {
 	/** `open`: connections beside the one in question. */
 	#allows(open: number, max: number): boolean {
 		if (open < max) return true;
-		this.#refusedCount++;
 		this.#refusedTotal++;
-		const nowMs = this.#clock.monotonicMs();
-		if (nowMs - this.#toldMs < TOLD_EVERY_MS) return false;
-		this.#toldMs = nowMs;
-		const refused = this.#refusedCount;
-		this.#refusedCount = 0;
-		this.#log.warn({ open, refused }, "max.connections: connections are refused");
+		const refused = this.#refusals.happened();
+		if (refused !== undefined) {
+			this.#log.warn({ open, refused }, "max.connections: connections are refused");
+		}
 		return false;
 	}
 

@@ -3,11 +3,9 @@
  * now and then, counted: else anybody could fill the log, as fast as they connect.
  */
 import type { Clock } from "../clock.ts";
+import { ToldRarely } from "../told-rarely.ts";
 import type { RefusedLogin } from "./failed-attempts.ts";
 import type { RefusalReason } from "./refusal.ts";
-
-/** How often it is told of those of one reason, in milliseconds. */
-const TOLD_EVERY_MS = 10_000;
 
 /** Of which none takes a place of its address's until it is told, or not always. */
 const FREE: ReadonlySet<RefusalReason> = new Set(["busy", "identity", "malformed", "mechanism"]);
@@ -20,8 +18,7 @@ export interface LoginLogSink {
 export class LoginLog {
 	readonly #sink: LoginLogSink;
 	readonly #clock: Clock;
-	/** By reason: when it was told last, and how many have come since. */
-	readonly #untold = new Map<RefusalReason, { toldMs: number; count: number }>();
+	readonly #free = new Map<RefusalReason, ToldRarely>();
 
 	constructor(sink: LoginLogSink, clock: Clock) {
 		this.#sink = sink;
@@ -35,14 +32,10 @@ export class LoginLog {
 			this.#sink.info(login, MESSAGE);
 			return;
 		}
-		const untold = this.#untold.get(reason) ?? { toldMs: -Infinity, count: 0 };
-		this.#untold.set(reason, untold);
-		untold.count++;
-		const nowMs = this.#clock.monotonicMs();
-		if (nowMs - untold.toldMs < TOLD_EVERY_MS) return;
-		this.#sink.info({ ...login, refused: untold.count }, MESSAGE);
-		untold.toldMs = nowMs;
-		untold.count = 0;
+		const ofReason = this.#free.get(reason) ?? new ToldRarely(this.#clock);
+		this.#free.set(reason, ofReason);
+		const refused = ofReason.happened();
+		if (refused !== undefined) this.#sink.info({ ...login, refused }, MESSAGE);
 	}
 }
 
