@@ -93,7 +93,13 @@ const TARGETS: readonly Target[] = [
 	share("websocket-produce-flushed-1kib", 100),
 	deviceBytes("websocket-produce-flushed-100b", 1.3),
 	deviceBytes("websocket-produce-flushed-1kib", 1.3),
-	hotPartitions(1_000, 50_000),
+	figure(
+		"websocket-produce-flushed-partitions-1000",
+		"p99 of a flushed ack, 1,000 hot partitions",
+		50_000,
+		"us",
+		{ count: 1_000 },
+	),
 	figure("websocket-ping-under-produce", "p99.9 of a ping under full load", 2_000, "us"),
 	share("core-append-1mib", 60),
 	figure("start-empty", "from start to first ack, nothing stored", 200, "ms"),
@@ -351,12 +357,6 @@ function deviceBytes(scenario: string, most: number): Target {
 		const value = extras.find(({ name }) => name === DEVICE_BYTES)?.value;
 		return value === undefined ? null : { figure: value.toFixed(2), isMet: value <= most };
 	});
-}
-
-function hotPartitions(count: number, mostUs: number): Target {
-	const scenario = `websocket-produce-flushed-partitions-${count}`;
-	const what = `p99 of a flushed ack, ${grouped(count)} hot partitions`;
-	return figure(scenario, what, mostUs, "us", { count });
 }
 
 function slowReaders(most: number): Target {

@@ -1,6 +1,7 @@
 /** One producer writes as fast as it can; the time ends when everything is acknowledged. */
 import type { Producer } from "millrace/client";
 
+import { httpGet } from "../broker-http.ts";
 import { countDeviceBytes, DEVICE_BYTES } from "../device.ts";
 import { Payload } from "../payload.ts";
 import type { Extra, RooflineFigures, RooflineShare } from "../results.ts";
@@ -89,8 +90,7 @@ async function produce(
 
 /** Beside the batches of a log that was empty when the count began. */
 async function besideLog({ broker, topic }: TestBed, deviceBytes: number): Promise<Extra> {
-	const answer = await fetch(`${broker.url.replace(/^ws/, "http")}/metrics`);
-	const text = await answer.text();
+	const text = await httpGet(broker, "/metrics");
 	const found = new RegExp(`^millrace_log_bytes\\{topic="${topic}"\\} (\\d+)$`, "m").exec(text);
 	if (found === null) throw new Error(`the broker does not say how large the log is: ${text}`);
 	return { name: DEVICE_BYTES, unit: "bytes", value: deviceBytes / Number(found[1]) };

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "millrace/client";
 
+import { httpGet } from "../broker-http.ts";
 import { Payload } from "../payload.ts";
 import {
 	createTopic,
@@ -14,6 +15,7 @@ import {
 	verifyTopic,
 	withTestBed,
 } from "../scenario.ts";
+import type { ServerProcess } from "../server-process.ts";
 
 const RECORD_BYTES = 100;
 /** The load beside it: so many records at once, so often. */
@@ -51,12 +53,11 @@ async function measure(
 ): Promise<RoundResult> {
 	const count = Math.min(wanted, countMax);
 	for (let number = 0; number < count; number++) await fillTopic(bed.client, `told-${number}`);
-	const http = bed.broker.url.replace(/^ws/, "http");
 	const payload = new Payload(RECORD_BYTES);
 	const load = new Load(bed, payload);
 	try {
 		// The first scrape loads what makes them.
-		const text = await get(`${http}/metrics`);
+		const text = await httpGet(bed.broker, "/metrics");
 		await sleep(warmUpSeconds * 1_000);
 		const perTurn = Math.max(
 			SCRAPES_A_TURN_MIN,
@@ -67,8 +68,8 @@ async function measure(
 		const figures = await timed(bed.broker, RECORD_BYTES, async () => {
 			const before = load.records;
 			for (let turn = 0; turn < TURNS; turn++) {
-				scraping += await cpuSeconds(bed, () => ask(`${http}/metrics`, perTurn));
-				asking += await cpuSeconds(bed, () => ask(`${http}/live`, perTurn));
+				scraping += await cpuSeconds(bed, () => ask(bed.broker, "/metrics", perTurn));
+				asking += await cpuSeconds(bed, () => ask(bed.broker, "/live", perTurn));
 			}
 			return load.records - before;
 		});
@@ -109,18 +110,11 @@ async function fillTopic(client: Client, topic: string): Promise<void> {
 	await client.groups.resetOffsets(`of-${topic}`, "earliest", { topic });
 }
 
-async function get(url: string): Promise<string> {
-	const answer = await fetch(url);
-	const text = await answer.text();
-	if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${text}`);
-	return text;
-}
-
 /** Asks so many times, evenly. */
-async function ask(url: string, times: number): Promise<void> {
+async function ask(broker: ServerProcess, path: string, times: number): Promise<void> {
 	const startMs = performance.now();
 	for (let asked = 0; asked < times; asked++) {
-		await get(url);
+		await httpGet(broker, path);
 		await sleep(Math.max(0, startMs + (asked + 1) * SCRAPE_EVERY_MS - performance.now()));
 	}
 }

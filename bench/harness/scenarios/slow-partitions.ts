@@ -1,25 +1,18 @@
 /** What many partitions that get a record now and then take of the page cache. */
 import { join } from "node:path";
 
-import { LatencyRecorder, type Pace, sendPaced } from "../latency.ts";
 import { residentBytes } from "../page-cache.ts";
-import { Payload } from "../payload.ts";
-import {
-	latencyFigure,
-	NOTHING_ELSE,
-	type RoundResult,
-	type Scenario,
-	type ScenarioContext,
-	type TestBed,
-	timed,
-	verifyUnordered,
-	withTestBed,
-} from "../scenario.ts";
+import { type Scenario, withTestBed } from "../scenario.ts";
+import { measurePaced, type PacedLoad } from "./curves.ts";
 
-const RECORD_BYTES = 100;
-const PER_SECOND = 4_000;
+const LOAD = {
+	durability: "flushed",
+	recordBytes: 100,
+	perSecond: 4_000,
+	percentile: "p50",
+} as const satisfies PacedLoad;
 
-/** Records of each partition in the timed part. */
+/** Records of each partition in the timed part; the one before them makes its files. */
 const TURNS = 4;
 
 export function slowPartitionsScenario(wanted: number): Scenario {
@@ -28,62 +21,27 @@ export function slowPartitionsScenario(wanted: number): Scenario {
 		about: `page cache of partitions (${wanted}) that get small records by turns, acked flushed`,
 		tier: "full",
 		run(context) {
+			const { durability } = LOAD;
 			const partitions = Math.min(wanted, context.profile.countMax);
-			return withTestBed(context, { durability: "flushed", partitions }, (bed) =>
-				measure(bed, context, partitions),
-			);
-		},
-	};
-}
-
-async function measure(
-	bed: TestBed,
-	{ directory }: ScenarioContext,
-	partitions: number,
-): Promise<RoundResult> {
-	const { broker, client, topic } = bed;
-	const payload = new Payload(RECORD_BYTES);
-	const producer = client.producer<Uint8Array>({ codec: "bytes" });
-	let sent = 0;
-	const send = async (recorder: LatencyRecorder, turns: number): Promise<void> => {
-		const pending: Promise<void>[] = [];
-		const pace: Pace = { perSecond: PER_SECOND, seconds: (turns * partitions) / PER_SECOND };
-		await sendPaced(pace, (dueMs) => {
-			const ack = producer.send({
-				topic,
-				partition: sent % partitions,
-				value: payload.value(sent),
+			const seconds = (TURNS * partitions) / LOAD.perSecond;
+			const profile = { ...context.profile, seconds, warmUpSeconds: 0 };
+			return withTestBed(context, { durability, partitions }, async (bed) => {
+				const producer = bed.client.producer<Uint8Array>({ codec: "bytes" });
+				const result = await measurePaced(bed, { ...context, profile }, LOAD, {
+					curve: { of: "slow partitions", count: partitions },
+					producerOf: () => producer,
+					partitions,
+					extras: [],
+				});
+				// Of the topic's files alone; and behind the reading back: what readers bring in stays
+				// there, and what was evicted of it is there again.
+				const { topic_id: topicId } = await bed.client.topics.describe(bed.topic);
+				const bytes = await residentBytes(join(context.directory, "data", "logs", topicId));
+				if (bytes === null) return result;
+				const value = bytes / partitions;
+				const extra = { name: "page cache a slow partition", unit: "bytes", value } as const;
+				return { ...result, extras: [extra] };
 			});
-			sent += 1;
-			pending.push(ack.then(() => recorder.record(performance.now() - dueMs)));
-		});
-		await Promise.all(pending);
-	};
-	// The first record of a partition makes its files.
-	await send(new LatencyRecorder(), 1);
-
-	const recorder = new LatencyRecorder();
-	const figures = await timed(broker, RECORD_BYTES, async () => {
-		await send(recorder, TURNS);
-		return recorder.count;
-	});
-	const latency = recorder.summary();
-	const verified = await verifyUnordered(bed, payload, sent, partitions);
-	// Of the topic's files alone; and now: what readers bring in stays there, and what was evicted of
-	// it is there again.
-	const { topic_id: topicId } = await client.topics.describe(topic);
-	const bytes = await residentBytes(join(directory, "data", "logs", topicId));
-	return {
-		...NOTHING_ELSE,
-		...figures,
-		durability: "flushed",
-		figure: latencyFigure(latency),
-		latency,
-		curve: { of: "slow partitions", count: partitions },
-		extras:
-			bytes === null
-				? []
-				: [{ name: "page cache a slow partition", unit: "bytes", value: bytes / partitions }],
-		verified,
+		},
 	};
 }
