@@ -322,7 +322,7 @@ export class FrameReader {
 	}
 
 	private count(): void {
-		if (--this.valuesLeft < 0) this.fail("more values than a frame may have");
+		if (--this.valuesLeft < 0) this.fail("more values than it may have");
 	}
 
 	private nest(depth: number): void {
@@ -331,12 +331,12 @@ export class FrameReader {
 
 	private peek(): number {
 		const marker = this.buffer[this.position];
-		if (marker === undefined) return this.fail("the frame ends too early");
+		if (marker === undefined) return this.fail("it ends too early");
 		return marker;
 	}
 
 	private need(bytes: number): void {
-		if (bytes > this.remaining) this.fail("the frame ends too early");
+		if (bytes > this.remaining) this.fail("it ends too early");
 	}
 
 	private short(value: number): number {

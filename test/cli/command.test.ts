@@ -79,6 +79,11 @@ describe("the command against a broker", () => {
 		});
 		expect(refused.code).toBe(1);
 		expect(refused.stderr).toContain("line 2");
+		const garbled = await runCommand(["produce", "packed", "--msgpack", ...url], {
+			input: Buffer.from([0x22, 0xff, 0x22, 0x0a]),
+		});
+		expect(garbled.code).toBe(1);
+		expect(garbled.stderr).toContain("line 1: it is not UTF-8");
 	});
 
 	test("where consuming starts and ends", async () => {

@@ -1,4 +1,5 @@
 /** `millrace produce TOPIC`: every line of stdin becomes a record. */
+import { isUtf8 } from "node:buffer";
 import { createReadStream, fstatSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
@@ -149,11 +150,12 @@ function recordMaker(topic: string, options: ProduceOptions): MakeRecord {
 	};
 }
 
-const strictText = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const text = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function jsonValue(bytes: Uint8Array, lineNumber: number): unknown {
+	if (!isUtf8(bytes)) throw new Error(`line ${lineNumber}: it is not UTF-8, which JSON has to be`);
 	try {
-		return parseExactJson(strictText.decode(bytes));
+		return parseExactJson(text.decode(bytes));
 	} catch (cause) {
 		const reason = cause instanceof Error ? cause.message : String(cause);
 		throw new Error(`line ${lineNumber}: ${reason}`, { cause });

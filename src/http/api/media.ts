@@ -1,4 +1,5 @@
 /** Maps on their way in and out: as JSON or as MessagePack, as the client says. */
+import { isUtf8 } from "node:buffer";
 import type { AnswerMap } from "../../calls/caller.ts";
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
@@ -66,8 +67,9 @@ export function encodeAnswer(answer: AnswerMap, media: Media): Uint8Array {
 }
 
 function fromJson(body: Uint8Array): unknown {
+	if (!isUtf8(body)) throw malformed("it is not UTF-8, which JSON has to be");
 	try {
-		return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+		return JSON.parse(new TextDecoder().decode(body));
 	} catch (error) {
 		// The parser quotes the body, in which there may be a password.
 		throw malformed((error as Error).message.replace(/, (?:\.\.\.)?".*(?= is not valid)/s, ""));

@@ -69,6 +69,21 @@ describe.each(["uws", "ws"] as const)("over %s", (transport) => {
 		});
 	});
 
+	test("what a body is that cannot be read is said in words of its own", async () => {
+		const detailOf = async (contentType: string, bytes: number[]) => {
+			const headers = { "content-type": contentType };
+			const body = Buffer.from(bytes);
+			const response = await fetch(`${at.http}/v1/topics`, { method: "POST", headers, body });
+			return ((await response.json()) as { detail: string }).detail;
+		};
+		expect(await detailOf("application/json", [0x22, 0xff, 0x22])).toContain(
+			"the body: it is not UTF-8",
+		);
+		expect(await detailOf("application/vnd.msgpack", [0x81])).toContain(
+			"the body: it ends too early at byte 1",
+		);
+	});
+
 	test.each([
 		["an unknown name", { name: "t", partition: 3 }],
 		["a wrong type", { name: 1 }],
