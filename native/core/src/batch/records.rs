@@ -7,7 +7,7 @@
 //! header   name_length varint · name · value_length varint (-1: null) · value
 //! ```
 
-use super::varint::{push_varint, split_varint, varint_bytes};
+use super::varint::{push_varint, split_varint, split_varlong, varint_bytes};
 use crate::{
     error::{Code, Error, Result},
     limits::RECORD_HEADERS_MAX,
@@ -257,7 +257,7 @@ impl<'a> Iterator for Headers<'a> {
 pub(super) fn split_record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (body, behind) = split_body(bytes)?;
     let (_attributes, body) = body.split_first()?;
-    let (timestamp_delta, body) = split_varint(body)?;
+    let (timestamp_delta, body) = split_varlong(body)?;
     let (offset_delta, body) = split_varint(body)?;
     let (key, body) = split_nullable(body)?;
     let (value, body) = split_nullable(body)?;
@@ -278,7 +278,7 @@ fn split_body(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 fn split_stored(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (_length, body) = split_varint(bytes)?;
     let (attributes, body) = body.split_first()?;
-    let (_timestamp_delta, behind) = split_varint(body)?;
+    let (_timestamp_delta, behind) = split_varlong(body)?;
     Some((*attributes, behind))
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     records::split_record,
-    varint::{VARINT_BYTES_MAX, split_short_varint, split_varint, unzigzag},
+    varint::{VARLONG_BYTES_MAX, split_short_varint, split_varint, split_varlong, unzigzag},
 };
 use crate::{
     compression::Decompressor,
@@ -171,7 +171,7 @@ impl<'a, 'w> Source<'a, 'w> {
         let end = self.position().wrapping_add(length as u64);
         // The attributes of a record are unused.
         self.skip(1)?;
-        let timestamp_delta = self.varint()?;
+        let timestamp_delta = self.number(split_varlong)?;
         let offset_delta = self.varint()?;
         let key_bytes = self.varint()?;
         self.skip_nullable(key_bytes)?;
@@ -203,11 +203,16 @@ impl<'a, 'w> Source<'a, 'w> {
 
     #[inline]
     fn varint(&mut self) -> Scanned<i64> {
-        if self.end - self.start < VARINT_BYTES_MAX {
+        self.number(split_varint)
+    }
+
+    #[inline(always)]
+    fn number(&mut self, split: impl Fn(&[u8]) -> Option<(i64, &[u8])>) -> Scanned<i64> {
+        if self.end - self.start < VARLONG_BYTES_MAX {
             self.refill()?;
         }
         let pending = self.pending();
-        let Some((value, rest)) = split_varint(pending) else {
+        let Some((value, rest)) = split(pending) else {
             return Err(Fault::Invalid("a length is cut off or too long"));
         };
         let taken = pending.len() - rest.len();
@@ -259,7 +264,7 @@ impl<'a, 'w> Source<'a, 'w> {
         self.end -= self.start;
         self.start = 0;
         let mut came = 0;
-        while self.end < VARINT_BYTES_MAX {
+        while self.end < VARLONG_BYTES_MAX {
             let free = window.get_mut(self.end..).unwrap_or_default();
             let read = decompressor.read(free)?;
             if read == 0 {

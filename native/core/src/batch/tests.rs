@@ -288,7 +288,7 @@ fn counts_and_offset_deltas_must_agree() {
 fn lying_lengths_inside_records_are_refused() {
     // length, attributes, timestamp delta, offset delta, key, value, headers
     assert!(validate(&with_section(&[12, 0, 0, 0, 1, 1, 0]), &rules()).is_ok());
-    let lies: [&[u8]; 12] = [
+    let lies: [&[u8]; 15] = [
         &[],
         &[12],
         &[10, 0, 0, 0, 1, 1, 0],
@@ -301,6 +301,10 @@ fn lying_lengths_inside_records_are_refused() {
         &[12, 0, 0, 0, 1, 1, 2],
         &[12, 0, 0, 0, 1, 1, 0, 0],
         &[20, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0],
+        // Filled up beyond the five bytes that Kafka reads of a varint: a length, a value's, a count.
+        &[0x8c, 0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0, 1, 1, 0],
+        &[22, 0, 0, 0, 1, 0x81, 0x80, 0x80, 0x80, 0x80, 0, 0],
+        &[22, 0, 0, 0, 1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0],
     ];
     for section in lies {
         assert_eq!(code(&with_section(section)), Code::InvalidRecord, "{section:?}");
@@ -309,6 +313,8 @@ fn lying_lengths_inside_records_are_refused() {
     assert_eq!(code(&with_section(&nameless)), Code::InvalidRecord);
     let empty_header = [16, 0, 0, 0, 1, 1, 2, 0, 1];
     assert!(validate(&with_section(&empty_header), &rules()).is_ok());
+    let five_bytes = [20, 0, 0, 0, 1, 0x81, 0x80, 0x80, 0x80, 0, 0];
+    assert!(validate(&with_section(&five_bytes), &rules()).is_ok());
 }
 
 #[test]

@@ -1,7 +1,11 @@
-//! Zigzag varints of Kafka's records: 7 bits a byte, low ones first, sign in the lowest bit.
+//! Zigzag varints of Kafka's records: 7 bits a byte, low ones first, sign in the lowest bit. A
+//! timestamp delta is a varlong, of 64 bits; all others are varints, which Kafka reads into 32: one
+//! of more bytes, though it be filled up with zeroes, is an error to every consumer in Java.
 
 /// Longest varint in bytes.
-pub(super) const VARINT_BYTES_MAX: usize = 10;
+pub(super) const VARINT_BYTES_MAX: usize = 5;
+/// Longest varlong in bytes.
+pub(super) const VARLONG_BYTES_MAX: usize = 10;
 
 /// Bytes that `value` takes.
 pub(super) fn varint_bytes(value: i64) -> usize {
@@ -17,16 +21,29 @@ pub(super) fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// The varint at the start of `bytes` and what follows it; `None` when it does not end in time or
-/// has more than 64 bits. Those of one and two bytes, nearly all that there are, are read in place.
+/// The varint at the start of `bytes` and what follows it; `None` when it does not end in time. One
+/// of five bytes may have three bits more than 32.
 #[inline(always)]
 pub(super) fn split_varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    split_within::<VARINT_BYTES_MAX>(bytes)
+}
+
+/// The varlong at the start of `bytes` and what follows it; `None` when it does not end in time or
+/// has more than 64 bits.
+#[inline(always)]
+pub(super) fn split_varlong(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    split_within::<VARLONG_BYTES_MAX>(bytes)
+}
+
+/// Those of one and two bytes, nearly all that there are, are read in place.
+#[inline(always)]
+fn split_within<const BYTES_MAX: usize>(bytes: &[u8]) -> Option<(i64, &[u8])> {
     match bytes {
         [first, rest @ ..] if *first < 0x80 => Some((unzigzag(u64::from(*first)), rest)),
         [first, second, rest @ ..] if *second < 0x80 => {
             Some((unzigzag(u64::from(first & 0x7f) | u64::from(*second) << 7), rest))
         }
-        _ => split_long_varint(bytes),
+        _ => split_long(bytes).filter(|(_, rest)| bytes.len() - rest.len() <= BYTES_MAX),
     }
 }
 
@@ -54,7 +71,7 @@ pub(super) fn split_short_varint<const BYTES_MAX: usize>(word: u64) -> Option<(u
 }
 
 #[inline(never)]
-fn split_long_varint(mut rest: &[u8]) -> Option<(i64, &[u8])> {
+fn split_long(mut rest: &[u8]) -> Option<(i64, &[u8])> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, behind) = rest.split_first()?;
@@ -168,7 +185,7 @@ mod tests {
             push_varint(&mut bytes, value);
             prop_assert_eq!(bytes.len(), varint_bytes(value));
             bytes.push(behind);
-            let (read, rest) = split_varint(&bytes).unwrap();
+            let (read, rest) = split_varlong(&bytes).unwrap();
             prop_assert_eq!(read, value);
             prop_assert_eq!(rest, &[behind][..]);
         }
@@ -197,7 +214,7 @@ mod tests {
             // Half of the bytes are the last ones of a varint.
             let word = word & !(changes & 0x8080_8080_8080_8080);
             let bytes = word.to_le_bytes();
-            let (value, rest) = split_varint(&bytes).unwrap_or((0, &[]));
+            let (value, rest) = split_varlong(&bytes).unwrap_or((0, &[]));
             let taken = bytes.len() - rest.len();
             let expected = (zigzag(value), taken, word.checked_shr(8 * taken as u32).unwrap_or(0));
             prop_assert_eq!(split_short_varint::<3>(word), (taken <= 3).then_some(expected));
@@ -208,19 +225,28 @@ mod tests {
         fn short_ones_are_read_as_long_ones_are(
             bytes in prop::collection::vec(any::<u8>(), 0..12),
         ) {
-            prop_assert_eq!(split_varint(&bytes), split_long_varint(&bytes));
+            let long = split_long(&bytes);
+            let short = long.filter(|(_, rest)| bytes.len() - rest.len() <= VARINT_BYTES_MAX);
+            prop_assert_eq!(split_varlong(&bytes), long);
+            prop_assert_eq!(split_varint(&bytes), short);
         }
     }
 
     #[test]
     fn refuses_what_does_not_end_or_does_not_fit() {
-        assert_eq!(split_varint(&[]), None);
-        assert_eq!(split_varint(&[0x80]), None);
-        assert_eq!(split_varint(&[0xff; 10]), None);
+        for split in [split_varint, split_varlong] {
+            assert_eq!(split(&[]), None);
+            assert_eq!(split(&[0x80]), None);
+            assert_eq!(split(&[0xff; 10]), None);
+        }
+        let padded = [0x81, 0x80, 0x80, 0x80, 0x80, 0];
+        assert_eq!(split_varint(&padded), None);
+        assert_eq!(split_varlong(&padded), Some((-1, &[][..])));
+        assert_eq!(split_varint(&[0x81, 0x80, 0x80, 0x80, 0]), Some((-1, &[][..])));
         let mut largest = [0xff; 10];
         largest[9] = 1;
-        assert_eq!(split_varint(&largest), Some((i64::MIN, &[][..])));
+        assert_eq!(split_varlong(&largest), Some((i64::MIN, &[][..])));
         largest[9] = 2;
-        assert_eq!(split_varint(&largest), None);
+        assert_eq!(split_varlong(&largest), None);
     }
 }

@@ -3,9 +3,8 @@
 use std::io::Read as _;
 
 use flate2::bufread::MultiGzDecoder;
-use lz4_flex::frame::FrameDecoder;
 
-use super::{Codec, snappy, zstandard};
+use super::{Codec, lz4, snappy, zstandard};
 use crate::error::{Code, Error, Result};
 
 /// Decompresses piece by piece, up to a number of bytes. After an error it is of no more use.
@@ -19,7 +18,7 @@ enum Decoder<'a> {
     Plain(&'a [u8]),
     Gzip(Box<MultiGzDecoder<&'a [u8]>>),
     Snappy(snappy::Reader<'a>),
-    Lz4(Box<FrameDecoder<&'a [u8]>>),
+    Lz4(lz4::Reader<'a>),
     Zstd(zstandard::Reader<'a>),
 }
 
@@ -33,7 +32,7 @@ impl<'a> Decompressor<'a> {
             Codec::None => Decoder::Plain(input),
             Codec::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(input))),
             Codec::Snappy => Decoder::Snappy(snappy::Reader::new(input)),
-            Codec::Lz4 => Decoder::Lz4(Box::new(FrameDecoder::new(input))),
+            Codec::Lz4 => Decoder::Lz4(lz4::Reader::new(input)),
             Codec::Zstd => Decoder::Zstd(
                 zstandard::Reader::new(input).map_err(|error| super::failed(codec, &error))?,
             ),
@@ -52,13 +51,10 @@ impl<'a> Decompressor<'a> {
             Decoder::Plain(rest) => rest.read(buffer),
             Decoder::Gzip(decoder) => decoder.read(buffer),
             Decoder::Snappy(reader) => Ok(reader.read(buffer, self.bytes_left)?),
-            Decoder::Lz4(decoder) => decoder.read(buffer),
+            Decoder::Lz4(reader) => Ok(reader.read(buffer, self.bytes_left)?),
             Decoder::Zstd(reader) => reader.read(buffer),
         };
         let read = read.map_err(|error| damaged(codec, &error))?;
-        if read == 0 {
-            return self.check_end().map(|()| 0);
-        }
         let bytes_left = self.bytes_left.checked_sub(read as u64);
         self.bytes_left = bytes_left.unwrap_or(0);
         if bytes_left.is_none() {
@@ -70,17 +66,6 @@ impl<'a> Decompressor<'a> {
     /// How many bytes more it would produce at most.
     pub fn bytes_left(&self) -> u64 {
         self.bytes_left
-    }
-
-    // The LZ4 decoder takes a truncated frame and an empty block for the end, and leaves what
-    // follows its frame.
-    fn check_end(&self) -> Result<()> {
-        match &self.decoder {
-            Decoder::Lz4(decoder) if !decoder.get_ref().is_empty() => {
-                Err(damaged(self.codec, &"bytes behind the end of the frame"))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

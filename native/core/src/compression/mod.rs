@@ -1,9 +1,10 @@
 //! The four codecs of Kafka's record batches, read and written as Kafka's clients do.
 //!
 //! Decompression is bounded: a [`Decompressor`] stops at the number of bytes it was given, and
-//! never allocates for what the input merely claims.
+//! allocates for what the input merely claims once a thread at most.
 
 mod decompressor;
+mod lz4;
 mod snappy;
 mod zstandard;
 
@@ -28,7 +29,7 @@ pub enum Codec {
     Gzip = 1,
     /// Snappy: raw blocks and the framing of xerial's snappy-java are read, the latter is written.
     Snappy = 2,
-    /// LZ4 frames.
+    /// LZ4 frames of independent blocks.
     Lz4 = 3,
     /// Zstandard frames.
     Zstd = 4,

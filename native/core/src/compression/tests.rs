@@ -67,8 +67,8 @@ fn truncated_input_never_gives_everything() {
         let packed = compressed(codec, &input);
         for cut in [1, 5, packed.len() / 2, packed.len() - 1] {
             if let Ok(output) = decompressed(codec, &packed[..packed.len() - cut], 1 << 20) {
-                // Without its end mark an LZ4 frame still holds every byte.
-                assert!(output.len() < input.len() || (codec == Codec::Lz4 && cut < 5));
+                assert!(output.len() < input.len());
+                assert_ne!(codec, Codec::Lz4, "a frame without its end mark");
             }
         }
     }
@@ -91,24 +91,67 @@ fn snappy_is_read_bare_as_well() {
     assert_eq!(decompressed(Codec::Snappy, &bare, 1 << 20).unwrap(), input);
 }
 
+fn lz4_frame(frame: FrameInfo, input: &[u8]) -> Vec<u8> {
+    let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
+    encoder.write_all(input).unwrap();
+    encoder.finish().unwrap()
+}
+
 #[test]
 fn lz4_frames_of_other_clients_are_read() {
     let input = text(400_000);
-    for mode in [BlockMode::Independent, BlockMode::Linked] {
-        for size in [BlockSize::Max64KB, BlockSize::Max4MB] {
-            for checksums in [false, true] {
-                let frame = FrameInfo::new()
-                    .block_mode(mode)
-                    .block_size(size)
-                    .block_checksums(checksums)
-                    .content_checksum(checksums)
-                    .content_size(checksums.then_some(400_000));
-                let mut encoder = FrameEncoder::with_frame_info(frame, Vec::new());
-                encoder.write_all(&input).unwrap();
-                let packed = encoder.finish().unwrap();
-                assert_eq!(decompressed(Codec::Lz4, &packed, 1 << 20).unwrap(), input);
-            }
+    for size in [BlockSize::Max4MB, BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB] {
+        for checksums in [false, true] {
+            let frame = FrameInfo::new()
+                .block_size(size)
+                .block_checksums(checksums)
+                .content_checksum(checksums)
+                .content_size(checksums.then_some(400_000));
+            let packed = lz4_frame(frame, &input);
+            assert_eq!(decompressed(Codec::Lz4, &packed, 400_000).unwrap(), input);
+            let error = decompressed(Codec::Lz4, &packed, 399_999).unwrap_err();
+            assert_eq!(error.code(), Code::MessageTooLarge);
         }
+    }
+}
+
+// No consumer in Java reads them (Lz4BlockInputStream), so none may enter a log.
+#[test]
+fn lz4_frames_that_kafka_does_not_read_are_refused() {
+    let input = text(100_000);
+    let linked = FrameInfo::new().block_mode(BlockMode::Linked).block_size(BlockSize::Max64KB);
+    let block = lz4_flex::block::compress(&input);
+    let legacy = [b"\x02\x21\x4c\x18", &(block.len() as u32).to_le_bytes()[..], &block].concat();
+    let ended = lz4_frame(FrameInfo::new().block_size(BlockSize::Max64KB), &input);
+    let dictionary = [&ended[..4], &[ended[4] | 1], &ended[5..]].concat();
+    let frames = [
+        ("linked", lz4_frame(linked, &input)),
+        ("legacy", legacy),
+        ("dictionary", dictionary),
+        ("no end mark", ended[..ended.len() - 4].to_vec()),
+        ("half an end mark", ended[..ended.len() - 2].to_vec()),
+        ("nothing", Vec::new()),
+    ];
+    for (what, frame) in frames {
+        let code = decompressed(Codec::Lz4, &frame, 1 << 20).map_err(|error| error.code());
+        assert!(code == Err(Code::CorruptMessage), "{what}");
+    }
+}
+
+// The checksums of blocks and of all that they hold, and what the header says of itself.
+#[test]
+fn what_an_lz4_frame_says_of_itself_is_checked() {
+    let input = text(200_000);
+    let frame = FrameInfo::new()
+        .block_size(BlockSize::Max64KB)
+        .block_checksums(true)
+        .content_checksum(true)
+        .content_size(Some(200_000));
+    let packed = lz4_frame(frame, &input);
+    for at in 0..packed.len() {
+        let mut flipped = packed.clone();
+        flipped[at] ^= 1 << (at % 8);
+        assert!(decompressed(Codec::Lz4, &flipped, 1 << 20).is_err(), "byte {at}");
     }
 }
 
