@@ -76,6 +76,9 @@ pub struct Part {
     pub built: Built,
 }
 
+/// A list of places longer than this is given back when it is trimmed.
+const PLACES_KEPT_MAX: usize = 65_536;
+
 /// Splits bodies over partitions; keeps its buffers for the next one.
 #[derive(Debug, Default)]
 pub struct Splitter {
@@ -111,6 +114,13 @@ impl Splitter {
             return Err(error);
         }
         Ok(&self.parts)
+    }
+
+    /// Gives memory back that one entry of many records took.
+    pub fn trim(&mut self) {
+        if self.places.capacity() > PLACES_KEPT_MAX {
+            self.places = Vec::new();
+        }
     }
 
     fn place(

@@ -40,6 +40,9 @@ impl Store {
         if self.shared.is_closing.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        // A checkpoint under way, which may have journal files used again, ends first: to it a log
+        // that could not be flushed and is gone would be one that was deleted.
+        drop(self.checkpointed.lock());
         self.upkeep.lock().close();
         let _nobody_changes_files = self.changing_files.write();
         let mut closed = self.close_logs();

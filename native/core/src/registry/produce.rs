@@ -209,8 +209,9 @@ impl ProduceScratch {
         self.details = details;
     }
 
-    /// Gives a buffer back that one large frame made large.
+    /// Gives buffers back that one large frame made large.
     fn trim(&mut self) {
+        self.splitter.trim();
         if self.output.capacity() > OUTPUT_BYTES_KEPT_MAX {
             self.output = Vec::new();
         }

@@ -75,7 +75,8 @@ impl PwriteWriter {
         Self { work, writeback_position: position, ahead_bytes_max, allocated_end: position }
     }
 
-    fn allocate_ahead(&mut self, file: &dyn File, end: u64) {
+    /// `position` is the tail, `end` what it is to become.
+    fn allocate_ahead(&mut self, file: &dyn File, position: u64, end: u64) {
         if self.ahead_bytes_max == 0 || end <= self.allocated_end {
             return;
         }
@@ -85,7 +86,13 @@ impl PwriteWriter {
         match file.allocate(start, bytes, false) {
             Ok(true) => self.allocated_end = start + bytes,
             // Appends go without, and report a full or failing disk.
-            Ok(false) | Err(_) => self.ahead_bytes_max = 0,
+            Ok(false) => self.ahead_bytes_max = 0,
+            Err(_) => {
+                self.ahead_bytes_max = 0;
+                // A full disk may have given its last blocks, which everybody needs. Where that
+                // cannot be undone either, the write that follows says what is the matter.
+                drop(file.truncate(position));
+            }
         }
     }
 
@@ -105,7 +112,7 @@ impl SegmentWriter for PwriteWriter {
     fn append(&mut self, file: &Arc<dyn File>, slices: &[&[u8]], position: u64) -> io::Result<()> {
         let bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         let end = position + bytes as u64;
-        self.allocate_ahead(&**file, end);
+        self.allocate_ahead(&**file, position, end);
         write_full(&**file, slices, position)?;
         self.start_writeback(file, end);
         Ok(())
