@@ -35,8 +35,9 @@ npm run bench:all                     # in a clone: all of this page, also besid
 \`\`\`
 
 Has a change made it slower? At least six rounds, compared by what part of the machine's limits they
-reach and by the broker's CPU time a record; exit code 10 for a regression, 11 where the rounds do
-not tell:
+reach and by the broker's CPU time; exit code 10 for a regression, 11 where the rounds do not tell.
+One row in twenty excludes 1 by chance, also of two builds that are the same: the exit code asks for
+an interval that lies wholly beyond what may be lost.
 
 \`\`\`sh
 npx millrace bench --json > before.json
@@ -68,6 +69,7 @@ How it is measured:
 - What is reported is the median of the rounds: of each latency, of each part of a limit and of the
   broker's CPU time by itself. The limits are measured anew in each of them.
 - A percentile is told where ten samples lie beyond it, and is \`-\` elsewhere.
+- Limits that are rates are the best of three tries, with what was written before on the disk.
 - The limits are measured in the same run by C++ code that shares nothing with the storage
   core. A rate is given as a part of its limit; for a latency, the limit is given as a
   part of it: 100 % is as good as the hardware.

@@ -9,7 +9,8 @@ export interface Comparison extends Interval {
 	readonly scenario: string;
 	/**
 	 * Parts of a limit; figures where none applies, or not the same one; the 99th percentile of
-	 * latencies; the broker's CPU time a record; or why nothing was compared.
+	 * latencies and the broker's CPU time a record, against a baseline of another time as multiples
+	 * of an echo's and of a bare loop's; or why nothing was compared.
 	 */
 	readonly compared: "% of limit" | "figures" | "p99" | "broker CPU" | `transport ${string}`;
 	readonly verdict: Verdict | "not compared";
@@ -92,11 +93,22 @@ function compareScenario(
 	const hasSameLimit = before.roofline?.limit === now.roofline?.limit;
 	const normalized = hasSameLimit ? compare("% of limit", ({ percent }) => percent) : [];
 	const speed = normalized.length > 0 ? normalized : compare("figures", figures);
-	const tail =
-		now.figure.name === "p99" ? [] : compare("p99", ({ p99_us: us }) => inverse(us ?? null));
-	const cost = compare("broker CPU", ({ cpu_us_per_record: us }) => inverse(us));
-	return [...speed, ...tail, ...cost];
+	const scale = options.isPaired ? OF_A_PAIR : OF_ITS_ROUND;
+	const tail = now.figure.name === "p99" ? [] : compare("p99", scale.tail);
+	return [...speed, ...tail, ...compare("broker CPU", scale.cost)];
 }
+
+/** Both rounds of a pair had the same machine at the same time. */
+const OF_A_PAIR: Record<"tail" | "cost", Score> = {
+	tail: ({ p99_us: us }) => inverse(us ?? null),
+	cost: ({ cpu_us_per_record: us }) => inverse(us),
+};
+
+/** At another time it was a slower or a faster one: what was measured beside tells. */
+const OF_ITS_ROUND: Record<"tail" | "cost", Score> = {
+	tail: ({ p99_us: us, beside_p99_us: beside }) => (us && beside ? beside / us : null),
+	cost: ({ cpu_beside_bare_loop: multiple }) => inverse(multiple ?? null),
+};
 
 const NO_INTERVAL: Interval = { ratio: Number.NaN, low: 0, high: Number.POSITIVE_INFINITY };
 

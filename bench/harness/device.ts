@@ -38,11 +38,20 @@ async function syncedBytes(directory: string): Promise<number | null> {
 	const path = `/sys/dev/block/${deviceNumbers(dev)}/stat`;
 	// Nobody waits for a disk that will not tell.
 	if ((await unlessMissing(readFile(path, "latin1"))) === null) return null;
-	const syncing = run("sync", ["-f", directory]);
-	endWithRun(syncing.child);
-	if ((await unlessMissing(syncing)) === null) return null;
+	if (!(await syncDisk(directory))) return null;
 	const statistics = await unlessMissing(readFile(path, "latin1"));
 	return statistics === null ? null : bytesWritten(statistics);
+}
+
+/**
+ * Brings to the disk what the file system of a directory holds back: nobody's bytes are then written
+ * during the next one's time. False where the system has no program for it.
+ */
+export async function syncDisk(directory: string): Promise<boolean> {
+	// Elsewhere it knows no options.
+	const syncing = run("sync", process.platform === "linux" ? ["-f", directory] : []);
+	endWithRun(syncing.child);
+	return (await unlessMissing(syncing)) !== null;
 }
 
 /** Null where there is no such file or program. */

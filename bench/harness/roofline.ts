@@ -1,6 +1,6 @@
 /** What the hardware does at best, in the same run as the scenarios and on the same disk. */
 import { join } from "node:path";
-import { loadRoofline } from "#roofline";
+import { type LoopbackCost, loadRoofline } from "#roofline";
 
 import type { Profile } from "./profiles.ts";
 import type { RooflineFigures, RooflineShare } from "./results.ts";
@@ -21,12 +21,21 @@ export const LIMIT = {
 } as const;
 
 /** Small records a second whose acks wait for the disk: of the scenario, and so of its limit. */
-export const FLUSHED_PER_SECOND = 200;
+export const FLUSHED_PER_SECOND = 300;
+
+/**
+ * How often a rate is measured, the best of which is the limit: a single try tells as much of what
+ * else the machine did as of what it can do.
+ */
+const TRIES = 3;
 
 /** About what one record of 100 bytes is as a batch on disk. */
 const SMALL_APPEND_BYTES = 180;
 
-/** Measures; null where the addon is not built. Blocks this thread. */
+/**
+ * Measures; null where the addon is not built. Blocks this thread. What was written or removed
+ * before has to be on the disk already, or the limits are those of a busy one.
+ */
 export function measureRoofline(directory: string, profile: Profile): RooflineFigures | null {
 	const roofline = loadRoofline();
 	if (roofline === null) return null;
@@ -34,28 +43,44 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 	const { rooflineBytes: bytes, rooflineSyncs: syncs } = profile;
 	const rounds = Math.max(1, Math.floor(bytes / MEBIBYTE));
 	const streamUs = roofline.syncLatency(path, MEBIBYTE, Math.max(4, Math.floor(syncs / 4)));
-	const receive = roofline.loopbackReceive(path, bytes);
-	const send = roofline.loopbackSend(path, bytes);
-	const sendfile = roofline.loopbackSendfile(path, bytes);
+	const receive = bestLoop(() => roofline.loopbackReceive(path, bytes));
+	const send = bestLoop(() => roofline.loopbackSend(path, bytes));
+	const sendfile = bestLoop(() => roofline.loopbackSendfile(path, bytes));
+	const stored = (store: typeof roofline.pwriteStore) =>
+		best(() => store(path, bytes, true).firstBytesPerSecond);
 	const pauseMs = 1_000 / FLUSHED_PER_SECOND;
 	const paced = Math.max(4, Math.floor(syncs / 4));
 	return {
 		copy: roofline.copyRate(MEBIBYTE, rounds),
 		crc32c: roofline.crc32cRate(MEBIBYTE, rounds),
-		mapped_store: roofline.mappedStore(path, bytes, true).firstBytesPerSecond,
-		pwrite_store: roofline.pwriteStore(path, bytes, true).firstBytesPerSecond,
+		mapped_store: stored(roofline.mappedStore),
+		pwrite_store: stored(roofline.pwriteStore),
 		sync_stream: streamRate(MEBIBYTE, streamUs),
 		loopback_receive: receive.bytesPerSecond,
 		loopback_receive_cpu_seconds_per_gib: receive.cpuSecondsPerGib,
 		loopback_send: send.bytesPerSecond,
 		loopback_send_cpu_seconds_per_gib: send.cpuSecondsPerGib,
-		...(sendfile && {
+		...(sendfile !== null && {
 			loopback_sendfile: sendfile.bytesPerSecond,
 			loopback_sendfile_cpu_seconds_per_gib: sendfile.cpuSecondsPerGib,
 		}),
 		sync_us: median(roofline.syncLatency(path, SMALL_APPEND_BYTES, syncs)),
 		sync_paced_us: median(roofline.syncLatency(path, SMALL_APPEND_BYTES, paced, pauseMs)),
 	};
+}
+
+function best(measure: () => number): number {
+	return Math.max(...Array.from({ length: TRIES }, measure));
+}
+
+/** The highest rate and the lowest cost; null where the system has no such way. */
+function bestLoop<Measured extends LoopbackCost | null>(measure: () => Measured): Measured {
+	const tries = Array.from({ length: TRIES }, measure).filter((one) => one !== null);
+	if (tries.length === 0) return null as Measured;
+	return {
+		bytesPerSecond: Math.max(...tries.map(({ bytesPerSecond }) => bytesPerSecond)),
+		cpuSecondsPerGib: Math.min(...tries.map(({ cpuSecondsPerGib }) => cpuSecondsPerGib)),
+	} as Measured;
 }
 
 /** Bytes a second of writes of one size; the slow ones count: who streams waits for them, too. */

@@ -3,6 +3,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { VERSION } from "#dist/version.js";
 
+import { syncDisk } from "./device.ts";
 import { withTemporaryDirectory } from "./interruption.ts";
 import { describeMachine } from "./machine.ts";
 import { warmPageCache } from "./page-cache.ts";
@@ -66,6 +67,7 @@ async function runRounds(
 	for (let round = 1; round <= profile.rounds; round += 1) {
 		const ofRounds = profile.rounds === 1 ? "" : `, round ${round} of ${profile.rounds}`;
 		onProgress(`measuring the roofline${ofRounds}`);
+		await syncDisk(directory);
 		const roofline = measureRoofline(directory, profile);
 		if (roofline !== null) rooflines.push(roofline);
 		for (const { name, run } of scenarios) {

@@ -2,11 +2,10 @@
  * A whole comparison: peer after peer, each beside Millrace, round after round. What was measured
  * is kept after each, and a run goes on where an earlier one has ended.
  */
-import { execFile } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 
+import { syncDisk } from "../harness/device.ts";
 import { withTemporaryDirectory } from "../harness/interruption.ts";
 import { describeMachine } from "../harness/machine.ts";
 import { warmPageCache } from "../harness/page-cache.ts";
@@ -176,6 +175,6 @@ async function runRound(
 	} finally {
 		await rm(own, { recursive: true });
 		// What this round has left to be written is not to be written during the next.
-		await promisify(execFile)("sync");
+		await syncDisk(directory);
 	}
 }

@@ -89,7 +89,7 @@ test("a broker that takes more CPU time for a record is worse, however fast it i
 		return { ...results, results: [{ ...only, rounds }] };
 	};
 	const compared = (before: number | null, now: number | null) =>
-		compareResults(withCost(before), withCost(now), options).map((each) => [
+		compareResults(withCost(before), withCost(now), { ...options, isPaired: true }).map((each) => [
 			each.compared,
 			each.verdict,
 		]);
@@ -115,15 +115,34 @@ function scenarioOf(round: object, changes: object = {}): BenchResults {
 
 test("latencies are compared by their p99, too", () => {
 	const compared = (before: number | null, now: number | null) =>
-		compareResults(scenarioOf({ p99_us: before }), scenarioOf({ p99_us: now }), options).map(
-			(each) => [each.compared, each.verdict],
-		);
+		compareResults(scenarioOf({ p99_us: before }), scenarioOf({ p99_us: now }), {
+			...options,
+			isPaired: true,
+		}).map((each) => [each.compared, each.verdict]);
 	expect(compared(100, 200)).toEqual([
 		["% of limit", "ok"],
 		["p99", "regression"],
 	]);
 	expect(compared(100, 100)[1]).toEqual(["p99", "ok"]);
 	expect(compared(null, 100)).toEqual([["% of limit", "ok"]]);
+});
+
+test("at another time CPU and p99 count as multiples of what was measured beside", () => {
+	const compared = (before: object, now: object) =>
+		compareResults(scenarioOf(before), scenarioOf(now), options)
+			.slice(1)
+			.map((each) => [each.compared, each.verdict]);
+	const cost = (us: number, multiple?: number) => ({
+		cpu_us_per_record: us,
+		cpu_beside_bare_loop: multiple,
+	});
+	expect(compared(cost(2, 1.5), cost(4, 1.5))).toEqual([["broker CPU", "ok"]]);
+	expect(compared(cost(2, 1.5), cost(2, 3))).toEqual([["broker CPU", "regression"]]);
+	expect(compared(cost(2), cost(4))).toEqual([]);
+	const tail = (us: number, beside: number | null) => ({ p99_us: us, beside_p99_us: beside });
+	expect(compared(tail(100, 50), tail(200, 100))).toEqual([["p99", "ok"]]);
+	expect(compared(tail(100, 50), tail(200, 50))).toEqual([["p99", "regression"]]);
+	expect(compared(tail(100, null), tail(200, null))).toEqual([]);
 });
 
 test("parts of different limits are not compared, but the figures", () => {
