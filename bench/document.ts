@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { stateBefore } from "./harness/machine.ts";
 import { limitsOf, markdownTable, resultTables, timedParts } from "./harness/report.ts";
 import { type BenchResults, parseResults, RESULTS_SCHEMA } from "./harness/results.ts";
 import { SCENARIOS } from "./harness/scenarios/index.ts";
@@ -55,7 +56,8 @@ How it is measured:
   by count and offsets.
 - Setting up, warming up and reading back lie outside the timed part. Free memory is filled with
   page cache before anything is measured, as memory that a virtual machine has never touched
-  makes first writes several times slower.
+  makes first writes several times slower. A virtual machine that tells its host of free pages gives
+  that memory back within seconds; a run says so, and how root has the system keep it meanwhile.
 - Latencies count from the moment at which a record was due, at a load that does not wait for
   acks: a stall is charged to every record that it held up. What the sender's own timer, exact to
   a millisecond, is late by does not count, up to 1.1 ms.
@@ -109,7 +111,7 @@ function renderRun(results: BenchResults): string {
 	return [
 		`\n## ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
 		`Millrace ${millrace} on ${machine.operating_system}, Node ${machine.node}; ` +
-			`load average ${machine.load_average} before the run.\n` +
+			`${stateBefore(machine)}.\n` +
 			`\`${command}\`: ${timedParts(results)}.`,
 		...resultTables(results).map(markdownTable),
 		"Limits compared with:",

@@ -154,6 +154,11 @@ export function machineDifference(one: Machine, other: Machine): string | null {
 	for (const what of ["cpu", "cpus", "file_system", "node"] as const) {
 		if (one[what] !== other[what]) return `${what} ${one[what]} against ${other[what]}`;
 	}
+	const [here, there] = [one.reports_free_pages, other.reports_free_pages];
+	// Results of earlier versions do not say.
+	if (here !== undefined && there !== undefined && here !== there) {
+		return `reports_free_pages ${here} against ${there}`;
+	}
 	// A kernel update takes a little more or less of the same memory for itself.
 	const ratio = one.memory_bytes / other.memory_bytes;
 	if (Math.abs(ratio - 1) <= MEMORY_TOLERANCE) return null;

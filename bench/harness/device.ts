@@ -44,8 +44,8 @@ async function syncedBytes(directory: string): Promise<number | null> {
 }
 
 /**
- * Brings to the disk what the file system of a directory holds back: nobody's bytes are then written
- * during the next one's time. False where the system has no program for it.
+ * Brings to the disk what the file system of a directory holds back, so that nobody's bytes are
+ * written during the next one's time. False where the system has no program for it.
  */
 export async function syncDisk(directory: string): Promise<boolean> {
 	// Elsewhere it knows no options.

@@ -1,6 +1,7 @@
 /** Results for people: absolute, and as a part of what the hardware can do. */
 
 import type { BenchResults, Figure, RooflineFigures, ScenarioResult, Trend } from "./results.ts";
+import { KEEP_FREE_MEMORY } from "./machine.ts";
 import { bareLoopCost, LIMIT, median } from "./roofline.ts";
 
 const KILO = 1e3;
@@ -235,6 +236,7 @@ export function describeResults(results: BenchResults): string {
 			`${machine.cpus} x ${machine.cpu}, node ${machine.node}, load ${machine.load_average}`,
 		...resultTables(results).map(formatTable),
 		["limits compared with:", ...limits].join("\n"),
+		...(machine.reports_free_pages ? [KEEP_FREE_MEMORY] : []),
 		"",
 	].join("\n\n");
 }

@@ -39,6 +39,8 @@ export interface Machine {
 	readonly file_system: string;
 	/** Load average of the last minute when the run began: what else the machine was doing. */
 	readonly load_average: number;
+	/** Whether it is a virtual machine that gives free memory back to its host within seconds. */
+	readonly reports_free_pages?: boolean;
 }
 
 /** What the hardware does at best, measured in the same run. Rates are bytes per second. */

@@ -5,7 +5,7 @@ import { VERSION } from "#dist/version.js";
 
 import { syncDisk } from "./device.ts";
 import { withTemporaryDirectory } from "./interruption.ts";
-import { describeMachine } from "./machine.ts";
+import { describeMachine, KEEP_FREE_MEMORY } from "./machine.ts";
 import { warmPageCache } from "./page-cache.ts";
 import type { Profile } from "./profiles.ts";
 import { type BenchResults, RESULTS_SCHEMA, type RooflineFigures } from "./results.ts";
@@ -29,6 +29,7 @@ export async function runBench(options: RunOptions): Promise<BenchResults> {
 	const { profile, scenarios, command, onProgress } = options;
 	const startedAt = new Date().toISOString();
 	const machine = await describeMachine(options.directory);
+	if (machine.reports_free_pages) onProgress(KEEP_FREE_MEMORY);
 	return withTemporaryDirectory(options.directory, "millrace-bench-", async (directory) => {
 		onProgress("filling the page cache");
 		const warmedBytes = await warmPageCache(directory, profile.warmedBytesMax);

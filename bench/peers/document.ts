@@ -1,4 +1,5 @@
 /** The part of docs/benchmarks.md about peers. */
+import { stateBefore } from "../harness/machine.ts";
 import { markdownTable } from "../harness/report.ts";
 import { GROUPS, scenarioNames } from "./groups.ts";
 import { unfinished } from "./growing-results.ts";
@@ -66,8 +67,8 @@ function renderRun(results: PeersResults): string {
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
 	return [
 		`\n### ${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${started_at.slice(0, 10)}`,
-		`${machine.operating_system}, Node ${machine.node}; load average ${machine.load_average} ` +
-			`before the run.\n\`${command}\`: ${rounds} x ${seconds} s.`,
+		`${machine.operating_system}, Node ${machine.node}; ${stateBefore(machine)}.\n` +
+			`\`${command}\`: ${rounds} x ${seconds} s.`,
 		...(lacking.length === 0 ? [] : [`Not the whole comparison:\n\n${list(lacking)}`]),
 		...groups.flatMap(renderGroup),
 		"",

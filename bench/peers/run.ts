@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import { syncDisk } from "../harness/device.ts";
 import { withTemporaryDirectory } from "../harness/interruption.ts";
-import { describeMachine } from "../harness/machine.ts";
+import { describeMachine, KEEP_FREE_MEMORY } from "../harness/machine.ts";
 import { warmPageCache } from "../harness/page-cache.ts";
 import {
 	type Contender,
@@ -67,6 +67,7 @@ export async function runPeers(options: PeersRunOptions): Promise<PeersResults> 
 		rounds,
 		machine: await describeMachine(directory),
 	};
+	if (asked.machine.reports_free_pages) options.onProgress(KEEP_FREE_MEMORY);
 	const results = await GrowingResults.open(asked, file);
 	const turns = groups.flatMap((group) => turnsOf(group, options, results));
 	const progress: Progress = { results, turns, took: new Map(), settling: new Settling() };

@@ -46,8 +46,8 @@ export interface ConnectOptions {
 	onThrottled?: (throttle: Throttle) => void;
 	/**
 	 * Masking of what is sent, on Node: "auto" (default) masks with zeroes over loopback and TLS,
-	 * where no intermediary can be confused, and randomly elsewhere. Random masking costs up to a third
-	 * of the produce rate, and most of it where the optional package `bufferutil` is not installed.
+	 * where no intermediary can be confused, and randomly elsewhere. Random masking costs up to a
+	 * third of the produce rate, and most of it without the optional package `bufferutil`.
 	 */
 	mask?: "auto" | "zero" | "random";
 }

@@ -12,6 +12,7 @@ import {
 import {
 	type BenchResults,
 	type Figure,
+	type Machine,
 	parseResults,
 	RESULTS_SCHEMA,
 	type ScenarioResult,
@@ -201,6 +202,9 @@ test("machines differ by what they are, not by what they do", () => {
 	expect(machineDifference(MACHINE, { ...MACHINE, memory_bytes: 1_010_000_000 })).toBeNull();
 	expect(machineDifference(MACHINE, { ...MACHINE, cpus: 4 })).toBe("cpus 2 against 4");
 	expect(machineDifference(MACHINE, { ...MACHINE, memory_bytes: 2e9 })).toContain("memory_bytes");
+	const [keeps, gives] = [false, true].map((gives) => ({ ...MACHINE, reports_free_pages: gives }));
+	expect(machineDifference(keeps as Machine, gives as Machine)).toContain("reports_free_pages");
+	expect(machineDifference(MACHINE, gives as Machine)).toBeNull();
 });
 
 test("runs of one round each become one run of many", () => {

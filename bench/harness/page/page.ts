@@ -1,5 +1,6 @@
 /** Results as one HTML page that needs nothing else: what `millrace bench --html` writes. */
 import type { Comparison } from "../compare.ts";
+import { stateBefore } from "../machine.ts";
 import { besideBareLoop, resultTables, type Table, timedParts } from "../report.ts";
 import type { BenchResults, ScenarioResult, SoakWindow } from "../results.ts";
 import { bareLoopCost } from "../roofline.ts";
@@ -48,7 +49,7 @@ function head(results: BenchResults): string {
 	const gibibytes = (machine.memory_bytes / 1_073_741_824).toFixed(0);
 	const where =
 		`${machine.cpus} x ${machine.cpu}, ${gibibytes} GiB, ${machine.operating_system}, ` +
-		`Node ${machine.node}; load average ${machine.load_average} before the run. ` +
+		`Node ${machine.node}; ${stateBefore(machine)}. ` +
 		`Profile ${profile}: ${timedParts(results)}; shown are their medians.`;
 	return element("p", {}, `${escapeText(where)}<br>${element("code", {}, escapeText(command))}`);
 }

@@ -301,7 +301,7 @@ fn lying_lengths_inside_records_are_refused() {
         &[12, 0, 0, 0, 1, 1, 2],
         &[12, 0, 0, 0, 1, 1, 0, 0],
         &[20, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0],
-        // Filled up beyond the five bytes that Kafka reads of a varint: a length, a value's, a count.
+        // Filled up beyond the five bytes that Kafka reads: a length, a value's, a count.
         &[0x8c, 0x80, 0x80, 0x80, 0x80, 0, 0, 0, 0, 1, 1, 0],
         &[22, 0, 0, 0, 1, 0x81, 0x80, 0x80, 0x80, 0x80, 0, 0],
         &[22, 0, 0, 0, 1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0],
