@@ -83,6 +83,7 @@ How it is measured:
 const TARGETS_INTRODUCTION = `
 What Millrace is to reach on two processors, and what the newest results below say of it that are of
 as much as the target asks for. Where a target is missed, or is not measured, the table says so.
+Where another processor was measured before, its newest results stand on the right.
 `.trim();
 
 /** The whole page. Results are in the order of their names. */

@@ -138,14 +138,34 @@ export function targetNames(): TargetName[] {
 /** A row a target; null without any results. */
 export function targetsTable(measured: Measured): Table | null {
 	if (measured.bench.length === 0 && measured.peers === undefined) return null;
+	const other = onAnotherProcessor(measured);
 	return {
-		heads: ["what", "target", "measured", "met"],
+		heads: ["what", "target", "measured", "met", ...(other === null ? [] : [other.title, "met"])],
 		rows: TARGETS.map(({ what, target, find }) => {
-			const found = find(measured);
-			if (found === null) return [what, target, "-", "not measured"];
-			return [what, target, found.figure, found.isMet ? "yes" : "**no**"];
+			const beside = other === null ? [] : (cells(find(other.measured)) ?? ["-", ""]);
+			return [what, target, ...(cells(find(measured)) ?? ["-", "not measured"]), ...beside];
 		}),
 	};
+}
+
+function cells(found: Finding | null): [figure: string, isMet: string] | null {
+	return found && [found.figure, found.isMet ? "yes" : "**no**"];
+}
+
+/** Results of the processor that was measured before the newest one was; null: there is none. */
+function onAnotherProcessor({ bench }: Measured): { title: string; measured: Measured } | null {
+	const [newest, ...before] = newestFirst(bench);
+	const other = before.find(({ machine }) => machine.cpu !== newest?.machine.cpu)?.machine;
+	if (other === undefined) return null;
+	const ofOther = bench.filter(({ machine }) => machine.cpu === other.cpu);
+	return {
+		title: `on ${other.cpus} x ${other.cpu}`,
+		measured: { bench: ofOther, peers: undefined },
+	};
+}
+
+function newestFirst(bench: readonly BenchResults[]): BenchResults[] {
+	return [...bench].sort((one, other) => (one.started_at < other.started_at ? 1 : -1));
 }
 
 /** A result, and the run that it is of: its limits and its machine. */
@@ -156,8 +176,7 @@ interface Found {
 
 /** Results of a scenario that are of what is asked for, the newest first. */
 function resultsOf({ bench }: Measured, scenario: string, asked: Asked): Found[] {
-	return [...bench]
-		.sort((one, other) => (one.started_at < other.started_at ? 1 : -1))
+	return newestFirst(bench)
 		.filter(({ profile, machine }) => !PASSING_PROFILES.includes(profile) && machine.cpus === CPUS)
 		.flatMap((run) => run.results.map((result) => ({ result, run })))
 		.filter(({ result }) => result.scenario === scenario && isAsked(result, asked));

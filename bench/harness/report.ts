@@ -1,7 +1,7 @@
 /** Results for people: absolute, and as a part of what the hardware can do. */
 
-import type { BenchResults, Figure, RooflineFigures, ScenarioResult, Trend } from "./results.ts";
 import { KEEP_FREE_MEMORY } from "./machine.ts";
+import type { BenchResults, Figure, RooflineFigures, ScenarioResult, Trend } from "./results.ts";
 import { bareLoopCost, LIMIT, median } from "./roofline.ts";
 
 const KILO = 1e3;

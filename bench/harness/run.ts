@@ -71,6 +71,7 @@ async function runRounds(
 		await syncDisk(directory);
 		const roofline = measureRoofline(directory, profile);
 		if (roofline !== null) rooflines.push(roofline);
+		await syncDisk(directory);
 		for (const { name, run } of scenarios) {
 			onProgress(`${name}${ofRounds}`);
 			const own = join(directory, "round");

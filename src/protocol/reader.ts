@@ -89,7 +89,7 @@ export class FrameReader {
 
 	/** Refuses bytes behind the frame's outer array. */
 	end(): void {
-		if (this.remaining !== 0) this.fail("bytes behind the end of the frame");
+		if (this.remaining !== 0) this.fail("bytes behind its end");
 	}
 
 	/** Whether the next element is nil; takes it if so. */
@@ -134,7 +134,7 @@ export class FrameReader {
 	/** Elements of the array that begins here; never more than there are bytes left. */
 	arrayHeader(): number {
 		const count = this.frameHeader();
-		if (count > this.remaining) this.fail("an array longer than the frame");
+		if (count > this.remaining) this.fail("an array longer than what holds it");
 		return count;
 	}
 
@@ -160,7 +160,7 @@ export class FrameReader {
 		else if (marker === 0xde) count = this.length16();
 		else if (marker === 0xdf) count = this.length32();
 		else return this.fail("a map was expected");
-		if (count * 2 > this.remaining) this.fail("a map larger than the frame");
+		if (count * 2 > this.remaining) this.fail("a map larger than what holds it");
 		return count;
 	}
 
@@ -263,7 +263,7 @@ export class FrameReader {
 		if (marker >= 0xc4 && marker <= 0xc6) return this.binary();
 		if (this.nil()) return null;
 		if (marker === 0xc2 || marker === 0xc3) return this.boolean();
-		return this.fail("a type that frames do not use");
+		return this.fail("a type that is not used here");
 	}
 
 	private number(marker: number): number | bigint {

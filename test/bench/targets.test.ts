@@ -108,6 +108,23 @@ test("targets are met, missed or not measured", () => {
 	expect(targetsTable(NO_RESULTS)).toBeNull();
 });
 
+test("what another processor reached before stands beside it", () => {
+	const masked = { scenario: "websocket-produce-masked-1kib" };
+	const rate = (records_per_second: number) => ({ ...masked, records_per_second });
+	const at = (started_at: string, cpu: string) => ({ started_at, machine: { cpu, cpus: 2 } });
+	const runs = [
+		runOf(rate(300_000), at("2026-01-01", "fast")),
+		runOf(rate(310_000), at("2026-01-02", "fast")),
+		runOf(rate(200_000), at("2026-01-03", "slow")),
+	];
+	const table = targetsTable({ ...NO_RESULTS, bench: runs });
+	expect(table?.heads.slice(2)).toEqual(["measured", "met", "on 2 x fast", "met"]);
+	const own = ["200,000 records/s", "**no**"];
+	expect(rowOf({ bench: runs }, /masked/)?.slice(1)).toEqual([...own, "310,000 records/s", "yes"]);
+	expect(rowOf({ bench: runs }, /start-empty/)?.slice(1)).toEqual(["-", "not measured", "-", ""]);
+	expect(targetsTable({ ...NO_RESULTS, bench: runs.slice(0, 2) })?.heads).toHaveLength(4);
+});
+
 describe("a target is held against a result that is what it asks for", () => {
 	const start = (gibibytes: number, ms: number) => ({
 		scenario: "start-after-kill",
