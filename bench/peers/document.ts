@@ -31,8 +31,9 @@ bench/results that \`--name\` names.
   ProducerPerformance and ConsumerPerformance. Topics have one partition and the same configuration.
 - Beside NATS and Redis the load is one Node process with the contender's own client: Millrace's
   over WebSocket; NATS native and over WebSocket, with an ack a record or its fast ingest, read by
-  an ordered consumer; Redis with pipelined XADD, read by XREAD. How much may lie unacknowledged is
-  what each is fastest with.
+  an ordered consumer; Redis with pipelined XADD, read by XREAD. Over WebSocket neither masks: both
+  have the same package, and keys of zeroes. How much may lie unacknowledged is what each is fastest
+  with.
 - \`written\` and \`flushed\` are the settings in the tables. Where a peer flushes what is written
   after a while, Millrace's topics do so after the same while (\`flush.ms\`).
 - Both brokers run all the time, and only one of them has a load. Contenders take turns within each

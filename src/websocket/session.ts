@@ -295,11 +295,19 @@ export class Session
 		credentials: DecodedMap | undefined,
 		context: Omit<AuthenticationContext, "left">,
 	): Promise<SaslIdentity> {
-		const leaving = new AbortController();
-		this.#leaving = leaving;
+		// Made where it is asked for: it is a kilobyte, and who asks nobody has no need of it.
+		const leftSignal = () => {
+			this.#leaving ??= new AbortController();
+			return this.#leaving.signal;
+		};
 		try {
 			const { host, peer } = this;
-			return await host.authenticate(credentials, peer, { ...context, left: leaving.signal });
+			return await host.authenticate(credentials, peer, {
+				...context,
+				get left() {
+					return leftSignal();
+				},
+			});
 		} finally {
 			this.#leaving = undefined;
 		}
