@@ -69,11 +69,20 @@ impl<'a> Decompressor<'a> {
     }
 }
 
+/// Copies as much as there is of one and room in the other; returns how many bytes.
+pub(super) fn copy_some(source: &[u8], target: &mut [u8]) -> usize {
+    let bytes = source.len().min(target.len());
+    if let (Some(target), Some(source)) = (target.get_mut(..bytes), source.get(..bytes)) {
+        target.copy_from_slice(source);
+    }
+    bytes
+}
+
 pub(super) fn too_large(codec: Codec) -> Error {
     let detail = format!("its {} data expands beyond what a batch may hold", codec.name());
     Error::new(Code::MessageTooLarge, detail)
 }
 
-fn damaged(codec: Codec, error: &dyn std::fmt::Display) -> Error {
+pub(super) fn damaged(codec: Codec, error: &dyn std::fmt::Display) -> Error {
     Error::new(Code::CorruptMessage, format!("{}: {error}", codec.name()))
 }

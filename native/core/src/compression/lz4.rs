@@ -12,8 +12,8 @@ use std::{cell::Cell, hash::Hasher as _};
 use lz4_flex::block::{DecompressError, decompress_into};
 use twox_hash::XxHash32;
 
-use super::Codec;
-use crate::error::{Code, Error, Result};
+use super::{Codec, decompressor};
+use crate::error::{Error, Result};
 
 const MAGIC: u32 = 0x184d_2204;
 
@@ -81,10 +81,7 @@ impl<'a> Reader<'a> {
             }
         }
         let pending = self.block.get(self.start..self.end).unwrap_or_default();
-        let bytes = pending.len().min(buffer.len());
-        if let (Some(target), Some(source)) = (buffer.get_mut(..bytes), pending.get(..bytes)) {
-            target.copy_from_slice(source);
-        }
+        let bytes = decompressor::copy_some(pending, buffer);
         self.start += bytes;
         Ok(bytes)
     }
@@ -153,13 +150,13 @@ impl<'a> Reader<'a> {
         let expanded = if length & UNCOMPRESSED == 0 {
             match decompress_into(block, target) {
                 Err(DecompressError::OutputTooSmall { .. }) if room < frame.block_bytes_max => {
-                    return Err(super::decompressor::too_large(Codec::Lz4));
+                    return Err(decompressor::too_large(Codec::Lz4));
                 }
                 expanded => expanded.map_err(damaged)?,
             }
         } else {
             let Some(target) = target.get_mut(..bytes) else {
-                return Err(super::decompressor::too_large(Codec::Lz4));
+                return Err(decompressor::too_large(Codec::Lz4));
             };
             target.copy_from_slice(block);
             bytes
@@ -221,5 +218,5 @@ fn cut_short() -> Error {
 }
 
 fn damaged(detail: impl std::fmt::Display) -> Error {
-    Error::new(Code::CorruptMessage, format!("lz4: {detail}"))
+    decompressor::damaged(Codec::Lz4, &detail)
 }

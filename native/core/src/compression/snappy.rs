@@ -12,8 +12,8 @@ use std::cell::RefCell;
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use super::{Codec, failed};
-use crate::error::{Code, Error, Result};
+use super::{Codec, decompressor, failed};
+use crate::error::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"\x82SNAPPY\x00";
 const VERSION: u32 = 1;
@@ -75,10 +75,7 @@ impl<'a> Reader<'a> {
             self.decode_block(bytes_left)?;
         }
         let pending = self.block.get(self.block_position..).unwrap_or_default();
-        let bytes = pending.len().min(buffer.len());
-        if let (Some(target), Some(source)) = (buffer.get_mut(..bytes), pending.get(..bytes)) {
-            target.copy_from_slice(source);
-        }
+        let bytes = decompressor::copy_some(pending, buffer);
         self.block_position += bytes;
         Ok(bytes)
     }
@@ -90,7 +87,7 @@ impl<'a> Reader<'a> {
             return Err(damaged("a block claims more than the format can hold"));
         }
         if stated as u64 > bytes_left {
-            return Err(super::decompressor::too_large(Codec::Snappy));
+            return Err(decompressor::too_large(Codec::Snappy));
         }
         self.block.resize(stated, 0);
         self.block_position = 0;
@@ -111,5 +108,5 @@ impl<'a> Reader<'a> {
 }
 
 fn damaged(detail: impl std::fmt::Display) -> Error {
-    Error::new(Code::CorruptMessage, format!("snappy: {detail}"))
+    decompressor::damaged(Codec::Snappy, &detail)
 }
