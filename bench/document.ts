@@ -71,7 +71,8 @@ How it is measured:
 - What is reported is the median of the rounds: of each latency, of each part of a limit and of the
   broker's CPU time by itself. The limits are measured anew in each of them.
 - A percentile is told where ten samples lie beyond it, and is \`-\` elsewhere.
-- Limits that are rates are the best of three tries, with what was written before on the disk.
+- What stores and loopback connections can do is the best of three tries. All limits are measured
+  when what was written before is on the disk.
 - The limits are measured in the same run by C++ code that shares nothing with the storage
   core. A rate is given as a part of its limit; for a latency, the limit is given as a
   part of it: 100 % is as good as the hardware.

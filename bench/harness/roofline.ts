@@ -48,11 +48,14 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 	const syncUs = median(roofline.syncLatency(path, SMALL_APPEND_BYTES, syncs));
 	const syncPacedUs = median(roofline.syncLatency(path, SMALL_APPEND_BYTES, fewer, pauseMs));
 	const streamUs = roofline.syncLatency(path, MEBIBYTE, fewer);
-	const receive = bestLoop(() => roofline.loopbackReceive(path, bytes));
-	const send = bestLoop(() => roofline.loopbackSend(path, bytes));
-	const sendfile = bestLoop(() => roofline.loopbackSendfile(path, bytes));
+	const receive = bestLoop(tries(() => roofline.loopbackReceive(path, bytes)));
+	const send = bestLoop(tries(() => roofline.loopbackSend(path, bytes)));
+	const sendfiles = tries(() => roofline.loopbackSendfile(path, bytes)).filter(
+		(one) => one !== null,
+	);
+	const sendfile = sendfiles.length === 0 ? null : bestLoop(sendfiles);
 	const stored = (store: typeof roofline.pwriteStore) =>
-		best(() => store(path, bytes, true).firstBytesPerSecond);
+		Math.max(...tries(() => store(path, bytes, true).firstBytesPerSecond));
 	return {
 		copy: roofline.copyRate(MEBIBYTE, rounds),
 		crc32c: roofline.crc32cRate(MEBIBYTE, rounds),
@@ -72,18 +75,16 @@ export function measureRoofline(directory: string, profile: Profile): RooflineFi
 	};
 }
 
-function best(measure: () => number): number {
-	return Math.max(...Array.from({ length: TRIES }, measure));
+function tries<Measured>(measure: () => Measured): Measured[] {
+	return Array.from({ length: TRIES }, measure);
 }
 
-/** The highest rate and the lowest cost; null where the system has no such way. */
-function bestLoop<Measured extends LoopbackCost | null>(measure: () => Measured): Measured {
-	const tries = Array.from({ length: TRIES }, measure).filter((one) => one !== null);
-	if (tries.length === 0) return null as Measured;
+/** The highest rate and the lowest cost. */
+function bestLoop(all: readonly LoopbackCost[]): LoopbackCost {
 	return {
-		bytesPerSecond: Math.max(...tries.map(({ bytesPerSecond }) => bytesPerSecond)),
-		cpuSecondsPerGib: Math.min(...tries.map(({ cpuSecondsPerGib }) => cpuSecondsPerGib)),
-	} as Measured;
+		bytesPerSecond: Math.max(...all.map(({ bytesPerSecond }) => bytesPerSecond)),
+		cpuSecondsPerGib: Math.min(...all.map(({ cpuSecondsPerGib }) => cpuSecondsPerGib)),
+	};
 }
 
 /** Bytes a second of writes of one size; the slow ones count: who streams waits for them, too. */
