@@ -67,9 +67,10 @@ export async function runPeers(options: PeersRunOptions): Promise<PeersResults> 
 		rounds,
 		machine: await describeMachine(directory),
 	};
-	if (asked.machine.reports_free_pages) options.onProgress(KEEP_FREE_MEMORY);
 	const results = await GrowingResults.open(asked, file);
 	const turns = groups.flatMap((group) => turnsOf(group, options, results));
+	const isAnyLeft = turns.length > 0;
+	if (isAnyLeft && asked.machine.reports_free_pages) options.onProgress(KEEP_FREE_MEMORY);
 	const progress: Progress = { results, turns, took: new Map(), settling: new Settling() };
 	for (const group of groups) {
 		if (!turns.some(({ peer }) => peer === group.peer)) continue;
