@@ -16,7 +16,7 @@ import type { Session } from "../session.ts";
 
 const PRODUCER_EPOCH_MAX = 32_767;
 
-const ANNOUNCED_LIMITS: ConnectionLimits = {
+const ANNOUNCED_LIMITS = {
 	frame_bytes_max: LIMITS.frameBytesMax,
 	record_bytes_max: LIMITS.batchBytesMax,
 	in_flight_bytes_max: LIMITS.inFlightBytesMax,
@@ -27,7 +27,7 @@ const ANNOUNCED_LIMITS: ConnectionLimits = {
 	aliases_max: LIMITS.aliasesMax,
 	produce_entries_max: LIMITS.produceEntriesMax,
 	group_members_max: LIMITS.groupMembersOfConnectionMax,
-};
+} satisfies ConnectionLimits;
 
 export function hello(session: Session, fields: Fields): Promise<AnswerMap> {
 	const options = new Arguments(fields.map());
@@ -58,7 +58,7 @@ async function greet(
 		features: FEATURES,
 		producer: { ...producer },
 		auth_expires_ms: authenticated.expiresMs,
-		limits: { ...ANNOUNCED_LIMITS },
+		limits: ANNOUNCED_LIMITS,
 	};
 }
 
