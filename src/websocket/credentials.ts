@@ -17,8 +17,11 @@ import type { Authenticate } from "./session-host.ts";
 
 /** A broker that asks who one is. */
 export function authenticateWith(authentication: Authentication): Authenticate {
-	return (credentials, peer, { cookieToken, ...client } = {}) =>
-		authentication.identify(credentialsOf(credentials, cookieToken), peer.host, client);
+	return (credentials, peer, { cookieToken, stays, left } = {}) =>
+		authentication.identify(credentialsOf(credentials, cookieToken), peer.host, {
+			stays,
+			left: left?.(),
+		});
 }
 
 /** How a connection ends whose client was not let in: one that was not looked at may come again. */

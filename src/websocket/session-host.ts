@@ -46,7 +46,9 @@ export interface SessionLog {
 }
 
 /** What is known of a client beside what it presents. */
-export interface AuthenticationContext extends ClientContext {
+export interface AuthenticationContext extends Pick<ClientContext, "stays"> {
+	/** Makes the signal that is aborted when it has left: who asks nobody has no need of it. */
+	readonly left?: () => AbortSignal;
 	/** The token that came with the request for the WebSocket, in a cookie that counts. */
 	readonly cookieToken?: string | undefined;
 }

@@ -56,8 +56,6 @@ export class Session
 	readonly peer: Peer;
 	readonly #connection: Connection;
 	readonly #onClosed: (session: Session) => void;
-	/** Ids of requests that are answered on a later turn. */
-	readonly #outstanding = new Set<number>();
 	/** What the client calls itself, once it has said hello. */
 	clientName = "";
 	#state: State = "silent";
@@ -71,6 +69,8 @@ export class Session
 	/** Of the access rules that what is under way was checked against last. */
 	#accessEpoch: number;
 	// Made when first needed: most of many connections have only some of these.
+	/** Ids of requests that are answered on a later turn; gone with the last of them. */
+	#outstanding: Set<number> | undefined;
 	#aliases: TopicAliases | undefined;
 	#subscriptions: Subscriptions | undefined;
 	#memberships: Memberships | undefined;
@@ -151,7 +151,7 @@ export class Session
 
 	/** Whether requests wait for their answers. */
 	get isBusy(): boolean {
-		return this.#outstanding.size > 0;
+		return this.#outstanding !== undefined;
 	}
 
 	// What the transport tells.
@@ -290,31 +290,24 @@ export class Session
 		}
 	}
 
-	/** Finds out who the client is, while it is there; see Authenticate. Once at a time. */
-	async authenticate(
+	/**
+	 * Finds out who the client is, while it is there; see Authenticate. Once at a time: `greet` or
+	 * `endRenewal` follows, unless hello failed.
+	 */
+	authenticate(
 		credentials: DecodedMap | undefined,
-		context: Omit<AuthenticationContext, "left">,
-	): Promise<SaslIdentity> {
-		// Made where it is asked for: it is a kilobyte, and who asks nobody has no need of it.
-		const leftSignal = () => {
+		{ stays, cookieToken }: Omit<AuthenticationContext, "left">,
+	): SaslIdentity | Promise<SaslIdentity> {
+		const left = () => {
 			this.#leaving ??= new AbortController();
 			return this.#leaving.signal;
 		};
-		try {
-			const { host, peer } = this;
-			return await host.authenticate(credentials, peer, {
-				...context,
-				get left() {
-					return leftSignal();
-				},
-			});
-		} finally {
-			this.#leaving = undefined;
-		}
+		return this.host.authenticate(credentials, this.peer, { stays, cookieToken, left });
 	}
 
 	/** Takes over an identity, once: hello is done. */
 	greet(authenticated: SaslIdentity, producer: ProducerIdentity): void {
+		this.#leaving = undefined;
 		this.#believe(authenticated);
 		this.#producer = producer;
 		if (this.#state === "greeting") this.#state = "serving";
@@ -333,6 +326,7 @@ export class Session
 
 	endRenewal(): void {
 		this.#isRenewing = false;
+		this.#leaving = undefined;
 	}
 
 	/** Goes on with renewed credentials. */
@@ -388,7 +382,10 @@ export class Session
 
 	/** `id` (null: of nobody who waits) and, of produce, `bytes` are outstanding until `settle`. */
 	await(id: number | null, bytes = 0): void {
-		if (id !== null) this.#outstanding.add(id);
+		if (id !== null) {
+			this.#outstanding ??= new Set();
+			this.#outstanding.add(id);
+		}
 		this.#inFlightBytes += bytes;
 	}
 
@@ -400,7 +397,9 @@ export class Session
 
 	/** What was outstanding is done; false when there is nobody left to answer. */
 	settle(id: number | null, bytes = 0): boolean {
-		if (id !== null) this.#outstanding.delete(id);
+		if (id !== null && this.#outstanding?.delete(id) && this.#outstanding.size === 0) {
+			this.#outstanding = undefined;
+		}
 		this.#inFlightBytes -= bytes;
 		return this.#state !== "closed";
 	}
@@ -537,8 +536,8 @@ export class Session
 	}
 
 	#refusal(id: number): MillraceError | undefined {
-		if (this.#outstanding.has(id)) return new MillraceError("DUPLICATE_ID", `${id}`);
-		if (this.#outstanding.size >= LIMITS.inFlightRequestsMax) {
+		if (this.#outstanding?.has(id)) return new MillraceError("DUPLICATE_ID", `${id}`);
+		if ((this.#outstanding?.size ?? 0) >= LIMITS.inFlightRequestsMax) {
 			return new MillraceError("LIMIT_EXCEEDED", "in_flight_requests_max");
 		}
 		return this.#state === "leaving" ? new MillraceError("SHUTTING_DOWN") : undefined;

@@ -131,7 +131,7 @@ describe.each(TRANSPORTS)("authentication over %s", (transport) => {
 		clock: { ...systemClock, wallMs: () => nowMs },
 		authenticate: async (credentials, _peer, { stays, left } = {}) => {
 			asked.push(stays);
-			leaving.push(left);
+			leaving.push(left?.());
 			await decided;
 			if (credentials?.token === "later") throw new MillraceError("THROTTLING_QUOTA_EXCEEDED");
 			if (credentials?.token === "elsewhere") throw new MillraceError("SHUTTING_DOWN");
