@@ -6,7 +6,7 @@ import type { Machine } from "./results.ts";
 /** From blocks of 2^order pages on Linux tells its host that they are free. */
 const REPORTING_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order";
 
-/** With this order, blocks of 4 MiB, next to nothing was seen to be given back. */
+/** The highest that Linux takes: only whole blocks of 4 MiB go back, and later. */
 const REPORTING_ORDER_HARMLESS = 10;
 
 /** What whoever measures is told of a machine that gives its memory back. */

@@ -470,7 +470,7 @@ export const OPTIONS: Options = {
 	logFlushJournalEnable: {
 		name: "log.flush.journal.enable",
 		placeholder: "true|false",
-		default: "false",
+		default: "true",
 		doc: "Whether a journal flushes many partitions with one sync, where many wait for one.",
 		schema: boolean,
 	},

@@ -76,7 +76,7 @@ describe("where an option's value comes from", () => {
 			logCleanerBackoffMs: 15_000,
 			logCleanerDedupeBufferSize: 67_108_864,
 			logCleanerIoMaxBytesPerSecond: 67_108_864,
-			logFlushJournalEnable: false,
+			logFlushJournalEnable: true,
 			scrubMaxBytesPerSecond: 10_485_760,
 			auditLogEnable: false,
 			authorizationEnable: false,

@@ -25,15 +25,20 @@ pub(super) struct FlushQueue {
 struct State {
     waiting: VecDeque<Arc<dyn Flush>>,
     is_grouping: bool,
-    /// Those who came for a log and left without, since groups were being made.
+    /// Logs for which nobody came, or left without, since groups were being made.
     sent_away: usize,
 }
 
 impl FlushQueue {
-    pub(super) fn push(&self, log: Arc<dyn Flush>) {
+    /// Adds a log behind all others; whether somebody has to come for it. Nobody has to while
+    /// groups are being made: to wake a thread for each log costs more than the groups.
+    #[must_use]
+    pub(super) fn push(&self, log: Arc<dyn Flush>) -> bool {
         let mut state = self.state.lock();
         state.waiting.push_back(log);
         self.note(&state);
+        state.sent_away += usize::from(state.is_grouping);
+        !state.is_grouping
     }
 
     fn note(&self, state: &State) {
@@ -43,11 +48,6 @@ impl FlushQueue {
     /// About how many wait.
     pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
-    }
-
-    /// Whether at least `count` wait.
-    pub(super) fn has(&self, count: usize) -> bool {
-        self.state.lock().waiting.len() >= count
     }
 
     /// The one that has waited longest, unless groups are being made.

@@ -32,8 +32,6 @@ use crate::{
 
 /// Logs that one group takes at most: what a thread does before it looks who else waits.
 const GROUP_LOGS_MAX: usize = 4096;
-/// While fewer than this share of those that begin a group wait, groups are over.
-const GROUP_GOES_ON_SHARE: usize = 16;
 /// Logs behind a journal that are synced at a time: their acks are not waited for.
 const BEHIND_THREADS: usize = 2;
 
@@ -158,8 +156,9 @@ impl FlushScheduler {
     }
 
     fn queue(self: &Arc<Self>, log: Arc<dyn Flush>) {
-        self.queue.push(log);
-        self.spawn_next();
+        if self.queue.push(log) {
+            self.spawn_next();
+        }
     }
 
     fn spawn_next(self: &Arc<Self>) {
@@ -171,9 +170,8 @@ impl FlushScheduler {
     /// was queued, and a group takes them all.
     fn flush_next(self: &Arc<Self>) {
         if let Some(journal) = &self.journal
-            && self.queue.count() >= journal.options().logs_min
             && !self.is_closing.load(Ordering::Acquire)
-            && journal.is_ready_or_asked()
+            && journal.is_ready_or_asked(self.queue.count())
             && self.flush_groups(journal)
         {
             return;
@@ -206,10 +204,10 @@ impl FlushScheduler {
         self.pool.spawn(Box::new(move || scheduler.flush_alone(&log)));
     }
 
-    /// Flushes by the journal as long as many wait; whether any were.
+    /// Flushes by the journal as long as any wait: what came meanwhile is few logs or many, and one
+    /// sync either way. Whether any were.
     fn flush_groups(self: &Arc<Self>, journal: &Arc<FlushJournal>) -> bool {
-        let logs_min = journal.options().logs_min;
-        if !self.queue.begin_groups(logs_min) {
+        if !self.queue.begin_groups(journal.options().logs_min) {
             return false;
         }
         let groups = Groups(self);
@@ -231,8 +229,7 @@ impl FlushScheduler {
             committed.alone.into_iter().for_each(|log| self.spawn_alone(log));
             sorted.done.iter().chain(&committed.done).for_each(|log| self.end(log));
             self.sync_behind();
-            let goes_on = self.queue.has(logs_min.div_ceil(GROUP_GOES_ON_SHARE))
-                && !self.is_closing.load(Ordering::Acquire);
+            let goes_on = self.queue.count() > 0 && !self.is_closing.load(Ordering::Acquire);
             // A single thread has the others to flush that go their own way.
             if !goes_on || !self.has_many_threads {
                 break;

@@ -27,6 +27,7 @@ mod tests;
 mod writer;
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
@@ -70,8 +71,10 @@ pub const HEADER_BYTES: usize = 36;
 /// When a flush journal is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalOptions {
-    /// Logs that wait for a flush, at least.
+    /// Logs that wait for a flush, at least, while all threads are at others.
     pub logs_min: usize,
+    /// The same, before the files are made: a broker of few logs does without them.
+    pub logs_for_files: usize,
     /// What is taken of one, at most; those with more are flushed by themselves.
     pub log_bytes_max: u64,
     /// Size of each of the two files, less where the disk is small.
@@ -80,7 +83,7 @@ pub struct JournalOptions {
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { logs_min: 64, log_bytes_max: 64 << 10, file_bytes_max: 64 << 20 }
+        Self { logs_min: 4, logs_for_files: 64, log_bytes_max: 64 << 10, file_bytes_max: 64 << 20 }
     }
 }
 
@@ -124,6 +127,7 @@ pub struct FlushJournal {
     setting: JournalSetting,
     directory: PathBuf,
     writer: Mutex<Writer>,
+    behind: Arc<Mutex<VecDeque<Behind>>>,
     /// There may be a file with room.
     is_ready: AtomicBool,
     /// Somebody is to make a file.
@@ -142,11 +146,13 @@ pub type Behind = (Weak<dyn Flush>, Position);
 impl FlushJournal {
     /// A journal without files: these are made when they are asked for first.
     pub fn new(options: JournalOptions, setting: JournalSetting) -> Arc<Self> {
+        let writer = Writer::default();
         Arc::new(Self {
             directory: setting.data_directory.join(DIRECTORY),
             options,
             setting,
-            writer: Mutex::default(),
+            behind: Arc::clone(&writer.behind),
+            writer: Mutex::new(writer),
             is_ready: AtomicBool::new(false),
             is_asked: AtomicBool::new(false),
             retry_at_ns: AtomicU64::new(0),
@@ -178,13 +184,14 @@ impl FlushJournal {
         }
     }
 
-    /// Whether there may be a file with room; where there is none, has another thread make one.
-    pub fn is_ready_or_asked(self: &Arc<Self>) -> bool {
+    /// Whether there may be a file with room for groups of `waiting` logs; where there is none, and
+    /// so many are worth it, has another thread make one.
+    pub fn is_ready_or_asked(self: &Arc<Self>, waiting: usize) -> bool {
         let is_ready = self.is_ready.load(Ordering::Acquire);
-        if !is_ready {
+        if !is_ready && waiting >= self.options.logs_for_files {
             self.ask();
         }
-        is_ready
+        is_ready && waiting >= self.options.logs_min
     }
 
     fn ask(self: &Arc<Self>) {
@@ -301,12 +308,12 @@ impl FlushJournal {
 
     /// The next log that is to be synced.
     pub fn next_behind(&self) -> Option<Behind> {
-        self.writer.lock().behind.pop()
+        self.behind.lock().pop_front()
     }
 
     /// Whether there is one.
     pub fn has_behind(&self) -> bool {
-        !self.writer.lock().behind.is_empty()
+        !self.behind.lock().is_empty()
     }
 
     /// Lets those files be used again of which every log was synced past its entries, as this

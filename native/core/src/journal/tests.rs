@@ -22,8 +22,12 @@ use crate::{
 
 const DIRECTORY: &str = "/data";
 const PARTITIONS: u32 = 4;
-const OPTIONS: JournalOptions =
-    JournalOptions { logs_min: 2, log_bytes_max: 1_000, file_bytes_max: 24 << 10 };
+const OPTIONS: JournalOptions = JournalOptions {
+    logs_min: 2,
+    logs_for_files: 2,
+    log_bytes_max: 1_000,
+    file_bytes_max: 24 << 10,
+};
 const TOPIC_ID: uuid::Uuid = uuid::Uuid::from_u128(0x11);
 
 /// A batch of one record at an offset.
@@ -577,4 +581,57 @@ fn a_journal_that_is_not_written_to_any_more_is_synced_to_the_segments() {
     let machine = Machine::open(machine.cut(), true, None);
     assert_eq!(machine.values(0).len(), 3);
     assert!(machine.store.take_report().is_empty());
+}
+
+/// Whoever comes while a group is being made finds nobody who is woken for it: the one who makes
+/// groups has to see that none is left behind.
+#[test]
+fn with_threads_every_append_is_acked_whatever_comes_while_groups_are_made() {
+    const APPENDERS: usize = 3;
+    const APPENDS: usize = 2_000;
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        data_directory: directory.path().to_owned(),
+        flush_threads_max: 4,
+        descriptors_max: std::num::NonZeroUsize::new(256).unwrap(),
+        journal: Some(JournalOptions { file_bytes_max: 1 << 20, ..OPTIONS }),
+    };
+    let store = Store::open(Env::system(), options).unwrap();
+    let spec = TopicSpec {
+        name: "orders".to_owned(),
+        topic_id: TOPIC_ID,
+        partitions: 32,
+        config: LogConfig::default(),
+        is_existing: false,
+    };
+    let topic = store.open_topics(&[spec]).unwrap()[0];
+    let logs: Vec<_> = (0..32).map(|partition| store.log(topic, partition).unwrap()).collect();
+    let told = Arc::new(Told::default());
+    std::thread::scope(|scope| {
+        for appender in 0..APPENDERS {
+            let (logs, told) = (&logs, &told);
+            scope.spawn(move || {
+                for number in 0..APPENDS {
+                    let log = &logs[(number * (appender + 1)) % logs.len()];
+                    let appended = log.append(&batch_at(0, b"value"), 7).unwrap();
+                    log.when_flushed(appended.next_offset, Arc::clone(told) as _);
+                    // Bursts, so that groups end as often as they begin.
+                    if number % 200 == 0 {
+                        std::thread::sleep(std::time::Duration::from_millis(5));
+                    }
+                }
+            });
+        }
+    });
+    let all = APPENDERS * APPENDS;
+    let begun = std::time::Instant::now();
+    // A minute, for a busy machine: who is left behind waits for good.
+    while told.0.lock().len() < all && begun.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let told = told.0.lock();
+    assert_eq!((told.len(), told.iter().all(|code| *code == Code::None)), (all, true));
+    let statistics = store.shared().scheduler.journal().unwrap().statistics();
+    assert!(statistics.groups > 0 && statistics.failures == 0, "{statistics:?}");
+    store.close().unwrap();
 }

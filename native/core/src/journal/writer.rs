@@ -1,11 +1,13 @@
 //! The two files of a flush journal: made, written, emptied, and who has entries in them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{self, ErrorKind},
     path::Path,
     sync::{Arc, Weak},
 };
+
+use parking_lot::Mutex;
 
 use super::{
     Behind, FILE_NAMES, GROUPS_AT, Use,
@@ -100,8 +102,9 @@ pub(super) struct Writer {
     is_closed: bool,
     /// Memory for a group.
     pub(super) buffer: Vec<u8>,
-    /// Logs that are to be synced.
-    pub(super) behind: Vec<Behind>,
+    /// Logs that are to be synced, the first first. With a lock of its own: a writer's is held for
+    /// as long as a group is written and synced.
+    pub(super) behind: Arc<Mutex<VecDeque<Behind>>>,
     /// When the last group was written.
     pub(super) written_ns: u64,
 }
@@ -195,7 +198,7 @@ impl Writer {
     /// Gives the file up for good. What it holds is synced to the segments all the same.
     pub(super) fn fail(&mut self, slot: usize) {
         if let Some(SlotState::InUse(_, members)) = self.take_if(slot, |_| true) {
-            self.behind.extend(members.into_values().map(|member| (member.log, member.end)));
+            self.behind.lock().extend(members.into_values().map(|member| (member.log, member.end)));
         }
         self.settle(slot, SlotState::Failed);
     }
@@ -210,7 +213,8 @@ impl Writer {
             };
             if let Some(SlotState::InUse(file, members)) = self.take_if(slot, is_used) {
                 let behind = members.values();
-                self.behind.extend(behind.map(|member| (Weak::clone(&member.log), member.end)));
+                let behind = behind.map(|member| (Weak::clone(&member.log), member.end));
+                self.behind.lock().extend(behind);
                 self.settle(slot, SlotState::Draining(file, members));
             }
         }
@@ -238,7 +242,7 @@ impl Writer {
     /// Ends all use; whether there may be files.
     pub(super) fn close(&mut self) -> bool {
         self.is_closed = true;
-        self.behind.clear();
+        self.behind.lock().clear();
         let has_files = self.next_number > 0;
         self.slots = Default::default();
         has_files

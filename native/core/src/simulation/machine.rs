@@ -478,6 +478,7 @@ impl Simulation {
     fn journal_options(&self) -> Option<JournalOptions> {
         (!self.dice.one_in(6)).then(|| JournalOptions {
             logs_min: self.dice.pick(&[1, 1, 2, 3]),
+            logs_for_files: self.dice.pick(&[1, 1, 2, 3]),
             log_bytes_max: self.dice.pick(&[400, 6_000, 65_536]),
             file_bytes_max: self.dice.pick(&[12 << 10, 24 << 10, 64 << 10]),
         })
@@ -506,7 +507,7 @@ impl Simulation {
             && self.dice.one_in(2)
         {
             // As if as many had waited before, for runs are short.
-            let _is_ready = journal.is_ready_or_asked();
+            let _is_ready = journal.is_ready_or_asked(usize::MAX);
             store.drive();
         }
         for entry in store.take_report() {
