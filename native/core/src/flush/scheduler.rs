@@ -34,6 +34,8 @@ use crate::{
 const GROUP_LOGS_MAX: usize = 4096;
 /// Logs behind a journal that are synced at a time: their acks are not waited for.
 const BEHIND_THREADS: usize = 2;
+/// While fewer than this wait, groups are over: one log is as well off with its own file.
+const GROUP_GOES_ON_MIN: usize = 2;
 
 /// Something that can be made durable.
 pub trait Flush: Send + Sync {
@@ -50,8 +52,8 @@ pub trait Flush: Send + Sync {
     fn journaled(&self, end: Position);
     /// What is durable of it is not known any more: fails everyone who waits.
     fn lost(&self, error: &Error);
-    /// Makes durable in its own files at least what lies before `end`.
-    fn sync_to(&self, end: Position);
+    /// Makes durable in its own files at least what lies before `end`; whether that was left to do.
+    fn sync_to(&self, end: Position) -> bool;
     /// Whether it was deleted: nobody needs what was in it.
     fn is_gone(&self) -> bool;
 }
@@ -204,8 +206,7 @@ impl FlushScheduler {
         self.pool.spawn(Box::new(move || scheduler.flush_alone(&log)));
     }
 
-    /// Flushes by the journal as long as any wait: what came meanwhile is few logs or many, and one
-    /// sync either way. Whether any were.
+    /// Flushes by the journal as long as others wait; whether any were.
     fn flush_groups(self: &Arc<Self>, journal: &Arc<FlushJournal>) -> bool {
         if !self.queue.begin_groups(journal.options().logs_min) {
             return false;
@@ -229,7 +230,8 @@ impl FlushScheduler {
             committed.alone.into_iter().for_each(|log| self.spawn_alone(log));
             sorted.done.iter().chain(&committed.done).for_each(|log| self.end(log));
             self.sync_behind();
-            let goes_on = self.queue.count() > 0 && !self.is_closing.load(Ordering::Acquire);
+            let goes_on =
+                self.queue.count() >= GROUP_GOES_ON_MIN && !self.is_closing.load(Ordering::Acquire);
             // A single thread has the others to flush that go their own way.
             if !goes_on || !self.has_many_threads {
                 break;
@@ -265,13 +267,13 @@ impl FlushScheduler {
 
     fn sync_next_behind(self: &Arc<Self>) {
         let Some(journal) = &self.journal else { return };
-        if !self.is_closing.load(Ordering::Acquire)
+        while !self.is_closing.load(Ordering::Acquire)
             && let Some((log, end)) = journal.next_behind()
         {
-            if let Some(log) = log.upgrade() {
-                log.sync_to(end);
+            // Most of those that are busy have been synced meanwhile.
+            if log.upgrade().is_some_and(|log| log.sync_to(end)) {
+                return self.spawn_behind();
             }
-            return self.spawn_behind();
         }
         let is_last = self.behind_threads.fetch_sub(1, Ordering::AcqRel) == 1;
         if self.is_closing.load(Ordering::Acquire) {

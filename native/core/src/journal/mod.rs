@@ -16,9 +16,9 @@
 //!  4096  group*
 //! ```
 //!
-//! Failure contract: a file of which a write or a sync has failed is not written to any more. After
-//! a failed write nobody was told anything, and the logs are flushed by themselves; after a
-//! failed sync the logs of the group are lost to appends, as by a failed sync of their own.
+//! Failure contract: a file of which a write or a sync has failed is not written to any more. Nobody
+//! was told anything, and the logs of the group are flushed by themselves: their segments hold the
+//! same bytes, and their own syncs tell what became of those.
 
 pub mod group;
 pub mod replay;
@@ -59,6 +59,8 @@ pub const GROUPS_AT: u64 = BLOCK_BYTES;
 const ROOM_SHARE: u64 = 16;
 /// How long nothing is written before what was is synced to the segments.
 const IDLE_NS: u64 = 5_000_000_000;
+/// The same for a file that little is written to, again and again.
+const USE_NS: u64 = 60_000_000_000;
 /// Time between two attempts to make a file, when one has failed.
 const RETRY_NS: u64 = 60_000_000_000;
 /// The same, when there is nothing to make.
@@ -79,11 +81,20 @@ pub struct JournalOptions {
     pub log_bytes_max: u64,
     /// Size of each of the two files, less where the disk is small.
     pub file_bytes_max: u64,
+    /// How long it is left alone where what it holds was too much, in nanoseconds: to sync that, and
+    /// to have it grow again at once, would be all that it does.
+    pub pause_ns: u64,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { logs_min: 4, logs_for_files: 64, log_bytes_max: 64 << 10, file_bytes_max: 64 << 20 }
+        Self {
+            logs_min: 4,
+            logs_for_files: 64,
+            log_bytes_max: 64 << 10,
+            file_bytes_max: 64 << 20,
+            pause_ns: 5_000_000_000,
+        }
     }
 }
 
@@ -133,6 +144,7 @@ pub struct FlushJournal {
     /// Somebody is to make a file.
     is_asked: AtomicBool,
     retry_at_ns: AtomicU64,
+    paused_until_ns: AtomicU64,
     groups: AtomicU64,
     log_flushes: AtomicU64,
     bytes: AtomicU64,
@@ -156,6 +168,7 @@ impl FlushJournal {
             is_ready: AtomicBool::new(false),
             is_asked: AtomicBool::new(false),
             retry_at_ns: AtomicU64::new(0),
+            paused_until_ns: AtomicU64::new(0),
             groups: AtomicU64::new(0),
             log_flushes: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -191,7 +204,11 @@ impl FlushJournal {
         if !is_ready && waiting >= self.options.logs_for_files {
             self.ask();
         }
-        is_ready && waiting >= self.options.logs_min
+        is_ready && waiting >= self.options.logs_min && !self.is_paused()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.setting.clock.monotonic_ns() < self.paused_until_ns.load(Ordering::Relaxed)
     }
 
     fn ask(self: &Arc<Self>) {
@@ -279,12 +296,7 @@ impl FlushJournal {
     /// The next group, where there is a file for it.
     pub fn turn(self: &Arc<Self>) -> Option<Turn<'_>> {
         let mut writer = self.writer.lock();
-        let dirty = &self.setting.dirty;
-        let is_behind = dirty.is_exhausted() || dirty.has_too_many_files();
-        if is_behind {
-            // What is journaled is synced first: it is what holds the budget.
-            writer.drain();
-        }
+        let is_behind = self.drain_if_too_much(&mut writer);
         let found = if is_behind { None } else { writer.with_room(ROOM_SHARE) };
         let Some((slot, name, room)) = found else {
             self.is_ready.store(is_behind, Ordering::Release);
@@ -296,14 +308,30 @@ impl FlushJournal {
         Some(Turn { journal: self, writer, slot, group, joined: Vec::new() })
     }
 
-    /// Has what is in use synced to the segments where nothing was written for a while, so that a
-    /// quiet broker leaves nothing in a journal.
+    /// Where so much is written, or open, and not synced that others wait for the budget: what is
+    /// journaled is synced first, as it is what holds that. Whether it was so.
+    fn drain_if_too_much(&self, writer: &mut Writer) -> bool {
+        let dirty = &self.setting.dirty;
+        let is_too_much = dirty.is_exhausted() || dirty.has_too_many_files();
+        if is_too_much {
+            writer.drain();
+            let until_ns = self.setting.clock.monotonic_ns().saturating_add(self.options.pause_ns);
+            self.paused_until_ns.store(until_ns, Ordering::Relaxed);
+        }
+        is_too_much
+    }
+
+    /// Has what is in use synced to the segments where nothing was written for a while, or it has
+    /// been in use for long, so that a quiet broker leaves nothing in a journal; and where it holds
+    /// too much.
     pub fn drain_if_idle(&self) {
         let now_ns = self.setting.clock.monotonic_ns();
         let mut writer = self.writer.lock();
-        if now_ns.saturating_sub(writer.written_ns) >= IDLE_NS {
+        let is_old = writer.used_since_ns.is_some_and(|since| now_ns >= since + USE_NS);
+        if is_old || now_ns.saturating_sub(writer.written_ns) >= IDLE_NS {
             writer.drain();
         }
+        self.drain_if_too_much(&mut writer);
     }
 
     /// The next log that is to be synced.
@@ -389,7 +417,7 @@ pub struct Sorted {
 /// What became of a group.
 #[derive(Default)]
 pub struct Committed {
-    /// Logs that are flushed, or lost to appends.
+    /// Logs that are flushed.
     pub done: Vec<Arc<dyn Flush>>,
     /// Logs that have to be flushed by themselves.
     pub alone: Vec<Arc<dyn Flush>>,
@@ -429,7 +457,9 @@ impl Turn<'_> {
         let written = journal.syncs.time(clock, || self.writer.write(self.slot, bytes));
         let log_count = self.joined.len() as u64;
         self.writer.note_members(self.slot, &self.joined);
-        self.writer.written_ns = journal.setting.clock.monotonic_ns();
+        let now_ns = journal.setting.clock.monotonic_ns();
+        self.writer.written_ns = now_ns;
+        self.writer.used_since_ns.get_or_insert(now_ns);
         self.writer.buffer = self.group.into_buffer();
         if written.is_err() {
             self.writer.fail(self.slot);
@@ -448,17 +478,9 @@ impl Turn<'_> {
                 });
                 Committed { done: done.collect(), ..Committed::default() }
             }
-            Err(writer::Failure::Write) => {
+            Err(_) => {
                 let alone = joined.into_iter().map(|(log, _)| log).collect();
                 Committed { alone, ..Committed::default() }
-            }
-            Err(writer::Failure::Sync(error)) => {
-                let error = Error::io("fdatasync of the flush journal", &error);
-                let done = joined.into_iter().map(|(log, _)| {
-                    log.lost(&error);
-                    log
-                });
-                Committed { done: done.collect(), ..Committed::default() }
             }
         }
     }

@@ -34,6 +34,7 @@ use crate::{
         side_by_side::side_by_side,
     },
     segment::Segment,
+    space::{MaySayFull, SpaceWatch},
 };
 
 /// What is in the journal of a data directory.
@@ -70,6 +71,26 @@ pub struct Replayed {
     pub lost: u64,
     /// Logs that did not get what is theirs, and why.
     pub failures: Vec<(LogKey, Error)>,
+}
+
+impl Replayed {
+    /// Why some logs did not get what is theirs, and what to do; `None` if all did.
+    pub fn error(&self) -> Option<Error> {
+        let is_full = |(_, error): &&(LogKey, Error)| error.says_full();
+        let told = self.failures.iter().find(is_full).or(self.failures.first());
+        let (_, error) = told?;
+        let others = match self.failures.len() - 1 {
+            0 => String::new(),
+            count => format!(" (and {count} more partitions)"),
+        };
+        let next = if error.says_full() {
+            "make room on this disk, and start again: acked records wait in the journal"
+        } else {
+            "acked records wait in the journal: start again where this may pass, or have \
+             `millrace repair` keep in salvage/ what cannot be brought there"
+        };
+        Some(Error::new(error.code(), format!("{}{others}; {next}", error.detail())))
+    }
 }
 
 impl Found {
@@ -228,19 +249,47 @@ fn is_behind(entry: &Entry, mark: Option<Position>) -> bool {
 }
 
 /// Writes what was found to the segments, durably, and has the checkpoint tell of it. Done twice it
-/// changes nothing. What fails about one log keeps the others from nothing. Waits for the disk.
+/// changes nothing. What fails about one log keeps the others from nothing; where the disk is too
+/// full for some, they are tried once more without the reserve. Waits for the disk.
 pub fn apply(
+    space: &SpaceWatch,
     files: &dyn FileSystem,
     directory: &DataDirectory,
     found: &Found,
     checkpoint: &mut Checkpoint,
     threads_max: usize,
 ) -> Replayed {
-    let logs: Vec<_> = found.logs.iter().collect();
-    let applied = side_by_side(threads_max, &logs, |(key, places)| {
+    let mut bring = |logs: &[(&LogKey, &Vec<Place>)]| {
+        bring(files, directory, &found.files, logs, checkpoint, threads_max)
+    };
+    let first = bring(&found.logs.iter().collect::<Vec<_>>());
+    let is_full = first.failures.iter().any(|(_, error)| error.says_full());
+    if !is_full || !space.give_up_reserve() {
+        return first;
+    }
+    let left = first.failures.iter().filter_map(|(key, _)| found.logs.get_key_value(key));
+    let second = bring(&left.collect::<Vec<_>>());
+    Replayed {
+        entries: first.entries + second.entries,
+        bytes: first.bytes + second.bytes,
+        logs: first.logs + second.logs,
+        lost: first.lost + second.lost,
+        failures: second.failures,
+    }
+}
+
+fn bring(
+    files: &dyn FileSystem,
+    directory: &DataDirectory,
+    journals: &[Arc<dyn File>],
+    logs: &[(&LogKey, &Vec<Place>)],
+    checkpoint: &mut Checkpoint,
+    threads_max: usize,
+) -> Replayed {
+    let applied = side_by_side(threads_max, logs, |(key, places)| {
         let path = directory.partition(Uuid::from_bytes(key.0), key.1);
         let mark = checkpoint.logs.get(*key).map(|mark| mark.flushed);
-        let log = LogReplay { files, path: &path, journals: &found.files };
+        let log = LogReplay { files, path: &path, journals };
         let failed = |error: io::Error| {
             Error::io(format_args!("replaying the flush journal into {}", path.display()), &error)
         };

@@ -27,6 +27,7 @@ const OPTIONS: JournalOptions = JournalOptions {
     logs_for_files: 2,
     log_bytes_max: 1_000,
     file_bytes_max: 24 << 10,
+    pause_ns: 0,
 };
 const TOPIC_ID: uuid::Uuid = uuid::Uuid::from_u128(0x11);
 
@@ -312,19 +313,34 @@ fn a_file_is_used_again_once_its_logs_are_synced_and_the_checkpoint_says_so() {
 }
 
 #[test]
-fn a_failed_sync_of_the_journal_poisons_its_group_and_retires_the_file() {
+fn a_journal_that_cannot_be_written_or_synced_costs_nobody_anything() {
+    for call in [Call::Write, Call::SyncData] {
+        let machine = Machine::new();
+        machine.files.inject(Fault::new(Effect::InputOutput).on(call).with_path("/journal/"));
+        assert_eq!(machine.append_to_all(b"third"), ACKED);
+        let before = machine.statistics();
+        assert_eq!(before.failures, 1);
+        // That file is used no more.
+        assert_eq!(machine.append_to_all(b"fourth"), ACKED);
+        let machine = Machine::open(machine.cut(), true, None);
+        for partition in 0..PARTITIONS {
+            let values: [&[u8]; 4] = [b"first", b"second", b"third", b"fourth"];
+            assert_eq!(machine.values(partition), values, "{call:?}");
+        }
+    }
+}
+
+#[test]
+fn logs_that_their_own_disk_refuses_too_are_lost_to_appends_and_keep_what_was_acked() {
     let machine = Machine::new();
-    let fault = Fault::new(Effect::InputOutput).on(Call::SyncData).with_path("/journal/");
-    machine.files.inject(fault);
-    let told = machine.append_to_all(b"lost");
+    machine.files.inject(Fault::new(Effect::InputOutput).on(Call::SyncData).times(u64::MAX));
     let refused: &[Code] = &[Code::KafkaStorageError];
-    assert_eq!(told, [refused; PARTITIONS as usize]);
+    assert_eq!(machine.append_to_all(b"lost"), [refused; PARTITIONS as usize]);
     for partition in 0..PARTITIONS {
         let log = machine.store.log(machine.topic, partition).unwrap();
         assert!(log.poison().is_some());
         assert_eq!(log.offsets().flushed, 2);
     }
-    assert_eq!(machine.statistics().failures, 1);
     // What was acked before is only in the journal: a stop keeps it.
     assert!(machine.store.close().is_err());
     assert!(is_there(&machine.files, "0"));
@@ -332,17 +348,6 @@ fn a_failed_sync_of_the_journal_poisons_its_group_and_retires_the_file() {
     for partition in 0..PARTITIONS {
         assert_eq!(machine.values(partition)[..2], [b"first".as_slice(), b"second"]);
     }
-}
-
-#[test]
-fn a_failed_write_of_the_journal_costs_nobody_anything() {
-    let machine = Machine::new();
-    let fault = Fault::new(Effect::InputOutput).on(Call::Write).with_path("/journal/");
-    machine.files.inject(fault);
-    assert_eq!(machine.append_to_all(b"third"), ACKED);
-    assert_eq!(machine.statistics().failures, 1);
-    let machine = Machine::open(machine.cut(), true, None);
-    assert_eq!(machine.values(0), [b"first".as_slice(), b"second", b"third"]);
 }
 
 #[test]
@@ -493,16 +498,19 @@ fn entries_of_logs_and_segments_that_are_gone_and_of_compacted_ones_are_skipped(
     let env = files.env();
     let found = replay::find(&files, Path::new(DIRECTORY), false).unwrap();
     let data = crate::registry::directory::DataDirectory::open(&env, Path::new(DIRECTORY)).unwrap();
+    let space = SpaceWatch::open(Arc::new(files.clone()), Path::new(DIRECTORY)).unwrap();
+    let apply =
+        |checkpoint: &mut Checkpoint| replay::apply(&space, &files, &data, &found, checkpoint, 1);
     let mut checkpoint = Checkpoint::default();
-    let replayed = replay::apply(&files, &data, &found, &mut checkpoint, 1);
+    let replayed = apply(&mut checkpoint);
     // Nobody has deleted the records of the segment that is not there.
     assert_eq!((replayed.logs, replayed.lost), (1, 4));
     assert_eq!(checkpoint.logs.keys().collect::<Vec<_>>(), [&key(3)]);
     assert_eq!(checkpoint.logs[&key(3)].flushed.offset, 5);
     assert_eq!((bytes(0), bytes(1), bytes(2)), (None, before, None));
-    let again = replay::apply(&files, &data, &found, &mut Checkpoint::default(), 1);
+    let again = apply(&mut Checkpoint::default());
     assert_eq!((again.entries, again.bytes), (replayed.entries, replayed.bytes));
-    assert_eq!(replay::apply(&files, &data, &found, &mut checkpoint, 1).entries, 0);
+    assert_eq!(apply(&mut checkpoint).entries, 0);
 }
 
 #[test]
@@ -624,14 +632,19 @@ fn with_threads_every_append_is_acked_whatever_comes_while_groups_are_made() {
         }
     });
     let all = APPENDERS * APPENDS;
-    let begun = std::time::Instant::now();
     // A minute, for a busy machine: who is left behind waits for good.
-    while told.0.lock().len() < all && begun.elapsed().as_secs() < 60 {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    for _ in 0..6_000 {
+        if told.0.lock().len() == all {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
     }
     let told = told.0.lock();
     assert_eq!((told.len(), told.iter().all(|code| *code == Code::None)), (all, true));
-    let statistics = store.shared().scheduler.journal().unwrap().statistics();
-    assert!(statistics.groups > 0 && statistics.failures == 0, "{statistics:?}");
+    // Not every file system has a use for a journal.
+    if let Some(journal) = store.shared().scheduler.journal() {
+        let statistics = journal.statistics();
+        assert!(statistics.groups > 0 && statistics.failures == 0, "{statistics:?}");
+    }
     store.close().unwrap();
 }

@@ -86,14 +86,6 @@ pub(super) enum SlotState {
     Failed,
 }
 
-/// Why a group was not made durable.
-pub(super) enum Failure {
-    /// It may not even have been written.
-    Write,
-    /// It was written; what of it is durable is not known.
-    Sync(io::Error),
-}
-
 /// Who holds it writes groups, or changes what the files are there for.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -107,6 +99,8 @@ pub(super) struct Writer {
     pub(super) behind: Arc<Mutex<VecDeque<Behind>>>,
     /// When the last group was written.
     pub(super) written_ns: u64,
+    /// When the first was of those that are not drained.
+    pub(super) used_since_ns: Option<u64>,
 }
 
 impl Writer {
@@ -173,13 +167,15 @@ impl Writer {
         Some(std::mem::replace(state, SlotState::Busy))
     }
 
-    /// Writes a group behind those of the file, and syncs it.
-    pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Failure> {
+    /// Writes a group behind those of the file, and syncs it. After an error it is not known what
+    /// of it is in the file: as much as the segments have, or nothing that a replay takes for a
+    /// group.
+    pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
         let Some(SlotState::InUse(journal, _)) = self.slots.get_mut(slot) else {
-            return Err(Failure::Write);
+            return Err(ErrorKind::NotFound.into());
         };
-        write_full(&*journal.file, &[bytes], journal.position).map_err(|_| Failure::Write)?;
-        journal.file.sync_data().map_err(Failure::Sync)?;
+        write_full(&*journal.file, &[bytes], journal.position)?;
+        journal.file.sync_data()?;
         journal.position += bytes.len() as u64;
         journal.sequence += 1;
         Ok(())
@@ -206,6 +202,7 @@ impl Writer {
     /// Ends the use of the file that is in use, if anything was written to it, and has its logs
     /// synced.
     pub(super) fn drain(&mut self) {
+        self.used_since_ns = None;
         for slot in 0..self.slots.len() {
             let is_used = |state: &SlotState| match state {
                 SlotState::InUse(_, members) => !members.is_empty(),

@@ -59,8 +59,8 @@ impl Flush for Log {
         self.poison_with(error.clone());
     }
 
-    fn sync_to(&self, end: Position) {
-        self.sync_files_to(end);
+    fn sync_to(&self, end: Position) -> bool {
+        self.sync_files_to(end)
     }
 
     fn is_gone(&self) -> bool {

@@ -3,13 +3,17 @@
 //! None of this takes the log's `flush_lock`: what a journal makes durable follows on what is
 //! durable already, by whichever way, so it does not matter which of two flushes ends first.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{Log, Position, Tail, append::SNAPSHOT_INTERVAL_BYTES};
 use crate::{
     env::{File, transfer::read_full},
     journal::{Joined, group::Group},
 };
+
+/// How long an append of a log that joins a group may take: many times what one takes that has a
+/// processor and no disk to wait for.
+const TAIL_WAIT: Duration = Duration::from_micros(500);
 
 /// What of a log is to be journaled: what lies between two points of one segment.
 struct Unflushed {
@@ -35,7 +39,8 @@ impl Log {
 
     fn take_unflushed(&self, group: &Group) -> Result<Unflushed, Joined> {
         let whole_from = self.compaction.lock().whole_from();
-        let mut tail = self.tail.lock();
+        // All others of the group would wait for one whose append waits for the disk.
+        let mut tail = self.tail.try_lock_for(TAIL_WAIT).ok_or(Joined::Alone)?;
         if self.check_usable().is_err() {
             return Err(Joined::Alone);
         }
@@ -88,12 +93,14 @@ impl Log {
         }
     }
 
-    /// Syncs the log's files unless they are as far as `end`.
-    pub(super) fn sync_files_to(&self, end: Position) {
+    /// Syncs the log's files unless they are as far as `end`; whether they were not.
+    pub(super) fn sync_files_to(&self, end: Position) -> bool {
         let place = |position: Position| (position.segment_base, position.position);
-        if place(*self.synced.read()) < place(end) {
+        let is_behind = place(*self.synced.read()) < place(end);
+        if is_behind {
             // Failure poisons the log.
             drop(self.flush_now());
         }
+        is_behind
     }
 }

@@ -81,14 +81,17 @@ impl Start<'_> {
         let is_behind = !found.is_empty();
         if is_behind {
             let mut told = checkpoint.clone().unwrap_or_default();
-            let replayed = self.space.with_reserve(|| {
-                let mut replayed =
-                    replay::apply(files, self.directory, &found, &mut told, self.threads_max);
-                match replayed.failures.pop() {
-                    Some((_, error)) => Err(error),
-                    None => Ok(replayed),
-                }
-            })?;
+            let replayed = replay::apply(
+                self.space,
+                files,
+                self.directory,
+                &found,
+                &mut told,
+                self.threads_max,
+            );
+            if let Some(error) = replayed.error() {
+                return Err(error);
+            }
             if replayed.lost > 0 {
                 let detail =
                     format!("{} entries are of segments that are not there", replayed.lost);

@@ -481,6 +481,7 @@ impl Simulation {
             logs_for_files: self.dice.pick(&[1, 1, 2, 3]),
             log_bytes_max: self.dice.pick(&[400, 6_000, 65_536]),
             file_bytes_max: self.dice.pick(&[12 << 10, 24 << 10, 64 << 10]),
+            pause_ns: self.dice.pick(&[0, 0, 0, 5_000_000_000]),
         })
     }
 

@@ -1,6 +1,8 @@
 //! The flush journal of a directory that is repaired: what it holds belongs to the logs, and must
 //! be there before anything is cut out of them.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{Problem, Repair, RepairAction};
@@ -8,6 +10,7 @@ use crate::{
     env::OpenMode,
     error::Result,
     journal::{self, DIRECTORY, FILE_NAMES, replay},
+    space::SpaceWatch,
 };
 
 impl Repair<'_> {
@@ -32,7 +35,9 @@ impl Repair<'_> {
                 });
             }
             if logs > 0 && self.is_for_real() {
-                let replayed = replay::apply(files, &self.directory, &found, &mut checkpoint, 1);
+                let space = SpaceWatch::open(Arc::clone(&self.env.files), &data_directory)?;
+                let directory = &self.directory;
+                let replayed = replay::apply(&space, files, directory, &found, &mut checkpoint, 1);
                 self.keep_what_failed(&replayed)?;
                 // Before the journal goes: it alone knows from then on that they were acked.
                 checkpoint.store(files, &data_directory)?;
