@@ -16,9 +16,10 @@
 //!  4096  group*
 //! ```
 //!
-//! Failure contract: a file of which a write or a sync has failed is not written to any more. Nobody
-//! was told anything, and the logs of the group are flushed by themselves: their segments hold the
-//! same bytes, and their own syncs tell what became of those.
+//! Failure contract: a file of which a write or a sync has failed is not written to any more. After
+//! a failed write nobody was told anything, and the logs are flushed by themselves; after a
+//! failed sync the logs of the group are lost to appends, as by a failed sync of their own: where a
+//! device has lost what was in its cache, a sync of their own may find nothing left to do.
 
 pub mod group;
 pub mod replay;
@@ -73,7 +74,7 @@ pub const HEADER_BYTES: usize = 36;
 /// When a flush journal is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalOptions {
-    /// Logs that wait for a flush, at least, while all threads are at others.
+    /// Logs that wait for a flush, at least.
     pub logs_min: usize,
     /// The same, before the files are made: a broker of few logs does without them.
     pub logs_for_files: usize,
@@ -81,8 +82,8 @@ pub struct JournalOptions {
     pub log_bytes_max: u64,
     /// Size of each of the two files, less where the disk is small.
     pub file_bytes_max: u64,
-    /// How long it is left alone where what it holds was too much, in nanoseconds: to sync that, and
-    /// to have it grow again at once, would be all that it does.
+    /// How long it is left alone where it held too many segments open, in nanoseconds: to sync them,
+    /// and to have as many again at once, would be all that it does.
     pub pause_ns: u64,
 }
 
@@ -296,7 +297,7 @@ impl FlushJournal {
     /// The next group, where there is a file for it.
     pub fn turn(self: &Arc<Self>) -> Option<Turn<'_>> {
         let mut writer = self.writer.lock();
-        let is_behind = self.drain_if_too_much(&mut writer);
+        let is_behind = self.drain_if_too_much(&mut writer) || self.is_paused();
         let found = if is_behind { None } else { writer.with_room(ROOM_SHARE) };
         let Some((slot, name, room)) = found else {
             self.is_ready.store(is_behind, Ordering::Release);
@@ -312,9 +313,9 @@ impl FlushJournal {
     /// journaled is synced first, as it is what holds that. Whether it was so.
     fn drain_if_too_much(&self, writer: &mut Writer) -> bool {
         let dirty = &self.setting.dirty;
-        let is_too_much = dirty.is_exhausted() || dirty.has_too_many_files();
-        if is_too_much {
-            writer.drain();
+        let has_too_many_files = dirty.has_too_many_files();
+        let is_too_much = has_too_many_files || dirty.is_exhausted();
+        if is_too_much && writer.drain() && has_too_many_files {
             let until_ns = self.setting.clock.monotonic_ns().saturating_add(self.options.pause_ns);
             self.paused_until_ns.store(until_ns, Ordering::Relaxed);
         }
@@ -417,7 +418,7 @@ pub struct Sorted {
 /// What became of a group.
 #[derive(Default)]
 pub struct Committed {
-    /// Logs that are flushed.
+    /// Logs that are flushed, or lost to appends.
     pub done: Vec<Arc<dyn Flush>>,
     /// Logs that have to be flushed by themselves.
     pub alone: Vec<Arc<dyn Flush>>,
@@ -478,9 +479,17 @@ impl Turn<'_> {
                 });
                 Committed { done: done.collect(), ..Committed::default() }
             }
-            Err(_) => {
+            Err(writer::Failure::Write) => {
                 let alone = joined.into_iter().map(|(log, _)| log).collect();
                 Committed { alone, ..Committed::default() }
+            }
+            Err(writer::Failure::Sync(error)) => {
+                let error = Error::io("fdatasync of the flush journal", &error);
+                let done = joined.into_iter().map(|(log, _)| {
+                    log.lost(&error);
+                    log
+                });
+                Committed { done: done.collect(), ..Committed::default() }
             }
         }
     }

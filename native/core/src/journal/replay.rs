@@ -7,6 +7,7 @@
 //! journaled no more afterwards.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     io::{self, ErrorKind},
     path::Path,
@@ -131,7 +132,7 @@ pub fn find(
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(failed(error)),
         };
-        let reader = Reader { file: &*file, is_unread_damage, bytes: file.len().map_err(failed)? };
+        let reader = Reader::new(&*file, is_unread_damage).map_err(failed)?;
         match reader.header().map_err(failed)? {
             Header::Of(this) => journals.push((this, path, file)),
             // Its making was not completed, so nothing was written to it.
@@ -146,13 +147,15 @@ pub fn find(
     for (this, path, file) in journals {
         let failed =
             |error: io::Error| Error::io(format_args!("reading {}", path.display()), &error);
-        let bytes = file.len().map_err(failed)?;
-        let reader = Reader { file: &*file, is_unread_damage, bytes };
+        let reader = Reader::new(&*file, is_unread_damage).map_err(failed)?;
         let index = found.files.len();
         let missing = reader.groups(this.nonce, index, &mut found).map_err(failed)?;
         if missing > 0 {
             let detail = "a group that was synced cannot be read, and whole ones lie behind it";
             found.damage.push(format!("{}: {detail}", path.display()));
+        } else if reader.is_any_unread.get() {
+            // The last group of those that were acked may lie there.
+            found.damage.push(format!("{}: the disk does not read all of it", path.display()));
         }
         found.files.push(file);
     }
@@ -168,15 +171,24 @@ enum Header {
 struct Reader<'a> {
     file: &'a dyn File,
     is_unread_damage: bool,
+    is_any_unread: Cell<bool>,
     bytes: u64,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a dyn File, is_unread_damage: bool) -> io::Result<Self> {
+        let bytes = file.len()?;
+        Ok(Self { file, is_unread_damage, is_any_unread: Cell::new(false), bytes })
+    }
+
     /// Reads as much as there is; `None` where the disk does not, and that is damage.
     fn read<'b>(&self, buffer: &'b mut [u8], position: u64) -> io::Result<Option<&'b [u8]>> {
         match read_full(self.file, buffer, position) {
             Ok(read) => Ok(buffer.get(..read)),
-            Err(error) if self.is_unread_damage && is_unreadable(&error) => Ok(None),
+            Err(error) if self.is_unread_damage && is_unreadable(&error) => {
+                self.is_any_unread.set(true);
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

@@ -313,34 +313,19 @@ fn a_file_is_used_again_once_its_logs_are_synced_and_the_checkpoint_says_so() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_written_or_synced_costs_nobody_anything() {
-    for call in [Call::Write, Call::SyncData] {
-        let machine = Machine::new();
-        machine.files.inject(Fault::new(Effect::InputOutput).on(call).with_path("/journal/"));
-        assert_eq!(machine.append_to_all(b"third"), ACKED);
-        let before = machine.statistics();
-        assert_eq!(before.failures, 1);
-        // That file is used no more.
-        assert_eq!(machine.append_to_all(b"fourth"), ACKED);
-        let machine = Machine::open(machine.cut(), true, None);
-        for partition in 0..PARTITIONS {
-            let values: [&[u8]; 4] = [b"first", b"second", b"third", b"fourth"];
-            assert_eq!(machine.values(partition), values, "{call:?}");
-        }
-    }
-}
-
-#[test]
-fn logs_that_their_own_disk_refuses_too_are_lost_to_appends_and_keep_what_was_acked() {
+fn a_failed_sync_of_the_journal_poisons_its_group_and_retires_the_file() {
     let machine = Machine::new();
-    machine.files.inject(Fault::new(Effect::InputOutput).on(Call::SyncData).times(u64::MAX));
+    let fault = Fault::new(Effect::InputOutput).on(Call::SyncData).with_path("/journal/");
+    machine.files.inject(fault);
+    let told = machine.append_to_all(b"lost");
     let refused: &[Code] = &[Code::KafkaStorageError];
-    assert_eq!(machine.append_to_all(b"lost"), [refused; PARTITIONS as usize]);
+    assert_eq!(told, [refused; PARTITIONS as usize]);
     for partition in 0..PARTITIONS {
         let log = machine.store.log(machine.topic, partition).unwrap();
         assert!(log.poison().is_some());
         assert_eq!(log.offsets().flushed, 2);
     }
+    assert_eq!(machine.statistics().failures, 1);
     // What was acked before is only in the journal: a stop keeps it.
     assert!(machine.store.close().is_err());
     assert!(is_there(&machine.files, "0"));
@@ -348,6 +333,17 @@ fn logs_that_their_own_disk_refuses_too_are_lost_to_appends_and_keep_what_was_ac
     for partition in 0..PARTITIONS {
         assert_eq!(machine.values(partition)[..2], [b"first".as_slice(), b"second"]);
     }
+}
+
+#[test]
+fn a_failed_write_of_the_journal_costs_nobody_anything() {
+    let machine = Machine::new();
+    let fault = Fault::new(Effect::InputOutput).on(Call::Write).with_path("/journal/");
+    machine.files.inject(fault);
+    assert_eq!(machine.append_to_all(b"third"), ACKED);
+    assert_eq!(machine.statistics().failures, 1);
+    let machine = Machine::open(machine.cut(), true, None);
+    assert_eq!(machine.values(0), [b"first".as_slice(), b"second", b"third"]);
 }
 
 #[test]
@@ -546,6 +542,48 @@ fn a_repair_of_a_log_that_cannot_be_written_brings_the_others_theirs_and_keeps_t
     assert!(files.open(&path, OpenMode::Read).is_err());
     let machine = Machine::open(files, true, None);
     assert_eq!((machine.values(0).len(), machine.values(3).len()), (5, 5));
+}
+
+#[test]
+fn a_repair_keeps_what_of_a_journal_has_nowhere_to_go_and_gives_up_nothing_for_want_of_room() {
+    use crate::recovery::repair::{RepairOptions, repair};
+    let options = RepairOptions { salvage_name: "now".to_owned(), ..RepairOptions::default() };
+    let repaired = |files: &SimulatedFileSystem| {
+        let report = repair(&files.env(), Path::new(DIRECTORY), &options)?;
+        let actions = report.actions.into_iter();
+        let told = actions.filter(|action| action.subject == super::DIRECTORY);
+        Ok::<_, Error>(told.map(|action| action.detail).collect::<Vec<_>>().join("; "))
+    };
+    let is_kept = |files: &SimulatedFileSystem| {
+        let kept = Path::new(DIRECTORY).join("salvage/now/journal/0");
+        files.open(&kept, OpenMode::Read).is_ok()
+    };
+
+    // Its header, and two reads for each of three groups, come before the head of the last one.
+    let (files, _) = with_journal();
+    files.inject(Fault::new(Effect::InputOutput).on(Call::Read).with_path("/journal/0").at(8));
+    let told = repaired(&files).unwrap();
+    assert!(told.contains("does not read all of it; acked records may be lost"), "{told}");
+    assert!(is_kept(&files));
+    assert_eq!(Machine::open(files, true, None).values(0).len(), 4);
+
+    let (files, _) = with_journal();
+    let segment = crate::segment::Segment::file_name(0, "log");
+    let partition = Path::new(DIRECTORY).join("logs").join(TOPIC_ID.to_string()).join("0");
+    files.remove_file(&partition.join(segment)).unwrap();
+    let told = repaired(&files).unwrap();
+    assert!(told.contains("4 entries are of segments that are not there"), "{told}");
+    assert!(is_kept(&files));
+
+    let (files, path) = with_journal();
+    let fault = Fault::new(Effect::NoSpace).on(Call::Write).with_path(format!("{TOPIC_ID}/1"));
+    files.inject(fault);
+    let error = repaired(&files).unwrap_err();
+    assert_eq!(error.code(), Code::DiskFull);
+    assert!(error.detail().contains("make room on this disk"), "{error}");
+    assert!(files.open(&path, OpenMode::Read).is_ok() && !is_kept(&files));
+    repaired(&files).unwrap();
+    assert_eq!(Machine::open(files, true, None).values(1).len(), 5);
 }
 
 #[test]

@@ -86,6 +86,14 @@ pub(super) enum SlotState {
     Failed,
 }
 
+/// Why a group was not made durable.
+pub(super) enum Failure {
+    /// It may not even have been written.
+    Write,
+    /// It was written; what of it is durable is not known.
+    Sync(io::Error),
+}
+
 /// Who holds it writes groups, or changes what the files are there for.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -167,15 +175,13 @@ impl Writer {
         Some(std::mem::replace(state, SlotState::Busy))
     }
 
-    /// Writes a group behind those of the file, and syncs it. After an error it is not known what
-    /// of it is in the file: as much as the segments have, or nothing that a replay takes for a
-    /// group.
-    pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) -> io::Result<()> {
+    /// Writes a group behind those of the file, and syncs it.
+    pub(super) fn write(&mut self, slot: usize, bytes: &[u8]) -> Result<(), Failure> {
         let Some(SlotState::InUse(journal, _)) = self.slots.get_mut(slot) else {
-            return Err(ErrorKind::NotFound.into());
+            return Err(Failure::Write);
         };
-        write_full(&*journal.file, &[bytes], journal.position)?;
-        journal.file.sync_data()?;
+        write_full(&*journal.file, &[bytes], journal.position).map_err(|_| Failure::Write)?;
+        journal.file.sync_data().map_err(Failure::Sync)?;
         journal.position += bytes.len() as u64;
         journal.sequence += 1;
         Ok(())
@@ -193,16 +199,21 @@ impl Writer {
 
     /// Gives the file up for good. What it holds is synced to the segments all the same.
     pub(super) fn fail(&mut self, slot: usize) {
-        if let Some(SlotState::InUse(_, members)) = self.take_if(slot, |_| true) {
+        self.used_since_ns = None;
+        if let Some(SlotState::InUse(journal, members)) = self.take_if(slot, |_| true) {
+            // Nobody was told of the group that failed, and where the disk does not read it a start
+            // would stop there. Where that fails too it is as it was.
+            drop(journal.file.truncate(journal.position));
             self.behind.lock().extend(members.into_values().map(|member| (member.log, member.end)));
         }
         self.settle(slot, SlotState::Failed);
     }
 
     /// Ends the use of the file that is in use, if anything was written to it, and has its logs
-    /// synced.
-    pub(super) fn drain(&mut self) {
+    /// synced; whether there was one.
+    pub(super) fn drain(&mut self) -> bool {
         self.used_since_ns = None;
+        let mut is_any = false;
         for slot in 0..self.slots.len() {
             let is_used = |state: &SlotState| match state {
                 SlotState::InUse(_, members) => !members.is_empty(),
@@ -213,8 +224,10 @@ impl Writer {
                 let behind = behind.map(|member| (Weak::clone(&member.log), member.end));
                 self.behind.lock().extend(behind);
                 self.settle(slot, SlotState::Draining(file, members));
+                is_any = true;
             }
         }
+        is_any
     }
 
     /// A file that holds nothing any more that the segments do not hold durably, and the number of

@@ -8,9 +8,9 @@ use uuid::Uuid;
 use super::{Problem, Repair, RepairAction};
 use crate::{
     env::OpenMode,
-    error::Result,
+    error::{Error, Result},
     journal::{self, DIRECTORY, FILE_NAMES, replay},
-    space::SpaceWatch,
+    space::{MaySayFull, SpaceWatch},
 };
 
 impl Repair<'_> {
@@ -38,6 +38,11 @@ impl Repair<'_> {
                 let space = SpaceWatch::open(Arc::clone(&self.env.files), &data_directory)?;
                 let directory = &self.directory;
                 let replayed = replay::apply(&space, files, directory, &found, &mut checkpoint, 1);
+                // Where there is room again, nothing of it has to be given up.
+                let is_full = |(_, error): &(_, Error)| error.says_full();
+                if replayed.failures.iter().any(is_full) {
+                    return replayed.error().map_or(Ok(()), Err);
+                }
                 self.keep_what_failed(&replayed)?;
                 // Before the journal goes: it alone knows from then on that they were acked.
                 checkpoint.store(files, &data_directory)?;
@@ -53,11 +58,21 @@ impl Repair<'_> {
     /// What some logs could not get must not hold up the others: it is kept in `salvage/`.
     fn keep_what_failed(&mut self, replayed: &replay::Replayed) -> Result<()> {
         let mut kept = Vec::new();
-        for name in FILE_NAMES.iter().filter(|_| !replayed.failures.is_empty()) {
+        let is_all_there = replayed.failures.is_empty() && replayed.lost == 0;
+        for name in FILE_NAMES.iter().filter(|_| !is_all_there) {
             let path = self.directory.path.join(DIRECTORY).join(name);
             if self.env.files.open(&path, OpenMode::Read).is_ok() {
                 kept.extend(self.keep_file(DIRECTORY, &path)?);
             }
+        }
+        if replayed.lost > 0 {
+            self.tell(RepairAction {
+                subject: DIRECTORY.to_owned(),
+                detail: format!("{} entries are of segments that are not there", replayed.lost),
+                file: self.directory.path.join(DIRECTORY).display().to_string(),
+                salvaged_to: kept.first().cloned(),
+                ..RepairAction::default()
+            });
         }
         for ((topic_id, partition), error) in &replayed.failures {
             let path = self.directory.partition(Uuid::from_bytes(*topic_id), *partition);
