@@ -82,8 +82,8 @@ pub struct JournalOptions {
     pub log_bytes_max: u64,
     /// Size of each of the two files, less where the disk is small.
     pub file_bytes_max: u64,
-    /// How long it is left alone where it held too many segments open, in nanoseconds: to sync them,
-    /// and to have as many again at once, would be all that it does.
+    /// How long it is left alone where it held too many segments open, in nanoseconds: to sync
+    /// them, and to have as many again at once, would be all that it does.
     pub pause_ns: u64,
 }
 
