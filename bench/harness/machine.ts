@@ -7,13 +7,13 @@ import type { Machine } from "./results.ts";
 const REPORTING_ORDER = "/sys/module/page_reporting/parameters/page_reporting_order";
 
 /** The highest that Linux takes: only whole blocks of 4 MiB go back, and later. */
-const REPORTING_ORDER_HARMLESS = 10;
+const REPORTING_ORDER_HIGHEST = 10;
 
 /** What whoever measures is told of a machine that gives its memory back. */
 export const KEEP_FREE_MEMORY =
 	"free memory goes back to this machine's host within seconds, and writes that need it again " +
 	"are several times slower; while you measure, as root: " +
-	`echo ${REPORTING_ORDER_HARMLESS} > ${REPORTING_ORDER}`;
+	`echo ${REPORTING_ORDER_HIGHEST} > ${REPORTING_ORDER}`;
 
 /** Describes this machine; `directory` is where data will be written. */
 export async function describeMachine(directory: string): Promise<Machine> {
@@ -40,5 +40,5 @@ export function stateBefore({ load_average, reports_free_pages }: Machine): stri
 /** False also where the system does not tell. */
 async function reportsFreePages(): Promise<boolean> {
 	const order = await readFile(REPORTING_ORDER, "latin1").catch(() => "-1");
-	return Number(order) >= 0 && Number(order) < REPORTING_ORDER_HARMLESS;
+	return Number(order) >= 0 && Number(order) < REPORTING_ORDER_HIGHEST;
 }

@@ -184,10 +184,10 @@ export class FrameWriter {
 			for (const element of value as readonly FrameValue[]) this.value(element);
 			return this;
 		}
-		return this.entries(value as { readonly [key: string]: FrameValue });
+		return this.#entries(value as { readonly [key: string]: FrameValue });
 	}
 
-	private entries(map: { readonly [key: string]: FrameValue }): this {
+	#entries(map: { readonly [key: string]: FrameValue }): this {
 		// Not Object.entries: an array of each would be two thirds of a kilobyte for hello's limits.
 		const keys = Object.keys(map);
 		let count = 0;

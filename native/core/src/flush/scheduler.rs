@@ -270,7 +270,7 @@ impl FlushScheduler {
         while !self.is_closing.load(Ordering::Acquire)
             && let Some((log, end)) = journal.next_behind()
         {
-            // Most of those that are busy have been synced meanwhile.
+            // Those that are busy may have been synced meanwhile.
             if log.upgrade().is_some_and(|log| log.sync_to(end)) {
                 return self.spawn_behind();
             }

@@ -325,7 +325,7 @@ impl FlushJournal {
     /// Has what is in use synced to the segments where nothing was written for a while, or it has
     /// been in use for long, so that a quiet broker leaves nothing in a journal; and where it holds
     /// too much.
-    pub fn drain_if_idle(&self) {
+    pub fn drain_if_due(&self) {
         let now_ns = self.setting.clock.monotonic_ns();
         let mut writer = self.writer.lock();
         let is_old = writer.used_since_ns.is_some_and(|since| now_ns >= since + USE_NS);

@@ -75,6 +75,12 @@ pub struct Replayed {
 }
 
 impl Replayed {
+    /// What is wrong, for people, where entries have nowhere to go; `None` if all have.
+    pub fn damage(&self) -> Option<String> {
+        let lost = self.lost;
+        (lost > 0).then(|| format!("{lost} entries are of segments that are not there"))
+    }
+
     /// Why some logs did not get what is theirs, and what to do; `None` if all did.
     pub fn error(&self) -> Option<Error> {
         let is_full = |(_, error): &&(LogKey, Error)| error.says_full();

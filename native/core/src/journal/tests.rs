@@ -464,7 +464,7 @@ fn a_stop_that_comes_while_much_is_still_to_be_synced_does_not_wait_for_it() {
     let scheduler = &machine.store.shared().scheduler;
     let journal = scheduler.journal().unwrap();
     machine.clock.advance_ms(10_000);
-    journal.drain_if_idle();
+    journal.drain_if_due();
     assert!(journal.has_behind());
     scheduler.close();
     scheduler.sync_behind();

@@ -92,9 +92,7 @@ impl Start<'_> {
             if let Some(error) = replayed.error() {
                 return Err(error);
             }
-            if replayed.lost > 0 {
-                let detail =
-                    format!("{} entries are of segments that are not there", replayed.lost);
+            if let Some(detail) = replayed.damage() {
                 report.push(entry(RecoveryEvent::JournalDamaged { detail }));
             }
             if replayed.logs > 0 {

@@ -658,7 +658,7 @@ impl Store {
                 store.checkpoint_failures.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(journal) = store.shared.scheduler.journal() {
-                journal.drain_if_idle();
+                journal.drain_if_due();
                 store.shared.scheduler.sync_behind();
             }
             store.schedule_checkpoint();

@@ -39,9 +39,8 @@ impl Repair<'_> {
                 let directory = &self.directory;
                 let replayed = replay::apply(&space, files, directory, &found, &mut checkpoint, 1);
                 // Where there is room again, nothing of it has to be given up.
-                let is_full = |(_, error): &(_, Error)| error.says_full();
-                if replayed.failures.iter().any(is_full) {
-                    return replayed.error().map_or(Ok(()), Err);
+                if let Some(error) = replayed.error().filter(Error::says_full) {
+                    return Err(error);
                 }
                 self.keep_what_failed(&replayed)?;
                 // Before the journal goes: it alone knows from then on that they were acked.
@@ -58,17 +57,18 @@ impl Repair<'_> {
     /// What some logs could not get must not hold up the others: it is kept in `salvage/`.
     fn keep_what_failed(&mut self, replayed: &replay::Replayed) -> Result<()> {
         let mut kept = Vec::new();
-        let is_all_there = replayed.failures.is_empty() && replayed.lost == 0;
+        let damage = replayed.damage();
+        let is_all_there = replayed.failures.is_empty() && damage.is_none();
         for name in FILE_NAMES.iter().filter(|_| !is_all_there) {
             let path = self.directory.path.join(DIRECTORY).join(name);
             if self.env.files.open(&path, OpenMode::Read).is_ok() {
                 kept.extend(self.keep_file(DIRECTORY, &path)?);
             }
         }
-        if replayed.lost > 0 {
+        if let Some(detail) = damage {
             self.tell(RepairAction {
                 subject: DIRECTORY.to_owned(),
-                detail: format!("{} entries are of segments that are not there", replayed.lost),
+                detail,
                 file: self.directory.path.join(DIRECTORY).display().to_string(),
                 salvaged_to: kept.first().cloned(),
                 ..RepairAction::default()
