@@ -5,6 +5,8 @@
 
 /** What may be said differently from what is. */
 export interface BatchLies {
+	/** The offset of the first record, which the broker assigns. */
+	baseOffset?: number;
 	/** The batch length field. */
 	length?: number;
 	magic?: number;
@@ -34,6 +36,7 @@ export function recordBatch(values: readonly Uint8Array[], lies: BatchLies = {})
 	const body = lies.body ?? records(values);
 	const batch = Buffer.alloc(HEADER_BYTES + body.length);
 	const timestamp = BigInt(lies.timestampMs ?? Date.now());
+	batch.writeBigInt64BE(BigInt(lies.baseOffset ?? 0), 0);
 	batch.writeInt32BE(lies.length ?? batch.length - LENGTH_END, 8);
 	batch.writeInt32BE(-1, 12);
 	batch.writeInt8(lies.magic ?? 2, 16);

@@ -115,6 +115,7 @@ const produceScenarios: Scenario[] = [
 	produces("less than a length", () => [batch(["a"]).subarray(0, 11), batch(["honest"])]),
 	lying("more records than there are", { count: 3, lastOffsetDelta: 2 }),
 	lying("fewer records than there are", { count: 1, lastOffsetDelta: 0 }),
+	lying("offsets of its own", { baseOffset: 5 }),
 	lying("a last offset that does not fit", { lastOffsetDelta: 5 }),
 	lying("no records", { count: 0, lastOffsetDelta: 0, body: new Uint8Array(0) }),
 	lying("records that are garbage", { body: Buffer.from("garbage that is no record") }),
