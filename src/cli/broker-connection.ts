@@ -2,6 +2,7 @@
  * The broker that client commands talk to, and who they are there. Passwords and tokens come from
  * files or the environment alone: everybody on a machine sees its command lines.
  */
+import { stat } from "node:fs/promises";
 import { type Command, Option } from "commander";
 
 import { type Client, type ConnectOptions, connect, MillraceError } from "../client/index.ts";
@@ -86,7 +87,9 @@ async function identity(options: BrokerOptions): Promise<Pick<ConnectOptions, "a
 	}
 	if (passwordFile !== undefined) throw new UsageError("--password-file: whose? see --user");
 	if (tokenFile !== undefined) {
-		await readSecret("--token-file", tokenFile);
+		const token = await readSecret("--token-file", tokenFile);
+		// A pipe has it once.
+		if (tokenFile === "-" || !(await stat(tokenFile)).isFile()) return { auth: { token } };
 		// Each time anew: who renews tokens puts them there.
 		return { auth: async () => ({ token: await readSecret("--token-file", tokenFile) }) };
 	}

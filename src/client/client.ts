@@ -11,6 +11,7 @@ import {
 	Topics,
 	Users,
 } from "./admin.ts";
+import { callProgram } from "./call-program.ts";
 import { abortReason, withSignal } from "./connection/abort.ts";
 import type { Auth } from "./connection/credentials.ts";
 import { Link, type LinkOptions, type LinkState } from "./connection/link.ts";
@@ -104,7 +105,7 @@ export class Client {
 			notice: (kind, { throttle_ms: ms, quota }) => {
 				if (kind !== "throttled" || typeof ms !== "number" || typeof quota !== "string") return;
 				this.#throttledUntilMs = Math.max(this.#throttledUntilMs, performance.now() + ms);
-				onThrottled({ quota, throttleMs: ms });
+				callProgram(onThrottled, { quota, throttleMs: ms });
 			},
 			detached: () => {
 				this.#throttledUntilMs = 0;
@@ -210,7 +211,7 @@ export class Client {
 	}
 
 	#refuseIfClosed(): void {
-		if (this.#link.state === "closed") throw new MillraceError("CLOSED", "the client");
+		if (this.#link.closedError !== undefined) throw this.#link.closedError;
 	}
 }
 

@@ -1,6 +1,7 @@
 import { MillraceError } from "../protocol/error.ts";
 import { type DurabilityName, OPERATION } from "../protocol/operations.ts";
 import type { DecodedMap } from "../protocol/reader.ts";
+import type { Connection } from "./connection/connection.ts";
 import { integerOf, stringOf } from "./connection/hello.ts";
 import type { Link, LinkUser } from "./connection/link.ts";
 
@@ -59,10 +60,13 @@ export class TopicDirectory implements LinkUser {
 		return () => this.#listeners.delete(listener);
 	}
 
-	attached(): void {
+	attached(connection: Connection): void {
 		for (const name of this.#topics.keys()) {
-			// A topic that is gone is noticed, with its error, by whoever uses it next.
-			this.refresh(name).catch(() => this.#topics.delete(name));
+			// A topic that is gone is noticed, with its error, by whoever uses it next; it is not to be
+			// there again because a client was away for a moment.
+			this.#askOn(connection, name, false).catch(({ code }: MillraceError) => {
+				if (code !== "CONNECTION_LOST") this.#topics.delete(name);
+			});
 		}
 	}
 
@@ -79,16 +83,22 @@ export class TopicDirectory implements LinkUser {
 		for (;;) {
 			const connection = await this.#link.ready();
 			try {
-				const answer = await connection.request(OPERATION.open, name);
-				return this.#learn(topicOf(name, answer));
+				return await this.#askOn(connection, name, true);
 			} catch (error) {
-				if (!(error instanceof MillraceError)) throw error;
-				// Aliases ran out: the topic works without one, only news of partitions come late.
-				if (error.code === "LIMIT_EXCEEDED") return this.#describe(name);
-				if (error.code !== "CONNECTION_LOST") {
-					throw aboutTopic(name, error);
-				}
+				if (!(error instanceof MillraceError) || error.code !== "CONNECTION_LOST") throw error;
 			}
+		}
+	}
+
+	async #askOn(connection: Connection, name: string, mayCreate: boolean): Promise<TopicInfo> {
+		try {
+			const answer = await connection.request(OPERATION.open, name, { create: mayCreate });
+			return this.#learn(topicOf(name, answer));
+		} catch (error) {
+			if (!(error instanceof MillraceError)) throw error;
+			// Aliases ran out: the topic works without one, only news of partitions come late.
+			if (error.code === "LIMIT_EXCEEDED") return this.#describe(name);
+			throw aboutTopic(name, error);
 		}
 	}
 

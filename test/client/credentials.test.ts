@@ -85,6 +85,33 @@ test("a token that cannot be had anew is the end when it runs out", () =>
 		expect(broker.hellos).toHaveLength(1);
 	}));
 
+test("a function that fails is asked again, but for the first connection", () =>
+	running(async () => {
+		let failures = 0;
+		let asked = 0;
+		const auth = () => {
+			asked++;
+			if (failures-- > 0) throw new Error("no network");
+			return { token: "t" };
+		};
+		const client = await connected(auth);
+		const producer = client.producer<string>({ codec: "string" });
+		for (const [index, end] of [() => broker.cut(), () => broker.expire()].entries()) {
+			failures = 3;
+			asked = 0;
+			end();
+			const sent = producer.send({ topic: "a", value: "x" });
+			expect(await sent).toMatchObject({ offset: index });
+			expect(asked).toBe(4);
+		}
+		await client.close();
+		failures = 1;
+		await expect(connected(auth)).rejects.toMatchObject({
+			code: "NOT_AUTHENTICATED",
+			cause: { message: "no network" },
+		});
+	}));
+
 test("a renewal that a broker is too busy for is tried again, and nothing waits for it", () =>
 	running(async () => {
 		let asked = 0;

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import {
 	type Ack,
 	type Client,
@@ -561,6 +561,65 @@ describe("failures", () => {
 		broker.create("a", 1);
 		await producer.send({ topic: "a", value: "three" });
 		expect(broker.texts("a")).toEqual(["three"]);
+	});
+
+	test("so does what is written while it is asked for again, and nothing joins that", async () => {
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "one" });
+		broker.topics.delete("a");
+		const failures: Promise<unknown>[] = [];
+		const failure = (value: string) =>
+			producer.send({ topic: "a", value }).catch(({ code }: MillraceError) => code);
+		broker.requests.push = (...frames: unknown[][]) => {
+			// The question whether there is such a topic.
+			if (frames[0]?.[0] === 2) failures.push(failure("three"));
+			return Array.prototype.push.apply(broker.requests, frames);
+		};
+		expect(await failure("two")).toBe("UNKNOWN_TOPIC_OR_PARTITION");
+		expect(await Promise.all(failures)).toEqual(["UNKNOWN_TOPIC_OR_PARTITION"]);
+		broker.create("a", 1);
+		await producer.send({ topic: "a", value: "four" });
+		expect(broker.texts("a")).toEqual(["four"]);
+		expect(producer.bufferedBytes).toBe(0);
+	});
+
+	test("a client that connects again does not have a deleted topic created", async () => {
+		const producer = client.producer<string>({ codec: "string" });
+		await producer.send({ topic: "a", value: "one" });
+		broker.cut();
+		await client.topics.list();
+		const opens = broker.requests.filter(([operation]) => operation === 2);
+		expect(opens.map(([, , name, options]) => [name, options])).toEqual([
+			["a", { create: true }],
+			["a", { create: false }],
+		]);
+	});
+
+	test("what onError throws is the program's own, and costs the others nothing", async () => {
+		const told: unknown[] = [];
+		const thrown: unknown[] = [];
+		const others = process.listeners("uncaughtException");
+		process.removeAllListeners("uncaughtException");
+		process.on("uncaughtException", (error) => thrown.push(error.message));
+		onTestFinished(() => {
+			process.removeAllListeners("uncaughtException");
+			for (const other of others) process.on("uncaughtException", other);
+		});
+		const producer = client.producer<string>({
+			codec: "string",
+			onError: ({ value }) => {
+				told.push(value);
+				throw new Error(`not ${value}`);
+			},
+		});
+		await producer.send({ topic: "a", value: "one" });
+		broker.onProduce = () => 87;
+		producer.write({ topic: "a", value: "two" });
+		producer.write({ topic: "a", value: "three" });
+		await producer.flush();
+		await expect.poll(() => thrown).toEqual(["not two", "not three"]);
+		expect(told).toEqual(["two", "three"]);
+		expect(broker.hellos, "on the same connection").toHaveLength(1);
 	});
 });
 

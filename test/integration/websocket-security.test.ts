@@ -180,6 +180,10 @@ describe("a broker that asks WebSocket clients", () => {
 		expect(await runCommand(noFile)).toMatchObject({ code: 2 });
 		const token = [...list, "--token-file", passwordFile];
 		expect(await runCommand(token)).toMatchObject({ code: 3 });
+		// It is presented, and refused.
+		const piped = await runCommand([...list, "--token-file", "-"], { input: Buffer.from("t\n") });
+		expect(piped.code).toBe(3);
+		expect(piped.stderr).not.toContain("nothing in it");
 	});
 
 	test("keeps secrets out of its log", async () => {

@@ -89,6 +89,17 @@ describe("numbered batches", () => {
 	});
 });
 
+test("a batch that has an offset already is refused", async () => {
+	const raw = await used.connect();
+	await raw.request("Metadata", 9, { topics: [{ name: "offset" }] });
+	const batch = recordBatch(texts("a", "b"), { baseOffset: 7 });
+	const answer = await raw.request("Produce", 9, produceRequest("offset", batch));
+	expect(pick(answer, "responses", 0, "partitionResponses", 0)).toMatchObject({
+		errorCode: 87,
+		errorMessage: expect.stringContaining("base offset 7"),
+	});
+});
+
 describe("max.connections", () => {
 	test("bounds the connections of both protocols together", async () => {
 		const small = await startBroker({ memory: true, maxConnections: 2 });

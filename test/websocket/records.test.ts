@@ -161,7 +161,10 @@ describe.each(TRANSPORTS)("records over %s", (transport) => {
 		expect(batch.readInt32BE(57)).toBe(2);
 		expect((await store(client, target, 0, -1, 2, batch))[2]).toBe(0);
 		expect((await store(client, target, 0, -1, 2, batch))[2]).toBe(2);
-		expect((await all(client, target)).map(([offset]) => offset)).toEqual([0, 1, 2, 3]);
+		// From further on in its log.
+		batch.writeBigInt64BE(7n, 0);
+		expect((await store(client, target, 0, -1, 2, batch))[2]).toBe(4);
+		expect((await all(client, target)).map(([offset]) => offset)).toEqual([0, 1, 2, 3, 4, 5]);
 	});
 
 	test("batches are delivered in turns of credit, and at least one arrives", async () => {

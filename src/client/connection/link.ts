@@ -64,7 +64,6 @@ export class Link {
 	#hello: HelloAnswer | undefined;
 	#identity: ProducerIdentity | undefined;
 	#state: LinkState = "connecting";
-	#closedError: MillraceError | undefined;
 	#attachedMs = 0;
 	#timer: ReturnType<typeof setTimeout> | undefined;
 	#renewTimer: ReturnType<typeof setTimeout> | undefined;
@@ -72,6 +71,8 @@ export class Link {
 	#cookieUntilMs: number | undefined;
 	/** The broker has refused what the client presented anew: it is not to be tried again. */
 	#isRenewalRefused = false;
+	/** Why no connection will come any more, once that is so. */
+	closedError: MillraceError | undefined;
 	/** Why the latest attempt failed; told to those who gave up waiting. */
 	lastError: MillraceError | undefined;
 
@@ -123,7 +124,7 @@ export class Link {
 
 	/** A ready connection, now or when there is one again. Rejects when the link closes. */
 	ready(signal?: AbortSignal): Promise<Connection> {
-		if (this.#closedError !== undefined) return Promise.reject(this.#closedError);
+		if (this.closedError !== undefined) return Promise.reject(this.closedError);
 		if (this.#state === "ready" && this.#connection !== undefined) {
 			return Promise.resolve(this.#connection);
 		}
@@ -166,7 +167,7 @@ export class Link {
 	async close(error: MillraceError): Promise<void> {
 		if (this.#state === "closed") return;
 		this.#state = "closed";
-		this.#closedError = error;
+		this.closedError = error;
 		clearTimeout(this.#timer);
 		clearTimeout(this.#renewTimer);
 		const closing = this.#connection?.close();
@@ -179,12 +180,17 @@ export class Link {
 		const { clientName, connectTimeoutMs } = this.#options;
 		const identity = this.#identity;
 		let attached = false;
+		let hasCredentials = true;
 		const connection = new Connection(
 			this.#url,
 			this.#openSocket,
 			this.#options,
 			{ client: clientName, ...(identity === undefined ? {} : { producer: identity }) },
-			() => this.#credentials(),
+			() =>
+				this.#credentials().catch((error: unknown) => {
+					hasCredentials = false;
+					throw error;
+				}),
 			{
 				produced: (id, reached, results) => {
 					for (const user of this.#users) user.produced?.(id, reached, results);
@@ -200,7 +206,8 @@ export class Link {
 				notice: (kind, details) => this.#notice(kind, details),
 				closed: (error, reconnect) => {
 					clearTimeout(timeout);
-					const again = this.#mayBeRenewed(error, attached) || reconnect;
+					// Whoever has none at the moment may have some later: the broker refused nothing.
+					const again = !hasCredentials || this.#mayBeRenewed(error, attached) || reconnect;
 					this.#closed(error, (attached || retry) && again, attached);
 				},
 			},
@@ -293,7 +300,7 @@ export class Link {
 		try {
 			auth = await credentialsFrom(this.#options.auth);
 		} catch {
-			// Told when the client connects anew, which the broker has it do in the end.
+			// In the end the broker ends the connection, and it is asked again for the next.
 			renewIn(backoff.nextMs());
 			return;
 		}

@@ -108,6 +108,7 @@ export class PartitionQueue {
 
 	/** Takes out a batch that will not be sent again, and notes the hole that its numbers leave. */
 	giveUp(batch: Batch): void {
+		batch.open = false;
 		this.remove(batch);
 		if (batch.baseSequence === SEQUENCE_NONE) return;
 		this.draining = true;

@@ -1,5 +1,6 @@
 import { MillraceError } from "../../protocol/error.ts";
 import { ACK, BODY_COMPRESSION, BODY_COMPRESSION_FACTOR } from "../../protocol/operations.ts";
+import { callProgram } from "../call-program.ts";
 import { withSignal } from "../connection/abort.ts";
 import type { Link } from "../connection/link.ts";
 import type { Ack, Durability, RecordToSend } from "../records.ts";
@@ -247,7 +248,7 @@ export class Producer<Value = unknown> implements BatchOwner {
 
 	#refuseIfFull(): void {
 		if (this.#closedError !== undefined) throw this.#closedError;
-		if (this.#link.state === "closed") throw new MillraceError("CLOSED", "the client");
+		if (this.#link.closedError !== undefined) throw this.#link.closedError;
 		if (this.#bufferedBytes >= this.#bufferBytesMax) throw new MillraceError("BUFFER_FULL");
 	}
 
@@ -448,7 +449,7 @@ export class Producer<Value = unknown> implements BatchOwner {
 	#tellFailed(waiting: Waiting, error: Error): void {
 		if (isCompletion(waiting)) waiting.failed(error);
 		else if (this.#onError === undefined) this.#unreported ??= error;
-		else this.#onError(waiting as RecordToSend<Value>, error);
+		else callProgram(this.#onError, waiting as RecordToSend<Value>, error);
 	}
 }
 

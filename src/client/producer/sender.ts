@@ -180,7 +180,10 @@ export class Sender implements LinkUser {
 		clearTimeout(this.#sweepTimer);
 		clearTimeout(this.#pumpTimer);
 		for (const queue of this.#active) {
-			for (const batch of queue.batches.splice(0)) batch.owner.failed(batch, error);
+			for (const batch of queue.batches.splice(0)) {
+				batch.open = false;
+				batch.owner.failed(batch, error);
+			}
 		}
 		this.#active.clear();
 	}

@@ -255,16 +255,6 @@ fn attributes_that_producers_may_not_set_are_refused() {
 }
 
 #[test]
-fn offsets_are_the_logs_to_assign() {
-    let batch = batch_of(&[plain("a")]);
-    for offset in [1, -1, i64::MIN, i64::MAX] {
-        let error = refusal(&forged(&batch, 0, &offset.to_be_bytes()), &rules());
-        assert_eq!(error.code(), Code::InvalidRecord);
-        assert!(error.to_string().contains(&offset.to_string()), "{error}");
-    }
-}
-
-#[test]
 fn a_batch_larger_than_any_is_not_worth_sending_again() {
     let mut batch = batch_of(&[plain("a")]);
     let bytes = usize::try_from(BATCH_BYTES_MAX).unwrap() + 1;

@@ -211,11 +211,6 @@ fn check_header(batch: &[u8], rules: &Rules) -> Result<BatchHeader> {
         return Err(Error::new(Code::MessageTooLarge, detail));
     }
     let header = BatchHeader::read(batch)?;
-    if header.base_offset != 0 {
-        // The log assigns it; a client that says another has mistaken what it does.
-        let offset = header.base_offset;
-        return Err(invalid(format!("base offset {offset}, a producer's batch begins at 0")));
-    }
     let bytes = header.batch_bytes();
     if bytes as u64 > rules.bytes_max {
         let detail = format!("{bytes} bytes, the topic accepts {}", rules.bytes_max);

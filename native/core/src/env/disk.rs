@@ -8,9 +8,14 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags},
+    io::Errno,
+};
 
 use super::{
     DirectoryEntry, File, FileSystem, FileSystemKind, OpenMode, Space,
@@ -23,6 +28,12 @@ const FILE_MODE: u32 = 0o600;
 
 /// Mode of new directories.
 const DIRECTORY_MODE: u32 = 0o700;
+
+/// How often a directory is opened for its sync where there is no descriptor for it.
+const OPEN_TRIES: u32 = 10;
+
+/// ... and how far apart.
+const OPEN_AGAIN: Duration = Duration::from_millis(20);
 
 /// The machine's own file system. Without state: every call is the system's, and every sync is
 /// [confirmed](journal).
@@ -91,7 +102,7 @@ impl FileSystem for DiskFileSystem {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(path, flags, Mode::empty())?;
+        let directory = patiently(|| rustix::fs::open(path, flags, Mode::empty()))?;
         rustix::fs::fsync(&directory)?;
         journal::confirm(&directory)
     }
@@ -119,6 +130,18 @@ impl FileSystem for DiskFileSystem {
     fn kind(&self, path: &Path) -> io::Result<FileSystemKind> {
         Ok(kind(&rustix::fs::statfs(path)?))
     }
+}
+
+/// Opens what is to be synced, and tries again where descriptors or memory are short for a moment:
+/// a sync that fails is taken for one that has lost what it was to keep, and this one has not begun.
+fn patiently<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    for _ in 1..OPEN_TRIES {
+        match open() {
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => thread::sleep(OPEN_AGAIN),
+            opened => return Ok(opened?),
+        }
+    }
+    Ok(open()?)
 }
 
 pub(super) fn open(path: &Path, mode: OpenMode) -> io::Result<OwnedFd> {

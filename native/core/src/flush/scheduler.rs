@@ -328,6 +328,12 @@ impl FlushScheduler {
         *thread = spawned.ok();
     }
 
+    /// Timers that have not come yet.
+    #[cfg(test)]
+    pub(crate) fn timer_count(&self) -> usize {
+        self.timers.lock().heap.len()
+    }
+
     /// Has the timers' thread look at the clock: it may have been advanced.
     pub fn look_at_timers(&self) {
         // Who looks at the clock has the lock until it waits.

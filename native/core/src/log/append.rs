@@ -180,6 +180,7 @@ impl Log {
             if let Err(error) = active.writer.cut(&*file, position) {
                 let what = format_args!("erasing a failed append of {}", self.label);
                 self.poison_with(Error::io(what, &error));
+                tail.give_up();
             }
             return Err(failure);
         }
@@ -206,13 +207,16 @@ impl Log {
     /// Notes records that are not durable yet; whether a flush has to start now.
     fn note_unflushed(self: &Arc<Self>, tail: &mut Tail, config: &LogConfig, records: u64) -> bool {
         tail.records_unflushed += records;
-        if config.flush_ms != u64::MAX && !tail.is_flush_timer_set {
-            tail.is_flush_timer_set = true;
+        let is_timed = config.flush_ms != u64::MAX && !config.is_flushed_before_ack();
+        if is_timed && !self.is_flush_timer_set.swap(true, Ordering::AcqRel) {
             let log = Arc::downgrade(self);
             self.shared.scheduler.after(
                 config.flush_ms,
                 Box::new(move || {
                     if let Some(log) = log.upgrade() {
+                        // First: an append that still saw it set is covered by this flush, which
+                        // waits for the tail.
+                        log.is_flush_timer_set.store(false, Ordering::Release);
                         log.mark_dirty();
                     }
                 }),
@@ -269,14 +273,13 @@ impl Log {
         let Some(active) = tail.active.take() else {
             return Ok(());
         };
+        // They go into a snapshot with the segment.
+        tail.forget_silent_producers(config);
         let closing =
             Closing { writer: active.writer, end: tail.end, producers: tail.producers.clone() };
         if let Some(last) = tail.unsynced.last_mut() {
             last.closing = Some(closing);
         }
-        // Producers that have been silent for long are forgotten when a segment is closed.
-        let before_ms = tail.last_append_ms.saturating_sub(config.producer_expiry_ms);
-        tail.producers.expire(before_ms);
         Ok(())
     }
 

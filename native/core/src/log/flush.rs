@@ -57,6 +57,7 @@ impl Flush for Log {
 
     fn lost(&self, error: &Error) {
         self.poison_with(error.clone());
+        self.tail.lock().give_up();
     }
 
     fn sync_to(&self, end: Position) -> bool {
@@ -92,6 +93,7 @@ impl Log {
         let flushed = self.flush_group();
         if let Err(error) = &flushed {
             self.poison_with(error.clone());
+            self.tail.lock().give_up();
         }
         std::mem::forget(guard);
         flushed
@@ -141,16 +143,15 @@ impl Log {
         let files = std::mem::take(&mut tail.unsynced);
         // Taken at the end that this flush makes durable: a snapshot that told of records which a
         // power cut then took would have their repetitions taken for duplicates.
-        let snapshot = (tail.bytes_since_snapshot >= SNAPSHOT_INTERVAL_BYTES)
-            .then(|| tail.active.as_ref())
-            .flatten()
-            .map(|active| Snapshot {
+        let mut snapshot = None;
+        if tail.bytes_since_snapshot >= SNAPSHOT_INTERVAL_BYTES && tail.active.is_some() {
+            tail.bytes_since_snapshot = 0;
+            tail.forget_silent_producers(&self.config());
+            snapshot = tail.active.as_ref().map(|active| Snapshot {
                 segment: Arc::clone(&active.segment),
                 index: active.segment.loaded_index().unwrap_or_default(),
                 producers: tail.producers.clone(),
             });
-        if snapshot.is_some() {
-            tail.bytes_since_snapshot = 0;
         }
         Group { end, _dirty: tail.dirty.take(), files, is_directory_dirty, snapshot }
     }
@@ -158,7 +159,6 @@ impl Log {
     /// Has whoever waits for what lies before `end` told by the flush that takes it in now.
     pub(super) fn note_flush_begun(&self, tail: &mut Tail, end: Position) {
         tail.records_unflushed = 0;
-        tail.is_flush_timer_set = false;
         self.flush_begun.store(end.offset, Ordering::Release);
     }
 

@@ -47,7 +47,6 @@ impl Log {
         let (from, to) = (*self.flushed.read(), tail.end);
         if from.offset >= to.offset && !tail.is_directory_dirty {
             tail.records_unflushed = 0;
-            tail.is_flush_timer_set = false;
             return Err(Joined::Nothing);
         }
         let bytes = to

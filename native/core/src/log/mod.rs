@@ -195,6 +195,8 @@ pub struct Log {
     /// Behind the last record that a flush has taken in, which may be under way: whoever waits for
     /// no more is told by that one. Written under the tail's lock.
     flush_begun: AtomicU64,
+    /// A timer of `flush.ms` runs: one at a time, whatever is flushed meanwhile.
+    is_flush_timer_set: AtomicBool,
     poison: RwLock<Option<Error>>,
     lifecycle: AtomicU8,
     acks: AckQueue,
@@ -214,7 +216,6 @@ struct Tail {
     is_directory_dirty: bool,
     records_unflushed: u64,
     dirty: DirtyBytes,
-    is_flush_timer_set: bool,
     /// Time of the last append; append times never go back.
     last_append_ms: i64,
     /// Offset at which the index and the snapshot lie on the disk that the log was opened with.
@@ -222,6 +223,20 @@ struct Tail {
     /// Log end and bytes since the last index and producer snapshots.
     bytes_since_snapshot: u64,
     rate: append::RateMeter,
+}
+
+impl Tail {
+    /// Nothing of it will be synced any more: the budget is for others.
+    fn give_up(&mut self) {
+        drop(self.dirty.take());
+        self.unsynced.clear();
+    }
+
+    /// Forgets producers that have been silent for longer than any needs to be known, by the times
+    /// of appends: one that only a clock's leap made silent is still known.
+    fn forget_silent_producers(&mut self, config: &LogConfig) {
+        self.producers.expire(self.last_append_ms.saturating_sub(config.producer_expiry_ms));
+    }
 }
 
 /// What a checkpoint may say of the segments before one, as long as they stay those.

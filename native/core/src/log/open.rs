@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -117,6 +117,7 @@ impl Log {
             flush_begun: AtomicU64::new(end.offset),
             poison: RwLock::new(None),
             lifecycle: AtomicU8::new(0),
+            is_flush_timer_set: AtomicBool::new(false),
             acks: AckQueue::default(),
             watchers: WatchList::default(),
             hints: Mutex::new(Hints::default()),
@@ -140,7 +141,6 @@ fn new_tail(
         is_directory_dirty: false,
         records_unflushed: 0,
         dirty: shared.dirty.share(),
-        is_flush_timer_set: false,
         last_append_ms,
         stored_offset: None,
         bytes_since_snapshot: 0,

@@ -168,7 +168,8 @@ impl Log {
         })
     }
 
-    fn read_batches(
+    /// As [`read`](Self::read), from an offset that was in the log when `visible` was.
+    pub(super) fn read_batches(
         self: &Arc<Self>,
         offset: u64,
         bytes_max: u64,
@@ -181,6 +182,14 @@ impl Log {
             let Some((segment, next_base)) = self.segment_of(from) else {
                 return Ok(Read::AtEnd { high_watermark });
             };
+            if segment.base_offset > from {
+                // What is missing in front was deleted a moment ago, not lost.
+                let log_start = self.log_start.load(Ordering::Acquire);
+                if from < log_start {
+                    let high_watermark = self.high_watermark();
+                    return Ok(Read::OutOfRange { log_start, high_watermark });
+                }
+            }
             let search = Search {
                 log: self,
                 segment: &segment,
@@ -209,16 +218,20 @@ impl Log {
     /// Where the visible part of a segment ends, and the offset behind it.
     pub(super) fn visible_end(&self, segment: &Segment) -> Mark {
         let visible = *self.visible.read();
-        let next_base = self.segment_of(segment.base_offset).and_then(|(_, next_base)| next_base);
+        let segments = self.segments.read();
+        let behind = segments.partition_point(|other| other.base_offset <= segment.base_offset);
+        let next_base = segments.get(behind).map(|next| next.base_offset);
         end_of(segment, next_base, visible)
     }
 
-    /// The segment that an offset falls into, and the base offset of the one behind it.
+    /// The segment that an offset falls into, or the first one where that lies further, and the
+    /// base offset of the one behind it.
     pub(crate) fn segment_of(&self, offset: u64) -> Option<(Arc<Segment>, Option<u64>)> {
         let segments = self.segments.read();
         let count = segments.partition_point(|segment| segment.base_offset <= offset);
-        let segment = segments.get(count.saturating_sub(1))?;
-        Some((Arc::clone(segment), segments.get(count).map(|next| next.base_offset)))
+        let index = count.saturating_sub(1);
+        let segment = segments.get(index)?;
+        Some((Arc::clone(segment), segments.get(index + 1).map(|next| next.base_offset)))
     }
 }
 

@@ -83,6 +83,7 @@ impl Log {
     /// not be closed; then nothing is deleted. What fails is tried again at the next call.
     pub fn enforce_retention(self: &Arc<Self>) -> Result<Option<Trimmed>> {
         self.check_usable()?;
+        self.tail.lock().forget_silent_producers(&self.config());
         let Due { closed, all } = self.due()?;
         let Some((log_end, rule)) = all else {
             return closed.map_or(Ok(None), |(target, rule)| self.trim(target, rule));

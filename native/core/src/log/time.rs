@@ -10,6 +10,7 @@ use crate::{
     batch::{BatchHeader, HEADER_BYTES, Records, TimestampType},
     compression,
     error::Result,
+    index::TimeEntry,
     limits,
     segment::Segment,
 };
@@ -71,11 +72,15 @@ impl Log {
             let next_base = segments.get(index + 1).map(|next| next.base_offset);
             let is_whole = segment.base_offset >= offsets.log_start
                 && next_base.unwrap_or(offsets.log_end) <= offsets.high_watermark;
-            let timestamp_ms = if is_whole {
-                segment
-                    .with_index(&self.shared.files, |index| index.largest())
-                    .map_err(|error| failure(segment, &error))?
-                    .map(|largest| largest.timestamp_ms)
+            let of_index = segment
+                .with_index(&self.shared.files, |index| index.largest())
+                .map_err(|error| failure(segment, &error))?;
+            // What was appended since the offsets were read may have brought it.
+            let is_visible = |entry: TimeEntry| {
+                segment.base_offset + u64::from(entry.relative_offset) < offsets.high_watermark
+            };
+            let timestamp_ms = if is_whole && of_index.is_none_or(is_visible) {
+                of_index.map(|entry| entry.timestamp_ms)
             } else {
                 let walk = self.walk(segment, 0)?;
                 largest_between(walk, offsets.log_start, offsets.high_watermark)?

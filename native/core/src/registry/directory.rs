@@ -266,6 +266,7 @@ impl DataDirectory {
         let parent = from.parent().unwrap_or(from);
         space
             .with_reserve(|| env.files.create_directory(&aside))
+            .and_then(|()| env.files.sync_directory(&self.path))
             .and_then(|()| space.with_reserve(|| env.files.rename(from, &to)))
             .and_then(|()| env.files.sync_directory(&aside))
             .and_then(|()| env.files.sync_directory(parent))

@@ -11,7 +11,7 @@ use super::{
     elsewhere::{Connection, FrameElsewhere},
 };
 use crate::{
-    batch::{Producer, RefusedRecord, Rules, recompress, validate_within},
+    batch::{BatchHeader, Producer, RefusedRecord, Rules, recompress, validate_within},
     compression::Codec,
     error::{Code, Error, Result},
     layout, limits,
@@ -370,6 +370,7 @@ impl<'a> FrameWork<'a> {
             }
         };
         self.check_producer(summary.producer.as_ref())?;
+        self.check_offset(batch)?;
         let batch = match config.codec {
             Some(codec) if codec != summary.codec => {
                 if self.leaves_compressing(codec, summary.decompressed_bytes as usize) {
@@ -420,6 +421,17 @@ impl<'a> FrameWork<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Kafka takes no batch from its clients that has an offset already. Over WebSocket one may be
+    /// sent on as it was delivered.
+    fn check_offset(&self, batch: &[u8]) -> Result<()> {
+        let offset = BatchHeader::read(batch)?.base_offset;
+        if self.frame.producer.is_some() || offset == 0 {
+            return Ok(());
+        }
+        let detail = format!("base offset {offset}: a batch from a client has 0");
+        Err(Error::new(Code::InvalidRecord, detail))
     }
 
     /// One broker is one replica: a topic that wants more takes no record that asks for all.

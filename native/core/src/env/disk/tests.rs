@@ -111,3 +111,16 @@ fn a_full_disk_is_an_error_wherever_a_store_would_raise_a_signal() {
     assert_eq!(DiskFileSystem.space(root).unwrap().total_bytes, 1 << 20);
     assert_eq!(DiskFileSystem.kind(root).unwrap(), FileSystemKind::Memory);
 }
+
+#[test]
+fn a_directory_is_opened_again_where_descriptors_are_short_for_a_moment() {
+    let mut failures = vec![Errno::NFILE, Errno::MFILE];
+    let opened = patiently(|| failures.pop().map_or(Ok("opened"), Err));
+    assert_eq!(opened.unwrap(), "opened");
+    let mut tries = 0;
+    let refused = patiently(|| -> rustix::io::Result<()> {
+        tries += 1;
+        Err(Errno::IO)
+    });
+    assert_eq!((refused.unwrap_err().raw_os_error(), tries), (Some(5), 1));
+}

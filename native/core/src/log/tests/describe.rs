@@ -62,3 +62,26 @@ fn producers_are_told_until_they_are_forgotten() {
     clock.advance_ms(10);
     assert_eq!(bench.log(0).producers(), []);
 }
+
+#[test]
+fn producers_that_are_silent_for_long_are_forgotten_before_their_segment_ends() {
+    let config = LogConfig { producer_expiry_ms: 1000, ..LogConfig::default() };
+    let clock = Arc::new(SimulatedClock::new(1_000_000));
+    let files = SimulatedFileSystem::new(1);
+    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..files.env() };
+    let bench = Bench::open(env, Path::new(DIRECTORY), &config, false);
+    let log = bench.log(0);
+    let append = |producer| {
+        log.append(&batch(b"x", producer), 7).unwrap();
+    };
+    append(producer(9, 0, 0));
+    clock.advance_ms(1001);
+    bench.store.enforce_retention();
+    // Nothing was written since: as far as the log knows, no time has passed.
+    assert_eq!(log.tail.lock().producers.len(), 1);
+    append(producer(4, 0, 0));
+    bench.store.enforce_retention();
+    assert_eq!(log.tail.lock().producers.len(), 1);
+    append(producer(9, 0, 0));
+    assert_eq!(log.offsets().log_end, 3);
+}

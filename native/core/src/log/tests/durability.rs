@@ -1,7 +1,11 @@
 use super::*;
-use crate::env::{
-    Clock,
-    simulated::{Call, SimulatedClock},
+use crate::{
+    env::{
+        Clock,
+        simulated::{Call, SimulatedClock},
+    },
+    error::Error,
+    flush::scheduler::Flush,
 };
 
 fn relaxed() -> LogConfig {
@@ -246,4 +250,35 @@ fn the_file_that_a_failed_append_left_has_a_durable_name_before_anything_in_it_i
     assert_eq!(machine.bench.log(0).offsets().flushed, 1);
     let machine = machine.cut();
     assert_eq!(offsets_of(&content(&machine.bench)), [0]);
+}
+
+#[test]
+fn a_log_that_is_lost_gives_back_what_it_held_of_the_budget_that_all_write_by() {
+    let machine = Simulated::new(&relaxed());
+    let log = machine.bench.log(0);
+    let dirty = &machine.bench.store.shared().dirty;
+    log.append(&batch(b"one", None), 7).unwrap();
+    assert!(dirty.bytes() > 0 && dirty.files() == 1);
+    log.lost(&Error::new(Code::KafkaStorageError, "a journal that could not be synced"));
+    assert_eq!((dirty.bytes(), dirty.files()), (0, 0));
+    assert_eq!(log.append(&batch(b"two", None), 7).unwrap_err().code(), Code::KafkaStorageError);
+}
+
+#[test]
+fn timers_of_flush_ms_do_not_pile_up_where_others_flush_before() {
+    let timed = LogConfig { flush_ms: 600_000, flush_messages: 2, ..LogConfig::default() };
+    let machine = Simulated::new(&timed);
+    for _ in 0..10 {
+        machine.bench.append(b"x");
+    }
+    assert_eq!(machine.bench.store.shared().scheduler.timer_count(), timers_of_a_store() + 1);
+    let strict = LogConfig { flush_messages: 1, ..timed };
+    let machine = Simulated::new(&strict);
+    machine.bench.append(b"x");
+    assert_eq!(machine.bench.store.shared().scheduler.timer_count(), timers_of_a_store());
+}
+
+/// Those that every store has.
+fn timers_of_a_store() -> usize {
+    Simulated::new(&LogConfig::default()).bench.store.shared().scheduler.timer_count()
 }

@@ -151,3 +151,22 @@ fn what_a_reader_holds_stays_while_other_windows_are_placed_where_its_neighbours
     drop(held);
     assert_eq!(slot_of(&read(4)), free);
 }
+
+/// Between a reader's look at where the log starts and at its segments, somebody deletes.
+#[test]
+fn a_read_that_a_deletion_overtakes_is_told_of_the_start_and_takes_nothing_for_damaged() {
+    let config = LogConfig { segment_bytes: 200, ..LogConfig::default() };
+    let machine = Simulated::new(&config);
+    for value in 0..4u8 {
+        machine.bench.append(&[value; 100]);
+    }
+    let log = machine.bench.log(0);
+    let visible = *log.visible.read();
+    log.delete_records(Some(2)).unwrap();
+    for offset in [0, 1] {
+        let read = log.read_batches(offset, 1 << 20, visible, true).unwrap();
+        assert!(matches!(read, Read::OutOfRange { log_start: 2, high_watermark: 4 }));
+    }
+    let found = content(&machine.bench);
+    assert_eq!((offsets_of(&found), found.1), (vec![2, 3], vec![]));
+}

@@ -277,3 +277,16 @@ fn a_start_gives_the_reserve_up_to_what_it_sets_aside_and_to_what_it_has_to_reme
     machine.bench.store.set_aside_unclaimed().unwrap();
     assert_eq!((reserve_bytes(&machine), machine.bench.report().len()), (0, 1));
 }
+
+#[test]
+fn what_is_set_aside_survives_a_power_cut_from_the_first_time_on() {
+    let machine = Simulated::new(&LogConfig::default());
+    machine.bench.append(b"x");
+    let logs = Path::new(DIRECTORY).join("logs");
+    machine.files.create_directory(&logs.join(Uuid::from_u128(0x12).to_string())).unwrap();
+    machine.files.sync_directory(&logs).unwrap();
+    machine.bench.store.set_aside_unclaimed().unwrap();
+    let machine = machine.cut();
+    let aside = machine.files.list(&Path::new(DIRECTORY).join("set-aside")).unwrap();
+    assert_eq!(aside.len(), 1);
+}
