@@ -252,6 +252,17 @@ export class GroupStore {
 		return this.#groups.values();
 	}
 
+	/**
+	 * Those that are loaded now, once each and as they are when they are come to: whoever takes them
+	 * may pause in between. A group that changes its type stays, and one that is gone is left out.
+	 */
+	*groupsInTurns(): Generator<Group> {
+		for (const groupId of [...this.#groups.keys()]) {
+			const group = this.#groups.get(groupId);
+			if (group !== undefined) yield group;
+		}
+	}
+
 	/** Those that are loaded whose ids come after one, by id. */
 	*groupsAfter(after: string): Generator<Group> {
 		this.#sortedIds ??= [...this.#groups.keys()].sort();
