@@ -123,6 +123,11 @@ export class GroupStore {
 		return this.#clock.wallMs();
 	}
 
+	/** For work that lets others have the loop in between. */
+	turns(): Turns {
+		return new Turns(this.#clock);
+	}
+
 	// The offsets topic
 
 	/** Whether the offsets topic is there; `prepare` creates it. */
@@ -189,7 +194,7 @@ export class GroupStore {
 	}
 
 	async #loadOne(partition: number): Promise<void> {
-		const turns = new Turns(this.#clock);
+		const turns = this.turns();
 		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log, turns);
 		if (this.#isClosed) return;
 		// Known from here on, so that a topic that is deleted now takes their offsets with it.
