@@ -39,7 +39,6 @@ import {
 	type DeleteOffsetsRequest,
 	type FetchedOffset,
 	type FetchOffsetsRequest,
-	type GroupFilter,
 	type GroupSummary,
 	type HeartbeatRequest,
 	type JoinAnswer,
@@ -300,19 +299,18 @@ export class GroupCoordinator {
 
 	// Groups as a whole
 
-	/** Throws COORDINATOR_LOAD_IN_PROGRESS while any group is still to be read. */
-	listGroups({ states, types }: GroupFilter): GroupSummary[] {
+	/**
+	 * All groups, each as it is when it is come to: whoever takes them may pause in between. Throws
+	 * COORDINATOR_LOAD_IN_PROGRESS while any group is still to be read, COORDINATOR_NOT_AVAILABLE
+	 * also in the midst.
+	 */
+	*listGroups(): Generator<GroupSummary> {
 		this.#checkLoaded();
-		const statesAsked = new Set(states.map((state) => state.toLowerCase()));
-		const typesAsked = new Set(types.map((type) => type.toLowerCase()));
-		const listed: GroupSummary[] = [];
-		for (const group of this.#store.groups()) {
-			const summary = group.summary();
-			if (statesAsked.size > 0 && !statesAsked.has(summary.state.toLowerCase())) continue;
-			if (typesAsked.size > 0 && !typesAsked.has(summary.type)) continue;
-			listed.push(summary);
+		for (const group of this.#store.groupsInTurns()) {
+			yield group.summary();
+			// What is left then is not all.
+			this.#store.checkOpen();
 		}
-		return listed;
 	}
 
 	/**

@@ -155,13 +155,6 @@ export interface DeleteOffsetsRequest {
 	readonly topics: readonly TopicPartitions<number>[];
 }
 
-export interface GroupFilter {
-	/** States, in any letter case; empty: all. */
-	readonly states: readonly string[];
-	/** Types, in any letter case; empty: all. */
-	readonly types: readonly string[];
-}
-
 export interface GroupSummary {
 	readonly groupId: string;
 	readonly type: string;

@@ -7,12 +7,17 @@ import { LIMITS } from "../limits.ts";
  * Throws INVALID_REQUEST, which ends the connection, for a request that names more topics or other
  * resources than there can be: each gets an answer that is larger than its name.
  */
-export function checkNamedCount(count: number): void {
-	if (count <= LIMITS.kafkaNamesMax) return;
+export function checkNamedCount(count: number, countMax: number = LIMITS.kafkaNamesMax): void {
+	if (count <= countMax) return;
 	throw new MillraceError(
 		"INVALID_REQUEST",
-		`a request names at most ${LIMITS.kafkaNamesMax} topics or resources, not ${count}`,
+		`a request names at most ${countMax} topics or resources, not ${count}`,
 	);
+}
+
+/** The same for groups, of which there may be more: Kafka's tools name all of them at once. */
+export function checkGroupCount(count: number): void {
+	checkNamedCount(count, LIMITS.groupsMax);
 }
 
 /**

@@ -12,7 +12,7 @@ import type { KafkaApi } from "./wire/schema.ts";
 /** Milliseconds of work after which others have a turn. */
 const TURN_MS = 2;
 /**
- * Elements that are written together. A compact length of so few is one byte, on which
+ * Elements that are written together at most. A compact length of so few is one byte, on which
  * `lengthBytes` relies.
  */
 const PIECE_ELEMENTS = 32;
@@ -111,10 +111,12 @@ async function writeInTurns<Request, Response, Key extends keyof Response>(
 	const head = empty.subarray(0, empty.length - lengthBytes - tagBytes);
 	const pieces: Uint8Array[] = [];
 	const turns = new Turns(host.clock);
-	for (let from = 0; from < count; from += PIECE_ELEMENTS) {
+	for (let index = 0; index < count; ) {
 		const elements: ElementOf<Response[Key]>[] = [];
-		const end = Math.min(from + PIECE_ELEMENTS, count);
-		for (let index = from; index < end; index++) elements.push(elementAt(index));
+		// A single one may take long, such as a group with thousands of members.
+		do {
+			elements.push(elementAt(index++));
+		} while (index < count && elements.length < PIECE_ELEMENTS && !turns.isDue);
 		const bytes = write(elements);
 		pieces.push(bytes.subarray(head.length + lengthBytes, bytes.length - tagBytes));
 		await turns.pause();

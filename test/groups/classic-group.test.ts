@@ -459,6 +459,27 @@ describe("leaving", () => {
 		const next = driver.join({ protocolType: "connect", protocols: [protocol("sessioned")] });
 		expect(next.value).toMatchObject({ generation: 3, protocolType: "connect" });
 	});
+
+	test("when the only one leaves while others are waited for, who joins next is let in", () => {
+		const driver = new GroupDriver({ initialRebalanceDelayMs: 3_000 });
+		const memberId = driver.join({ requiresKnownMemberId: true }).memberId as string;
+		const first = driver.join({ memberId });
+		driver.group.leave([leaving(memberId)]);
+		expect([first.code, driver.state]).toEqual(["UNKNOWN_MEMBER_ID", "PreparingRebalance"]);
+		const next = driver.join({ protocols: [protocol("other")] });
+		driver.host.clock.advance(10_000);
+		expect(next.value).toMatchObject({ generation: 1, protocolName: "other" });
+	});
+
+	test("when the last one leaves while an id is waited for, who comes with it is let in", () => {
+		const driver = new GroupDriver();
+		const [last = ""] = driver.stable(1);
+		const memberId = driver.join({ requiresKnownMemberId: true }).memberId as string;
+		driver.group.leave([leaving(last)]);
+		expect(driver.state).toBe("PreparingRebalance");
+		const back = driver.join({ memberId, protocols: [protocol("other")] });
+		expect(back.value).toMatchObject({ generation: 2, leader: memberId, protocolName: "other" });
+	});
 });
 
 describe("commits", () => {

@@ -475,7 +475,7 @@ class World implements Surroundings {
 
 /** What the group is, as far as both types and the log know it. */
 function imageOf(coordinator: GroupCoordinator) {
-	const [group] = coordinator.listGroups({ states: [], types: [] });
+	const [group] = coordinator.listGroups();
 	if (group === undefined) return null;
 	const byId = (left: { memberId: string }, right: { memberId: string }) =>
 		left.memberId < right.memberId ? -1 : 1;

@@ -122,7 +122,8 @@ class Talk {
 	}
 
 	get type(): string | undefined {
-		return this.harness.coordinator.listGroups({ states: [], types: [] })[0]?.type;
+		const [group] = this.harness.coordinator.listGroups();
+		return group?.type;
 	}
 }
 

@@ -50,8 +50,7 @@ function commitRound(at: Harness, round: number, groupId = "g"): Promise<unknown
 
 /** Everything that the coordinator knows, to be compared. */
 function knowledge({ coordinator }: Harness): string[] {
-	return coordinator
-		.listGroups({ states: [], types: [] })
+	return [...coordinator.listGroups()]
 		.flatMap(({ groupId, state, protocolType }) => [
 			`${groupId} ${state} ${protocolType}`,
 			...coordinator

@@ -3,10 +3,14 @@ import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.ts";
 import type { ServedApi } from "../../src/kafka/api.ts";
 import type { Exchange } from "../../src/kafka/exchange.ts";
+import { OFFSET_FETCH } from "../../src/kafka/generated/09-offset-fetch.ts";
+import { DESCRIBE_GROUPS } from "../../src/kafka/generated/15-describe-groups.ts";
+import { LIST_GROUPS } from "../../src/kafka/generated/16-list-groups.ts";
 import { CREATE_TOPICS } from "../../src/kafka/generated/19-create-topics.ts";
 import { DESCRIBE_CONFIGS } from "../../src/kafka/generated/32-describe-configs.ts";
 import { DESCRIBE_CLIENT_QUOTAS } from "../../src/kafka/generated/48-describe-client-quotas.ts";
-import { serveLongApi, Turns } from "../../src/kafka/turns.ts";
+import { CONSUMER_GROUP_DESCRIBE } from "../../src/kafka/generated/69-consumer-group-describe.ts";
+import { type LongResponse, serveLongApi, Turns } from "../../src/kafka/turns.ts";
 import { KafkaReader } from "../../src/kafka/wire/reader.ts";
 import type { KafkaApi } from "../../src/kafka/wire/schema.ts";
 import { KafkaWriter } from "../../src/kafka/wire/writer.ts";
@@ -33,9 +37,13 @@ const topic = (index: number) => ({
 const writer = new KafkaWriter();
 
 /** The answer of an API to an empty request, without its header. */
-async function answerOf(api: ServedApi, version: number, isOver = false): Promise<Buffer | null> {
+async function answerOf(
+	api: ServedApi,
+	version: number,
+	{ isOver = false, clock = systemClock } = {},
+): Promise<Buffer | null> {
 	const request = encodeMessage(`${api.facts.name}Request`, version, {});
-	const host = { writer, clock: systemClock };
+	const host = { writer, clock };
 	const exchange = { host, apiVersion: version, isOver, throttleTimeMs: 0 } as unknown as Exchange;
 	const write = await api.serve(new KafkaReader(request), exchange);
 	if (write === null) return null;
@@ -100,6 +108,71 @@ test.each([2, 4, 5, 7])("CreateTopics version %i", async (version) => {
 	}
 });
 
+/** Holds answers of all lengths against the codec's own way of writing them. */
+async function holdAgainstCodec<Request, Response, Key extends keyof Response>(
+	api: KafkaApi<Request, Response>,
+	version: number,
+	key: Key,
+	{ rest, elementAt }: Omit<LongResponse<Response, Key>, "count">,
+): Promise<void> {
+	for (const count of COUNTS) {
+		const served = serveLongApi(api, key, () => ({ rest, count, elementAt }));
+		const elements = Array.from({ length: count }, (_, index) => elementAt(index));
+		const response = { ...rest, [key]: elements } as unknown as Response;
+		const expected = directly(api, version, response);
+		expect((await answerOf(served, version))?.equals(expected)).toBe(true);
+	}
+}
+
+test.each([8, 9, 10])("OffsetFetch version %i", async (version) => {
+	const partitions = [{ partitionIndex: 1, committedOffset: 2, metadata: "some", errorCode: 0 }];
+	await holdAgainstCodec(OFFSET_FETCH, version, "groups", {
+		rest: { throttleTimeMs: 7 },
+		elementAt: (index) => ({
+			groupId: `group ${index}`,
+			errorCode: 0,
+			topics: [{ name: "topic", partitions }],
+		}),
+	});
+});
+
+test.each([0, 1, 4, 5, 6])("DescribeGroups version %i", async (version) => {
+	await holdAgainstCodec(DESCRIBE_GROUPS, version, "groups", {
+		rest: { throttleTimeMs: 7 },
+		elementAt: (index) => ({
+			errorCode: 0,
+			groupId: `group ${index}`,
+			groupState: "Empty",
+			protocolType: "consumer",
+			protocolData: "",
+			members: [],
+		}),
+	});
+});
+
+test.each([0, 1])("ConsumerGroupDescribe version %i", async (version) => {
+	await holdAgainstCodec(CONSUMER_GROUP_DESCRIBE, version, "groups", {
+		rest: { throttleTimeMs: 7 },
+		elementAt: (index) => ({
+			errorCode: 0,
+			errorMessage: null,
+			groupId: `group ${index}`,
+			groupState: "Empty",
+			groupEpoch: 3,
+			assignmentEpoch: 3,
+			assignorName: "uniform",
+			members: [],
+		}),
+	});
+});
+
+test.each([0, 1, 3, 4, 5])("ListGroups version %i", async (version) => {
+	await holdAgainstCodec(LIST_GROUPS, version, "groups", {
+		rest: { throttleTimeMs: 7, errorCode: 0 },
+		elementAt: (index) => ({ groupId: `group ${index}`, protocolType: "consumer" }),
+	});
+});
+
 test("elements are asked for once and in order, and no more once the client is gone", async () => {
 	const asked: number[] = [];
 	const api = serveLongApi(DESCRIBE_CONFIGS, "results", () => ({
@@ -113,8 +186,27 @@ test("elements are asked for once and in order, and no more once the client is g
 	await answerOf(api, 4);
 	expect(asked).toEqual(Array.from({ length: 1_000 }, (_, index) => index));
 	asked.length = 0;
-	expect(await answerOf(api, 4, true)).toBeNull();
+	expect(await answerOf(api, 4, { isOver: true })).toBeNull();
 	expect(asked.length).toBeLessThan(100);
+});
+
+test("a piece ends where its elements have taken long enough", async () => {
+	let nowMs = 0;
+	let askedCount = 0;
+	const api = serveLongApi(DESCRIBE_CONFIGS, "results", () => ({
+		rest: {},
+		count: 100,
+		elementAt: (index) => {
+			nowMs++;
+			askedCount++;
+			return resource(index);
+		},
+	}));
+	const askedFirst = new Promise((resolve) => setImmediate(() => resolve(askedCount)));
+	const answer = answerOf(api, 4, { clock: { ...systemClock, monotonicMs: () => nowMs } });
+	expect(await askedFirst).toBe(2);
+	const results = Array.from({ length: 100 }, (_, index) => resource(index));
+	expect((await answer)?.equals(directly(DESCRIBE_CONFIGS, 4, { results }))).toBe(true);
 });
 
 test("others have a turn between pieces once a turn has been long enough", async () => {

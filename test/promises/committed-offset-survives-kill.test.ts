@@ -37,8 +37,7 @@ async function commitAndKill(dataDir: string, from: number, rounds: number): Pro
 
 /** The offsets of all partitions of all groups. */
 function offsets({ coordinator }: Harness): number[] {
-	return coordinator
-		.listGroups({ states: [], types: [] })
+	return [...coordinator.listGroups()]
 		.flatMap(({ groupId }) => coordinator.fetchOffsets({ groupId, topics: null }))
 		.flatMap(({ partitions }) => partitions.map(({ offset }) => offset));
 }

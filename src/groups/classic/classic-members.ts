@@ -136,9 +136,9 @@ export class ClassicMembers {
 		return this.#bytes + bytesMore <= LIMITS.groupBytesMax && this.#budget.fits(bytesMore);
 	}
 
-	/** Whether everybody has one of these protocols. */
+	/** Whether everybody has one of these protocols; where there is nobody, any of them will do. */
 	supportsAny(protocols: readonly MemberProtocol[]): boolean {
-		return protocols.some(({ name }) => this.#protocolCounts.get(name) === this.#byId.size);
+		return protocols.some(({ name }) => (this.#protocolCounts.get(name) ?? 0) === this.#byId.size);
 	}
 
 	/** The protocol with most votes among those that everybody has; null without members. */

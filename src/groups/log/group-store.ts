@@ -123,6 +123,11 @@ export class GroupStore {
 		return this.#clock.wallMs();
 	}
 
+	/** For work that lets others have the loop in between. */
+	turns(): Turns {
+		return new Turns(this.#clock);
+	}
+
 	// The offsets topic
 
 	/** Whether the offsets topic is there; `prepare` creates it. */
@@ -189,7 +194,7 @@ export class GroupStore {
 	}
 
 	async #loadOne(partition: number): Promise<void> {
-		const turns = new Turns(this.#clock);
+		const turns = this.turns();
 		const loaded = await loadPartition(this.#offsetsLog, partition, this.#host, this.log, turns);
 		if (this.#isClosed) return;
 		// Known from here on, so that a topic that is deleted now takes their offsets with it.
@@ -250,6 +255,17 @@ export class GroupStore {
 	/** All groups that are loaded. */
 	groups(): IterableIterator<Group> {
 		return this.#groups.values();
+	}
+
+	/**
+	 * Those that are loaded now, once each and as they are when they are come to: whoever takes them
+	 * may pause in between. A group that changes its type stays, and one that is gone is left out.
+	 */
+	*groupsInTurns(): Generator<Group> {
+		for (const groupId of [...this.#groups.keys()]) {
+			const group = this.#groups.get(groupId);
+			if (group !== undefined) yield group;
+		}
 	}
 
 	/** Those that are loaded whose ids come after one, by id. */

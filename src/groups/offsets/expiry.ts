@@ -2,15 +2,15 @@
  * What goes by itself: offsets that are too old, offsets of deleted topics, groups without
  * anything.
  */
-import { nextTurn } from "../../next-turn.ts";
 import type { Group, GroupRecord } from "../group.ts";
 import { offsetRecord } from "../log/group-records.ts";
 import type { GroupStore } from "../log/group-store.ts";
 import type { GroupOptions } from "../options.ts";
 import type { Deadline } from "../timers.ts";
+import type { CommittedOffset } from "./committed-offsets.ts";
 
-/** Groups that are looked at before the loop takes its next turn. */
-const GROUPS_A_TURN = 200;
+/** Offsets of a group that are looked at before it is asked whether the turn was long enough. */
+const OFFSETS_A_STEP = 256;
 const MS_PER_MINUTE = 60_000;
 
 /** By partition of the offsets topic. */
@@ -31,39 +31,56 @@ export class Expiry {
 		this.#nextRound.set(this.#intervalMs);
 	}
 
-	/** Looks at all groups, a few a turn of the loop. */
+	/** Looks at all that is committed; others have the loop in between. */
 	async #round(): Promise<void> {
-		const groups = [...this.#store.groups()];
-		for (let start = 0; start < groups.length; start += GROUPS_A_TURN) {
-			if (this.#store.isClosed) return;
-			const removals: Removals = new Map();
-			for (const group of groups.slice(start, start + GROUPS_A_TURN)) {
-				// It may have been deleted since.
-				if (this.#store.has(group)) this.#expire(group, removals);
-			}
+		const turns = this.#store.turns();
+		const removals: Removals = new Map();
+		const steps = this.#steps(removals);
+		while (steps.next().done !== true) {
+			if (!turns.isDue) continue;
+			// Before others have the loop: what they commit anew has to come behind its removal.
 			this.#store.appendRemovals(removals);
-			await nextTurn();
+			removals.clear();
+			await turns.pause();
+			if (this.#store.isClosed) return;
 		}
+		this.#store.appendRemovals(removals);
 		this.#nextRound.set(this.#intervalMs);
 	}
 
-	#expire(group: Group, removals: Removals): void {
-		const expired: GroupRecord[] = [];
-		const nowMs = this.#store.wallMs();
-		for (const [topic, partition, offset] of [...group.offsets.latest()]) {
-			if (group.isSubscribedTo(topic)) continue;
-			const startMs = group.retentionStartMs(offset);
-			if (startMs === null) continue;
-			const expireMs =
-				offset.expireMs >= 0
-					? offset.expireMs
-					: startMs + this.#options.offsetsRetentionMinutes * MS_PER_MINUTE;
-			if (nowMs < expireMs) continue;
-			group.offsets.remove(topic, partition);
-			expired.push(offsetRecord(group.groupId, topic, partition, null));
+	/** Takes out what is too old, a step at a time: in between others may change anything. */
+	*#steps(removals: Removals): Generator<undefined> {
+		for (const group of this.#store.groupsInTurns()) {
+			yield* this.#expire(group, removals);
+			yield;
 		}
-		if (group.isEmpty && group.offsets.count === 0) expired.push(...this.#store.remove(group));
-		add(removals, group.partition, expired);
+	}
+
+	*#expire(group: Group, removals: Removals): Generator<undefined> {
+		const nowMs = this.#store.wallMs();
+		let lookedCount = 0;
+		for (const [topic, partition, offset] of group.offsets.latest()) {
+			if (this.#isExpired(group, topic, offset, nowMs)) {
+				group.offsets.remove(topic, partition);
+				add(removals, group.partition, [offsetRecord(group.groupId, topic, partition, null)]);
+			}
+			if (++lookedCount % OFFSETS_A_STEP !== 0) continue;
+			yield;
+			// Deleted, or of another type now: what has its id is looked at in the next round.
+			if (!this.#store.has(group)) return;
+		}
+		if (group.isEmpty && group.offsets.count === 0) {
+			add(removals, group.partition, this.#store.remove(group));
+		}
+	}
+
+	#isExpired(group: Group, topic: string, offset: CommittedOffset, nowMs: number): boolean {
+		if (group.isSubscribedTo(topic)) return false;
+		const startMs = group.retentionStartMs(offset);
+		if (startMs === null) return false;
+		const retentionMs = this.#options.offsetsRetentionMinutes * MS_PER_MINUTE;
+		const expireMs = offset.expireMs >= 0 ? offset.expireMs : startMs + retentionMs;
+		return nowMs >= expireMs;
 	}
 
 	/** A topic was deleted: nobody can read on from its offsets. */

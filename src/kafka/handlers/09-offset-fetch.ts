@@ -4,6 +4,8 @@
  * Behavior:
  * - A partition for which nothing is committed answers offset -1, and so does a group that does not
  *   exist. There are no transactions: every offset is stable.
+ * - What a request has twice, be it a group, a topic or a partition, is answered once: metadata are
+ *   long, and so is all that a group has committed.
  *
  * Version notes:
  * - v2: null topics mean all; an error of the group at the top.  v5: leader epochs (KIP-320).
@@ -14,7 +16,7 @@ import type { FetchedOffset } from "../../groups/requests.ts";
 import { CODES } from "../../protocol/codes.ts";
 import type { Topic } from "../../topics/catalogue.ts";
 import { checkAllowed } from "../access.ts";
-import { serveApi } from "../api.ts";
+import { type ServedApi, serveApi } from "../api.ts";
 import type { Exchange } from "../exchange.ts";
 import {
 	OFFSET_FETCH,
@@ -22,7 +24,9 @@ import {
 	type OffsetFetchResponse,
 } from "../generated/09-offset-fetch.ts";
 import { groupCode } from "../groups.ts";
+import { checkGroupCount } from "../requests.ts";
 import { findAllowedTopic } from "../topics.ts";
+import { type LongResponse, serveLongApi } from "../turns.ts";
 import { NIL_UUID } from "../wire/uuid.ts";
 
 /** From here on one request asks for several groups. */
@@ -43,30 +47,71 @@ interface Fetched {
 	readonly topics: readonly AnsweredTopic[];
 }
 
-export const offsetFetchApi = serveApi(OFFSET_FETCH, offsetFetch);
+const oneGroupApi = serveApi(OFFSET_FETCH, fetchOneGroup);
+const groupsApi = serveLongApi(OFFSET_FETCH, "groups", fetchGroups);
 
-function offsetFetch(request: OffsetFetchRequest, exchange: Exchange): OffsetFetchResponse {
-	if (exchange.apiVersion >= GROUPS_VERSION) {
-		const groups = request.groups.map((group) => {
-			const fetched = fetchGroup(group, exchange);
-			return { groupId: group.groupId, errorCode: fetched.code, topics: fetched.topics };
-		});
-		return { groups };
-	}
+export const offsetFetchApi: ServedApi = {
+	...oneGroupApi,
+	serve(reader, exchange) {
+		const api = exchange.apiVersion >= GROUPS_VERSION ? groupsApi : oneGroupApi;
+		return api.serve(reader, exchange);
+	},
+};
+
+function fetchOneGroup(request: OffsetFetchRequest, exchange: Exchange): OffsetFetchResponse {
 	const asked = request.topics?.map((topic) => ({ ...topic, topicId: NIL_UUID })) ?? null;
-	const group = {
-		groupId: request.groupId,
-		topics: asked,
-		memberId: null,
-		memberEpoch: EPOCH_NONE,
-	};
-	const { code, topics } = fetchGroup(group, exchange);
+	const topics = asked === null ? null : distinct(asked);
+	const group = { groupId: request.groupId, topics, memberId: null, memberEpoch: EPOCH_NONE };
+	const fetched = fetchGroup(group, exchange);
+	const { code } = fetched;
 	const isToldByTopics = code !== CODES.NONE.code && exchange.apiVersion < GROUP_ERROR_VERSION;
-	const told = isToldByTopics ? (asked ?? []).map((topic) => refuse(topic, code)) : topics;
+	const told = isToldByTopics ? (topics ?? []).map((topic) => refuse(topic, code)) : fetched.topics;
 	return {
 		errorCode: code,
 		topics: told.map(({ name = "", partitions }) => ({ name, partitions })),
 	};
+}
+
+function fetchGroups(
+	request: OffsetFetchRequest,
+	exchange: Exchange,
+): LongResponse<OffsetFetchResponse, "groups"> {
+	checkGroupCount(request.groups.length);
+	const byId = new Map<string, RequestGroup[]>();
+	for (const group of request.groups) {
+		const same = byId.get(group.groupId);
+		if (same === undefined) byId.set(group.groupId, [group]);
+		else same.push(group);
+	}
+	const groups = [...byId.values()];
+	const fetchAt = (index: number) => {
+		const group = merged(groups[index] as RequestGroup[]);
+		const { code, topics } = fetchGroup(group, exchange);
+		return { groupId: group.groupId, errorCode: code, topics };
+	};
+	return { rest: {}, count: groups.length, elementAt: fetchAt };
+}
+
+/** All that is asked for of one group, by the member that asks first. */
+function merged(same: readonly RequestGroup[]): RequestGroup {
+	const isForAll = same.some(({ topics }) => topics === null);
+	const topics = isForAll ? null : distinct(same.flatMap((group) => group.topics ?? []));
+	return { ...(same[0] as RequestGroup), topics };
+}
+
+/** Each topic and each of its partitions once. */
+function distinct(topics: readonly GroupTopic[]): GroupTopic[] {
+	const byTopic = new Map<string, { topic: GroupTopic; partitions: Set<number> }>();
+	for (const topic of topics) {
+		const key = `${topic.topicId} ${topic.name}`;
+		const known = byTopic.get(key) ?? { topic, partitions: new Set<number>() };
+		for (const partition of topic.partitionIndexes) known.partitions.add(partition);
+		byTopic.set(key, known);
+	}
+	return Array.from(byTopic.values(), ({ topic, partitions }) => ({
+		...topic,
+		partitionIndexes: [...partitions],
+	}));
 }
 
 function fetchGroup(group: RequestGroup, exchange: Exchange): Fetched {

@@ -4,13 +4,13 @@
  * Behavior:
  * - A group that does not exist is described as Dead; from v6 on it is GROUP_ID_NOT_FOUND
  *   (KIP-1043).
+ * - A group that a request has twice is described once: it may have thousands of members.
  *
  * Version notes:
  * - v3: authorized operations (KIP-430).  v4: static members.  v6: error messages.
  */
 import { CODES } from "../../protocol/codes.ts";
 import { checkAllowed } from "../access.ts";
-import { serveApi } from "../api.ts";
 import { OPERATIONS_UNASKED, operationsOn } from "../authorized-operations.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
@@ -20,24 +20,29 @@ import {
 	type DescribeGroupsResponse,
 } from "../generated/15-describe-groups.ts";
 import { groupCode } from "../groups.ts";
+import { checkGroupCount } from "../requests.ts";
+import { type LongResponse, serveLongApi } from "../turns.ts";
 
 const NOT_FOUND_VERSION = 6;
 
 type DescribedGroup = DescribeGroupsResponse["groups"][number];
 
-export const describeGroupsApi = serveApi(DESCRIBE_GROUPS, describeGroups);
+export const describeGroupsApi = serveLongApi(DESCRIBE_GROUPS, "groups", describeGroups);
 
 function describeGroups(
 	{ groups, includeAuthorizedOperations }: DescribeGroupsRequest,
 	exchange: Exchange,
-): DescribeGroupsResponse {
-	const describeOne = (groupId: string) => {
+): LongResponse<DescribeGroupsResponse, "groups"> {
+	checkGroupCount(groups.length);
+	const groupIds = [...new Set(groups)];
+	const describeAt = (index: number) => {
+		const groupId = groupIds[index] as string;
 		const operations = includeAuthorizedOperations
 			? operationsOn(exchange, "group", groupId)
 			: OPERATIONS_UNASKED;
 		return describe(groupId, operations, exchange);
 	};
-	return { groups: groups.map(describeOne) };
+	return { rest: {}, count: groupIds.length, elementAt: describeAt };
 }
 
 function describe(

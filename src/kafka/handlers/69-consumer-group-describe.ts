@@ -4,6 +4,7 @@
  *
  * Behavior:
  * - A group that does not exist, or is of another type, is GROUP_ID_NOT_FOUND.
+ * - A group that a request has twice is described once: it may have thousands of members.
  *
  * Version notes:
  * - v1: whether a member speaks the classic protocol (KIP-1099).
@@ -14,7 +15,6 @@ import type {
 } from "../../groups/consumer/consumer-requests.ts";
 import { CODES } from "../../protocol/codes.ts";
 import { checkAllowed } from "../access.ts";
-import { serveApi } from "../api.ts";
 import { OPERATIONS_UNASKED, operationsOn } from "../authorized-operations.ts";
 import { kafkaFailure } from "../codes.ts";
 import type { Exchange } from "../exchange.ts";
@@ -24,25 +24,34 @@ import {
 	type ConsumerGroupDescribeResponse,
 } from "../generated/69-consumer-group-describe.ts";
 import { groupCode } from "../groups.ts";
+import { checkGroupCount } from "../requests.ts";
+import { type LongResponse, serveLongApi } from "../turns.ts";
 
 const MEMBER_TYPE_CLASSIC = 0;
 const MEMBER_TYPE_CONSUMER = 1;
 
 type DescribedGroup = ConsumerGroupDescribeResponse["groups"][number];
 
-export const consumerGroupDescribeApi = serveApi(CONSUMER_GROUP_DESCRIBE, consumerGroupDescribe);
+export const consumerGroupDescribeApi = serveLongApi(
+	CONSUMER_GROUP_DESCRIBE,
+	"groups",
+	consumerGroupDescribe,
+);
 
 function consumerGroupDescribe(
-	{ groupIds, includeAuthorizedOperations }: ConsumerGroupDescribeRequest,
+	request: ConsumerGroupDescribeRequest,
 	exchange: Exchange,
-): ConsumerGroupDescribeResponse {
-	const describeOne = (groupId: string) => {
-		const operations = includeAuthorizedOperations
+): LongResponse<ConsumerGroupDescribeResponse, "groups"> {
+	checkGroupCount(request.groupIds.length);
+	const groupIds = [...new Set(request.groupIds)];
+	const describeAt = (index: number) => {
+		const groupId = groupIds[index] as string;
+		const operations = request.includeAuthorizedOperations
 			? operationsOn(exchange, "group", groupId)
 			: OPERATIONS_UNASKED;
 		return describe(groupId, operations, exchange);
 	};
-	return { groups: groupIds.map(describeOne) };
+	return { rest: {}, count: groupIds.length, elementAt: describeAt };
 }
 
 function describe(

@@ -141,6 +141,7 @@ export const consumerProtocolScenarios: readonly Scenario[] = [
 			const joining = heartbeatOf(id, `member-of-${id}`, topic.name);
 			const joined = await session.prepare("ConsumerGroupHeartbeat", 1, joining);
 			await describe("a member", [id], { includeAuthorizedOperations: true });
+			await describe("one twice", [id, id]);
 			const memberId = joined.memberId as string;
 			const left = { groupId: id, memberId, memberEpoch: LEAVING };
 			await session.prepare("ConsumerGroupHeartbeat", 1, left);

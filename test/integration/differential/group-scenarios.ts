@@ -286,6 +286,23 @@ const fetchScenarios: Scenario[] = [
 			if (version >= 2) await fetch("all topics of nobody", "unknown", null);
 		},
 	}),
+	scenario({
+		api: "OffsetFetch",
+		name: "what is named twice",
+		async prepare(session) {
+			const topic = await withTopic(session, "offset-fetch-twice");
+			await session.prepare("OffsetCommit", COMMIT, commitRequest("fetched-twice", topic));
+			return topic;
+		},
+		async run(session, version, _, { name, topicId }) {
+			const groupId = "fetched-twice";
+			const partitions = { name, partitionIndexes: [0, 0] };
+			const group = { groupId, topics: [{ name, topicId, partitionIndexes: [0] }] };
+			const asked =
+				version < 8 ? { groupId, topics: [partitions] } : { groups: [group, group] as Fields[] };
+			await session.ask("OffsetFetch", version, asked);
+		},
+	}),
 ];
 
 const describeScenarios: Scenario[] = [
@@ -303,6 +320,7 @@ const describeScenarios: Scenario[] = [
 			await member(session, id);
 			await describe("a member", [id]);
 			await describe("two", [id, `${id}-empty`]);
+			await describe("one twice", [id, id]);
 			if (version >= 3) await describe("operations", [id], { includeAuthorizedOperations: true });
 		},
 	}),
