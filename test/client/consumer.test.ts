@@ -225,6 +225,19 @@ describe("steering", () => {
 		expect(seen.filter((value) => Number(value?.slice(1)) < 1_000)).toEqual(numbered(150));
 	});
 
+	test("what comes when a waiting iterator was left goes to others", async () => {
+		const consumer = consumerOf();
+		const left = consumer[Symbol.asyncIterator]();
+		const waiting = left.next();
+		await consumer.ready();
+		await left.return?.();
+		broker.append("a", 0, numbered(3));
+		expect(await take(consumer, 2)).toEqual(["r0", "r1"]);
+		expect(await waiting).toEqual({ done: true, value: undefined });
+		expect(await left.next()).toEqual({ done: true, value: undefined });
+		expect(await take(consumer, 1)).toEqual(["r2"]);
+	});
+
 	test("close ends a loop that waits; abort throws the signal's reason", async () => {
 		const consumer = consumerOf();
 		const loop = take(consumer, 1);

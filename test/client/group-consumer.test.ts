@@ -236,3 +236,76 @@ describe("reading to the end", () => {
 			await client.close();
 		}));
 });
+
+describe("a loop that is left with a record in hand", () => {
+	/** A consumer of five records that commits often. */
+	async function reading(): Promise<[Client, GroupConsumer<string>]> {
+		const client = await connected();
+		broker.append("a", 0, ["r0", "r1", "r2", "r3", "r4"]);
+		return [client, memberOf(client, { autoCommitIntervalMs: 10 })];
+	}
+
+	/** What is committed once there was time to. */
+	async function committed(): Promise<number | undefined> {
+		await wait(1_000);
+		return group.committed.get(0);
+	}
+
+	const leaveAt = async (consumer: GroupConsumer<string>, value: string) => {
+		for await (const record of consumer) if (record.value === value) throw new Error("failed");
+	};
+
+	test("says nothing about it; one that begins after it says that it is dealt with", () =>
+		running(async () => {
+			const [client, consumer] = await reading();
+			await expect(leaveAt(consumer, "r2")).rejects.toThrow("failed");
+			expect(await committed()).toBe(2);
+			const records = consumer[Symbol.asyncIterator]();
+			expect((await records.next()).value?.value).toBe("r3");
+			expect(await committed()).toBe(3);
+			await client.close();
+		}));
+
+	test("gets it again by seek, and it is not committed before", () =>
+		running(async () => {
+			const [client, consumer] = await reading();
+			await expect(leaveAt(consumer, "r2")).rejects.toThrow("failed");
+			consumer.seek("a", 0, { offset: 2 });
+			const records = consumer[Symbol.asyncIterator]();
+			expect((await records.next()).value?.value).toBe("r2");
+			expect(await committed()).toBe(2);
+			expect((await records.next()).value?.value).toBe("r3");
+			expect(await committed()).toBe(3);
+			await client.close();
+		}));
+
+	test("is told by commit when others read the record again", () =>
+		running(async () => {
+			const client = await connected();
+			broker.append("a", 0, ["r0", "r1"]);
+			const onRevoke = vi.fn();
+			const consumer = memberOf(client, { onRevoke });
+			for await (const { value } of consumer) {
+				expect(value).toBe("r0");
+				group.expel();
+				await until(() => onRevoke.mock.calls.length > 0);
+				break;
+			}
+			await expect(consumer.commit()).rejects.toMatchObject({ code: "STALE_MEMBER_EPOCH" });
+			await client.close();
+		}));
+
+	test("holds commits back while loops beside it go on", () =>
+		running(async () => {
+			const [client, consumer] = await reading();
+			const [left, beside] = [consumer[Symbol.asyncIterator](), consumer[Symbol.asyncIterator]()];
+			expect((await left.next()).value?.value).toBe("r0");
+			for (const value of ["r1", "r2"]) expect((await beside.next()).value?.value).toBe(value);
+			await left.return?.();
+			expect((await beside.next()).value?.value).toBe("r3");
+			expect(await committed()).toBe(0);
+			await consumer.commit();
+			expect(await committed()).toBe(4);
+			await client.close();
+		}));
+});

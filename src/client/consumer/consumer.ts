@@ -135,7 +135,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		const hand = this.hands.open();
 		return new ConsumerIterator(
 			() => this.#next(false, hand) as Promise<Result<ConsumedRecord<Value>>>,
-			() => this.hands.leave(hand),
+			() => this.#leave(hand),
 		);
 	}
 
@@ -144,7 +144,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		const hand = this.hands.open();
 		return new ConsumerIterator(
 			() => this.#next(true, hand) as Promise<Result<RecordBatch<Value>>>,
-			() => this.hands.leave(hand),
+			() => this.#leave(hand),
 		);
 	}
 
@@ -427,6 +427,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	#next(batch: boolean, hand: Hand<Value>): Promise<unknown> {
+		if (hand.leftAt !== undefined) return this.#endResult({ error: undefined });
 		this.#asked(hand);
 		if (this.#waiters.size === 0 && !this.#turnIsOver(batch)) {
 			try {
@@ -445,6 +446,14 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 			// A failure to start rejects the waiter.
 			this.ready().catch(() => undefined);
 		});
+	}
+
+	/** A loop is left: what comes is for others, also what it had asked for. */
+	#leave(hand: Hand<Value>): void {
+		for (const waiter of this.#waiters.extract((each) => each.hand === hand)) {
+			waiter.resolve({ done: true, value: undefined });
+		}
+		this.hands.leave(hand);
 	}
 
 	/** The application is done with what it had. */
