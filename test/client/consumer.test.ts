@@ -121,6 +121,34 @@ describe("reading", () => {
 		}
 	});
 
+	test("a record is written as JSON by what is in it", async () => {
+		const producer = client.producer<unknown>();
+		const headers = [
+			["text", "1"],
+			["bytes", Uint8Array.of(0xff, 0xfe)],
+			["none", null],
+		] as const;
+		await producer.send({ topic: "a", key: "clé", value: { n: 1 }, timestamp: 12, headers });
+		await producer.send({ topic: "a", key: Uint8Array.of(0xff), value: null, timestamp: 13 });
+		await producer.send({ topic: "a", value: Uint8Array.of(0x68, 0x69), timestamp: 14 });
+		const records: unknown[] = [];
+		for await (const record of client.consumer({ topics: "a", from: "earliest", until: "end" })) {
+			records.push(JSON.parse(JSON.stringify(record)));
+		}
+		const common = { topic: "a", partition: 0, headers: [] };
+		const written = [
+			["text", "1"],
+			["bytes", { base64: "//4=" }],
+			["none", null],
+		];
+		const first = { ...common, offset: 0, timestamp: 12, key: "clé", value: { n: 1 } };
+		expect(records).toEqual([
+			{ ...first, headers: written },
+			{ ...common, offset: 1, timestamp: 13, key: { base64: "/w==" }, value: null },
+			{ ...common, offset: 2, timestamp: 14, key: null, value: "hi" },
+		]);
+	});
+
 	test("a value that the codec cannot read throws where it is read", async () => {
 		broker.append("a", 0, [Uint8Array.of(0xc1), "x"]);
 		const consumer = client.consumer({ topics: "a", from: "earliest", until: "end" });
