@@ -45,6 +45,7 @@ export type {
 	OffsetToCommit,
 	TopicPartition,
 } from "./consumer/group-options.ts";
+export type { BytesJson, RecordJson } from "./consumer/record-json.ts";
 export type { Gap } from "./consumer/subscription.ts";
 export type { Compression, Producer, ProducerOptions } from "./producer/producer.ts";
 export type { Ack, Durability, Header, HeadersToSend, RecordToSend } from "./records.ts";

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Client, type Consumer, connect, type Gap } from "../../src/client/index.ts";
 import { ScriptedBroker } from "./scripted-broker.ts";
@@ -120,6 +121,34 @@ describe("reading", () => {
 		}
 	});
 
+	test("a record is written as JSON by what is in it", async () => {
+		const producer = client.producer<unknown>();
+		const headers = [
+			["text", "1"],
+			["bytes", Uint8Array.of(0xff, 0xfe)],
+			["none", null],
+		] as const;
+		await producer.send({ topic: "a", key: "clé", value: { n: 1 }, timestamp: 12, headers });
+		await producer.send({ topic: "a", key: Uint8Array.of(0xff), value: null, timestamp: 13 });
+		await producer.send({ topic: "a", value: Uint8Array.of(0x68, 0x69), timestamp: 14 });
+		const records: unknown[] = [];
+		for await (const record of client.consumer({ topics: "a", from: "earliest", until: "end" })) {
+			records.push(JSON.parse(JSON.stringify(record)));
+		}
+		const common = { topic: "a", partition: 0, headers: [] };
+		const written = [
+			["text", "1"],
+			["bytes", { base64: "//4=" }],
+			["none", null],
+		];
+		const first = { ...common, offset: 0, timestamp: 12, key: "clé", value: { n: 1 } };
+		expect(records).toEqual([
+			{ ...first, headers: written },
+			{ ...common, offset: 1, timestamp: 13, key: { base64: "/w==" }, value: null },
+			{ ...common, offset: 2, timestamp: 14, key: null, value: "hi" },
+		]);
+	});
+
 	test("a value that the codec cannot read throws where it is read", async () => {
 		broker.append("a", 0, [Uint8Array.of(0xc1), "x"]);
 		const consumer = client.consumer({ topics: "a", from: "earliest", until: "end" });
@@ -224,6 +253,19 @@ describe("steering", () => {
 		expect(seen.filter((value) => Number(value?.slice(1)) < 1_000)).toEqual(numbered(150));
 	});
 
+	test("what comes when a waiting iterator was left goes to others", async () => {
+		const consumer = consumerOf();
+		const left = consumer[Symbol.asyncIterator]();
+		const waiting = left.next();
+		await consumer.ready();
+		await left.return?.();
+		broker.append("a", 0, numbered(3));
+		expect(await take(consumer, 2)).toEqual(["r0", "r1"]);
+		expect(await waiting).toEqual({ done: true, value: undefined });
+		expect(await left.next()).toEqual({ done: true, value: undefined });
+		expect(await take(consumer, 1)).toEqual(["r2"]);
+	});
+
 	test("close ends a loop that waits; abort throws the signal's reason", async () => {
 		const consumer = consumerOf();
 		const loop = take(consumer, 1);
@@ -300,6 +342,109 @@ describe("when something goes wrong", () => {
 		});
 		expect(await take(lenient, 1)).toEqual(["r50"]);
 		expect(gaps[0]).toMatchObject({ from: 10, to: 50, error: { code: "OFFSET_OUT_OF_RANGE" } });
+	});
+
+	test("an offset that is gone is told of, too, where nothing is left to read", async () => {
+		broker.append("a", 0, numbered(100));
+		broker.partition("a").logStart = 50;
+		const gaps: Gap[] = [];
+		const consumer = consumerOf({
+			from: { offset: 10 },
+			onOutOfRange: "latest",
+			until: "end",
+			onGap: (gap: Gap) => gaps.push(gap),
+		});
+		await consumer.ready();
+		expect(await take(consumer, 1)).toEqual([]);
+		expect(gaps).toMatchObject([{ from: 10, to: 100 }]);
+	});
+
+	test("an offset behind the end is no gap: nothing is missing", async () => {
+		broker.append("a", 0, numbered(4));
+		const gaps: Gap[] = [];
+		const consumer = consumerOf({
+			from: { offset: 100 },
+			onOutOfRange: "earliest",
+			until: "end",
+			onGap: (gap: Gap) => gaps.push(gap),
+		});
+		expect(await take(consumer, 5)).toEqual(numbered(4));
+		expect(consumer.position("a", 0)).toBe(4);
+		const steered = consumerOf({ onOutOfRange: "latest", onGap: (gap: Gap) => gaps.push(gap) });
+		await steered.ready();
+		steered.seek("a", 0, { offset: 100 });
+		const next = take(steered, 1);
+		await client.topics.describe("a");
+		broker.append("a", 0, ["new"]);
+		expect(await next).toEqual(["new"]);
+		expect(steered.position("a", 0)).toBe(5);
+		expect(gaps).toEqual([]);
+	});
+
+	/** Tells that a partition's subscription has ended, and resolves when that has come. */
+	async function endSubscription(partition: number): Promise<void> {
+		const subscribes = broker.requests.filter(([operation]) => operation === 4);
+		const sub = subscribes.find(([, , , , number]) => number === partition)?.[2];
+		broker.tell(135, sub, 1, { name: "OFFSET_OUT_OF_RANGE", message: "gone", retriable: false });
+		await client.topics.describe("many");
+	}
+
+	test("until the end: a partition that failed is told of when others are at theirs", async () => {
+		for (const partition of [0, 1, 2])
+			broker.append("many", partition, numbered(3, 10 * partition));
+		const topics = { topic: "many", partitions: [0, 1, 2] };
+		const consumer = consumerOf({ topics, until: "end" });
+		await consumer.ready();
+		await endSubscription(1);
+		await endSubscription(2);
+		const seen: (string | null)[] = [];
+		const read = async () => {
+			for await (const { value } of consumer) seen.push(value);
+		};
+		await expect(read()).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE", partition: 1 });
+		await expect(read()).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE", partition: 2 });
+		expect(seen).toEqual([...numbered(3), ...numbered(3, 10), ...numbered(3, 20)]);
+		// The last one's error is the end.
+		await expect(read()).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE", partition: 2 });
+	});
+
+	test("until the end: a partition that fails while others are at theirs is told of", async () => {
+		broker.append("many", 1, numbered(3));
+		const consumer = consumerOf({
+			topics: { topic: "many", partitions: [0, 1] },
+			from: (_topic: string, partition: number) => (partition === 0 ? { offset: 10 } : "latest"),
+			until: "end",
+		});
+		await consumer.ready();
+		await expect(take(consumer, 1)).rejects.toMatchObject({
+			code: "OFFSET_OUT_OF_RANGE",
+			partition: 0,
+		});
+	});
+
+	test("until the end: a paused partition that failed is told of when it is resumed", async () => {
+		for (const partition of [0, 1]) broker.append("many", partition, numbered(3));
+		const topics = { topic: "many", partitions: [0, 1] };
+		const consumer = consumerOf({ topics, until: "end" });
+		await consumer.ready();
+		consumer.pause("many", 1);
+		await endSubscription(1);
+		const seen = take(consumer, 7);
+		await client.topics.describe("many");
+		consumer.resume();
+		await expect(seen).rejects.toMatchObject({ code: "OFFSET_OUT_OF_RANGE", partition: 1 });
+	});
+
+	test("who waits for the start is told when the consumer is closed before it", async () => {
+		broker.ignored = 4;
+		const consumer = consumerOf();
+		const told = consumer.ready().catch((error: unknown) => error);
+		const subscribes = () => broker.requests.filter(([operation]) => operation === 4).length;
+		await expect.poll(subscribes).toBe(1);
+		await broker.kill();
+		await consumer.close();
+		const outcome = await Promise.race([told, turn("it waits")]);
+		expect(outcome).toMatchObject({ code: "CLOSED" });
 	});
 
 	test("a topic that is absent, or deleted and created again, throws", async () => {

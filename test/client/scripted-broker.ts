@@ -19,6 +19,9 @@ export type ProduceAction =
 	/** Store everything, if so, and refuse the frame as a whole with this code. */
 	| { readonly refused: number; readonly isStored: boolean };
 
+/** What the script answers to a call; undefined: it knows no such call. */
+export type Called = Record<string, unknown> | number | undefined;
+
 /** The end of a connection that a scripted broker has: a WebSocket, or what stands for one. */
 export interface BrokerSocket {
 	readonly readyState: number;
@@ -113,6 +116,12 @@ export class ScriptedBroker {
 	authCode = 0;
 	/** Calls are answered when this has resolved. */
 	callsHeld: Promise<void> | undefined;
+	/** What it says that it can do. */
+	features: string[] = [];
+	/** Answers calls that are not the script's own: a map, or the code of a refusal. */
+	onCall: (name: string, takes: Record<string, unknown>) => Promise<Called> = async () => undefined;
+	/** Takes no notice of frames of this operation. */
+	ignored: number | undefined;
 	ackReached = 1;
 	unansweredMax = 0;
 	overCredit = 0;
@@ -220,6 +229,7 @@ export class ScriptedBroker {
 		socket.on("message", (data) => {
 			const frame = packr.unpack(data) as unknown[];
 			if (frame[0] !== 3) this.requests.push(frame);
+			if (frame[0] === this.ignored) return;
 			if (frame[0] === 3) void this.#produce(session, frame, data.length);
 			else this.#handle(session, frame);
 		});
@@ -288,7 +298,7 @@ export class ScriptedBroker {
 			{
 				broker: "millrace/test",
 				cluster_id: "cluster",
-				features: [],
+				features: this.features,
 				producer: session.producer,
 				limits: this.limits,
 				later: "unknown keys are ignored",
@@ -324,7 +334,11 @@ export class ScriptedBroker {
 				.slice(0, 2)
 				.map((each) => describe(each, this.topics.get(each) as Topic));
 			this.#send(session, [128, id, { topics, more: names.length > 2 }]);
-		} else this.#error(session, id, topic === undefined ? 3 : 1001);
+		} else {
+			const called = await this.onCall(name, takes);
+			if (typeof called === "object") this.#send(session, [128, id, called]);
+			else this.#error(session, id, called ?? (topic === undefined ? 3 : 1001));
+		}
 	}
 
 	async #produce(session: Session, frame: unknown[], bytes: number): Promise<void> {

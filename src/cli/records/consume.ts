@@ -9,12 +9,12 @@ import type {
 	Gap,
 	GroupConsumerOptions,
 } from "../../client/index.ts";
-import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
 import { addBrokerOptions, type BrokerOptions, withClient } from "../broker-connection.ts";
 import { jsonOption, parseTime, wholeNumber } from "../options.ts";
 import { Progress } from "../progress.ts";
 import { WrittenOffsets } from "./consume-group.ts";
+import { missingRecords } from "./missing-records.ts";
 import { formatRecord, RECORD_FORMATS, type RecordFormat } from "./record-format.ts";
 import { StandardOutput } from "./standard-output.ts";
 
@@ -180,12 +180,4 @@ async function writeRecords(
 		}
 		if (output.closed) return;
 	}
-}
-
-/** What is said at the end when ranges of records could not be had. */
-function missingRecords(gaps: readonly Gap[]): MillraceError {
-	const ranges = gaps.map((gap) => `${gap.topic}-${gap.partition} ${gap.from} to ${gap.to - 1}`);
-	return new MillraceError("DATA_DAMAGED", `records were skipped: ${ranges.join(", ")}`, {
-		cause: gaps[0]?.error,
-	});
 }

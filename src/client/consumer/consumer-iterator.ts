@@ -8,7 +8,10 @@ export class ConsumerIterator<Element> implements AsyncIterableIterator<Element>
 		this.#left = left;
 	}
 
-	/** A loop that is left leaves the consumer as it is: another one goes on from there. */
+	/**
+	 * A loop that is left is over, also where it waits, and leaves the consumer as it is: another one
+	 * goes on from there.
+	 */
 	return(): Promise<IteratorResult<Element, undefined>> {
 		this.#left();
 		return Promise.resolve({ done: true, value: undefined });

@@ -34,7 +34,8 @@ export interface ConsumerOptions<Value> {
 	bufferBytesMax?: number;
 	/**
 	 * What to do when the offset to read is not in the log (any more): "error" (default) throws
-	 * OFFSET_OUT_OF_RANGE from the iterator, the others go on at that end and tell of a gap.
+	 * OFFSET_OUT_OF_RANGE from the iterator, the others go on at that end and tell of a gap if that
+	 * passes over records.
 	 */
 	onOutOfRange?: OutOfRangePolicy;
 	/**

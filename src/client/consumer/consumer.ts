@@ -119,7 +119,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	 * it where "from now on" must mean a certain moment, or before `seek`.
 	 */
 	ready(): Promise<void> {
-		if (this.#finished !== undefined) return Promise.reject(this.#closedError());
+		if (this.#finished !== undefined) return Promise.reject(this.closedError());
 		if (this.#started === undefined) {
 			this.#started = this.start();
 			// An attempt that failed is told to whoever waits, and the next call makes another one.
@@ -135,7 +135,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		const hand = this.hands.open();
 		return new ConsumerIterator(
 			() => this.#next(false, hand) as Promise<Result<ConsumedRecord<Value>>>,
-			() => this.hands.leave(hand),
+			() => this.#leave(hand),
 		);
 	}
 
@@ -144,7 +144,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		const hand = this.hands.open();
 		return new ConsumerIterator(
 			() => this.#next(true, hand) as Promise<Result<RecordBatch<Value>>>,
-			() => this.hands.leave(hand),
+			() => this.#leave(hand),
 		);
 	}
 
@@ -230,7 +230,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 			this.#selections.map(({ topic }) => withSignal(directory.open(topic), signal)),
 		);
 		await link.ready(signal);
-		if (this.#finished !== undefined) return;
+		if (this.#finished !== undefined) throw this.closedError();
 		for (const [index, info] of infos.entries()) {
 			const { partitions } = this.#selections[index] as TopicSelection;
 			const all = partitions ?? Array.from({ length: info.partitions }, (_, number) => number);
@@ -239,6 +239,11 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		this.shareCredit();
 		link.add(this); // and is told of the connection at once
 		await withSignal(Promise.all(this.#subscriptions.map(({ settled }) => settled)), signal);
+		// The end settles them, too.
+		const isKnown = this.#subscriptions.every(
+			({ position, done }) => position !== undefined || done,
+		);
+		if (!isKnown) throw this.closedError();
 	}
 
 	/** @internal */
@@ -357,7 +362,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		if (this.#options.until === "end" && subscription.endOffset === Number.POSITIVE_INFINITY) {
 			subscription.endOffset = highWatermark;
 		}
-		if (typeof start === "number" && start !== offset) {
+		const isMoved = typeof start === "number" && start !== offset;
+		if (isMoved) {
 			const error = new MillraceError("OFFSET_OUT_OF_RANGE", "", { topic, partition });
 			const gap = { topic, partition, from: start, to: offset, error };
 			this.#arrived({ kind: "gap", subscription, gap });
@@ -365,7 +371,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		for (const item of subscription.early.splice(0)) this.#arrived(item);
 		subscription.settle();
 		this.#giveCredit(subscription);
-		if (subscription.position >= subscription.endOffset) this.#complete(subscription);
+		// Who was moved is told of that first; that all is taken comes behind it from the broker.
+		if (!isMoved && subscription.position >= subscription.endOffset) this.#complete(subscription);
 	}
 
 	#refused(subscription: Subscription<Value>, error: MillraceError): void {
@@ -420,6 +427,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	}
 
 	#next(batch: boolean, hand: Hand<Value>): Promise<unknown> {
+		if (hand.leftAt !== undefined) return this.#endResult({ error: undefined });
 		this.#asked(hand);
 		if (this.#waiters.size === 0 && !this.#turnIsOver(batch)) {
 			try {
@@ -438,6 +446,14 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 			// A failure to start rejects the waiter.
 			this.ready().catch(() => undefined);
 		});
+	}
+
+	/** A loop is left: what comes is for others, also what it had asked for. */
+	#leave(hand: Hand<Value>): void {
+		for (const waiter of this.#waiters.extract((each) => each.hand === hand)) {
+			waiter.resolve({ done: true, value: undefined });
+		}
+		this.hands.leave(hand);
 	}
 
 	/** The application is done with what it had. */
@@ -531,6 +547,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 				}
 				case "gap":
 					subscription.position = item.gap.to;
+					// It goes back, as the log ends before what was asked for: no record is passed over.
+					if (item.gap.to <= item.gap.from) break;
 					if (this.#options.onGap === undefined) throw item.gap.error;
 					this.#options.onGap(item.gap);
 					break;
@@ -538,7 +556,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 					this.#caughtUp(subscription, item.highWatermark);
 					break;
 				default:
-					if (this.#subscriptions.every(({ done }) => done)) this.#finishAfter(item.error);
+					if (this.#isOver()) this.#finishAfter(item.error);
 					throw item.error;
 			}
 		}
@@ -595,7 +613,14 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 
 	/** @internal Ends when every partition has given all that was asked for. */
 	protected checkDone(): void {
-		if (this.#subscriptions.every(({ done }) => done)) this.allDone();
+		if (this.#isOver()) this.allDone();
+	}
+
+	/** Whether every partition is over, and the application knows of those that failed. */
+	#isOver(): boolean {
+		const isError = ({ kind }: Item<Value>) => kind === "error";
+		const isOver = this.#subscriptions.every(({ done, held }) => done && !held.some(isError));
+		return isOver && ![...this.#queue].some(isError);
 	}
 
 	/** @internal */
@@ -683,7 +708,8 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		if (signal !== undefined) this.finish(abortReason(signal));
 	}
 
-	#closedError(): unknown {
+	/** @internal What is told where there is nothing to wait for any more. */
+	protected closedError(): unknown {
 		return this.#finished?.error ?? new MillraceError("CLOSED", "the consumer");
 	}
 
@@ -697,7 +723,10 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 	protected finish(error: unknown): void {
 		if (this.#finished !== undefined) return;
 		this.#finished = { error };
-		for (const subscription of this.#subscriptions) this.#unsubscribe(subscription);
+		for (const subscription of this.#subscriptions) {
+			this.#unsubscribe(subscription);
+			subscription.settle();
+		}
 		this.#options.signal?.removeEventListener("abort", this.#aborted);
 		this.#stopListening();
 		this.context.link.remove(this);

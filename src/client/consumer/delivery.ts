@@ -2,6 +2,7 @@ import { MillraceError } from "../../protocol/error.ts";
 import type { Header } from "../records.ts";
 import { ByteReader } from "../values/byte-reader.ts";
 import type { ValueCodec } from "../values/codecs.ts";
+import { type BytesJson, bytesJson, type RecordJson } from "./record-json.ts";
 
 const TEXT = new TextDecoder();
 
@@ -90,6 +91,23 @@ export class ConsumedRecord<Value = unknown> {
 			for (let field = 2; field < fields; field++) reader.skip();
 		}
 		return headers;
+	}
+
+	/**
+	 * What `JSON.stringify` writes, for logs and debugging: bytes are text where they are UTF-8.
+	 * Throws as `value` does.
+	 */
+	toJSON(): RecordJson<Value> {
+		const { topic, partition, offset, timestamp, key, value, headers } = this;
+		return {
+			topic,
+			partition,
+			offset,
+			timestamp,
+			key: bytesJson(key),
+			value: value instanceof Uint8Array ? bytesJson(value) : value,
+			headers: headers.map(([name, bytes]): [string, BytesJson] => [name, bytesJson(bytes)]),
+		};
 	}
 
 	private decode(): Value | null {

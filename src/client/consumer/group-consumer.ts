@@ -65,6 +65,8 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	readonly #timers: ReturnType<typeof setInterval>[] = [];
 	#asksToldOf = 0;
 	#closing: Promise<void> | undefined;
+	/** The latest join, until it is answered and what follows from that is done; never rejects. */
+	#joining: Promise<void> = Promise.resolve();
 	/** Settles when it is a member and was told what it has. */
 	#joined: { resolve(): void; reject(error: unknown): void } | undefined;
 
@@ -145,7 +147,7 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	 * in `onAssign` and `onRevoke`, which it waits for.
 	 */
 	override close(): Promise<void> {
-		this.#closing ??= this.#leave();
+		this.#closing ??= this.#leave({ isAtEnd: false });
 		return this.#closing;
 	}
 
@@ -153,7 +155,8 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 
 	/** @internal */
 	override attached(connection: Connection): void {
-		void this.#join(connection);
+		// Who was out of the group before, being stuck, joins when it goes on.
+		if (this.onAsk === undefined) this.#join(connection);
 	}
 
 	/** @internal */
@@ -176,7 +179,7 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		if (!link.hello.features.includes("groups")) {
 			throw new MillraceError("UNSUPPORTED_OPERATION", "this broker has no groups over WebSocket");
 		}
-		if (this.#isFinished) return;
+		if (this.#isFinished) throw this.closedError();
 		const joined = new Promise<void>((resolve, reject) => {
 			this.#joined = { resolve, reject };
 		});
@@ -191,12 +194,21 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		}
 	}
 
-	async #join(connection: Connection): Promise<void> {
+	#join(connection: Connection): void {
+		this.#joining = this.#joinOver(connection);
+	}
+
+	async #joinOver(connection: Connection): Promise<void> {
 		const { link } = this.context;
-		const isWanted = () => link.connection === connection && this.#closing === undefined;
+		const isWanted = () =>
+			link.connection === connection && this.#closing === undefined && !this.#isFinished;
 		try {
 			const isResumed = await this.#member.join(connection, isWanted);
-			if (!isWanted()) return;
+			if (!isWanted()) {
+				// It was closed meanwhile, when there was nothing to leave yet.
+				await this.#member.leave();
+				return;
+			}
 			if (isResumed) this.#keep();
 			else this.#lose();
 			this.goOn();
@@ -356,7 +368,7 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		this.#lose();
 		const rejoin = () => {
 			const { connection } = this.context.link;
-			if (connection !== undefined) void this.#join(connection);
+			if (connection !== undefined) this.#join(connection);
 		};
 		if (this.isWaiting) rejoin();
 		else this.onAsk = rejoin;
@@ -492,10 +504,12 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 
 	/** @internal */
 	protected override allDone(): void {
-		this.close().catch((error: unknown) => this.finish(error));
+		this.#closing ??= this.#leave({ isAtEnd: true });
+		this.#closing.catch(() => undefined); // the loop tells of it
 	}
 
-	async #leave(): Promise<void> {
+	/** `isAtEnd`: nobody waits for it but the loop that has read everything. */
+	async #leave({ isAtEnd }: { isAtEnd: boolean }): Promise<void> {
 		this.isHalted = true;
 		// What was begun and waits is given up, but for functions of the application that are running.
 		this.#term++;
@@ -506,12 +520,14 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 			.then(() => this.#tellRevoked(all, !this.#member.isMember))
 			.then(() => this.#commitAtEnd(all))
 			.catch((error: unknown) => failures.push(error));
+		// Who joins leaves as soon as that is answered.
+		await this.#joining;
 		if (this.#member.isMember) {
 			await this.#member.leave().catch((error: unknown) => {
 				if (!isOver(error)) failures.push(error);
 			});
 		}
-		this.finish(undefined);
+		this.finish(isAtEnd ? failures[0] : undefined);
 		if (failures.length > 0) throw failures[0];
 	}
 

@@ -172,7 +172,8 @@ export class GroupMember {
 	/** Throws UNKNOWN_MEMBER_ID, or CONNECTION_LOST while it may still turn out to be a member. */
 	#about(): { group: string; member_id: string } {
 		const { group } = this.#terms;
-		if (this.#connection === undefined || this.#state === "joining") {
+		const isToCome = this.#connection === undefined && this.#isKnown;
+		if (isToCome || this.#state === "joining") {
 			throw new MillraceError("CONNECTION_LOST", `${group} is joined again when there is one`);
 		}
 		if (this.#state === "in") return { group, member_id: this.#memberId };

@@ -10,6 +10,14 @@ export class Hand<Value> {
 	isCounted = false;
 	/** Its partition is not consumed here any more. */
 	isLost = false;
+	/** How many iterators there had been when its own was left; undefined: it was not. */
+	leftAt: number | undefined;
+	/** How many iterators there had been before its own. */
+	readonly number: number;
+
+	constructor(number: number) {
+		this.number = number;
+	}
 
 	take(subscription: Subscription<Value>, offset: number): void {
 		this.subscription = subscription;
@@ -27,6 +35,7 @@ export class Hand<Value> {
 export class Hands<Value> {
 	/** How often the application has asked to go on. */
 	askCount = 0;
+	#openCount = 0;
 	readonly #held = new Set<Hand<Value>>();
 	/** Those of loops that were left: nobody is at work on what is in them. */
 	readonly #left = new Set<Hand<Value>>();
@@ -37,7 +46,7 @@ export class Hands<Value> {
 
 	/** That of an iterator that begins. */
 	open(): Hand<Value> {
-		const hand = new Hand<Value>();
+		const hand = new Hand<Value>(this.#openCount++);
 		this.#held.add(hand);
 		return hand;
 	}
@@ -47,18 +56,31 @@ export class Hands<Value> {
 		this.#held.delete(hand);
 	}
 
-	/** The application asks to go on: it is done with what it had. */
+	/**
+	 * The application asks to go on: it is done with what it had. A loop that began behind one that
+	 * was left goes on in its place; those that ran beside it say nothing about what was in there.
+	 */
 	asked(hand: Hand<Value>): void {
 		this.askCount++;
 		hand.clear();
-		if (this.#left.size > 0) this.#left.clear();
+		if (this.#left.size > 0) this.#succeed(hand.number);
 		if (this.#drains.size > 0) this.#tell();
+	}
+
+	/** What the loops had that were left before this one began is dealt with. */
+	#succeed(number: number): void {
+		for (const left of this.#left) {
+			const isSucceeded = left.leftAt !== undefined && number >= left.leftAt;
+			if (isSucceeded || left.isLost) this.#left.delete(left);
+		}
 	}
 
 	/** A loop is left: what it had may be dealt with or not, but nobody is at it any more. */
 	leave(hand: Hand<Value>): void {
+		if (hand.leftAt !== undefined) return;
 		this.#held.delete(hand);
-		if (hand.subscription !== undefined) this.#left.add(hand);
+		hand.leftAt = this.#openCount;
+		if (hand.subscription !== undefined || hand.isLost) this.#left.add(hand);
 		this.#tell();
 	}
 

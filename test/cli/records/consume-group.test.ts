@@ -1,10 +1,12 @@
 /** `millrace consume --group`, as users run it. */
 import { spawn } from "node:child_process";
+import kafkajs from "kafkajs";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 import { type Client, connect } from "../../../src/client/index.ts";
 import { type Broker, startBroker } from "../../../src/index.ts";
 import { COMMAND_FILE, runCommand } from "../../broker-process.ts";
+import { KAFKAJS_SETTINGS } from "../../kafkajs-settings.ts";
 
 let broker: Broker;
 let client: Client;
@@ -116,6 +118,46 @@ describe("consume --group", () => {
 			.poll(async () => (await client.groups.describe("group of piped")).state)
 			.toBe("Empty");
 		expect((await committed("piped"))[0] ?? 0).toBeLessThan(200_000);
+	});
+
+	/** What only Kafka's clients can ask for. */
+	async function administer(work: (admin: kafkajs.Admin) => Promise<unknown>): Promise<void> {
+		const kafka = new kafkajs.Kafka({
+			...KAFKAJS_SETTINGS,
+			brokers: [broker.addresses.kafka as string],
+		});
+		const admin = kafka.admin();
+		await admin.connect();
+		await work(admin);
+		await admin.disconnect();
+	}
+
+	test("records that went before the group came to them are no damage", async () => {
+		await topicOf("overtaken", 1, 10);
+		await client.groups.resetOffsets("group of overtaken", { offset: 2 }, { topic: "overtaken" });
+		const partitions = [{ partition: 0, offset: "5" }];
+		await administer(async (admin) => {
+			// It would not look for the topic by itself.
+			await admin.fetchTopicOffsets("overtaken");
+			await admin.deleteTopicRecords({ topic: "overtaken", partitions });
+		});
+		const command = ["consume", "overtaken", "--group", "group of overtaken"];
+		const options = ["--from-beginning", "--exit-at-end", "--url", broker.addresses.websocket];
+		const ending = await runCommand([...command, ...options]);
+		expect(ending.stdout.toString()).toBe("5\n6\n7\n8\n9\n");
+		expect(ending.stderr).toContain("overtaken-0 2 to 4 [OFFSET_OUT_OF_RANGE]");
+		expect(ending.code).toBe(1);
+		expect(await committed("overtaken")).toEqual([10]);
+	});
+
+	test("where the group was beyond the end, nothing is missing", async () => {
+		await topicOf("shorter", 1, 4);
+		const partitions = [{ partition: 0, offset: "100" }];
+		const groupId = "group of shorter";
+		await administer((admin) => admin.setOffsets({ groupId, topic: "shorter", partitions }));
+		const lines = await consume("shorter", "--from-beginning", "--exit-at-end");
+		expect(lines).toEqual(numbers(0, 4));
+		expect(await committed("shorter")).toEqual([4]);
 	});
 
 	test("two of them share", async () => {
