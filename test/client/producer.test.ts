@@ -587,9 +587,9 @@ describe("failures", () => {
 		const producer = client.producer<string>({ codec: "string" });
 		await producer.send({ topic: "a", value: "one" });
 		broker.cut();
-		await client.topics.list();
-		const opens = broker.requests.filter(([operation]) => operation === 2);
-		expect(opens.map(([, , name, options]) => [name, options])).toEqual([
+		const opens = () => broker.requests.filter(([operation]) => operation === 2);
+		await expect.poll(() => opens().length).toBe(2);
+		expect(opens().map(([, , name, options]) => [name, options])).toEqual([
 			["a", { create: true }],
 			["a", { create: false }],
 		]);

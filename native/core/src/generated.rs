@@ -33,7 +33,7 @@ pub enum Code {
     InvalidTopicException = 17,
     /// the batch is larger than a segment.
     RecordListTooLarge = 18,
-    /// the topic's min.insync.replicas asks for more replicas than one broker has.
+    /// fewer replicas have the record than the topic asks for; a single broker never says so.
     NotEnoughReplicas = 19,
     /// acks is neither 0, 1 nor -1 (all).
     InvalidRequiredAcks = 21,
@@ -135,7 +135,7 @@ pub enum Code {
     NoReassignmentInProgress = 85,
     /// a member of the group is subscribed to the topic.
     GroupSubscribedToTopic = 86,
-    /// a record is not valid for this topic: on a compacted one each needs a key.
+    /// a batch or record is not valid for this topic: on a compacted one each needs a key.
     InvalidRecord = 87,
     /// a transaction that commits this offset is not finished.
     UnstableOffsetCommit = 88,
@@ -369,7 +369,7 @@ impl Code {
             }
             Self::RecordListTooLarge => "the batch is larger than a segment",
             Self::NotEnoughReplicas => {
-                "the topic's min.insync.replicas asks for more replicas than one broker has"
+                "fewer replicas have the record than the topic asks for; a single broker never says so"
             }
             Self::InvalidRequiredAcks => "acks is neither 0, 1 nor -1 (all)",
             Self::IllegalGeneration => "the group has moved on to another generation; join again",
@@ -442,7 +442,7 @@ impl Code {
             Self::NoReassignmentInProgress => "no reassignment is in progress",
             Self::GroupSubscribedToTopic => "a member of the group is subscribed to the topic",
             Self::InvalidRecord => {
-                "a record is not valid for this topic: on a compacted one each needs a key"
+                "a batch or record is not valid for this topic: on a compacted one each needs a key"
             }
             Self::UnstableOffsetCommit => "a transaction that commits this offset is not finished",
             Self::ThrottlingQuotaExceeded => {

@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
+use uuid::Uuid;
 
-use super::{Store, side_by_side::side_by_side};
+use super::{Store, Topic, side_by_side::side_by_side};
 use crate::{
     error::{Code, Error, Result},
     log::waiters::Acknowledge,
@@ -64,12 +66,12 @@ impl Store {
     }
 
     fn close_logs(&self) -> ClosedLogs {
-        let leader_epoch = Some(self.leader_epoch);
-        let mut checkpoint = Checkpoint { is_clean: true, leader_epoch, ..Checkpoint::default() };
         let mut failure = None;
-        let topics = std::mem::take(&mut *self.topics.write());
+        let topics: Vec<_> =
+            std::mem::take(&mut *self.topics.write()).into_iter().flatten().collect();
+        let mut checkpoint = self.checkpoint_of_others(&topics);
         let mut logs = Vec::new();
-        for topic in topics.into_iter().flatten() {
+        for topic in topics {
             let _one_at_a_time = topic.changing.lock();
             for (partition, log) in (0..).zip(std::mem::take(&mut *topic.logs.write())) {
                 logs.push(((*topic.topic_id.as_bytes(), partition), log));
@@ -88,6 +90,28 @@ impl Store {
             }
         }
         ClosedLogs { checkpoint, failure }
+    }
+
+    /// What is to be said of all logs but those of `open` topics. It is clean where they are as a
+    /// clean stop leaves them: there are none, or the run before this one had stopped cleanly.
+    /// Whoever opens no topics, to change users or because a start failed, must not have what a
+    /// crash has left believed.
+    fn checkpoint_of_others(&self, open: &[Arc<Topic>]) -> Checkpoint {
+        let mut others = self.unopened.lock().clone();
+        let is_part_unsettled = self.is_part_unsettled.load(Ordering::Acquire);
+        let open: HashSet<Uuid> = open.iter().map(|topic| topic.topic_id).collect();
+        let stored = self.directory.topic_ids(&self.shared.env);
+        let are_all_open = stored.is_ok_and(|ids| ids.iter().all(|id| open.contains(id)));
+        if are_all_open {
+            others.logs.clear();
+        }
+        others.is_clean = !is_part_unsettled && (are_all_open || self.was_clean);
+        if is_part_unsettled {
+            others.leader_epoch = None;
+        } else if others.is_clean {
+            others.leader_epoch = Some(self.leader_epoch);
+        }
+        others
     }
 
     fn store_last_checkpoint(&self, last: Checkpoint) {

@@ -154,6 +154,9 @@ pub struct Store {
     /// A log was found shorter than the checkpoint says: what is appended now must not be believed
     /// durable by the old one.
     is_checkpoint_stale: AtomicBool,
+    /// Logs that had records were asked for and did not come to be open: recovery may have changed
+    /// files of theirs, and nobody has synced them.
+    is_part_unsettled: AtomicBool,
     /// Held while topics are opened, so that none is opened twice.
     opening: Mutex<()>,
     /// Shared by those who change files other than those of open logs.
@@ -229,6 +232,7 @@ impl Store {
             report: Mutex::new(report),
             checkpointed: Mutex::new(checkpointed),
             is_checkpoint_stale: AtomicBool::new(false),
+            is_part_unsettled: AtomicBool::new(false),
             opening: Mutex::default(),
             changing_files: RwLock::default(),
             channels: Mutex::default(),
@@ -297,7 +301,11 @@ impl Store {
             .filter(|(_, is)| *is)
             .map(|(spec, _)| spec.clone())
             .collect();
-        let mut opened = self.open_missing_topics(&missing)?.into_iter();
+        let opened = self.open_missing_topics(&missing);
+        if opened.is_err() && missing.iter().any(|spec| spec.is_existing) {
+            self.is_part_unsettled.store(true, Ordering::Release);
+        }
+        let mut opened = opened?.into_iter();
         Ok(known.into_iter().filter_map(|number| number.or_else(|| opened.next())).collect())
     }
 

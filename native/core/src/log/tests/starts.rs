@@ -1,7 +1,10 @@
 //! What a start has to look at, by the calls that it makes, and what it must not overlook.
 
 use super::*;
-use crate::{env::OpenMode, recovery::RecoveryEvent};
+use crate::{
+    env::{OpenMode, simulated::Call},
+    recovery::RecoveryEvent,
+};
 
 const SEGMENTS: [u8; 2] = [4, 40];
 
@@ -149,4 +152,61 @@ fn a_checkpoint_written_while_logs_are_still_closed_keeps_what_is_known_of_them(
     assert_eq!(content(&machine.bench).0.len(), 4);
     let (more_calls, _) = calls_of_start(stopped(machine));
     assert!(calls <= more_calls + 8, "{calls} calls where {more_calls} are enough");
+}
+
+/// Opens the store for something else than its topics, or for topics that cannot be opened, and
+/// closes it: as whoever changes users does, or a start that fails.
+fn opened_without_logs(files: &SimulatedFileSystem, asks_for_logs: bool) {
+    let options = StoreOptions {
+        data_directory: PathBuf::from(DIRECTORY),
+        flush_threads_max: 0,
+        descriptors_max: NonZeroUsize::new(8).unwrap(),
+        journal: None,
+    };
+    let store = Store::open(files.env(), options).unwrap();
+    if asks_for_logs {
+        files.inject(Fault::new(Effect::InputOutput).on(Call::Read).with_path("/1/"));
+        let spec = TopicSpec {
+            name: "orders".to_owned(),
+            topic_id: TOPIC_ID,
+            partitions: 2,
+            config: LogConfig::default(),
+            is_existing: true,
+        };
+        store.open_topics(&[spec]).unwrap_err();
+        files.clear_faults();
+    }
+    store.close().unwrap();
+}
+
+#[test]
+fn what_a_kill_has_left_is_made_durable_wherever_the_store_was_opened_for_in_between() {
+    for asks_for_logs in [false, true] {
+        let relaxed = LogConfig { flush_messages: u64::MAX, ..LogConfig::default() };
+        let machine = Simulated::new(&relaxed);
+        for value in 0..4u8 {
+            machine.bench.append(&[value; 100]);
+            machine.bench.log(1).append(&batch(&[value; 100], None), 7).unwrap();
+        }
+        let machine = machine.killed(|files| opened_without_logs(files, asks_for_logs));
+        assert_eq!(offsets_of(&content(&machine.bench)), [0, 1, 2, 3], "{asks_for_logs}");
+        // Readers have seen it.
+        let machine = machine.cut();
+        assert_eq!(offsets_of(&content(&machine.bench)), [0, 1, 2, 3], "{asks_for_logs}");
+    }
+}
+
+#[test]
+fn a_clean_stop_stays_one_where_the_store_is_opened_for_something_else() {
+    let calls = [false, true].map(|is_opened_between| {
+        let files = stopped(filled(4));
+        if is_opened_between {
+            opened_without_logs(&files, false);
+        }
+        let (calls, machine) = calls_of_start(files);
+        assert_eq!(content(&machine.bench).0.len(), 4);
+        assert_eq!(machine.bench.report(), []);
+        calls
+    });
+    assert_eq!(calls[0], calls[1]);
 }
