@@ -45,6 +45,8 @@ test("what is wrong comes with the next step", () => {
 
 test("network file systems fail, unknown ones warn", () => {
 	expect(describeFileSystem(0x6969)).toMatchObject({ status: "fail" });
+	expect(describeFileSystem(0x65735546)).toMatchObject({ status: "fail" });
+	expect(describeFileSystem(0xf2f52010)).toMatchObject({ status: "warn" });
 	expect(describeFileSystem(0xef53)).toMatchObject({ status: "ok" });
 	expect(describeFileSystem(1)).toMatchObject({ status: "warn", found: "type 0x1" });
 });
