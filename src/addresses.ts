@@ -41,17 +41,27 @@ function reachable({ host, port }: Address): Address {
 
 /**
  * Where the broker that uses a data directory says it can be reached; null: there is no such file,
- * or none that can be believed.
+ * or none that can be believed. Rejects with the system's error where it cannot be read.
  */
 export async function readAddresses(dataDir: string): Promise<BrokerAddresses | null> {
+	const { websocket, http, kafka } = await readFields(dataDir);
+	const isAddress = typeof websocket === "string" && typeof http === "string";
+	const isKafka = typeof kafka === "string";
+	return isAddress ? { websocket, http, kafka: isKafka ? kafka : null } : null;
+}
+
+/** The process that uses a data directory by its own account; null as above. */
+export async function readPid(dataDir: string): Promise<number | null> {
+	const { pid } = await readFields(dataDir);
+	return Number.isSafeInteger(pid) ? (pid as number) : null;
+}
+
+async function readFields(dataDir: string): Promise<Record<string, unknown>> {
 	try {
-		const content: unknown = JSON.parse(await readFile(join(dataDir, FILE), "utf8"));
-		const { websocket, http, kafka } = content as BrokerAddresses;
-		const isAddress = typeof websocket === "string" && typeof http === "string";
-		return isAddress ? { websocket, http, kafka: kafka ?? null } : null;
+		return Object(JSON.parse(await readFile(join(dataDir, FILE), "utf8")));
 	} catch (error) {
 		if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === "ENOENT") {
-			return null;
+			return {};
 		}
 		throw error;
 	}

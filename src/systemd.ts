@@ -30,13 +30,18 @@ export function watchdogUs(environment: NodeJS.ProcessEnv, pid: number): number 
 	return isAsked ? Number(timeout) : undefined;
 }
 
-/** Tells the service manager of the broker's states, in their order; does nothing without one. */
+/**
+ * Tells the service manager of the broker's states, in their order; does nothing without one. Once
+ * it was told of the stop, nothing of what comes before one is told any more: a start that goes on
+ * would be given time that the stop does not have.
+ */
 export class ServiceNotifier {
 	readonly #send: Send | undefined;
 	readonly #clock: Clock;
 	readonly #logger: Logger;
 	/** Settles when what was said last is sent; never rejects. */
 	#sent: Promise<void> = Promise.resolve();
+	#isStopping = false;
 	#opened = -1;
 	#extendedMs = Number.NEGATIVE_INFINITY;
 
@@ -53,7 +58,8 @@ export class ServiceNotifier {
 	 */
 	recovering(opened: number, asked: number): void {
 		const nowMs = this.#clock.monotonicMs();
-		if (opened === this.#opened || nowMs - this.#extendedMs < EXTENDED_EVERY_MS) return;
+		if (this.#isStopping || opened === this.#opened || nowMs - this.#extendedMs < EXTENDED_EVERY_MS)
+			return;
 		this.#opened = opened;
 		this.#extendedMs = nowMs;
 		this.#notify(
@@ -74,15 +80,17 @@ export class ServiceNotifier {
 	}
 
 	ready(status: string): void {
-		this.#notify("READY=1", `STATUS=${status}`);
+		if (!this.#isStopping) this.#notify("READY=1", `STATUS=${status}`);
 	}
 
 	/** The configuration is being read again; `ready` follows. `monotonicUs`: the system's clock. */
 	reloading(monotonicUs: bigint): void {
+		if (this.#isStopping) return;
 		this.#notify("RELOADING=1", `MONOTONIC_USEC=${monotonicUs}`);
 	}
 
 	stopping(): void {
+		this.#isStopping = true;
 		this.#notify("STOPPING=1", "STATUS=answering what is outstanding, and flushing");
 	}
 

@@ -39,6 +39,8 @@ export interface CommandOptions {
 	readonly node?: string;
 	/** What `node` is told before the program. */
 	readonly nodeFlags?: readonly string[];
+	/** Number of the user who runs it, and of a group; only root may say who. */
+	readonly user?: number;
 	/** Variables beside those of this process. */
 	readonly environment?: Readonly<Record<string, string>>;
 }
@@ -186,9 +188,10 @@ function spawnCommand(
 	commandLine: readonly string[],
 	options: CommandOptions,
 ): [ChildProcess, Promise<Ending>] {
-	const { input = new Uint8Array(0), node = process.execPath, environment = {} } = options;
+	const { input = new Uint8Array(0), node = process.execPath, environment = {}, user } = options;
 	const child = spawn(node, [...(options.nodeFlags ?? []), COMMAND_FILE, ...commandLine], {
 		env: { ...process.env, ...environment },
+		...(user === undefined ? {} : { uid: user, gid: user }),
 	});
 	// A command that fails may not read all of its input.
 	child.stdin.on("error", () => undefined);

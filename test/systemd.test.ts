@@ -10,6 +10,7 @@ import { connect } from "../src/client/index.ts";
 import { systemClock } from "../src/clock.ts";
 import { notifySocket, ServiceNotifier, watchdogUs } from "../src/systemd.ts";
 import { BrokerProcess, COMMAND_FILE, temporaryDirectory } from "./broker-process.ts";
+import { HeldStart } from "./held-start.ts";
 import { RawKafkaClient } from "./kafka/raw-client.ts";
 import { missingPython, pythonBinary, RUNS_LONG_TESTS, TOO_LONG } from "./optional-parts.ts";
 import { recordBatch } from "./record-batch.ts";
@@ -85,6 +86,18 @@ describe("a service manager", () => {
 			{ text: `READY=1\nSTATUS=serving at ${broker.url}`, pid: broker.pid },
 			{ text: expect.stringMatching(/^STOPPING=1\nSTATUS=\w/), pid: broker.pid },
 		]);
+	});
+
+	test("hears of a stop that comes during the start, and of nothing behind it", async (context) => {
+		const python = pythonBinary() ?? context.skip(missingPython());
+		if (process.platform !== "linux") context.skip("systemd and its sockets are Linux's");
+		const address = join(temporaryDirectory(), "notify");
+		const messages = await listen(python, address);
+		const start = await HeldStart.begin({ NOTIFY_SOCKET: address });
+		start.signal("SIGTERM");
+		await expect.poll(() => messages.length).toBe(1);
+		expect(await start.release()).toMatchObject({ code: 0 });
+		expect(messages.map(({ text }) => text)).toEqual([expect.stringMatching(/^STOPPING=1\n/)]);
 	});
 
 	test("with a watchdog hears all the time that the event loop turns", async (context) => {
@@ -299,6 +312,21 @@ describe("a long start", () => {
 		service.recovering(8, 8);
 		await passMs(0);
 		expect(sent).toHaveLength(2);
+	});
+
+	test("is given no more, and never ready, once it stops", async () => {
+		const { service, sent, passMs } = notifier();
+		service.recovering(1, 8);
+		service.stopping();
+		await passMs(60_000);
+		service.recovering(2, 8);
+		service.ready("serving");
+		service.reloading(1n);
+		await passMs(0);
+		expect(sent).toEqual([
+			expect.stringMatching(/^EXTEND_TIMEOUT_USEC=/),
+			expect.stringMatching(/^STOPPING=1\n/),
+		]);
 	});
 
 	test("is told in order, also where sending takes long or fails", async () => {

@@ -12,6 +12,7 @@ import type { BackupCounts } from "../storage/partition-copy.ts";
 import type { RecoveryEntry } from "../storage/storage.ts";
 import { checkIsDataDirectory, directoryOf } from "./data-directory.ts";
 import { UsageError } from "./exit-code.ts";
+import { type FileSystem, fileSystemAt } from "./file-systems.ts";
 import { whileOpen } from "./open-directory.ts";
 import { jsonOption } from "./options.ts";
 import { formatBytes } from "./sizes.ts";
@@ -45,8 +46,18 @@ export function backupCommand(): Command {
 async function checkDirectories(from: string, to: string): Promise<void> {
 	await checkIsDataDirectory(from);
 	if (`${to}/`.startsWith(`${from}/`)) throw new UsageError(`${to} is within ${from}`);
+	checkTarget(to, await fileSystemAt(to));
 	await mkdir(to, { recursive: true, mode: 0o700 });
 	if ((await readdir(to)).length > 0) throw new UsageError(`${to} is not empty`);
+}
+
+/** Before anything is copied: the copy is opened in the end. Throws UsageError. */
+export function checkTarget(to: string, { name, kind }: FileSystem): void {
+	if (kind !== "network") return;
+	throw new UsageError(
+		`${to} is on ${name}, where no data directory can be opened, as this one is in the end: ` +
+			"back up to a local disk, then copy the finished backup",
+	);
 }
 
 function tell({ partitions, bytes }: BackupCounts): void {

@@ -1,5 +1,5 @@
 /** Finding the data directory that a command is about. */
-import { access, readFile, stat } from "node:fs/promises";
+import { access, constants, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { loadConfig } from "../config/load.ts";
@@ -16,12 +16,21 @@ export async function directoryOf(
 	return resolve(config.dataDir);
 }
 
-/** The core would make one of any directory: a mistyped name must not pass as an undamaged one. */
+/**
+ * The core would make one of any directory: a mistyped name must not pass as an undamaged one.
+ * Rejects with UsageError, also where this user may not know.
+ */
 export async function checkIsDataDirectory(directory: string): Promise<void> {
 	try {
-		await access(join(directory, "format.json"));
+		await access(join(directory, "format.json"), constants.R_OK);
 	} catch (cause) {
-		throw new UsageError(`${directory} is not a data directory of Millrace`, { cause });
+		const { code } = cause as NodeJS.ErrnoException;
+		if (code === "ENOENT" || code === "ENOTDIR") {
+			throw new UsageError(`${directory} is not a data directory of Millrace`, { cause });
+		}
+		const owner = await stat(directory).catch(() => undefined);
+		const next = owner === undefined ? "" : `: ${await asUser(owner.uid)}`;
+		throw new UsageError(`${directory} cannot be read by this user (${code})${next}`, { cause });
 	}
 }
 
@@ -38,9 +47,13 @@ export async function checkMayWrite(directory: string): Promise<void> {
 	const owner = await userName(uid);
 	throw new UsageError(
 		`${directory} is used by a broker that runs as ${owner ?? `user ${uid}`}, who could not read ` +
-			"what root writes there; run this as that user: " +
-			`sudo -u ${owner ?? `'#${uid}'`} millrace ...`,
+			`what root writes there; run this as that user: ${await asUser(uid)}`,
 	);
+}
+
+/** How to give a command as a user. */
+async function asUser(uid: number): Promise<string> {
+	return `sudo -u ${(await userName(uid)) ?? `'#${uid}'`} millrace ...`;
 }
 
 /** The name of a user; undefined where the system's own file has none. */

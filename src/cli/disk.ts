@@ -8,6 +8,7 @@ import { Command } from "commander";
 import { flagName, OPTIONS } from "../config/options.ts";
 import {
 	type DataFile,
+	directoriesIn,
 	filesIn,
 	type PartitionFiles,
 	partitionsOf,
@@ -21,7 +22,7 @@ import { formatTable } from "./table.ts";
 /** Sizes in bytes. */
 interface DiskUsage {
 	topics: TopicUsage[];
-	/** What belongs to no topic: metadata, what was set aside, and so on. */
+	/** What belongs to no topic: metadata, the flush journal, what was set aside, and so on. */
 	others: { name: string; bytes: number; allocatedBytes: number }[];
 	allocatedBytes: number;
 }
@@ -69,10 +70,9 @@ export function diskUsage(dataDir: string): DiskUsage {
 		topics.set(partition.topicId, usage);
 		addPartition(usage, partition);
 	}
-	const directories = ["set-aside", "salvage"].map((name) => ({
-		name,
-		...sizeBelow(join(dataDir, name)),
-	}));
+	const directories = directoriesIn(dataDir)
+		.filter((name) => name !== "logs")
+		.map((name) => ({ name, ...sizeBelow(join(dataDir, name)) }));
 	const others = [...filesIn(dataDir), ...directories]
 		.map(({ name, bytes, allocatedBytes }) => ({ name, bytes, allocatedBytes }))
 		.filter(({ allocatedBytes }) => allocatedBytes > 0);

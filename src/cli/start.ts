@@ -11,7 +11,10 @@ import { addConfigOptions, configFlags } from "./config-options.ts";
 import { describeFailure, EXIT, LoggedError } from "./exit-code.ts";
 import { Reloads } from "./reload.ts";
 
-/** A stop that takes longer is cut off: what is acknowledged is on disk already. */
+/**
+ * A stop that takes longer is cut off, from the signal on: what is acknowledged is on disk already,
+ * and a recovery that is cut off is done again.
+ */
 const STOP_MS_MAX = 9_500;
 
 /** A terminal that goes tells so by SIGHUP; a broker without one reads its configuration again. */
@@ -47,15 +50,15 @@ export function startCommand(): Command {
 /** Runs a broker until a signal tells it to stop, and stops it in order. */
 async function serve(live: LiveConfig, sources: ConfigSources, logs: Logs): Promise<void> {
 	const logger = logs.of("broker");
+	const service = new ServiceNotifier(notifySocket(process.env.NOTIFY_SOCKET), systemClock, logger);
 	// From the first moment on: a signal while the broker starts stops it as soon as it has.
-	const signal = firstStopSignal(logger);
+	const stop = new Stop(logger, service);
 	endOnUncaught(live.config.dataDir, logger);
 	const failure = reportPanics(live.config.dataDir);
 	if (failure !== null) logger.warn({ err: failure }, "old reports of crashes are left lying");
 	const reloads = new Reloads(live, sources, logs.of("config"));
 	// Here and not above: what only asks for help does without it.
 	const { startBroker } = await import("../broker.ts");
-	const service = new ServiceNotifier(notifySocket(process.env.NOTIFY_SOCKET), systemClock, logger);
 	const timeoutUs = watchdogUs(process.env, process.pid);
 	if (timeoutUs !== undefined) service.watch(timeoutUs);
 	const broker = await startBroker(live, {
@@ -63,34 +66,83 @@ async function serve(live: LiveConfig, sources: ConfigSources, logs: Logs): Prom
 		logs,
 		onRecovering: ({ opened, asked }) => service.recovering(opened, asked),
 	});
+	stop.startIsDone();
 	service.ready(`serving at ${broker.addresses.websocket}`);
 	reloads.begin(broker, service);
-	logger.info({ signal: await signal }, "stopping");
-	service.stopping();
-	const deadline = setTimeout(() => {
-		logger.fatal({ afterMs: STOP_MS_MAX }, "the stop took too long and was cut off");
-		process.exit(EXIT.failed);
-	}, STOP_MS_MAX).unref();
+	await stop.asked;
 	await broker.close();
-	clearTimeout(deadline);
+	stop.isDone();
 	logger.info("stopped");
 }
 
-/** Resolves at the first signal to stop; the second ends the process at once. */
-function firstStopSignal(logger: Logger): Promise<StopSignal> {
-	return new Promise((resolve) => {
-		let isStopping = false;
-		for (const name of STOP_SIGNALS) {
-			process.on(name, () => {
-				if (isStopping) {
-					logger.warn({ signal: name }, "second signal: ending at once");
-					process.exit(SIGNAL_EXIT[name]);
-				}
-				isStopping = true;
-				resolve(name);
-			});
+/**
+ * What the first signal to stop asks for: from then on the process has so long to end, whatever it
+ * is at. The second signal ends it at once.
+ */
+class Stop {
+	/** Resolves at the first signal. */
+	readonly asked: Promise<void>;
+	readonly #logger: Logger;
+	readonly #service: ServiceNotifier;
+	#isStarting = true;
+	/** Since the first signal. */
+	#deadline: NodeJS.Timeout | undefined;
+
+	constructor(logger: Logger, service: ServiceNotifier) {
+		this.#logger = logger;
+		this.#service = service;
+		this.asked = new Promise((resolve) => {
+			for (const signal of STOP_SIGNALS) {
+				process.on(signal, () => {
+					if (this.#deadline !== undefined) this.#endAtOnce(signal);
+					this.#begin(signal);
+					resolve();
+				});
+			}
+		});
+	}
+
+	startIsDone(): void {
+		this.#isStarting = false;
+	}
+
+	isDone(): void {
+		clearTimeout(this.#deadline);
+	}
+
+	#begin(signal: StopSignal): void {
+		const once = this.#isStarting ? " once the start is done" : "";
+		this.#logger.info({ signal }, `stopping${once}`);
+		this.#service.stopping();
+		this.#deadline = setTimeout(() => this.#cutOff(signal), STOP_MS_MAX).unref();
+	}
+
+	#cutOff(signal: StopSignal): never {
+		if (this.#isStarting) {
+			const what = "the start was not done in time and is cut off: the next one recovers anew";
+			this.#logger.warn({ afterMs: STOP_MS_MAX }, what);
+			endBy(signal, EXIT.done);
 		}
-	});
+		this.#logger.fatal({ afterMs: STOP_MS_MAX }, "the stop took too long and was cut off");
+		process.exit(EXIT.failed);
+	}
+
+	#endAtOnce(signal: StopSignal): never {
+		this.#logger.warn({ signal }, "second signal: ending at once");
+		if (this.#isStarting) endBy(signal, SIGNAL_EXIT[signal]);
+		process.exit(SIGNAL_EXIT[signal]);
+	}
+}
+
+/**
+ * Ends the process by a signal, as if nobody listened for it. An exit waits for what the threads of
+ * Node's pool are at, and in a start that is the whole recovery.
+ */
+function endBy(signal: StopSignal, code: number): never {
+	process.removeAllListeners(signal);
+	process.kill(process.pid, signal);
+	// The first process of a container gets no signal of its own that it does not listen for.
+	process.exit(code);
 }
 
 /**

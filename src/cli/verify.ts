@@ -5,7 +5,7 @@
 import { Command } from "commander";
 
 import { readAddresses } from "../addresses.ts";
-import type { TopicSummary } from "../client/index.ts";
+import type { Client, TopicSummary } from "../client/index.ts";
 import { flagName, OPTIONS } from "../config/options.ts";
 import { MillraceError } from "../errors.ts";
 import { inventoryOf } from "../storage/repair.ts";
@@ -99,33 +99,48 @@ async function verifyCatalogue(
 }
 
 /** Has a broker check its partitions, one after the other. */
-async function verifyOnline(options: BrokerOptions, topic?: string): Promise<VerifyReport> {
-	return await withClient(options, async (client) => {
-		const progress = new Progress("checked");
-		const findings: VerifyFinding[] = [];
-		let logCount = 0;
-		const onStep = ({ records, bytes }: { records: number; bytes: number }) => {
-			progress.records += records;
-			progress.bytes += bytes;
-		};
-		try {
-			const topics: Pick<TopicSummary, "name" | "partitions">[] =
-				topic === undefined
-					? await client.topics.list({ internal: true })
-					: [await client.topics.describe(topic)];
-			for (const { name, partitions } of topics) {
-				for (let partition = 0; partition < partitions; partition++) {
-					const verified = await client.topics.verify(name, partition, { onStep });
-					logCount++;
-					const subject = `${name}-${partition}`;
-					findings.push(...verified.findings.map((detail) => ({ subject, detail })));
-				}
-			}
-		} finally {
-			progress.end();
+function verifyOnline(options: BrokerOptions, topic?: string): Promise<VerifyReport> {
+	return withClient(options, ({ topics }) => verifyTopics(topics, topic));
+}
+
+/** The same through these calls. Rejects with what the broker answers. */
+export async function verifyTopics(
+	calls: Pick<Client["topics"], "describe" | "list" | "verify">,
+	topic: string | undefined,
+): Promise<VerifyReport> {
+	const progress = new Progress("checked");
+	const findings: VerifyFinding[] = [];
+	let logCount = 0;
+	const onStep = ({ records, bytes }: { records: number; bytes: number }) => {
+		progress.records += records;
+		progress.bytes += bytes;
+	};
+	const verifyTopic = async ({ name, partitions }: Pick<TopicSummary, "name" | "partitions">) => {
+		for (let partition = 0; partition < partitions; partition++) {
+			const verified = await calls.verify(name, partition, { onStep });
+			logCount++;
+			const subject = `${name}-${partition}`;
+			findings.push(...verified.findings.map((detail) => ({ subject, detail })));
 		}
-		return { logCount, recordCount: progress.records, bytes: progress.bytes, findings };
-	});
+	};
+	try {
+		if (topic !== undefined) await verifyTopic(await calls.describe(topic));
+		else {
+			for (const listed of await calls.list({ internal: true })) {
+				await verifyTopic(listed).catch((error: unknown) => {
+					// Deleted since it was listed: the others are to be checked all the same.
+					if (!isUnknownTopic(error)) throw error;
+				});
+			}
+		}
+	} finally {
+		progress.end();
+	}
+	return { logCount, recordCount: progress.records, bytes: progress.bytes, findings };
+}
+
+function isUnknownTopic(error: unknown): boolean {
+	return error instanceof MillraceError && error.code === "UNKNOWN_TOPIC_OR_PARTITION";
 }
 
 function describe(report: VerifyReport): string {

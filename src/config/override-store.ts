@@ -6,7 +6,12 @@
  *     broker-configs/cluster    { format, config }
  */
 import { MillraceError } from "../errors.ts";
-import { decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
+import {
+	decodeRecord,
+	decodeTexts,
+	encodeRecord,
+	type RecordKind,
+} from "../metadata/metadata-records.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { ConfigError } from "./errors.ts";
 import type { LiveConfig } from "./live.ts";
@@ -28,6 +33,11 @@ export type OverrideChange = (
 const FORMAT = 1;
 
 const keyOf = (level: OverrideLevel) => `broker-configs/${level}`;
+
+/** As `OverrideStore.open` reads them: texts by the name of an option. */
+export const OVERRIDE_RECORDS: readonly RecordKind<Map<string, string>>[] = OVERRIDE_LEVELS.map(
+	(level) => ({ prefix: keyOf(level), decode: decodeOverrides }),
+);
 
 export class OverrideStore {
 	readonly live: LiveConfig;
@@ -52,8 +62,7 @@ export class OverrideStore {
 		for (const level of OVERRIDE_LEVELS) {
 			const value = entries.get(keyOf(level));
 			if (value === undefined) continue;
-			const { config } = decodeRecord(FORMAT, keyOf(level), value);
-			for (const [name, text] of decodeTexts(keyOf(level), config)) {
+			for (const [name, text] of decodeOverrides(keyOf(level), value)) {
 				try {
 					stored[level].set(name, canonical(name, text));
 				} catch (error) {
@@ -98,6 +107,10 @@ export class OverrideStore {
 		if (conflict !== undefined) throw invalid(conflict.message, conflict);
 		return overrides;
 	}
+}
+
+function decodeOverrides(key: string, value: Uint8Array): Map<string, string> {
+	return decodeTexts(key, decodeRecord(FORMAT, key, value).config);
 }
 
 /**

@@ -8,7 +8,13 @@
 import { MillraceError } from "../errors.ts";
 import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
-import { damaged, decodeRecord, decodeTexts, encodeRecord } from "../metadata/metadata-records.ts";
+import {
+	damaged,
+	decodeRecord,
+	decodeTexts,
+	encodeRecord,
+	type RecordKind,
+} from "../metadata/metadata-records.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { didYouMean } from "../nearest-name.ts";
 import { isNameTooLong } from "./names.ts";
@@ -72,6 +78,12 @@ const PREFIX = "group-configs/";
 const FORMAT = 1;
 const VALUE_CHARACTERS_MAX = 100;
 
+/** As `GroupConfigs.open` reads them. */
+export const GROUP_CONFIG_RECORDS: RecordKind<GroupOverrides> = {
+	prefix: PREFIX,
+	decode: decodeGroupConfig,
+};
+
 /** A group that has a configuration of its own. */
 interface Own {
 	readonly overrides: GroupOverrides;
@@ -99,13 +111,7 @@ export class GroupConfigs {
 		const configs = new GroupConfigs(metadata, options);
 		for (const [key, value] of entries) {
 			if (!key.startsWith(PREFIX)) continue;
-			const { config } = decodeRecord(FORMAT, key, value);
-			const overrides = decodeTexts(key, config);
-			for (const [name, text] of overrides) {
-				// The bounds may be others now; what is no number never was within any.
-				if (!/^\d{1,10}$/.test(text)) throw damaged(key, `sets ${name} to what it cannot be`);
-			}
-			configs.#put(key.slice(PREFIX.length), overrides);
+			configs.#put(key.slice(PREFIX.length), decodeGroupConfig(key, value));
 		}
 		return configs;
 	}
@@ -214,6 +220,16 @@ export class GroupConfigs {
 		if (overrides.size === 0) this.#own.delete(groupId);
 		else this.#own.set(groupId, { overrides, timeouts: this.#timeoutsOf(overrides) });
 	}
+}
+
+function decodeGroupConfig(key: string, value: Uint8Array): GroupOverrides {
+	const { config } = decodeRecord(FORMAT, key, value);
+	const overrides = decodeTexts(key, config);
+	for (const [name, text] of overrides) {
+		// The bounds may be others now; what is no number never was within any.
+		if (!/^\d{1,10}$/.test(text)) throw damaged(key, `sets ${name} to what it cannot be`);
+	}
+	return overrides;
 }
 
 /** Throws INVALID_CONFIG. */

@@ -4,6 +4,16 @@
  */
 import { MillraceError } from "../errors.ts";
 
+/** Records of one kind in the metadata store. */
+export interface RecordKind<Decoded> {
+	/** What their keys begin with, or the whole key where there is one of them. */
+	readonly prefix: string;
+	/**
+	 * Throws DATA_DAMAGED for what is none of them, DATA_DIRECTORY_NEWER for one of a newer format.
+	 */
+	readonly decode: (key: string, value: Uint8Array) => Decoded;
+}
+
 export function encodeRecord(format: number, fields: object): Uint8Array {
 	return new TextEncoder().encode(JSON.stringify({ format, ...fields }));
 }

@@ -10,7 +10,12 @@ import { randomUUID } from "node:crypto";
 
 import { MillraceError } from "../errors.ts";
 import { LIMITS } from "../limits.ts";
-import { damaged, decodeRecord, encodeRecord } from "../metadata/metadata-records.ts";
+import {
+	damaged,
+	decodeRecord,
+	encodeRecord,
+	type RecordKind,
+} from "../metadata/metadata-records.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { entityKey, levelsOf, type QuotaEntity } from "./quota-entity.ts";
 import { insteadOf, isQuotaKey, QUOTA_KEYS, type QuotaKey } from "./quota-keys.ts";
@@ -45,6 +50,9 @@ export interface QuotaLimit {
 interface Stored extends Quota {
 	readonly metadataKey: string;
 }
+
+/** As `QuotaStore.open` reads them. */
+export const QUOTA_RECORDS: RecordKind<Quota> = { prefix: PREFIX, decode: decodeQuota };
 
 export class QuotaStore {
 	readonly #metadata: MetadataWriter;

@@ -12,7 +12,12 @@ import { randomUUID } from "node:crypto";
 import { MillraceError } from "../errors.ts";
 import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
-import { damaged, decodeRecord, encodeRecord } from "../metadata/metadata-records.ts";
+import {
+	damaged,
+	decodeRecord,
+	encodeRecord,
+	type RecordKind,
+} from "../metadata/metadata-records.ts";
 import type { MetadataChange } from "../metadata/metadata-store.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { type Acl, type AclFilter, aclKey, checkAcl, checkAclFilter, matchesAcl } from "./acl.ts";
@@ -47,6 +52,9 @@ export interface AuthorizerOptions {
 
 const PREFIX = "acls/";
 const FORMAT = 1;
+
+/** As `AclAuthorizer.open` reads them. */
+export const ACL_RECORDS: RecordKind<Acl> = { prefix: PREFIX, decode: decodeAcl };
 
 export class AclAuthorizer implements Authorizer {
 	readonly #metadata: MetadataWriter;

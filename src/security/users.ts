@@ -15,7 +15,12 @@ import { type Clock, systemClock } from "../clock.ts";
 import { MillraceError } from "../errors.ts";
 import { InOrder } from "../in-order.ts";
 import { LIMITS } from "../limits.ts";
-import { damaged, decodeRecord, encodeRecord } from "../metadata/metadata-records.ts";
+import {
+	damaged,
+	decodeRecord,
+	encodeRecord,
+	type RecordKind,
+} from "../metadata/metadata-records.ts";
 import type { MetadataWriter, OpenedMetadata } from "../metadata/metadata-writer.ts";
 import { type Principal, userPrincipal } from "./principal.ts";
 import { Refusal } from "./refusal.ts";
@@ -42,6 +47,9 @@ const OWN = { iterations: SCRAM_ITERATIONS.default, salt: Buffer.alloc(SALT_BYTE
 const KINDS_MAX = 64;
 
 type Credentials = ReadonlyMap<ScramMechanism, ScramCredential>;
+
+/** As `Users.open` reads them. */
+export const USER_RECORDS: RecordKind<Credentials> = { prefix: PREFIX, decode: decodeUser };
 
 /**
  * What can be told of a user by asking: which hashes are made how often, with how long a salt and

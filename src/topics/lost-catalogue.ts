@@ -6,6 +6,7 @@ import { MillraceError } from "../errors.ts";
 import { OFFSETS_TOPIC_CONFIG } from "../groups/log/offsets-log.ts";
 import { parseRecord } from "../metadata/metadata-records.ts";
 import type { Inventory, RepairOptions, TopicDirectory } from "../storage/repair.ts";
+import { kindOf } from "../stored-kinds.ts";
 import { OFFSETS_TOPIC } from "./internal-topics.ts";
 import { isTopicName } from "./names.ts";
 import {
@@ -35,7 +36,7 @@ export function planCatalogue(inventory: Inventory, bringBack: readonly string[]
 	if (inventory.entries === undefined) {
 		plan.note("metadata.redb", `${inventory.problem}: all settings are lost with it`);
 	}
-	for (const problem of lost) plan.note("metadata.redb", `${problem}: it is left out`);
+	for (const problem of lost) plan.note("metadata.redb", problem);
 	const served = inventory.directories.filter(({ setAside }) => setAside === undefined);
 	const gone = new Set(deleted.map(({ topicId }) => topicId));
 	for (const directory of served) {
@@ -64,7 +65,7 @@ export function planCatalogue(inventory: Inventory, bringBack: readonly string[]
 	};
 }
 
-/** What can be read of the metadata's entries, and what is wrong with the others. */
+/** What can be read of the metadata's entries, and what goes with the others. */
 function soundEntries(entries: NonNullable<Inventory["entries"]>): {
 	sound: CatalogueRepair["entries"];
 	topics: TopicRecord[];
@@ -80,13 +81,15 @@ function soundEntries(entries: NonNullable<Inventory["entries"]>): {
 	for (const { key, value = new Uint8Array() } of entries) {
 		try {
 			parseRecord(key, value);
+			kindOf(key)?.decode(key, value);
 			const { topics, deleted } = decodeRecords(new Map([[key, value]]));
 			found.topics.push(...topics);
 			found.deleted.push(...deleted);
 			found.sound.push({ key, value });
 		} catch (error) {
 			if (!(error instanceof MillraceError) || error.code !== "DATA_DAMAGED") throw error;
-			found.lost.push(error.message);
+			const loss = kindOf(key)?.lossOf(key, value);
+			found.lost.push(`${error.message}: it is left out${loss === undefined ? "" : `, ${loss}`}`);
 		}
 	}
 	return found;

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -59,6 +59,20 @@ test("what is allocated behind an end counts as ahead", async (context) => {
 	expect(orders?.recordBytes).toBeLessThan(ahead);
 	expect(orders?.preallocatedBytes).toBeGreaterThan(ahead / 2);
 	expect(orders?.preallocatedBytes).toBeLessThan(ahead);
+});
+
+test("all of the data directory counts, whatever a part of it is there for", async () => {
+	const dataDir = await filledDirectory(async () => undefined);
+	const before = diskUsage(dataDir).allocatedBytes;
+	const bytes = 262_144;
+	const names = ["crashes", "journal", "salvage", "set-aside"];
+	for (const name of names) {
+		mkdirSync(join(dataDir, name, "deeper"), { recursive: true });
+		writeFileSync(join(dataDir, name, "deeper", "file"), new Uint8Array(bytes).fill(7));
+	}
+	const { others, allocatedBytes } = diskUsage(dataDir);
+	for (const name of names) expect(others).toContainEqual(expect.objectContaining({ name, bytes }));
+	expect(allocatedBytes).toBeGreaterThanOrEqual(before + names.length * bytes);
 });
 
 test("a topic whose name cannot be read has its id", async () => {

@@ -15,7 +15,13 @@ import { beforeAll, expect, test } from "vitest";
 import { connect } from "../../src/client/index.ts";
 import { startBroker } from "../../src/index.ts";
 import type { RepairReport } from "../../src/storage/repair.ts";
-import { atEndOfSuite, type Ending, runCommand, temporaryDirectory } from "../broker-process.ts";
+import {
+	atEndOfSuite,
+	BrokerProcess,
+	type Ending,
+	runCommand,
+	temporaryDirectory,
+} from "../broker-process.ts";
 
 const COUNT = 100;
 const TOPICS = ["orders", "payments"];
@@ -174,6 +180,48 @@ test("a lost catalogue is made again from the directories", async () => {
 		}
 		expect(await served(dataDir)).toEqual({ orders: all, payments: all, gaps: 0 });
 	}
+});
+
+test("a rule that no broker can read is found, left out and named", async () => {
+	const dataDir = copy();
+	const rule = {
+		resource: "topic",
+		name: "orders",
+		pattern: "literal",
+		principal: "User:mallory",
+		host: "*",
+		operation: "read",
+		permission: "deny",
+	} as const;
+	const flags = { "authorization-enable": "true", "super-users": "User:ANONYMOUS" };
+	const start = (): Promise<BrokerProcess> =>
+		BrokerProcess.start({
+			dataDir,
+			flags: Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
+		});
+	const broker = await start();
+	const client = await connect(broker.url);
+	await client.acls.create([rule]);
+	await client.close();
+	await broker.stop();
+	const metadata = join(dataDir, "metadata.redb");
+	const bytes = readFileSync(metadata);
+	const said = '"permission":2';
+	// Each place: a page that a later one has replaced may still be there.
+	for (let at = bytes.indexOf(said); at >= 0; at = bytes.indexOf(said, at + 1)) {
+		bytes.write("6", at + said.length - 1);
+	}
+	writeFileSync(metadata, bytes);
+	await expect(start()).rejects.toThrow(/ended with 4/);
+	const found = await verify(dataDir);
+	expect(found.code).toBe(4);
+	expect(found.stdout.toString()).toContain("metadata.redb: a broker does not start with it");
+	const { code, stdout } = await repair(dataDir, "--yes");
+	expect(code).toBe(0);
+	expect(stdout.toString()).toMatch(/AN ACCESS RULE WITH IT.*"User:mallory"/);
+	expect((await verify(dataDir)).code).toBe(0);
+	expect(await served(dataDir)).toEqual({ orders: all, payments: all, gaps: 0 });
+	expect((await (await start()).stop()).code).toBe(0);
 });
 
 test("what was set aside is served again, and a missing partition is made", async () => {

@@ -12,7 +12,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { connect } from "../../src/client/index.ts";
+import { verifyTopics } from "../../src/cli/verify.ts";
+import { connect, type TopicSummary } from "../../src/client/index.ts";
 import { startBroker } from "../../src/index.ts";
 import { runCommand } from "../broker-process.ts";
 
@@ -109,6 +110,25 @@ test("a running broker checks itself and serves around what it finds damaged", a
 	expect((await runCommand(["verify", "--url", "ws://127.0.0.1:1"])).code).toBe(3);
 	const other = await runCommand(["verify", "--data-dir", dataDir, "--topic", "sound"]);
 	expect(other).toMatchObject({ code: 0 });
+});
+
+test("a topic that is deleted before its turn keeps nobody from the others", async () => {
+	await storeRecords();
+	const broker = await startBroker({ dataDir, websocket: "127.0.0.1:0" });
+	const client = await connect(broker.addresses.websocket);
+	const { topics } = client;
+	const [orders] = await topics.list();
+	const gone = { ...(orders as TopicSummary), name: "gone" };
+	const calls = {
+		list: async () => [gone, orders as TopicSummary],
+		describe: () => topics.describe("gone"),
+		verify: topics.verify.bind(topics),
+	};
+	expect(await verifyTopics(calls, undefined)).toMatchObject({ logCount: 1, recordCount: 100 });
+	const unknown = { code: "UNKNOWN_TOPIC_OR_PARTITION" };
+	await expect(verifyTopics(calls, "gone")).rejects.toMatchObject(unknown);
+	await client.close();
+	await broker.close();
 });
 
 test("what a broker would not start with is found, too: 4, with what it is", async () => {

@@ -1,7 +1,8 @@
 /** What `deploy/` has is what systemd and Docker understand, as far as that can be told here. */
 import { spawn, spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type RequestListener } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +11,9 @@ import { parse } from "yaml";
 
 import { ALL_OPTIONS, environmentName, flagName, OPTIONS } from "../../src/config/options.ts";
 import { COMMAND_FILE, temporaryDirectory } from "../broker-process.ts";
+import { CertificateAuthority } from "../certificates.ts";
+import { hasOpenssl, MISSING_OPENSSL } from "../optional-parts.ts";
+import { reservePort } from "../ports.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const textOf = (path: string) => readFileSync(join(root, "deploy", path), "utf8");
@@ -31,6 +35,12 @@ test("the unit starts the broker with flags that there are", () => {
 	const flags = /^ExecStart=\/usr\/bin\/millrace start (.*)$/m.exec(unit)?.[1]?.match(/--\S+/g);
 	expect(flags).toEqual(["--config", `--${flagName(OPTIONS.dataDir)}`]);
 });
+
+/** A key and a certificate that nobody has heard of. */
+function ownKey(): { key: Buffer; cert: Buffer } {
+	const { keyFile, certificateFile } = new CertificateAuthority().issue("/CN=elsewhere");
+	return { key: readFileSync(keyFile), cert: readFileSync(certificateFile) };
+}
 
 describe("the container", () => {
 	const dockerfile = textOf("docker/Dockerfile");
@@ -62,29 +72,48 @@ describe("the container", () => {
 		expect(last).toContain(`VOLUME ${flags[1]}`);
 	});
 
-	test("is asked whether it serves by a program that says so by its exit code", async () => {
+	test("is asked whether it serves by a program that is in it", () => {
 		const health = instructions.find((one) => one.startsWith("HEALTHCHECK"));
-		const [, flag, program] = JSON.parse(health?.slice(health.indexOf("[")) ?? "[]");
-		expect(flag).toBe("-e");
-		const answers = createServer((_, response) => {
-			response.statusCode = status;
-			response.end();
-		});
+		const words = JSON.parse(health?.slice(health.indexOf("[")) ?? "[]");
+		const [, dataDir, , websocket] = wordsOf("CMD").slice(1);
+		const [node, program, asked, otherwise] = words;
+		expect([node, asked]).toEqual(["node", dataDir]);
+		expect(new URL(otherwise).port).toBe(websocket?.split(":").at(-1));
+		const copied = instructions.find((one) => one.endsWith(` ${program}`));
+		expect(copied).toBe(`COPY --chmod=0644 deploy/docker/ready.mjs ${program}`);
+	});
+
+	test.for([
+		["HTTP", "http"],
+		["TLS, whatever the certificate names", "https"],
+	] as const)("is healthy while it is ready, by %s", async ([, scheme], context) => {
+		if (scheme === "https" && !hasOpenssl()) context.skip(MISSING_OPENSSL);
 		let status = 200;
+		const answer: RequestListener = ({ url }, response) => {
+			response.statusCode = url === "/ready" ? status : 404;
+			response.end();
+		};
+		const answers =
+			scheme === "https" ? createSecureServer(ownKey(), answer) : createServer(answer);
 		await new Promise<void>((resolve) => answers.listen(0, "127.0.0.1", resolve));
 		onTestFinished(() => void answers.close());
-		const { port } = answers.address() as AddressInfo;
-		const asked = async () => {
-			const script = program.replace("127.0.0.1:4600", `127.0.0.1:${port}`);
-			const child = spawn(process.execPath, ["-e", script]);
+		const url = `${scheme}://127.0.0.1:${(answers.address() as AddressInfo).port}`;
+		const nowhere = `http://127.0.0.1:${await reservePort(onTestFinished)}`;
+		const dataDir = temporaryDirectory();
+		const asked = async (otherwise: string) => {
+			const program = join(root, "deploy/docker/ready.mjs");
+			const child = spawn(process.execPath, [program, dataDir, otherwise]);
 			return await new Promise((resolve) => child.once("exit", resolve));
 		};
-		expect(await asked()).toBe(0);
+		expect(await asked(url)).toBe(0);
+		expect(await asked(nowhere)).toBe(1);
+		writeFileSync(join(dataDir, "addresses.json"), JSON.stringify({ http: url }));
+		expect(await asked(nowhere)).toBe(0);
 		status = 503;
-		expect(await asked()).toBe(1);
+		expect(await asked(nowhere)).toBe(1);
 		answers.close();
 		answers.closeAllConnections();
-		expect(await asked()).toBe(1);
+		expect(await asked(nowhere)).toBe(1);
 	});
 
 	test("in the example of compose has options that there are and files that it names", () => {

@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
-import { filesIn, partitionsOf } from "../../storage/data-files.ts";
+import { readPid } from "../../addresses.ts";
+import { partitionsOf } from "../../storage/data-files.ts";
 import { formatBytes } from "../sizes.ts";
 import type { Check } from "./check.ts";
 
@@ -24,11 +25,11 @@ export function checkClock(dataDir: string, nowMs: number): Check {
 		const next = "set the clock by NTP: retention deletes, and certificates count, by it";
 		return { name, status: "fail", found, next };
 	}
-	let newestMs = Number.NEGATIVE_INFINITY;
-	for (const { files } of partitionsOf(resolve(dataDir))) {
-		for (const file of files) {
-			if (file.name.endsWith(".log")) newestMs = Math.max(newestMs, file.modifiedMs);
-		}
+	let newestMs: number;
+	try {
+		newestMs = newestSegmentMs(resolve(dataDir));
+	} catch (error) {
+		return notKnown(name, error);
 	}
 	if (newestMs === Number.NEGATIVE_INFINITY) {
 		return { name, status: "ok", found: "nothing was written yet that it could be behind of" };
@@ -47,12 +48,41 @@ export function checkClock(dataDir: string, nowMs: number): Check {
 	};
 }
 
+/** When a segment was written to last; negative infinity where there is none. */
+function newestSegmentMs(dataDir: string): number {
+	let newestMs = Number.NEGATIVE_INFINITY;
+	for (const { files } of partitionsOf(dataDir)) {
+		for (const file of files) {
+			if (file.name.endsWith(".log")) newestMs = Math.max(newestMs, file.modifiedMs);
+		}
+	}
+	return newestMs;
+}
+
+/** A check of what lies in a data directory that does not let itself be looked at. */
+function notKnown(name: string, error: unknown): Check {
+	const { code, message } = error as NodeJS.ErrnoException;
+	// Anything else is a mistake of ours.
+	if (code === undefined) throw error;
+	const found = `not known: ${message}`;
+	const isForbidden = code === "EACCES" || code === "EPERM";
+	const next = isForbidden
+		? "ask as the user that the broker runs as: sudo -u USER millrace doctor ..."
+		: "see what is said of the data directory";
+	return { name, status: "warn", found, next };
+}
+
 const isoTime = (timeMs: number): string => new Date(timeMs).toISOString();
 
 /** The figure to watch: of a running broker what it has now, and what it may have. */
 export async function checkMemory(dataDir: string): Promise<Check> {
 	const name = "memory";
-	const figure = await brokerMemory(resolve(dataDir));
+	let figure: string | undefined;
+	try {
+		figure = await brokerMemory(resolve(dataDir));
+	} catch (error) {
+		return notKnown(name, error);
+	}
 	const found =
 		figure ?? "no broker runs here; of one that does, watch RssAnon in /proc/PID/status";
 	const limit = await memoryLimitBytes();
@@ -67,12 +97,14 @@ export async function checkMemory(dataDir: string): Promise<Check> {
 	};
 }
 
-/** What the broker of a data directory has; undefined where none runs or nobody says. */
+/**
+ * What the broker of a data directory has; undefined where none runs or nobody says. Rejects with
+ * the system's error where that cannot be found out.
+ */
 async function brokerMemory(dataDir: string): Promise<string | undefined> {
-	const file = filesIn(dataDir).find(({ name }) => name === "addresses.json");
-	if (file === undefined) return undefined;
-	const { pid } = JSON.parse(await readFile(join(dataDir, file.name), "utf8"));
-	const status = await readIfThere(`/proc/${Number(pid)}/status`);
+	const pid = await readPid(dataDir);
+	if (pid === null) return undefined;
+	const status = await readIfThere(`/proc/${pid}/status`);
 	const bytesOf = (field: string) => {
 		const kibibytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status ?? "")?.[1];
 		return kibibytes === undefined ? undefined : Number(kibibytes) * 1_024;

@@ -1,11 +1,12 @@
 /** Checks of the place where data will lie: file system, space, allocation, flush latency. */
 import { execFile } from "node:child_process";
 import { mkdtemp, open, rm, stat, statfs } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 import { loadNative } from "../../native.ts";
 import type { NativeSpaceWatermarks } from "../../native-binding.ts";
+import { fileSystemOf, nearestDirectory } from "../file-systems.ts";
 import { formatBytes } from "../sizes.ts";
 import type { Check } from "./check.ts";
 
@@ -18,27 +19,6 @@ const FLUSH_MS_SLOW = 20;
 
 /** Four files a segment, for some thousand partitions. */
 const INODES_WANTED = 10_000;
-
-type Kind = "local" | "memory" | "copy-on-write" | "network" | "layered";
-
-/** `f_type` of statfs(2) on Linux. */
-const FILE_SYSTEMS: ReadonlyMap<number, readonly [name: string, kind: Kind]> = new Map([
-	[0xef53, ["ext2, ext3 or ext4", "local"]],
-	[0x58465342, ["xfs", "local"]],
-	[0xf2f52010, ["f2fs", "local"]],
-	[0x01021994, ["tmpfs", "memory"]],
-	[0x858458f6, ["ramfs", "memory"]],
-	[0x9123683e, ["btrfs", "copy-on-write"]],
-	[0x2fc12fc1, ["zfs", "copy-on-write"]],
-	[0xca451a4e, ["bcachefs", "copy-on-write"]],
-	[0x794c7630, ["overlayfs", "layered"]],
-	[0x6969, ["nfs", "network"]],
-	[0x517b, ["smb", "network"]],
-	[0xfe534d42, ["smb2", "network"]],
-	[0xff534d42, ["cifs", "network"]],
-	[0x00c36400, ["ceph", "network"]],
-	[0x01021997, ["9p", "network"]],
-] as const);
 
 /** All checks of `dataDir`, which need not exist yet; probes leave nothing behind. */
 export async function checkStorage(dataDir: string): Promise<Check[]> {
@@ -93,21 +73,6 @@ export async function describeRefusal(directory: string, error: unknown): Promis
 	}
 }
 
-/** `path`, or the closest directory above it that exists. */
-async function nearestDirectory(path: string): Promise<{ directory: string; exists: boolean }> {
-	let directory = path;
-	for (;;) {
-		try {
-			if ((await stat(directory)).isDirectory()) return { directory, exists: directory === path };
-			throw Object.assign(new Error(`${directory} is not a directory`), { code: "ENOTDIR" });
-		} catch (error) {
-			const code = error instanceof Error && "code" in error ? error.code : undefined;
-			if (code !== "ENOENT" || dirname(directory) === directory) throw error;
-		}
-		directory = dirname(directory);
-	}
-}
-
 async function checkFileSystem(directory: string): Promise<Check[]> {
 	const { type, blocks, bavail, bsize, files, ffree } = await statfs(directory);
 	const space = describeSpace(blocks * bsize, bavail * bsize);
@@ -127,7 +92,7 @@ export function describeInodes(total: number, free: number): Check {
 /** `type` is statfs's. */
 export function describeFileSystem(type: number): Check {
 	const name = "file system";
-	const [label, kind] = FILE_SYSTEMS.get(type) ?? [`type 0x${type.toString(16)}`, undefined];
+	const { name: label, kind } = fileSystemOf(type);
 	switch (kind) {
 		case "local":
 			return { name, status: "ok", found: label };
@@ -156,7 +121,7 @@ export function describeFileSystem(type: number): Check {
 			return {
 				name,
 				status: "fail",
-				found: `${label}, across a network`,
+				found: `${label}, where a broker does not start`,
 				next: "locks and flushes cannot be relied on there; use a local disk",
 			};
 		case undefined:

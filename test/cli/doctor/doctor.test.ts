@@ -4,6 +4,7 @@ import {
 	readdirSync,
 	readFileSync,
 	rmSync,
+	symlinkSync,
 	utimesSync,
 	writeFileSync,
 } from "node:fs";
@@ -26,7 +27,7 @@ import {
 } from "../../../src/cli/doctor/storage.ts";
 import { checkTls } from "../../../src/cli/doctor/tls.ts";
 import { resolveConfig } from "../../../src/config/load.ts";
-import { temporaryDirectory } from "../../broker-process.ts";
+import { runCommand, temporaryDirectory } from "../../broker-process.ts";
 import { CertificateAuthority } from "../../certificates.ts";
 import { hasOpenssl, MISSING_OPENSSL } from "../../optional-parts.ts";
 
@@ -44,6 +45,8 @@ test("what is wrong comes with the next step", () => {
 
 test("network file systems fail, unknown ones warn", () => {
 	expect(describeFileSystem(0x6969)).toMatchObject({ status: "fail" });
+	expect(describeFileSystem(0x65735546)).toMatchObject({ status: "fail" });
+	expect(describeFileSystem(0xf2f52010)).toMatchObject({ status: "warn" });
 	expect(describeFileSystem(0xef53)).toMatchObject({ status: "ok" });
 	expect(describeFileSystem(1)).toMatchObject({ status: "warn", found: "type 0x1" });
 });
@@ -140,11 +143,36 @@ test("the memory of a running broker is its own, without page cache", async () =
 		expect((await checkMemory(dataDir)).found).toMatch(
 			/^RssAnon [1-9][\d.]* MiB of pid \d+; [\d.]+ [KM]iB/,
 		);
-		writeFileSync(join(dataDir, "addresses.json"), JSON.stringify({ pid: 2 ** 31 }));
-		expect((await checkMemory(dataDir)).found).toContain("no broker runs here");
+		// A broker that stops, or a disk that had no room for all of it.
+		for (const content of [JSON.stringify({ pid: 2 ** 31 }), '{"pid":1', "null", ""]) {
+			writeFileSync(join(dataDir, "addresses.json"), content);
+			expect((await checkMemory(dataDir)).found).toContain("no broker runs here");
+		}
 	} finally {
 		rmSync(dataDir, { recursive: true });
 	}
+});
+
+test("what cannot be looked at is told as not known, beside all other checks", async () => {
+	const directory = temporaryDirectory();
+	const file = join(directory, "file");
+	writeFileSync(file, "");
+	const loop = join(directory, "loop");
+	symlinkSync(loop, loop);
+	for (const [dataDir, code] of [
+		[file, "ENOTDIR"],
+		[loop, "ELOOP"],
+	] as const) {
+		const unknown = { status: "warn", found: expect.stringContaining(`not known: ${code}`) };
+		expect(checkClock(dataDir, Date.now())).toMatchObject(unknown);
+		expect(await checkMemory(dataDir)).toMatchObject(unknown);
+	}
+	const { code, stdout } = await runCommand(["doctor", "--data-dir", file, "--json"]);
+	expect(code).toBe(1);
+	const { checks } = JSON.parse(stdout.toString());
+	expect(checks).toContainEqual(
+		expect.objectContaining({ name: "data directory", status: "fail" }),
+	);
 });
 
 test("who can reach the broker is told, and what they can do there", () => {
