@@ -1,6 +1,6 @@
 /**
- * Calls a function of the program that uses the client. What it throws is the program's, uncaught as
- * from a timer: the client goes on, as it would else take it for a failure of what it was doing.
+ * Calls a function of the program that uses the client. What it throws is the program's, uncaught
+ * as from a timer: the client would else take it for a failure of what it was doing.
  */
 export function callProgram<Parameters extends unknown[]>(
 	callback: (...parameters: Parameters) => void,
