@@ -11,6 +11,9 @@ import type { Principal } from "../security/principal.ts";
 import type { TlsFiles } from "../security/tls.ts";
 import type { TokenCookie } from "./token-cookie.ts";
 
+/** What a ping says that asks whether all before it was read; a library's own say nothing. */
+export const TAKEN = "taken";
+
 /** "buffered": the kernel did not take all of it. Send no deliveries until `drained`. */
 export type SendResult = "sent" | "buffered";
 
@@ -30,6 +33,8 @@ export interface Connection {
 	 * becomes of the connection.
 	 */
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult;
+	/** Resolves when the client has read all that was sent until now, or is gone. Asked once. */
+	taken(): Promise<void>;
 	/** Gathers what `write` sends into as few system calls as possible. */
 	cork(write: () => void): void;
 	/** Sends a close frame behind everything that was sent; `closed` follows. */

@@ -154,6 +154,23 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		expect(told.messages).toEqual([]);
 	});
 
+	test("whoever asks is told when the client has read all that was sent, or is gone", async () => {
+		const { connection, client, received } = await pair();
+		client.pause();
+		const body = Buffer.alloc(BODY_BYTES);
+		while (connection.bufferedBytes() === 0) connection.send(Buffer.from("h"), body);
+		connection.send(Buffer.from("last"));
+		const taken = connection.taken();
+		client.resume();
+		await taken;
+		expect(received.at(-1)?.toString()).toBe("last");
+		client.pause();
+		const gone = connection.taken();
+		client.terminate();
+		await gone;
+		await connection.taken();
+	});
+
 	test("a port that was picked can be listened on again at once", async () => {
 		const { connection, client } = await pair();
 		const { port } = listener as Listener;
