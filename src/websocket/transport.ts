@@ -37,7 +37,10 @@ export interface Connection {
 	taken(): Promise<void>;
 	/** Gathers what `write` sends into as few system calls as possible. */
 	cork(write: () => void): void;
-	/** Sends a close frame behind everything that was sent; `closed` follows. */
+	/**
+	 * Sends a close frame behind everything that was sent; `closed` follows. Where more waits than
+	 * may, a transport that cannot wait for a while only ends the connection at once.
+	 */
 	close(reason: CloseEntry, detail?: string): void;
 	/** Ends the connection at once, without a close frame; `closed` follows. */
 	terminate(): void;

@@ -172,7 +172,11 @@ class UwsConnection implements Connection {
 	}
 
 	close(reason: CloseEntry, detail = ""): void {
-		if (!this.#isClosed) this.#socket.end(reason.code, closeReason(detail));
+		if (this.#isClosed) return;
+		// The library would keep what waits for as long as the client takes a little of it now and
+		// then, and nobody would know of it any more.
+		if (this.#socket.getBufferedAmount() > LIMITS.sendBufferBytesMax) this.#socket.close();
+		else this.#socket.end(reason.code, closeReason(detail));
 	}
 
 	terminate(): void {
