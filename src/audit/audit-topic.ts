@@ -55,13 +55,14 @@ export class AuditTopic implements AuditSink {
 		writer.integer(BODY_FORMAT.bytes).array(events.length);
 		for (const event of events) writer.array(RECORD_FIELDS).binary(Buffer.from(event)).nil();
 		const frame = writer.finish();
-		const { plan, isElsewhere } = this.#storage;
+		const { plan } = this.#storage;
 		this.#storage.decodeProduce(frame);
 		plan[PLAN_TOPIC_HANDLE] = this.#topic.handle;
 		plan[PLAN_CODE] = CODES.NONE.code;
 		plan[PLAN_RESULT_PARTITION] = 0;
 		const producer = [PRODUCER_NONE, PRODUCER_NONE] as const;
 		const token = this.#storage.append(frame, 1, ACK_OF_TOPIC, ...producer, this.#connection);
+		const { isElsewhere } = this.#storage;
 		const code = plan[PLAN_CODE] as number;
 		if (token === 0) return check(code);
 		const flushed = await new Promise<number>((resolve) => {

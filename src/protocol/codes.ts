@@ -25,7 +25,7 @@ export const CODES = {
 	UNKNOWN_TOPIC_OR_PARTITION: entry(3, true, "no such topic or partition here; create it or check its name"),
 	NOT_LEADER_OR_FOLLOWER: entry(6, true, "this broker does not lead the partition; look the leader up again"),
 	REQUEST_TIMED_OUT: entry(7, true, "the request was not done in time; it may still take effect"),
-	MESSAGE_TOO_LARGE: entry(10, false, "the record batch is larger than the topic's max.message.bytes"),
+	MESSAGE_TOO_LARGE: entry(10, false, "the record batch is larger than the topic's max.message.bytes, or a record larger than a frame"),
 	OFFSET_METADATA_TOO_LARGE: entry(12, false, "the metadata committed with an offset is longer than the broker keeps"),
 	COORDINATOR_LOAD_IN_PROGRESS: entry(14, true, "the group's state is still being loaded"),
 	COORDINATOR_NOT_AVAILABLE: entry(15, true, "no broker coordinates this group now; look the coordinator up again"),

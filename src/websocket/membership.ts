@@ -88,6 +88,8 @@ export class Membership implements ConsumerWatcher {
 	#toldSettled: boolean | undefined;
 	/** A heartbeat failed, and is to be repeated with the next sweep. */
 	#isRetryDue = false;
+	/** The group has said that it is over: the id may be another connection's by now. */
+	#isLost = false;
 	#progressMs: number;
 	#stopWatching: () => void = () => undefined;
 
@@ -157,6 +159,7 @@ export class Membership implements ConsumerWatcher {
 	}
 
 	lost(error: MillraceError): void {
+		this.#isLost = true;
 		this.#end(error);
 	}
 
@@ -214,9 +217,13 @@ export class Membership implements ConsumerWatcher {
 		});
 	}
 
-	/** Leaves, `forGood` or, a static member, to come back; behind all that was asked before. */
+	/**
+	 * Leaves, `forGood` or, a static member, to come back; behind all that was asked before. Rejects
+	 * with UNKNOWN_MEMBER_ID, as where it was lost meanwhile, or as `ConsumerGroup.leave`.
+	 */
 	leave(forGood: boolean): Promise<void> {
 		return this.#work.run(async () => {
+			if (this.#isLost) throw new MillraceError("UNKNOWN_MEMBER_ID", this.memberId);
 			this.#over();
 			const isAway = this.#terms.instanceId !== null && !forGood;
 			await this.#host.groups.consumerHeartbeat({

@@ -81,8 +81,8 @@ const SWEEP_MS = 500;
 const LOOK_SWEEPS = LOOK_MS / SWEEP_MS;
 
 /**
- * How long a stop waits for requests to be answered, and then for closing handshakes, in
- * milliseconds.
+ * How long a stop waits for requests to be answered and answers to be taken, and then for closing
+ * handshakes, in milliseconds.
  */
 const LEAVE_MS_MAX = 2_000;
 const LEAVE_POLL_MS = 10;
@@ -247,20 +247,24 @@ export class WebSocketServer {
 
 	/**
 	 * Takes no more connections and no more requests over HTTP, tells clients to leave, answers what
-	 * is outstanding, closes with 1001, and resolves when no socket is left; after at most some four
-	 * seconds, whatever clients do.
+	 * is outstanding, lets clients take what waits for them, closes with 1001, and resolves when no
+	 * socket is left; after at most some four seconds, whatever clients do.
 	 */
 	async close(): Promise<void> {
 		this.#listening.stopListening();
 		this.#service?.stop();
 		for (const session of this.#sessions) session.leave(RECONNECT_AFTER_MS);
+		const deadlineMs = this.#host.clock.monotonicMs() + LEAVE_MS_MAX;
 		await this.#until(
 			() =>
 				this.#service?.underWayCount === 0 &&
 				![...this.#sessions].some((session) => session.isBusy),
+			deadlineMs,
 		);
+		await this.#untilTaken(deadlineMs);
 		for (const session of [...this.#sessions]) session.close(CLOSE_CODES.GOING_AWAY);
-		await this.#until(() => this.#sessions.size === 0);
+		const closedMs = this.#host.clock.monotonicMs() + LEAVE_MS_MAX;
+		await this.#until(() => this.#sessions.size === 0, closedMs);
 		await this.#listening.close();
 		this.#release();
 	}
@@ -275,9 +279,18 @@ export class WebSocketServer {
 		this.#host.topics.close();
 	}
 
-	async #until(isDone: () => boolean): Promise<void> {
+	/**
+	 * Waits until clients have read what they were sent: what the kernel still holds of it when a
+	 * connection is closed is lost where the client sends anything more, such as credit.
+	 */
+	async #untilTaken(deadlineMs: number): Promise<void> {
+		let left = this.#sessions.size;
+		for (const session of this.#sessions) void session.taken().then(() => left--);
+		await this.#until(() => left === 0, deadlineMs);
+	}
+
+	async #until(isDone: () => boolean, deadlineMs: number): Promise<void> {
 		const { clock } = this.#host;
-		const deadlineMs = clock.monotonicMs() + LEAVE_MS_MAX;
 		while (!isDone() && clock.monotonicMs() < deadlineMs) {
 			await new Promise((resolve) => setTimeout(resolve, LEAVE_POLL_MS));
 		}

@@ -404,12 +404,17 @@ export class Session
 		return this.#state !== "closed";
 	}
 
-	/** Takes no more requests; those that are outstanding are still answered. */
+	/** Takes no more requests and delivers no more; what is outstanding is still answered. */
 	leave(reconnectAfterMs: number): void {
 		this.notice("going_away", { reconnect_after_ms: reconnectAfterMs });
 		if (this.#state === "serving") this.#state = "leaving";
 		// What is done is to be answered before the connection ends.
 		this.#throttling?.close();
+	}
+
+	/** Resolves when the client has read all that was sent until now, or is gone. Asked once. */
+	taken(): Promise<void> {
+		return this.#connection.taken();
 	}
 
 	/** A topic is gone: its subscriptions end. */
@@ -532,7 +537,8 @@ export class Session
 	}
 
 	get #isDeliveryPaused(): boolean {
-		return this.#throttling?.isDeliveryPaused === true;
+		// Before a stop the client is to take what is on its way, which would never end else.
+		return this.#state === "leaving" || this.#throttling?.isDeliveryPaused === true;
 	}
 
 	#refusal(id: number): MillraceError | undefined {

@@ -186,6 +186,10 @@ export class Subscription {
 			this.end(new MillraceError("UNKNOWN_SERVER_ERROR", "a read made no progress"));
 			return 0;
 		}
+		if (bytes > LIMITS.frameBytesMax && this.target.format === "records") {
+			this.#endBefore(data, bytes);
+			return 0;
+		}
 		this.#position = nextOffset;
 		this.#creditRecords -= records;
 		this.#creditBytes -= bytes;
@@ -196,6 +200,20 @@ export class Subscription {
 			this.#watch();
 		} else this.#becomeDue();
 		return bytes;
+	}
+
+	/** Ends before a record that no frame holds: as part of a compressed batch it could be stored. */
+	#endBefore(frame: Uint8Array, bytes: number): void {
+		// [131, sub, base_offset, ...]
+		const reader = this.#host.reader.reset(frame);
+		reader.frameHeader();
+		reader.integer();
+		reader.integer();
+		const particular = `the record at offset ${reader.integer()} expands to ${bytes} bytes`;
+		const { topic, partition } = this.target;
+		const details = { topic: topic.current.name, partition };
+		const advice = "subscribe with format batch";
+		this.end(new MillraceError("MESSAGE_TOO_LARGE", `${particular}; ${advice}`, details));
 	}
 
 	#sendData(data: Uint8Array, highWatermark: number): void {

@@ -11,6 +11,9 @@ import type { Principal } from "../security/principal.ts";
 import type { TlsFiles } from "../security/tls.ts";
 import type { TokenCookie } from "./token-cookie.ts";
 
+/** What a ping says that asks whether all before it was read; a library's own say nothing. */
+export const TAKEN = "taken";
+
 /** "buffered": the kernel did not take all of it. Send no deliveries until `drained`. */
 export type SendResult = "sent" | "buffered";
 
@@ -30,9 +33,14 @@ export interface Connection {
 	 * becomes of the connection.
 	 */
 	send(header: Uint8Array, body?: Uint8Array, release?: () => void): SendResult;
+	/** Resolves when the client has read all that was sent until now, or is gone. Asked once. */
+	taken(): Promise<void>;
 	/** Gathers what `write` sends into as few system calls as possible. */
 	cork(write: () => void): void;
-	/** Sends a close frame behind everything that was sent; `closed` follows. */
+	/**
+	 * Sends a close frame behind everything that was sent; `closed` follows. Where more waits than
+	 * may, a transport that cannot wait for a while only ends the connection at once.
+	 */
 	close(reason: CloseEntry, detail?: string): void;
 	/** Ends the connection at once, without a close frame; `closed` follows. */
 	terminate(): void;

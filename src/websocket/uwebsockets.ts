@@ -37,12 +37,13 @@ import { LIMITS } from "../limits.ts";
 import { CLOSE_CODES, type CloseEntry } from "../protocol/close-codes.ts";
 import { ANONYMOUS } from "../security/principal.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
-import type {
-	Connection,
-	ConnectionHandler,
-	Listener,
-	ListenerOptions,
-	SendResult,
+import {
+	type Connection,
+	type ConnectionHandler,
+	type Listener,
+	type ListenerOptions,
+	type SendResult,
+	TAKEN,
 } from "./transport.ts";
 
 type Uws = typeof import("uWebSockets.js");
@@ -95,6 +96,8 @@ class UwsConnection implements Connection {
 	readonly #socket: Socket;
 	#isClosed = false;
 	#isCorked = false;
+	/** Told when the client has read all that was sent before. */
+	#onTaken: (() => void) | undefined;
 
 	constructor(socket: Socket, remoteAddress: string) {
 		this.#socket = socket;
@@ -132,6 +135,19 @@ class UwsConnection implements Connection {
 		return status === 1 && !this.#isClosed ? "sent" : "buffered";
 	}
 
+	taken(): Promise<void> {
+		if (this.#isClosed) return Promise.resolve();
+		return new Promise((resolve) => {
+			this.#onTaken = resolve;
+			this.#socket.ping(TAKEN);
+		});
+	}
+
+	/** The client answers a ping. */
+	ponged(bytes: number): void {
+		if (bytes > 0) this.#onTaken?.();
+	}
+
 	cork(write: () => void): void {
 		if (this.#isClosed || this.#isCorked) {
 			write();
@@ -156,7 +172,11 @@ class UwsConnection implements Connection {
 	}
 
 	close(reason: CloseEntry, detail = ""): void {
-		if (!this.#isClosed) this.#socket.end(reason.code, closeReason(detail));
+		if (this.#isClosed) return;
+		// The library would keep what waits for as long as the client takes a little of it now and
+		// then, and nobody would know of it any more.
+		if (this.#socket.getBufferedAmount() > LIMITS.sendBufferBytesMax) this.#socket.close();
+		else this.#socket.end(reason.code, closeReason(detail));
 	}
 
 	terminate(): void {
@@ -166,6 +186,7 @@ class UwsConnection implements Connection {
 	/** The library has let go of the socket: touching it again would throw. */
 	markClosed(): void {
 		this.#isClosed = true;
+		this.#onTaken?.();
 	}
 }
 
@@ -188,6 +209,7 @@ export async function listenWithUwebsockets(uws: Uws, options: ListenerOptions):
 			open(options, socket as Socket);
 		},
 		message: (socket, message, isBinary) => receive(socket.getUserData(), message, isBinary),
+		pong: (socket, { byteLength }) => socket.getUserData().connection?.ponged(byteLength),
 		drain(socket) {
 			const { connection, handler } = socket.getUserData();
 			setImmediate(() => {

@@ -36,12 +36,13 @@ import type { TlsFiles } from "../security/tls.ts";
 import { CopyPool } from "./copy-pool.ts";
 import type { SecureServer } from "./secure-server.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
-import type {
-	Connection,
-	ConnectionHandler,
-	Listener,
-	ListenerOptions,
-	SendResult,
+import {
+	type Connection,
+	type ConnectionHandler,
+	type Listener,
+	type ListenerOptions,
+	type SendResult,
+	TAKEN,
 } from "./transport.ts";
 
 /** How often idle sockets are looked for, in milliseconds. */
@@ -151,6 +152,17 @@ export class WsConnection implements Connection {
 		});
 		if (this.#isCorked) return "sent";
 		return this.#checkBuffer();
+	}
+
+	taken(): Promise<void> {
+		if (this.#socket.readyState !== WebSocket.OPEN) return Promise.resolve();
+		return new Promise((resolve) => {
+			this.#socket.once("close", () => resolve());
+			this.#socket.on("pong", ({ length }) => {
+				if (length > 0) resolve();
+			});
+			this.#socket.ping(TAKEN);
+		});
 	}
 
 	cork(write: () => void): void {

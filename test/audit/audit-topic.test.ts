@@ -1,8 +1,13 @@
 /** What a broker notes in `__audit`, of all protocols, and what it never does. */
 import { expect, onTestFinished, test } from "vitest";
 
+import { AuditTopic } from "../../src/audit/audit-topic.ts";
 import { connect } from "../../src/client/index.ts";
 import { startBroker } from "../../src/index.ts";
+import { CODES } from "../../src/protocol/codes.ts";
+import { PLAN_CODE, PLAN_STRIDE } from "../../src/storage/layout.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import type { TopicCatalogue } from "../../src/topics/catalogue.ts";
 import type { Fields } from "../kafka/client-codec.ts";
 import { RawKafkaClient } from "../kafka/raw-client.ts";
 import { kafkaPortOf, newTopic, settings } from "../kafka/use-broker.ts";
@@ -154,4 +159,39 @@ test("without the option there is none", async () => {
 	await client.topics.create("a");
 	const { length } = await client.topics.list({ internal: true });
 	expect(length).toBe(1);
+});
+
+test("what is told of an append is what became of that one, not of the one before", async () => {
+	const plan = new Float64Array(PLAN_STRIDE);
+	const taken: number[] = [];
+	/** Whether another thread does the last append, and the next one. */
+	const appends = { last: false, next: false };
+	let token = 0;
+	const storage = {
+		plan,
+		get isElsewhere() {
+			return appends.last;
+		},
+		nextConnection: () => 1,
+		decodeProduce: () => undefined,
+		append: () => {
+			appends.last = appends.next;
+			return ++token;
+		},
+		onToken: (_: number, done: (code: number) => void) => queueMicrotask(() => done(0)),
+		takeAppended: (of: number) => {
+			taken.push(of);
+			plan[PLAN_CODE] = CODES.DISK_FULL.code;
+		},
+	};
+	const catalogue = { create: async () => ({ topic: { handle: 1 } }) };
+	const topic = await AuditTopic.open(
+		storage as unknown as Storage,
+		catalogue as unknown as TopicCatalogue,
+	);
+	appends.next = true;
+	await expect(topic.append(["first"])).rejects.toMatchObject({ code: "DISK_FULL" });
+	appends.next = false;
+	await topic.append(["second"]);
+	expect(taken).toEqual([1]);
 });

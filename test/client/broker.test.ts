@@ -1,11 +1,15 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { type Client, connect } from "../../src/client/index.ts";
 import { type Broker, type StartBrokerOptions, startBroker } from "../../src/index.ts";
+import { LIMITS } from "../../src/limits.ts";
 import { reservePort } from "../ports.ts";
+import { recordBatch, records } from "../record-batch.ts";
 import { requireTransport, TRANSPORTS } from "../websocket/harness.ts";
+import { RawClient } from "../websocket/raw-client.ts";
 
 let broker: Broker;
 let client: Client;
@@ -117,6 +121,37 @@ test("an offset beyond the log is out of range, typed", async () => {
 		topic: "short",
 		partition: 0,
 	});
+	await consumer.close();
+});
+
+test("a record that no frame holds ends the reading of its partition, until a seek", async () => {
+	await client.topics.create("dense");
+	const producer = client.producer<string>({ codec: "string" });
+	await producer.send({ topic: "dense", value: "before" });
+	const raw = await RawClient.greeted(broker.addresses.websocket as string);
+	onTestFinished(() => raw.close());
+	const values = [Buffer.alloc(LIMITS.frameBytesMax + 1)];
+	const batch = recordBatch(values, { attributes: 1, body: gzipSync(records(values)) });
+	raw.send(3, 5, 2, [["dense", 0, -1, 2, batch]]);
+	expect((await raw.reply(5))[3]).toMatchObject([[0, 0, 1, expect.any(Number)]]);
+	await producer.send({ topic: "dense", value: "after" });
+
+	const consumer = client.consumer<string>({ topics: "dense", codec: "string", from: "earliest" });
+	const seen: (string | null)[] = [];
+	const readOne = async (): Promise<void> => {
+		for await (const { value } of consumer) {
+			seen.push(value);
+			break;
+		}
+	};
+	await readOne();
+	const thrown = { code: "MESSAGE_TOO_LARGE", retriable: false, topic: "dense", partition: 0 };
+	await expect(readOne()).rejects.toMatchObject(thrown);
+	const position = consumer.position("dense", 0) as number;
+	expect(position).toBe(1);
+	consumer.seek("dense", 0, { offset: position + 1 });
+	await readOne();
+	expect(seen).toEqual(["before", "after"]);
 	await consumer.close();
 });
 

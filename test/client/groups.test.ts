@@ -10,6 +10,9 @@ import {
 } from "../../src/client/index.ts";
 import { type Broker, type MemoryBroker, startBroker } from "../../src/index.ts";
 import { Membership } from "../../src/websocket/membership.ts";
+import { encodeMessage } from "../kafka/client-codec.ts";
+import { RawKafkaClient } from "../kafka/raw-client.ts";
+import { kafkaPortOf } from "../kafka/use-broker.ts";
 import { MutingProxy } from "../muting-proxy.ts";
 import { beforeAllOver, requireTransport, TRANSPORTS } from "../websocket/harness.ts";
 
@@ -329,6 +332,34 @@ describe.each(TRANSPORTS)("groups on %s", (websocketTransport) => {
 		await other.close();
 		expect((await again).value?.value).toBe("0:1");
 		await stuck.close();
+	});
+
+	test("who has lost its static place to another ends, and takes it from nobody", async () => {
+		const topic = await topicOf(1, 1);
+		const lost: boolean[] = [];
+		const consumer = member(await connected(), topic, {
+			instanceId: "one",
+			onRevoke: (_, how) => void lost.push(how.lost),
+		});
+		const records = consumer[Symbol.asyncIterator]();
+		expect((await records.next()).value?.value).toBe("0:0");
+		const kafka = await RawKafkaClient.connect(kafkaPortOf(broker as Broker));
+		onTestFinished(() => kafka.close());
+		const subscription = { topics: [topic], ownedPartitions: [] };
+		const metadata = Buffer.concat([
+			Buffer.from([0, 1]),
+			encodeMessage("ConsumerProtocolSubscription", 1, subscription),
+		]);
+		const joined = await kafka.request("JoinGroup", 9, {
+			...{ groupId: `group of ${topic}`, memberId: "", groupInstanceId: "one", reason: null },
+			...{ sessionTimeoutMs: 600_000, rebalanceTimeoutMs: 600_000 },
+			...{ protocolType: "consumer", protocols: [{ name: "range", metadata }] },
+		});
+		expect(joined).toMatchObject({ errorCode: 0 });
+		await expect(records.next()).rejects.toMatchObject({ code: "FENCED_INSTANCE_ID" });
+		await expect.poll(() => lost).toEqual([true]);
+		const { members } = await admin.groups.describe(`group of ${topic}`);
+		expect(members).toMatchObject([{ member_id: joined.memberId }]);
 	});
 
 	test("who waits for records is not stuck, nor is who is slow but asks in time", async () => {

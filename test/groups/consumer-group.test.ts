@@ -490,6 +490,28 @@ describe("members that are told instead of asking", () => {
 		expect(await codeOf(() => driver.group.watch("a", told))).toBe("UNKNOWN_MEMBER_ID");
 	});
 
+	test("hear that they are out, whoever has taken them out", async () => {
+		const [left, removed, away] = [new Told(), new Told(), new Told()];
+		const a = await driver.join("a");
+		await driver.join("b");
+		const c = await driver.join("c", { instanceId: "one" });
+		driver.group.watch("a", left);
+		driver.group.watch("b", removed);
+		driver.group.watch("c", away);
+		await driver.group.leaveClassic([{ memberId: "b", groupInstanceId: null, reason: null }]);
+		await a.leave();
+		await c.leave(-2);
+		for (const { ends } of [left, removed, away]) expect(ends).toEqual(["UNKNOWN_MEMBER_ID"]);
+	});
+
+	test("hear nothing of what they have ended themselves", async () => {
+		const a = await driver.join("a");
+		const told = new Told();
+		driver.group.watch("a", told)();
+		await a.leave();
+		expect(told.ends).toEqual([]);
+	});
+
 	test("hear that somebody else goes on as the member, who is not disturbed", async () => {
 		const a = await driver.join("a");
 		const [first, second] = [new Told(), new Told()];

@@ -429,6 +429,43 @@ describe("a consumer group whose last member of the new protocol is gone", () =>
 	});
 });
 
+describe("whoever is told instead of asking", () => {
+	/** Watches a member; answers the codes of what it was told. */
+	function watch({ harness }: Talk, memberId: string): string[] {
+		const ends: string[] = [];
+		harness.coordinator.watchConsumer("g", memberId, {
+			news: () => undefined,
+			lost: ({ code }) => void ends.push(code),
+		});
+		return ends;
+	}
+
+	test("hears that a member of the classic protocol has the place of a static one", async () => {
+		for (const others of [[], ["d"]]) {
+			const talk = await startTalk();
+			for (const other of others) await talk.consumer(other, 0);
+			await talk.consumer("c", 0, { instanceId: "i" });
+			const ends = watch(talk, "c");
+			await talk.join("", [], { groupInstanceId: "i" });
+			expect(talk.type).toBe(others.length === 0 ? "classic" : "consumer");
+			expect(ends).toEqual(["FENCED_INSTANCE_ID"]);
+		}
+	});
+
+	test("hears that its member goes on in the other protocol, and no news of it", async () => {
+		const talk = await startTalk();
+		await talk.consumer("d", 0);
+		await talk.consumer("c", 0);
+		const ends = watch(talk, "c");
+		const timeouts = { sessionTimeoutMs: 10_000 };
+		const { generation } = await talk.join("c", [], timeouts);
+		expect(ends).toEqual(["FENCED_MEMBER_EPOCH"]);
+		// Nobody keeps it alive but itself.
+		talk.harness.clock.advance(11_000);
+		expect(await talk.beat("c", generation)).toBe("UNKNOWN_MEMBER_ID");
+	});
+});
+
 describe("a disk that fails while a group changes over", () => {
 	/** Storage whose appends fail while the test says so. */
 	function failing(disk: { isFull: boolean }): NonNullable<HarnessOptions["storage"]> {

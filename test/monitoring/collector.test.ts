@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { LIMITS } from "../../src/limits.ts";
 import { Collector, type MetricSources } from "../../src/monitoring/collector.ts";
 import { TopicTraffic } from "../../src/monitoring/topic-traffic.ts";
 import type { TopicHandle } from "../../src/storage/storage.ts";
@@ -12,7 +13,10 @@ const topic = (name: string, handle: number, partitions = 1) => ({
 type FakeTopic = ReturnType<typeof topic>;
 
 /** A collector over a broker that has these topics and did nothing else. */
-function collecting(topics: Map<string, FakeTopic>, onLook: () => void = () => undefined) {
+function collecting(
+	topics: Map<string, FakeTopic>,
+	onLook: (handle: number, from: number) => void = () => undefined,
+) {
 	const listeners: ((change: TopicChange) => void)[] = [];
 	const catalogue = {
 		list: () => [...topics.values()],
@@ -22,8 +26,8 @@ function collecting(topics: Map<string, FakeTopic>, onLook: () => void = () => u
 			return () => undefined;
 		},
 	};
-	const topicFigures = () => {
-		onLook();
+	const topicFigures = (handle: number, from: number) => {
+		onLook(handle, from);
 		return new Float64Array(8);
 	};
 	const protocol = () => ({
@@ -93,4 +97,22 @@ test("traffic of topics that no scrape has told of is counted with the others", 
 	expect(await sent()).toEqual({ told: 5, "(other)": 7 });
 	drop("told");
 	expect(await sent()).toEqual({ "(other)": 7 });
+});
+
+test("a topic that is deleted while others are looked at counts once", async () => {
+	const names = Array.from({ length: LIMITS.metricTopicsMax }, (_, index) => `named ${index}`);
+	const topics = new Map(names.map((name, index) => [name, topic(name, index)]));
+	const [unnamed, last] = [topic("unnamed", names.length), topic("last", names.length + 1, 2_500)];
+	for (const each of [unnamed, last]) topics.set(each.name, each);
+	const { websocket, drop, make } = collecting(topics, (handle, from) => {
+		if (handle === last.handle && from > 0 && topics.has("unnamed")) drop("unnamed");
+	});
+	const collector = make();
+	websocket.traffic.received(unnamed.handle, 7, 70);
+	for (let scrape = 0; scrape < 2; scrape++) {
+		const snapshot = await collector.collect();
+		const samples = snapshot.samples("millrace_received_records_total");
+		expect(samples.map(({ labels, value }) => [labels.topic, value])).toEqual([["(other)", 7]]);
+	}
+	expect(topics.has("unnamed")).toBe(false);
 });

@@ -270,6 +270,59 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		expect(await again.commit(topic, { 0: 1 })).toEqual([0]);
 	});
 
+	test("who is taken out by an administrator is told so", async () => {
+		const [client, other] = [await at.client(), await at.client()];
+		const topic = await at.topic(2);
+		const group = newGroup();
+		const first = await RawMember.join(client, group, { topics: [topic] });
+		await first.assigned(2);
+		const second = await RawMember.join(other, group, { topics: [topic] });
+		expect(await second.assigned(0)).toEqual([]);
+		const { memberId } = first;
+		// As Kafka's tools do.
+		const members = [{ memberId, groupInstanceId: null, reason: null }];
+		const left = await at.options.groups.leave({ groupId: group, members });
+		expect(left).toEqual([{ memberId, groupInstanceId: null, code: 0 }]);
+		expect(await first.notice("lost")).toMatchObject({ group, name: "UNKNOWN_MEMBER_ID" });
+		await expect(first.commit(topic, { 0: 1 })).rejects.toThrow("UNKNOWN_MEMBER_ID");
+		expect(await second.assigned(2)).toHaveLength(2);
+		// The connection goes on, and so may the client, as another member.
+		const again = await RawMember.join(client, group, { topics: [topic] });
+		expect(again.memberId).not.toBe(memberId);
+	});
+
+	test("a commit that ends late takes nothing from who has come back meanwhile", async () => {
+		const [client, other] = [await at.client(), await at.client()];
+		const topic = await at.topic(2);
+		const group = newGroup();
+		const takes = { topics: [topic] };
+		const first = await RawMember.join(client, group, takes);
+		await first.assigned(2);
+		const { groups } = at.options;
+		let store: () => void = () => undefined;
+		const stored = new Promise<void>((resolve) => {
+			store = resolve;
+		});
+		const spy = vi.spyOn(groups, "commitOffsets").mockImplementationOnce(async (request) => {
+			await stored;
+			return GroupCoordinator.prototype.commitOffsets.call(groups, request);
+		});
+		onTestFinished(() => spy.mockRestore());
+		const connections = at.server.connectionCount;
+		first.commit(topic, { 0: 1 }).catch(() => undefined);
+		await expect.poll(() => spy.mock.calls.length).toBe(1);
+		client.close();
+		await expect.poll(() => at.server.connectionCount).toBe(connections - 1);
+		const again = await RawMember.join(other, group, { ...takes, member_id: first.memberId });
+		expect(again.isResumed).toBe(true);
+		store();
+		await spy.mock.results[0]?.value;
+		await other.ping();
+		expect(await again.commit(topic, { 1: 1 })).toEqual([0]);
+		expect(Object.keys(await owners(other, group))).toEqual([first.memberId]);
+		expect(again.has("lost")).toBe(false);
+	});
+
 	test("a member that nobody knows is a new one, under the id that it has made up", async () => {
 		const client = await at.client();
 		const takes = { topics: [await at.topic(2)] };

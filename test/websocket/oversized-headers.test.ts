@@ -87,6 +87,15 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 		expect(status).toBe("HTTP/1.1 431 Request Header Fields Too Large");
 	});
 
+	test("a head with a long token and some cookies is taken", async () => {
+		const token = `Authorization: Bearer ${"t".repeat(8_000)}`;
+		const cookie = `Cookie: ${"c".repeat(7_000)}`;
+		const [status] = (
+			await answerTo(broker.port, head("/live", "Connection: close", token, cookie))
+		).split("\r\n");
+		expect(status).toBe("HTTP/1.1 200 OK");
+	});
+
 	test("upgrades whose heads never end are not kept", { timeout: 120_000 }, async () => {
 		const greeted = await RawClient.greeted(broker.url);
 		const before = broker.anonymousBytes();

@@ -5,8 +5,10 @@ import { describe, expect, test } from "vitest";
 
 import { systemClock } from "../../src/clock.ts";
 import { router } from "../../src/http/router.ts";
+import { LIMITS } from "../../src/limits.ts";
+import type { Topic } from "../../src/topics/catalogue.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
-import { RawClient } from "./raw-client.ts";
+import { type Frame, RawClient } from "./raw-client.ts";
 
 describe.each(TRANSPORTS)("a stop over %s", (transport) => {
 	// What is outstanding is waited for, however slow the disk is.
@@ -25,6 +27,51 @@ describe.each(TRANSPORTS)("a stop over %s", (transport) => {
 		expect(await silent.closed()).toBe(1001);
 		await stopped;
 		await expect(RawClient.open(at.url)).rejects.toThrow();
+		expect(at.errors).toEqual([]);
+	});
+});
+
+describe.each(TRANSPORTS)("a stop while a client is behind, over %s", (transport) => {
+	/** How often the time was asked for: a stop does so while it waits. */
+	let lookedCount = 0;
+	const monotonicMs = () => {
+		lookedCount++;
+		return 0;
+	};
+	const at = serve(transport, { clock: { ...systemClock, monotonicMs } });
+
+	test("it is sent what waits for it, its answers too, and closed with 1001", async () => {
+		// 16 MB, which no socket's buffers take.
+		const RECORDS = 160;
+		const client = await at.client();
+		const topic = await at.topic();
+		await client.fill(topic, "y".repeat(100_000), RECORDS);
+		client.socket.pause();
+		const credit = [LIMITS.creditRecordsMax, LIMITS.creditBytesMax];
+		client.send(4, 1, 1, topic, 0, "earliest", { credit });
+		await expect.poll(() => at.server.figures.backedUp).toBe(1);
+		client.send(3, 5, 2, [[topic, 0, -1, 0, [["last words"]]]]);
+		const { handle } = at.catalogue.get(topic) as Topic;
+		await expect.poll(() => at.storage.offsets(handle, 0).highWatermark).toBe(RECORDS + 1);
+
+		const stopped = at.server.close();
+		const before = lookedCount;
+		await expect.poll(() => lookedCount).toBeGreaterThan(before + 10);
+		// It takes its time, and grants credit as it goes: a kernel that nobody listens behind any more
+		// would answer that with a reset, and forget what it has not sent.
+		const { socket } = client;
+		socket.on("message", () => {
+			client.send(5, 1, 1, 100_000);
+			socket.pause();
+			setTimeout(() => socket.resume(), 5);
+		});
+		socket.resume();
+		expect((await client.reply(5))[0]).toBe(129);
+		expect(await client.closed()).toBe(1001);
+		await stopped;
+		// What is left of the records is for another connection.
+		const isRecords = ([operation]: Frame) => operation === 131;
+		expect(client.frames.filter(isRecords).length).toBeLessThan(RECORDS / 2);
 		expect(at.errors).toEqual([]);
 	});
 });

@@ -1,6 +1,9 @@
+import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 
 import { LIMITS } from "../../src/limits.ts";
+import type { DecodedMap } from "../../src/protocol/reader.ts";
+import { recordBatch, records } from "../record-batch.ts";
 import { serve, TRANSPORTS } from "./harness.ts";
 import type { Frame, RawClient } from "./raw-client.ts";
 
@@ -234,6 +237,35 @@ describe.each(TRANSPORTS)("credit over %s", (transport) => {
 		client.send(5, 1, 1, 1);
 		await client.produce(topic, ["still"]);
 		expect(await collect(client, 2, 1)).toEqual(["still"]);
+	});
+
+	test("a record that no frame holds ends its subscription, which says so, alone", async () => {
+		const client = await at.client();
+		const topic = await at.topic();
+		await client.produce(topic, ["before"]);
+		// More than may wait for a socket, and a batch of some kilobytes.
+		const values = [Buffer.alloc(LIMITS.sendBufferBytesMax + 1_000_000)];
+		const batch = recordBatch(values, { attributes: 1, body: gzipSync(records(values)) });
+		client.send(3, 5, 2, [[topic, 0, -1, 2, batch]]);
+		expect((await client.reply(5))[3]).toMatchObject([[0, 0, 1, expect.any(Number)]]);
+		await client.produce(topic, ["after"]);
+
+		const credit = [LIMITS.creditRecordsMax, LIMITS.creditBytesMax];
+		await client.answer(4, 6, 1, topic, 0, 0, { credit });
+		expect(await collect(client, 1, 1)).toEqual(["before"]);
+		const [, , code, details] = await client.take(isEnded);
+		expect([code, details]).toMatchObject([
+			10,
+			{ name: "MESSAGE_TOO_LARGE", retriable: false, topic, partition: 0 },
+		]);
+		expect((details as DecodedMap).message).toMatch(
+			/the record at offset 1 expands to 1777\d+ bytes/,
+		);
+		await client.answer(4, 6, 2, topic, 0, 1, { credit, format: "batch" });
+		const [, , , batches] = await client.take(([operation]) => operation === 132);
+		expect((batches as Uint8Array).length).toBeLessThan(100_000);
+		await client.answer(4, 6, 1, topic, 0, 2, { credit });
+		expect(await collect(client, 1, 1)).toEqual(["after"]);
 	});
 
 	test("subscriptions of a connection take turns", async () => {

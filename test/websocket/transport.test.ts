@@ -4,6 +4,7 @@ import { WebSocket } from "ws";
 
 import { NOT_FOUND } from "../../src/http/http.ts";
 import { HttpService } from "../../src/http/service.ts";
+import { LIMITS } from "../../src/limits.ts";
 import { HttpFigures } from "../../src/monitoring/http-figures.ts";
 import { CLOSE_CODES } from "../../src/protocol/close-codes.ts";
 import { listen } from "../../src/websocket/listener.ts";
@@ -153,6 +154,39 @@ describe.each(TRANSPORTS)("the transport %s", (transport) => {
 		expect(connection.bufferedBytes()).toBe(0);
 		expect(told.messages).toEqual([]);
 	});
+
+	test("whoever asks is told when the client has read all that was sent, or is gone", async () => {
+		const { connection, client, received } = await pair();
+		client.pause();
+		const body = Buffer.alloc(BODY_BYTES);
+		while (connection.bufferedBytes() === 0) connection.send(Buffer.from("h"), body);
+		connection.send(Buffer.from("last"));
+		const taken = connection.taken();
+		client.resume();
+		await taken;
+		expect(received.at(-1)?.toString()).toBe("last");
+		client.pause();
+		const gone = connection.taken();
+		client.terminate();
+		await gone;
+		await connection.taken();
+	});
+
+	if (transport === "uws")
+		test("what waits beyond the bound is not kept for a client that is closed", async () => {
+			const { connection, client, told } = await pair();
+			client.pause();
+			const body = Buffer.alloc(BODY_BYTES);
+			while (connection.bufferedBytes() <= LIMITS.sendBufferBytesMax) {
+				connection.send(Buffer.from("h"), body);
+			}
+			connection.close(CLOSE_CODES.OVER_LIMIT);
+			expect(told.closed).toEqual([1006]);
+			const closed = new Promise((resolve) => client.once("close", resolve));
+			client.on("error", () => undefined);
+			client.resume();
+			expect(await closed).toBe(1006);
+		});
 
 	test("a port that was picked can be listened on again at once", async () => {
 		const { connection, client } = await pair();

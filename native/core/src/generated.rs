@@ -19,7 +19,7 @@ pub enum Code {
     NotLeaderOrFollower = 6,
     /// the request was not done in time; it may still take effect.
     RequestTimedOut = 7,
-    /// the record batch is larger than the topic's max.message.bytes.
+    /// the record batch is larger than the topic's max.message.bytes, or a record larger than a frame.
     MessageTooLarge = 10,
     /// the metadata committed with an offset is longer than the broker keeps.
     OffsetMetadataTooLarge = 12,
@@ -352,7 +352,7 @@ impl Code {
             }
             Self::RequestTimedOut => "the request was not done in time; it may still take effect",
             Self::MessageTooLarge => {
-                "the record batch is larger than the topic's max.message.bytes"
+                "the record batch is larger than the topic's max.message.bytes, or a record larger than a frame"
             }
             Self::OffsetMetadataTooLarge => {
                 "the metadata committed with an offset is longer than the broker keeps"

@@ -99,7 +99,7 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		this.#member = new GroupMember(terms, {
 			assigned: (notice) => this.#assigned(notice),
 			revoked: (notice) => this.#revoked(notice),
-			lost: () => this.#lostMembership(),
+			lost: (error) => this.#lostMembership(error),
 		});
 	}
 
@@ -364,8 +364,13 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 	}
 
 	/** It is out of the group: it joins again when the application goes on. */
-	#lostMembership(): void {
+	#lostMembership(error: MillraceError): void {
 		this.#lose();
+		// Another has its static place: they would take it from each other for ever.
+		if (error.code === "FENCED_INSTANCE_ID") {
+			this.#fail(error);
+			return;
+		}
 		const rejoin = () => {
 			const { connection } = this.context.link;
 			if (connection !== undefined) this.#join(connection);

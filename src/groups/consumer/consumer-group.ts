@@ -17,6 +17,7 @@
  */
 import { MillraceError } from "../../errors.ts";
 import { LIMITS } from "../../limits.ts";
+import type { CodeName } from "../../protocol/codes.ts";
 import { ClassicSide, type ClassicSideHost, type TakenClassic } from "../classic/classic-side.ts";
 import type { DescribedMember } from "../description.ts";
 import type { Group, GroupRecord } from "../group.ts";
@@ -300,6 +301,7 @@ export class ConsumerGroup implements Group {
 			this.#state.describeAs(sender, profile);
 			records.push(this.#state.memberRecord(sender));
 			if (speaksAnother) {
+				this.#endWatch(sender, "FENCED_MEMBER_EPOCH", "it speaks another protocol now");
 				sender.revocation.clear();
 				this.#expectRevocation(sender);
 			}
@@ -308,6 +310,7 @@ export class ConsumerGroup implements Group {
 		const memberId = asked === "" ? newMemberId() : asked;
 		const member = this.#newMember(memberId, profile);
 		if (sender !== null) {
+			this.#endWatch(sender, "FENCED_INSTANCE_ID", `${memberId} has its place`);
 			this.#drop(sender, records);
 			member.standing = { ...sender.standing, epoch: EPOCH_JOIN, previousEpoch: EPOCH_JOIN };
 			member.target = sender.target;
@@ -398,7 +401,7 @@ export class ConsumerGroup implements Group {
 		const { memberId, memberEpoch, instanceId } = request;
 		const member = this.#state.identify(memberId, instanceId);
 		if (memberEpoch === EPOCH_LEAVE_STATIC) this.#awaitReturn(member);
-		else stored = this.#remove([member]);
+		else stored = this.#remove([member], "it left");
 		this.#lookSoon();
 		await (stored ?? this.#writes.settled());
 		return { memberId, memberEpoch, heartbeatIntervalMs: 0, assignment: null };
@@ -406,7 +409,7 @@ export class ConsumerGroup implements Group {
 
 	/** A static member is away: what it has is kept for it until its session ends. */
 	#awaitReturn(member: ConsumerMember): void {
-		this.#unwatch(member);
+		this.#endWatch(member, "UNKNOWN_MEMBER_ID", "it left, to come back");
 		member.revocation.clear();
 		const standing: Standing = {
 			...member.standing,
@@ -421,21 +424,21 @@ export class ConsumerGroup implements Group {
 	#expel(member: ConsumerMember, why: string): void {
 		if (this.#state.isDead || !this.#state.has(member)) return;
 		this.#host.debug(this, { member: member.memberId, why }, "a member is out of its group");
-		const { watcher } = member;
 		// Nobody waits for it; that it cannot be stored was logged.
-		this.#remove([member])?.catch(() => undefined);
+		this.#remove([member], why)?.catch(() => undefined);
 		this.#lookSoon();
-		watcher?.lost(new MillraceError("UNKNOWN_MEMBER_ID", why));
 	}
 
 	/**
-	 * Takes members out. When only members that speak the classic protocol are left the group becomes
-	 * a classic one: the promise, null otherwise, then tells when that is durable.
+	 * Takes members out; whoever watches them is told why. When only members that speak the classic
+	 * protocol are left the group becomes a classic one: the promise, null otherwise, then tells when
+	 * that is durable.
 	 */
-	#remove(members: readonly ConsumerMember[]): Promise<void> | null {
+	#remove(members: readonly ConsumerMember[], why: string): Promise<void> | null {
 		const becomesClassic = this.#mayBecomeClassic(members, this.#state.size - members.length);
 		const records: GroupRecord[] = [];
 		for (const member of members) {
+			this.#endWatch(member, "UNKNOWN_MEMBER_ID", why);
 			this.#drop(member, records);
 			this.#state.subscriptions.give(member.profile.subscription);
 		}
@@ -461,9 +464,8 @@ export class ConsumerGroup implements Group {
 		return this.#host.becomeClassic(this, image, removals, why);
 	}
 
-	/** Forgets a member; what it subscribes to is its successor's. */
+	/** Forgets a member that nobody watches; what it subscribes to is its successor's. */
 	#drop(member: ConsumerMember, records: GroupRecord[]): void {
-		this.#unwatch(member);
 		this.#state.remove(member);
 		records.push(...this.#state.tombstones(member));
 	}
@@ -480,15 +482,13 @@ export class ConsumerGroup implements Group {
 	watch(memberId: string, watcher: ConsumerWatcher): () => void {
 		const member = this.#state.get(memberId);
 		if (member === undefined) throw new MillraceError("UNKNOWN_MEMBER_ID", memberId);
-		const { watcher: before } = member;
-		this.#unwatch(member);
+		this.#endWatch(member, "FENCED_MEMBER_EPOCH", `${memberId} is somebody else now`);
 		member.watcher = watcher;
 		if (this.#watchedCount++ === 0) {
 			this.#stopListening = this.#host.topics.onChange(() => this.#lookSoon());
 		}
 		member.session.clear();
 		this.#lookSoon();
-		before?.lost(new MillraceError("FENCED_MEMBER_EPOCH", `${memberId} is somebody else now`));
 		return () => {
 			if (member.watcher === watcher) this.#unwatch(member);
 		};
@@ -509,6 +509,13 @@ export class ConsumerGroup implements Group {
 		const { epoch, assignmentEpoch } = this.#state;
 		const member = this.#state.get(memberId);
 		return epoch === assignmentEpoch && member?.isReconciled(assignmentEpoch) === true;
+	}
+
+	/** Nobody watches a member from now on; whoever did, and has not ended that, is told why. */
+	#endWatch(member: ConsumerMember, code: CodeName, why: string): void {
+		const { watcher } = member;
+		this.#unwatch(member);
+		watcher?.lost(new MillraceError(code, why));
 	}
 
 	#unwatch(member: ConsumerMember): void {
@@ -590,7 +597,8 @@ export class ConsumerGroup implements Group {
 			subscribe: (names, before, bytes) => this.#subscribe(names, "", before, bytes),
 			take: (visit, profile) => this.#takeClassic(visit, profile),
 			remove: (members) => {
-				const stored = this.#remove(members) ?? this.#writes.settled();
+				const why = "it was taken out of the group";
+				const stored = this.#remove(members, why) ?? this.#writes.settled();
 				this.#lookSoon();
 				return stored;
 			},

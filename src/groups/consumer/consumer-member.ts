@@ -59,8 +59,9 @@ export interface ConsumerWatcher {
 	/** A heartbeat of the member would be answered with something new. */
 	news(): void;
 	/**
-	 * The member is out of its group (UNKNOWN_MEMBER_ID), or somebody else watches it now
-	 * (FENCED_MEMBER_EPOCH). Nothing follows.
+	 * The member is out of its group (UNKNOWN_MEMBER_ID), another has its place (FENCED_INSTANCE_ID),
+	 * or somebody else goes on as it (FENCED_MEMBER_EPOCH). Nothing follows. Told while the group
+	 * changes: it is to be asked for nothing before this returns.
 	 */
 	lost(error: MillraceError): void;
 }

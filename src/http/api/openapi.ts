@@ -54,7 +54,9 @@ function openApi() {
 			schemas: { Problem: jsonSchema(PROBLEM) },
 			responses: {
 				Problem: {
-					description: "What is the matter, with the code of the broker's table of errors.",
+					description:
+						"What is the matter, with the code of the broker's table of errors, but for what is " +
+						"refused before the route looks at it.",
 					content: PROBLEM_CONTENT,
 				},
 				TooManyRequests: {

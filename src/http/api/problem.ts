@@ -65,6 +65,8 @@ export function problemOf(thrown: unknown): HttpResponse {
 	const seconds = Math.max(Math.ceil((retryAfterMs ?? 0) / 1e3), RETRY_AFTER_SECONDS);
 	return problem(status, error.message, isForLater ? { "retry-after": `${seconds}` } : {}, {
 		...errorMembers(error),
+		// A code such as LIMIT_EXCEEDED does not say it: elsewhere no time makes it better.
+		...(isForLater ? { retriable: true } : {}),
 		...members,
 	});
 }

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 
 import { MillraceError } from "../../../src/errors.ts";
 import { HttpAuthentication } from "../../../src/http/api/authentication.ts";
-import type { HttpHead } from "../../../src/http/http.ts";
+import type { HttpHead, HttpResponse } from "../../../src/http/http.ts";
 import { LIMITS } from "../../../src/limits.ts";
 import { Authentication } from "../../../src/security/authentication.ts";
 import { FailedAttempts } from "../../../src/security/failed-attempts.ts";
@@ -85,7 +85,10 @@ test("all logins together are bounded", async () => {
 		void logIn(`host ${Math.floor(count / MOST)}`, "wrong", leaving.signal);
 	}
 	await nextTurn();
-	expect(await logIn("192.0.2.1", "right")).toMatchObject({ status: 503 });
+	const refused = await logIn("192.0.2.1", "right");
+	expect(refused).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
+	const { body = "" } = refused as HttpResponse;
+	expect(JSON.parse(`${body}`)).toMatchObject({ name: "LIMIT_EXCEEDED", retriable: true });
 	leaving.abort();
 	await nextTurn();
 	expect(await logIn("192.0.2.1", "right")).toEqual({ principal: "User:alice" });

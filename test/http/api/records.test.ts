@@ -1,11 +1,13 @@
 /** Records over HTTP: stored and read by their offsets, as JSON and as MessagePack. */
 import { request } from "node:http";
 import { connect } from "node:net";
+import { gzipSync } from "node:zlib";
 import { pack, unpack } from "msgpackr";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import { LIMITS } from "../../../src/limits.ts";
 import { CODES } from "../../../src/protocol/codes.ts";
+import { records as encoded, recordBatch } from "../../record-batch.ts";
 import { serveApi } from "./harness.ts";
 
 const REQUESTS_MAX = 40;
@@ -86,6 +88,18 @@ describe.each(["uws", "ws"] as const)("records over %s", (transport) => {
 			});
 		}
 		expect(await read(topic, "offset=0")).toMatchObject({ status: 400 });
+	});
+
+	test("come one at a time where one is larger than a WebSocket frame", async () => {
+		const topic = await at.topic();
+		const value = Buffer.alloc(LIMITS.frameBytesMax + 1, "z");
+		const batch = recordBatch([value], { attributes: 1, body: gzipSync(encoded([value])) });
+		const client = await at.client();
+		client.send(3, 5, 2, [[topic, 0, -1, 2, batch]]);
+		expect((await client.reply(5))[3]).toMatchObject([[0, 0, 0, expect.any(Number)]]);
+		const { status, body } = await read(topic, "offset=0&encoding=text");
+		expect([status, body.next_offset, body.records.length]).toEqual([200, 1, 1]);
+		expect(body.records[0].value === value.toString()).toBe(true);
 	});
 
 	test("are binaries in MessagePack, both ways", async () => {
