@@ -15,6 +15,12 @@ export interface NativeBinding {
 	 * abstract name behind it.
 	 */
 	sendUnixDatagram(address: string, message: string): Promise<void>;
+	/**
+	 * Ends the process at once, with an exit code of 0 to 255 and without calling who listens for its
+	 * end. `process.exit` waits for what the threads of Node's pool are at, as long as a disk that
+	 * hangs or a recovery takes.
+	 */
+	endProcess(code: number): void;
 	/** Reads everything. Reads a small, cached file: called at start only. */
 	metadataLoad(store: number): NativeMetadata;
 	/** Applies all changes or none, durably; resolves to the new epoch. */

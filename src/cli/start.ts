@@ -6,6 +6,7 @@ import { LiveConfig } from "../config/live.ts";
 import { type ConfigSources, loadConfig } from "../config/load.ts";
 import { reportPanics, writeCrashReport } from "../crash-report.ts";
 import { type Logger, Logs } from "../log.ts";
+import { loadNative } from "../native.ts";
 import { notifySocket, ServiceNotifier, watchdogUs } from "../systemd.ts";
 import { addConfigOptions, configFlags } from "./config-options.ts";
 import { describeFailure, EXIT, LoggedError } from "./exit-code.ts";
@@ -114,35 +115,32 @@ class Stop {
 		const once = this.#isStarting ? " once the start is done" : "";
 		this.#logger.info({ signal }, `stopping${once}`);
 		this.#service.stopping();
-		this.#deadline = setTimeout(() => this.#cutOff(signal), STOP_MS_MAX).unref();
+		this.#deadline = setTimeout(() => this.#cutOff(), STOP_MS_MAX).unref();
 	}
 
-	#cutOff(signal: StopSignal): never {
+	#cutOff(): never {
 		if (this.#isStarting) {
 			const what = "the start was not done in time and is cut off: the next one recovers anew";
 			this.#logger.warn({ afterMs: STOP_MS_MAX }, what);
-			endBy(signal, EXIT.done);
+			endNow(EXIT.done);
 		}
 		this.#logger.fatal({ afterMs: STOP_MS_MAX }, "the stop took too long and was cut off");
-		process.exit(EXIT.failed);
+		endNow(EXIT.failed);
 	}
 
 	#endAtOnce(signal: StopSignal): never {
 		this.#logger.warn({ signal }, "second signal: ending at once");
-		if (this.#isStarting) endBy(signal, SIGNAL_EXIT[signal]);
-		process.exit(SIGNAL_EXIT[signal]);
+		endNow(SIGNAL_EXIT[signal]);
 	}
 }
 
 /**
- * Ends the process by a signal, as if nobody listened for it. An exit waits for what the threads of
- * Node's pool are at, and in a start that is the whole recovery.
+ * Ends the process whatever its threads are at: an exit waits for those of Node's pool, and in a
+ * start that is the whole recovery.
  */
-function endBy(signal: StopSignal, code: number): never {
-	process.removeAllListeners(signal);
-	process.kill(process.pid, signal);
-	// The first process of a container gets no signal of its own that it does not listen for.
-	process.exit(code);
+function endNow(code: number): never {
+	loadNative().endProcess(code);
+	throw new Error("the process has ended");
 }
 
 /**
@@ -155,6 +153,6 @@ function endOnUncaught(dataDir: string, logger: Logger): void {
 		const what = "an error that nobody caught: the broker ends";
 		if (typeof report === "string") logger.fatal({ err: error, report }, `${what}; see the report`);
 		else logger.fatal({ err: error, report: null, reason: report.message }, what);
-		process.exit(EXIT.failed);
+		endNow(EXIT.failed);
 	});
 }

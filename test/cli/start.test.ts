@@ -20,9 +20,8 @@ test("a start that takes longer is cut off, and the next one recovers", async ()
 	const start = await HeldStart.begin();
 	const askedMs = performance.now();
 	start.signal("SIGTERM");
-	// By the signal: the thread that recovers would hold up an exit.
-	const { signal, stderr } = await start.ended;
-	expect(signal, stderr).toBe("SIGTERM");
+	const { code: cutOffCode, stderr } = await start.ended;
+	expect(cutOffCode, stderr).toBe(0);
 	expect(stderr).toContain("the start was not done in time and is cut off");
 	// A busy machine is late at times; nothing ends it before its time is over.
 	expect(performance.now() - askedMs).toBeGreaterThan(STOP_MS_MAX - 1_000);
@@ -36,8 +35,8 @@ test("a second signal ends it at once, whatever the start is at", async () => {
 	const start = await HeldStart.begin();
 	start.signal("SIGTERM");
 	start.signal("SIGINT");
-	const { signal, stderr } = await start.ended;
+	const { code, stderr } = await start.ended;
 	// The system may swap them.
-	expect(["SIGINT", "SIGTERM"], stderr).toContain(signal);
+	expect([130, 143], stderr).toContain(code);
 	expect(stderr).toContain("ending at once");
 });

@@ -9,6 +9,7 @@
 
 pub mod controls;
 pub mod datagram;
+pub mod ending;
 mod error;
 mod handles;
 pub mod job;

@@ -132,8 +132,8 @@ impl FileSystem for DiskFileSystem {
     }
 }
 
-/// Opens what is to be synced, and tries again where descriptors or memory are short for a moment: a
-/// sync that fails is taken for one that has lost what it was to keep, and this one has not begun.
+/// Opens what is to be synced, and tries again where descriptors or memory are short for a moment.
+/// A sync that fails is taken for one that has lost what it was to keep; this one has not begun.
 fn patiently<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
     for _ in 1..OPEN_TRIES {
         match open() {
