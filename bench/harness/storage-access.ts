@@ -77,6 +77,9 @@ export async function readyBatch(
 	return batch as Uint8Array;
 }
 
+/** What a batch begins with. */
+const OFFSET_BYTES = 8;
+
 /**
  * Batches as the core itself builds them, of `batchRecords` records each, which carry on one where
  * the other ends; they are left behind in the topic, which was empty.
@@ -90,7 +93,10 @@ export async function readyBatches(
 	const batches: Uint8Array[] = [];
 	for (let offset = 0; offset < values.length; offset += batchRecords) {
 		await appendFrame(storage, topic, recordsFrame(values.slice(offset, offset + batchRecords)));
-		batches.push((await readBatch(storage, topic, offset)).slice());
+		const batch = (await readBatch(storage, topic, offset)).slice();
+		// As a client sends it: the offset is the log's to assign.
+		batch.fill(0, 0, OFFSET_BYTES);
+		batches.push(batch);
 	}
 	return batches;
 }

@@ -71,7 +71,8 @@ export function diskUsage(dataDir: string): DiskUsage {
 		addPartition(usage, partition);
 	}
 	const directories = directoriesIn(dataDir)
-		.filter((name) => name !== "logs")
+		// What a disk of its own has at its root is root's.
+		.filter((name) => name !== "logs" && name !== "lost+found")
 		.map((name) => ({ name, ...sizeBelow(join(dataDir, name)) }));
 	const others = [...filesIn(dataDir), ...directories]
 		.map(({ name, bytes, allocatedBytes }) => ({ name, bytes, allocatedBytes }))

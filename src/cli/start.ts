@@ -86,6 +86,8 @@ class Stop {
 	readonly #logger: Logger;
 	readonly #service: ServiceNotifier;
 	#isStarting = true;
+	/** The signal came before anything was served. */
+	#isOfStart = false;
 	/** Since the first signal. */
 	#deadline: NodeJS.Timeout | undefined;
 
@@ -113,13 +115,14 @@ class Stop {
 
 	#begin(signal: StopSignal): void {
 		const once = this.#isStarting ? " once the start is done" : "";
+		this.#isOfStart = this.#isStarting;
 		this.#logger.info({ signal }, `stopping${once}`);
 		this.#service.stopping();
 		this.#deadline = setTimeout(() => this.#cutOff(), STOP_MS_MAX).unref();
 	}
 
 	#cutOff(): never {
-		if (this.#isStarting) {
+		if (this.#isOfStart) {
 			const what = "the start was not done in time and is cut off: the next one recovers anew";
 			this.#logger.warn({ afterMs: STOP_MS_MAX }, what);
 			endNow(EXIT.done);

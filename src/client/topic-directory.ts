@@ -1,7 +1,6 @@
 import { MillraceError } from "../protocol/error.ts";
 import { type DurabilityName, OPERATION } from "../protocol/operations.ts";
 import type { DecodedMap } from "../protocol/reader.ts";
-import type { Connection } from "./connection/connection.ts";
 import { integerOf, stringOf } from "./connection/hello.ts";
 import type { Link, LinkUser } from "./connection/link.ts";
 
@@ -26,7 +25,7 @@ type Listener = (topic: TopicInfo) => void;
 export class TopicDirectory implements LinkUser {
 	readonly #link: Link;
 	readonly #topics = new Map<string, TopicInfo>();
-	readonly #opening = new Map<string, Promise<TopicInfo>>();
+	readonly #opening = new Map<string, { asked: Promise<TopicInfo>; mayCreate: boolean }>();
 	readonly #listeners = new Set<Listener>();
 
 	constructor(link: Link) {
@@ -45,12 +44,18 @@ export class TopicDirectory implements LinkUser {
 		return known === undefined ? this.refresh(name) : Promise.resolve(known);
 	}
 
-	/** Asks for a topic; one question at a time for each. */
-	refresh(name: string): Promise<TopicInfo> {
+	/**
+	 * Asks for a topic; one question at a time for each. `mayCreate`: as `open` does it. Not for who
+	 * comes back to a topic: it is not to be there again because a client was away for a moment.
+	 */
+	refresh(name: string, mayCreate = true): Promise<TopicInfo> {
 		const opening = this.#opening.get(name);
-		if (opening !== undefined) return opening;
-		const asked = this.#ask(name).finally(() => this.#opening.delete(name));
-		this.#opening.set(name, asked);
+		if (opening !== undefined) {
+			if (opening.mayCreate || !mayCreate) return opening.asked;
+			return opening.asked.catch(() => this.refresh(name));
+		}
+		const asked = this.#ask(name, mayCreate).finally(() => this.#opening.delete(name));
+		this.#opening.set(name, { asked, mayCreate });
 		return asked;
 	}
 
@@ -60,13 +65,10 @@ export class TopicDirectory implements LinkUser {
 		return () => this.#listeners.delete(listener);
 	}
 
-	attached(connection: Connection): void {
+	attached(): void {
 		for (const name of this.#topics.keys()) {
-			// A topic that is gone is noticed, with its error, by whoever uses it next; it is not to be
-			// there again because a client was away for a moment.
-			this.#askOn(connection, name, false).catch(({ code }: MillraceError) => {
-				if (code !== "CONNECTION_LOST") this.#topics.delete(name);
-			});
+			// A topic that is gone is noticed, with its error, by whoever uses it next.
+			this.refresh(name, false).catch(() => this.#topics.delete(name));
 		}
 	}
 
@@ -79,26 +81,18 @@ export class TopicDirectory implements LinkUser {
 		}
 	}
 
-	async #ask(name: string): Promise<TopicInfo> {
+	async #ask(name: string, mayCreate: boolean): Promise<TopicInfo> {
 		for (;;) {
 			const connection = await this.#link.ready();
 			try {
-				return await this.#askOn(connection, name, true);
+				const answer = await connection.request(OPERATION.open, name, { create: mayCreate });
+				return this.#learn(topicOf(name, answer));
 			} catch (error) {
-				if (!(error instanceof MillraceError) || error.code !== "CONNECTION_LOST") throw error;
+				if (!(error instanceof MillraceError)) throw error;
+				// Aliases ran out: the topic works without one, only news of partitions come late.
+				if (error.code === "LIMIT_EXCEEDED") return this.#describe(name);
+				if (error.code !== "CONNECTION_LOST") throw aboutTopic(name, error);
 			}
-		}
-	}
-
-	async #askOn(connection: Connection, name: string, mayCreate: boolean): Promise<TopicInfo> {
-		try {
-			const answer = await connection.request(OPERATION.open, name, { create: mayCreate });
-			return this.#learn(topicOf(name, answer));
-		} catch (error) {
-			if (!(error instanceof MillraceError)) throw error;
-			// Aliases ran out: the topic works without one, only news of partitions come late.
-			if (error.code === "LIMIT_EXCEEDED") return this.#describe(name);
-			throw aboutTopic(name, error);
 		}
 	}
 

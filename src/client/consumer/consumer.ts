@@ -239,6 +239,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		this.shareCredit();
 		link.add(this); // and is told of the connection at once
 		await withSignal(Promise.all(this.#subscriptions.map(({ settled }) => settled)), signal);
+		if (this.#finished === undefined) return;
 		// The end settles them, too.
 		const isKnown = this.#subscriptions.every(
 			({ position, done }) => position !== undefined || done,
@@ -313,7 +314,7 @@ export class Consumer<Value = unknown> implements LinkUser, AsyncIterable<Consum
 		const { topic, partition } = subscription;
 		if (subscription.done) return;
 		try {
-			const info = await this.context.directory.refresh(topic);
+			const info = await this.context.directory.refresh(topic, false);
 			if (info.topicId !== subscription.topicId) {
 				this.failedPartition(
 					subscription,

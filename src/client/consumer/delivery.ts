@@ -94,8 +94,8 @@ export class ConsumedRecord<Value = unknown> {
 	}
 
 	/**
-	 * What `JSON.stringify` writes, for logs and debugging: bytes are text where they are UTF-8.
-	 * Throws as `value` does.
+	 * What `JSON.stringify` writes, for logs and debugging: bytes are text where they are UTF-8, but
+	 * for those within a value. Throws as `value` does.
 	 */
 	toJSON(): RecordJson<Value> {
 		const { topic, partition, offset, timestamp, key, value, headers } = this;

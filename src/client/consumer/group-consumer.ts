@@ -554,6 +554,7 @@ export class GroupConsumer<Value = unknown> extends Consumer<Value> {
 		if (this.#closing !== undefined || !this.#member.isMember) return;
 		// It ends with an error, which is what the application is told.
 		this.#closing = this.#commit(commits)
+			.catch(() => undefined)
 			.then(() => this.#member.leave())
 			.catch(() => undefined);
 	}

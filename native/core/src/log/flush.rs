@@ -76,6 +76,7 @@ impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         let detail = format!("flushing {} panicked", self.0.label);
         self.0.poison_with(Error::new(Code::KafkaStorageError, detail));
+        self.0.tail.lock().give_up();
     }
 }
 

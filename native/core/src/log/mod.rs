@@ -233,7 +233,7 @@ impl Tail {
     }
 
     /// Forgets producers that have been silent for longer than any needs to be known, by the times
-    /// of appends: one that only a clock's leap made silent is still known.
+    /// of appends: a clock that leaps makes nobody silent as long as nothing is appended.
     fn forget_silent_producers(&mut self, config: &LogConfig) {
         self.producers.expire(self.last_append_ms.saturating_sub(config.producer_expiry_ms));
     }
@@ -331,11 +331,18 @@ impl Log {
 
     /// Changes the configuration; it counts from the next append on.
     pub fn configure(self: &Arc<Self>, config: Arc<LogConfig>) {
-        let must_flush = config.is_flushed_before_ack();
+        let mut must_flush = config.is_flushed_before_ack();
         {
             // No append is under way with what was in force until now.
             let _tail = self.tail.lock();
-            *self.config.write() = config;
+            let mut known = self.config.write();
+            if known.flush_ms != config.flush_ms {
+                // The timer that runs may be one of days: what waits for it is flushed now, and the
+                // next append sets another.
+                self.is_flush_timer_set.store(false, Ordering::Release);
+                must_flush = true;
+            }
+            *known = config;
         }
         if must_flush {
             self.mark_dirty();

@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use hashbrown::HashSet;
 use parking_lot::{Condvar, Mutex};
-use uuid::Uuid;
 
-use super::{Store, Topic, side_by_side::side_by_side};
+use super::{Store, side_by_side::side_by_side};
 use crate::{
     error::{Code, Error, Result},
     log::waiters::Acknowledge,
@@ -67,11 +65,10 @@ impl Store {
 
     fn close_logs(&self) -> ClosedLogs {
         let mut failure = None;
-        let topics: Vec<_> =
-            std::mem::take(&mut *self.topics.write()).into_iter().flatten().collect();
-        let mut checkpoint = self.checkpoint_of_others(&topics);
+        let mut checkpoint = self.checkpoint_of_others();
         let mut logs = Vec::new();
-        for topic in topics {
+        let topics = std::mem::take(&mut *self.topics.write());
+        for topic in topics.into_iter().flatten() {
             let _one_at_a_time = topic.changing.lock();
             for (partition, log) in (0..).zip(std::mem::take(&mut *topic.logs.write())) {
                 logs.push(((*topic.topic_id.as_bytes(), partition), log));
@@ -92,16 +89,14 @@ impl Store {
         ClosedLogs { checkpoint, failure }
     }
 
-    /// What is to be said of all logs but those of `open` topics. It is clean where they are as a
+    /// What is to be said of all logs that this run has not opened. It is clean where they are as a
     /// clean stop leaves them: there are none, or the run before this one had stopped cleanly.
     /// Whoever opens no topics, to change users or because a start failed, must not have what a
     /// crash has left believed.
-    fn checkpoint_of_others(&self, open: &[Arc<Topic>]) -> Checkpoint {
+    fn checkpoint_of_others(&self) -> Checkpoint {
         let mut others = self.unopened.lock().clone();
         let is_part_unsettled = self.is_part_unsettled.load(Ordering::Acquire);
-        let open: HashSet<Uuid> = open.iter().map(|topic| topic.topic_id).collect();
-        let stored = self.directory.topic_ids(&self.shared.env);
-        let are_all_open = stored.is_ok_and(|ids| ids.iter().all(|id| open.contains(id)));
+        let are_all_open = self.unopened_topics.lock().is_empty();
         if are_all_open {
             others.logs.clear();
         }

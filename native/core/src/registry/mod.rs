@@ -33,7 +33,7 @@ use std::{
     },
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use uuid::Uuid;
 
@@ -148,6 +148,8 @@ pub struct Store {
     /// What the checkpoint says of logs that this run has not opened yet: it is as true as before,
     /// and goes into the next checkpoints.
     unopened: Mutex<Checkpoint>,
+    /// Topics that were there when this run began, and that it has neither opened nor removed.
+    unopened_topics: Mutex<HashSet<Uuid>>,
     topics: RwLock<Vec<Option<Arc<Topic>>>>,
     report: Mutex<Vec<RecoveryEntry>>,
     checkpointed: Mutex<Checkpoint>,
@@ -200,7 +202,8 @@ impl Store {
         let space = SpaceWatch::open(Arc::clone(&env.files), &directory.path)?;
         let metadata = MetadataFile::open(&env, &directory.path, Arc::clone(&space))?;
         let mut recovered = Checkpoint::load(&*env.files, &directory.path)?;
-        let is_new = recovered.is_none() && directory.topic_ids(&env)?.is_empty();
+        let unopened_topics: HashSet<Uuid> = directory.topic_ids(&env)?.into_iter().collect();
+        let is_new = recovered.is_none() && unopened_topics.is_empty();
         let was_clean = recovered.as_ref().is_some_and(|checkpoint| checkpoint.is_clean);
         let last_epoch = u32::try_from(metadata.leader_epoch()?).ok();
         // Else the run that wrote it is not the last: another began to recover, and may have
@@ -226,6 +229,7 @@ impl Store {
             metadata,
             leader_epoch,
             unopened: Mutex::new(recovered.unwrap_or_default()),
+            unopened_topics: Mutex::new(unopened_topics),
             was_clean,
             is_settled,
             topics: RwLock::default(),
@@ -481,6 +485,7 @@ impl Store {
         let number = u32::try_from(topics.len())
             .map_err(|_| Error::new(Code::UnknownServerError, "topic numbers are used up"))?;
         let (topic_id, partitions) = (*topic.topic_id.as_bytes(), topic.partition_count());
+        self.unopened_topics.lock().remove(&topic.topic_id);
         topics.push(Some(Arc::new(topic)));
         drop(topics);
         // Only now: in between a checkpoint takes what both say, and the log knows better.
@@ -598,6 +603,7 @@ impl Store {
 
     fn forget_unopened(&self, topic_id: Uuid) {
         self.unopened.lock().logs.retain(|(id, _), _| id != topic_id.as_bytes());
+        self.unopened_topics.lock().remove(&topic_id);
     }
 
     /// Moves directories of topics that are not open out of the way, and reports each.
@@ -621,6 +627,7 @@ impl Store {
         }
         // What has no directory either is nobody's.
         self.unopened.lock().logs = HashMap::new();
+        *self.unopened_topics.lock() = HashSet::new();
         Ok(())
     }
 

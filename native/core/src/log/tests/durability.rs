@@ -278,6 +278,21 @@ fn timers_of_flush_ms_do_not_pile_up_where_others_flush_before() {
     assert_eq!(machine.bench.store.shared().scheduler.timer_count(), timers_of_a_store());
 }
 
+#[test]
+fn a_shorter_flush_ms_counts_from_the_next_append_on_and_for_what_waits() {
+    let timed = LogConfig { flush_ms: 86_400_000, ..relaxed() };
+    let machine = Simulated::new(&timed);
+    machine.bench.append(b"x");
+    let log = machine.bench.log(0);
+    let count = || machine.bench.store.shared().scheduler.timer_count();
+    let before = count();
+    log.configure(Arc::new(LogConfig { flush_ms: 1000, ..timed }));
+    machine.bench.store.drive();
+    assert_eq!(log.offsets().flushed, 1);
+    machine.bench.append(b"y");
+    assert_eq!(count(), before + 1);
+}
+
 /// Those that every store has.
 fn timers_of_a_store() -> usize {
     Simulated::new(&LogConfig::default()).bench.store.shared().scheduler.timer_count()
