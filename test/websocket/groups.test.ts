@@ -28,6 +28,20 @@ async function owners(client: RawClient, group: string): Promise<Record<string, 
 	);
 }
 
+/** Has commits wait, as for a slow disk, until they are released. */
+function holdCommits(groups: GroupCoordinator) {
+	let release: () => void = () => undefined;
+	const released = new Promise<void>((resolve) => {
+		release = resolve;
+	});
+	const spy = vi.spyOn(groups, "commitOffsets").mockImplementation(async (request) => {
+		await released;
+		return GroupCoordinator.prototype.commitOffsets.call(groups, request);
+	});
+	onTestFinished(() => spy.mockRestore());
+	return { spy, release: () => release() };
+}
+
 describe.each(TRANSPORTS)("groups over %s", (transport) => {
 	const at = serve(transport);
 
@@ -298,16 +312,7 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		const takes = { topics: [topic] };
 		const first = await RawMember.join(client, group, takes);
 		await first.assigned(2);
-		const { groups } = at.options;
-		let store: () => void = () => undefined;
-		const stored = new Promise<void>((resolve) => {
-			store = resolve;
-		});
-		const spy = vi.spyOn(groups, "commitOffsets").mockImplementationOnce(async (request) => {
-			await stored;
-			return GroupCoordinator.prototype.commitOffsets.call(groups, request);
-		});
-		onTestFinished(() => spy.mockRestore());
+		const { spy, release: store } = holdCommits(at.options.groups);
 		const connections = at.server.connectionCount;
 		first.commit(topic, { 0: 1 }).catch(() => undefined);
 		await expect.poll(() => spy.mock.calls.length).toBe(1);
@@ -466,16 +471,7 @@ describe.each(TRANSPORTS)("groups over %s", (transport) => {
 		const topic = await at.topic();
 		const member = await RawMember.join(client, newGroup(), { topics: [topic] });
 		await member.assigned(1);
-		const { groups } = at.options;
-		let open: () => void = () => undefined;
-		const gate = new Promise<void>((resolve) => {
-			open = resolve;
-		});
-		const spy = vi.spyOn(groups, "commitOffsets").mockImplementation(async (request) => {
-			await gate;
-			return GroupCoordinator.prototype.commitOffsets.call(groups, request);
-		});
-		onTestFinished(() => spy.mockRestore());
+		const { release: open } = holdCommits(at.options.groups);
 		const metadata = "x".repeat(3_000_000);
 		const commits = [1, 2, 3, 4].map((offset) => {
 			const partitions = [{ partition: 0, offset, metadata }];

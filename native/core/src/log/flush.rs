@@ -56,8 +56,7 @@ impl Flush for Log {
     }
 
     fn lost(&self, error: &Error) {
-        self.poison_with(error.clone());
-        self.tail.lock().give_up();
+        self.fail_with(error.clone());
     }
 
     fn sync_to(&self, end: Position) -> bool {
@@ -75,8 +74,7 @@ struct PoisonOnPanic<'a>(&'a Log);
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         let detail = format!("flushing {} panicked", self.0.label);
-        self.0.poison_with(Error::new(Code::KafkaStorageError, detail));
-        self.0.tail.lock().give_up();
+        self.0.fail_with(Error::new(Code::KafkaStorageError, detail));
     }
 }
 
@@ -93,8 +91,7 @@ impl Log {
         let guard = PoisonOnPanic(self);
         let flushed = self.flush_group();
         if let Err(error) = &flushed {
-            self.poison_with(error.clone());
-            self.tail.lock().give_up();
+            self.fail_with(error.clone());
         }
         std::mem::forget(guard);
         flushed

@@ -392,6 +392,12 @@ impl Log {
         self.shared.scheduler.dirty(log);
     }
 
+    /// As [`poison_with`](Self::poison_with), for who does not hold the tail: gives up what waits.
+    fn fail_with(&self, error: Error) {
+        self.poison_with(error);
+        self.tail.lock().give_up();
+    }
+
     fn poison_with(&self, error: Error) {
         // Whatever it was, a full disk included, does not go away by itself.
         let code = Code::KafkaStorageError;

@@ -10,6 +10,14 @@ fn producer(id: i64, epoch: i16, base_sequence: i32) -> Option<Producer> {
     Some(Producer { id, epoch, base_sequence })
 }
 
+/// A store in memory and its clock, which stands at 1,000,000 ms.
+fn clocked(config: &LogConfig) -> (Bench, Arc<SimulatedClock>) {
+    let clock = Arc::new(SimulatedClock::new(1_000_000));
+    let files = SimulatedFileSystem::new(1);
+    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..files.env() };
+    (Bench::open(env, Path::new(DIRECTORY), config, false), clock)
+}
+
 #[test]
 fn bytes_are_those_of_the_batches_wherever_they_lie() {
     for writer in WRITERS {
@@ -35,10 +43,7 @@ fn bytes_are_those_of_the_batches_wherever_they_lie() {
 #[test]
 fn producers_are_told_until_they_are_forgotten() {
     let config = LogConfig { producer_expiry_ms: 1000, ..LogConfig::default() };
-    let clock = Arc::new(SimulatedClock::new(1_000_000));
-    let files = SimulatedFileSystem::new(1);
-    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..files.env() };
-    let bench = Bench::open(env, Path::new(DIRECTORY), &config, false);
+    let (bench, clock) = clocked(&config);
     let append = |producer| {
         bench.log(0).append(&batch(b"x", producer), 7).unwrap();
         clock.advance_ms(10);
@@ -66,10 +71,7 @@ fn producers_are_told_until_they_are_forgotten() {
 #[test]
 fn producers_that_are_silent_for_long_are_forgotten_before_their_segment_ends() {
     let config = LogConfig { producer_expiry_ms: 1000, ..LogConfig::default() };
-    let clock = Arc::new(SimulatedClock::new(1_000_000));
-    let files = SimulatedFileSystem::new(1);
-    let env = Env { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..files.env() };
-    let bench = Bench::open(env, Path::new(DIRECTORY), &config, false);
+    let (bench, clock) = clocked(&config);
     let log = bench.log(0);
     let append = |producer| {
         log.append(&batch(b"x", producer), 7).unwrap();

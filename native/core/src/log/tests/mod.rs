@@ -49,6 +49,27 @@ const DIRECTORY: &str = "/data";
 const TOPIC_ID: Uuid = Uuid::from_u128(0x11);
 const WRITERS: [WriterChoice; 2] = [WriterChoice::Pwrite, WriterChoice::Mapped];
 
+/// Of a store that nothing but its user drives.
+fn options(directory: &Path) -> StoreOptions {
+    StoreOptions {
+        data_directory: directory.to_owned(),
+        flush_threads_max: 0,
+        descriptors_max: NonZeroUsize::new(8).unwrap(),
+        journal: None,
+    }
+}
+
+/// The topic of these tests, of two partitions.
+fn orders(config: &LogConfig, is_existing: bool) -> TopicSpec {
+    TopicSpec {
+        name: "orders".to_owned(),
+        topic_id: TOPIC_ID,
+        partitions: 2,
+        config: config.clone(),
+        is_existing,
+    }
+}
+
 /// A store with one topic of two partitions, on whatever machine.
 struct Bench {
     store: Arc<Store>,
@@ -58,21 +79,8 @@ struct Bench {
 
 impl Bench {
     fn open(env: Env, directory: &Path, config: &LogConfig, is_existing: bool) -> Self {
-        let options = StoreOptions {
-            data_directory: directory.to_owned(),
-            flush_threads_max: 0,
-            descriptors_max: NonZeroUsize::new(8).unwrap(),
-            journal: None,
-        };
-        let store = Store::open(env, options).unwrap();
-        let spec = TopicSpec {
-            name: "orders".to_owned(),
-            topic_id: TOPIC_ID,
-            partitions: 2,
-            config: config.clone(),
-            is_existing,
-        };
-        let topic = store.open_topics(&[spec]).unwrap()[0];
+        let store = Store::open(env, options(directory)).unwrap();
+        let topic = store.open_topics(&[orders(config, is_existing)]).unwrap()[0];
         Self { store, topic, config: config.clone() }
     }
 

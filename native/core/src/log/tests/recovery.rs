@@ -214,21 +214,8 @@ fn a_directory_of_an_existing_topic_that_is_missing_is_damage() {
     drop(machine);
     files.remove_file(&segment_path(0, "log").with_file_name("partition.json")).unwrap();
     files.remove_directory(segment_path(0, "log").parent().unwrap()).unwrap();
-    let options = StoreOptions {
-        data_directory: PathBuf::from(DIRECTORY),
-        flush_threads_max: 0,
-        descriptors_max: NonZeroUsize::MIN,
-        journal: None,
-    };
-    let store = Store::open(files.env(), options).unwrap();
-    let spec = TopicSpec {
-        name: "orders".to_owned(),
-        topic_id: TOPIC_ID,
-        partitions: 2,
-        config: LogConfig::default(),
-        is_existing: true,
-    };
-    let error = store.open_topics(&[spec]).unwrap_err();
+    let store = Store::open(files.env(), options(Path::new(DIRECTORY))).unwrap();
+    let error = store.open_topics(&[orders(&LogConfig::default(), true)]).unwrap_err();
     assert_eq!(error.code(), Code::DataDamaged);
 }
 

@@ -81,21 +81,12 @@ fn stops_and_starts_without_a_new_segment_do_not_have_the_closed_ones_read_after
 fn logs_that_nobody_flushes_do_not_hold_more_files_open_than_the_process_may_have() {
     let files = SimulatedFileSystem::new(1);
     let relaxed = LogConfig { flush_messages: u64::MAX, ..LogConfig::default() };
-    let options = StoreOptions {
-        data_directory: PathBuf::from(DIRECTORY),
-        flush_threads_max: 0,
-        descriptors_max: NonZeroUsize::new(64).unwrap(),
-        journal: None,
-    };
+    let directory = Path::new(DIRECTORY);
+    let descriptors_max = NonZeroUsize::new(64).unwrap();
+    let options = StoreOptions { descriptors_max, ..options(directory) };
     let limits = crate::env::ProcessLimits { descriptors: 40, maps: 1000 };
     let store = Store::open(Env { limits, ..files.env() }, options).unwrap();
-    let spec = TopicSpec {
-        name: "orders".to_owned(),
-        topic_id: TOPIC_ID,
-        partitions: 100,
-        config: relaxed,
-        is_existing: false,
-    };
+    let spec = TopicSpec { partitions: 100, ..orders(&relaxed, false) };
     let topic = store.open_topics(&[spec]).unwrap()[0];
     for partition in 0..100 {
         let log = store.log(topic, partition).unwrap();
@@ -157,23 +148,10 @@ fn a_checkpoint_written_while_logs_are_still_closed_keeps_what_is_known_of_them(
 /// Opens the store for something else than its topics, or for topics that cannot be opened, and
 /// closes it: as whoever changes users does, or a start that fails.
 fn opened_without_logs(files: &SimulatedFileSystem, asks_for_logs: bool) {
-    let options = StoreOptions {
-        data_directory: PathBuf::from(DIRECTORY),
-        flush_threads_max: 0,
-        descriptors_max: NonZeroUsize::new(8).unwrap(),
-        journal: None,
-    };
-    let store = Store::open(files.env(), options).unwrap();
+    let store = Store::open(files.env(), options(Path::new(DIRECTORY))).unwrap();
     if asks_for_logs {
         files.inject(Fault::new(Effect::InputOutput).on(Call::Read).with_path("/1/"));
-        let spec = TopicSpec {
-            name: "orders".to_owned(),
-            topic_id: TOPIC_ID,
-            partitions: 2,
-            config: LogConfig::default(),
-            is_existing: true,
-        };
-        store.open_topics(&[spec]).unwrap_err();
+        store.open_topics(&[orders(&LogConfig::default(), true)]).unwrap_err();
         files.clear_faults();
     }
     store.close().unwrap();
